@@ -13,7 +13,7 @@ from .errors import ConfigError
 
 SCHEMES = ("sftp", "ftp", "ftps")
 FORMS = "sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or user@host:folder as scp takes it"
-_IMPLICIT_TLS = 990
+_IMPLICIT_TLS = 990  # the port of FTPS with TLS from the first byte (IANA: ftps)
 _WINDOWS = re.compile(r"/?[A-Za-z]:\\|\\")
 # The host may be an IPv6 address in brackets; the login ends at the last @ before it.
 _SCP = re.compile(r"(?P<login>[^/]+)@(?P<host>[^/:@\[\]]+|\[[^/@\[\]]+\]):(?P<path>.*)", re.DOTALL)

@@ -1,6 +1,6 @@
-"""Every line that a text of ours tells a person to type into a shell. Nothing here is changed or asked of anybody.
+"""Every line that a text of this package tells a person to type into a shell. Nothing here is changed or asked of anybody.
 
-The rules, which hold for whoever copies such a line without a thought:
+The rules, since a person may copy such a line without a thought:
 
 - Nothing that we did not make changes its owner, its place or its content. Of a file that is not ours the most that is said is
   ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config. The config itself may be
@@ -79,7 +79,7 @@ def only_you_write(path: str, *, sudo: bool = False) -> str:
 
 
 def hand_over_config(path: str, user: str) -> tuple[str, ...]:
-    """The config of a service becomes its user's; nothing for what is no config of ours (a file NAME.toml)."""
+    """The config of a service becomes its user's; nothing for what is no config of this package (a file NAME.toml)."""
     plain = path.endswith(".toml") and os.path.isfile(path) and not os.path.islink(path)
     return (f"sudo chown -h {word(user)} {word(path)}",) if plain else ()
 

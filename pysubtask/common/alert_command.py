@@ -15,7 +15,7 @@ from .named_files import doubt_about
 KEY = "alerts.Command"
 _SECRET = re.compile(r"(?i)authorization|bearer|token|passw|secret|api.?key")
 _RANDOM = re.compile(r"(?=.*\d)[\w.~+/=-]{20,}")
-"""What a token looks like."""
+"""The pattern of a token."""
 
 
 def absolute(words: Sequence[str], folder: str) -> list[str]:
@@ -67,14 +67,15 @@ def files_of(words: Sequence[str] | None, environ: Mapping[str, str] = os.enviro
 
 
 def secrets_of(words: Sequence[str]) -> list[str]:
-    """The arguments that look like a secret: the address of a hook is one, too, as whoever knows it can write there."""
+    """The arguments that are secrets by their form: the address of a hook is a secret, too: everybody who knows it can post
+    there."""
     return [
         word for word in words[1:] if "://" in word or _SECRET.search(word) or (_RANDOM.fullmatch(word) and not os.path.isabs(word))
     ]
 
 
 def display(words: Sequence[str]) -> str:
-    """The command as a shell would take it, with what looks like a secret masked."""
+    """The command as a shell would take it, with a mask in the place of each secret."""
     import shlex
 
     hidden = set(secrets_of(words))

@@ -13,7 +13,7 @@ from .handoff import nameless
 MODULE = "pysubtask.alerts"
 """What runs it."""
 _FORMAT = 1
-_LONGEST = 1024 * 1024
+_LONGEST = 1024 * 1024  # bytes; far above any real one, so that a wrong stdin is not read without end
 _REMEDY = "This process is started by a master; 'pysubtask alerts test' tries the command."
 
 

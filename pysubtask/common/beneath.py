@@ -1,4 +1,5 @@
-"""Folders and files of a watched path, opened part by part: what is opened is what was watched, whoever renames things meanwhile.
+"""Folders and files of a watched path, opened part by part: renaming a folder meanwhile never leads to another file than the one
+that is watched.
 
 A path says where something was a moment ago. Somebody who may write one of its folders can put a link in the place of the next
 part between a look and the opening. Here each part is opened relative to the one before it, by descriptor, and a link is followed
@@ -45,7 +46,7 @@ def to_write(path: str) -> Iterator[int | None]:
 
 
 def open_to_write(path: str) -> int | None:
-    """As :func:`to_write`; whoever calls it closes what it gives."""
+    """As :func:`to_write`; the caller closes what it gives."""
     found = found_to_write(path)
     return None if found is None else found[0]
 
@@ -71,8 +72,8 @@ def make_folders(path: str, mode: int = 0o777) -> None:
                     raise
 
 
-_MOST_KNOWN = 1000
-_KNOWN_SECS = 1.0
+_MOST_KNOWN = 1000  # folders; then all are forgotten, which costs one walk each
+_KNOWN_SECS = 1.0  # an inode number may be used again: see below
 _known: dict[tuple[str, str], tuple[int, int, float]] = {}
 """Device and inode number of the folder that a path led to when it was gone by parts, for one purpose, and until when that counts:
 an app touches a file a thousand times a second, and a child copies as many. No descriptor is kept, for that would hold a mounted

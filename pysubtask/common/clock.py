@@ -8,7 +8,7 @@ EARLIEST = 1_704_067_200
 """2024: no clock that is right says less, as this program was made later. Seconds since the epoch, as all times here."""
 LATEST = 4_102_444_800
 """2100."""
-JUMP_SECS = 3600.0
+JUMP_SECS = 3600.0  # a clock set by more was wrong before; a drift is corrected in smaller steps
 
 
 def is_plausible(at: float) -> bool:
@@ -48,7 +48,7 @@ class Steps:
         self._wrong: list[tuple[float, float]] = []
 
     def note(self, wall: float, boot: float) -> None:
-        """Look at both clocks."""
+        """Read both clocks."""
         began = wall - boot
         if began > self._began + JUMP_SECS:
             self._wrong.append((self._began, self._last + JUMP_SECS))

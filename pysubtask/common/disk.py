@@ -1,4 +1,4 @@
-"""Why the disk below a folder takes nothing, in words. Looked at only, never written to."""
+"""Why the disk below a folder takes nothing, in words. The disk is only read."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_c
 _FILE_KEYS = ("file", *_BOTH_KEYS)
 _DIR_KEYS = ("dir", *_BOTH_KEYS, "notify_files", "include", "exclude", "default_exclude", "recursive")
 _RECORDS = (".csv", ".log", ".txt", ".jsonl")
-_LONGEST_SETTLE = 86400
+_LONGEST_SETTLE = 86400  # a day: a longer rest is a mistyped number
 SETTLE_SECS = 1.0
 CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {
     "file": {"on_change": True},

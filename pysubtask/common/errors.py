@@ -3,7 +3,7 @@
 ::
 
     PysubtaskError
-    |-- ConfigError(ValueError)       mend the setting or the watch entry it names
+    |-- ConfigError(ValueError)       correct the setting or the watch entry it names
     |-- AlreadyRunning                another child owns this state folder: stop it or take another TaskName
     |-- SpoolBusy                     another program has the queue file open: close that one, the child tries again
     |-- SpoolDamaged                  the queue file cannot be read: it is put aside, a new one is begun
@@ -84,7 +84,7 @@ class SourceChanged(SourceError):
 class DiskLow(SourceError):
     """Copying would leave less than ``MinFreeBytes`` on the local disk, or that disk takes nothing for another reason.
 
-    ``free`` and ``least``: the bytes that are free and those that must stay so; None where they are not what stands in the way.
+    ``free`` and ``least``: the bytes that are free and those that must stay so; None where space is not the reason.
     ``problem``: what is wrong with the disk where it is not its room, in words ("it is read-only"); '' where it is that.
     """
 
@@ -96,11 +96,11 @@ class DiskLow(SourceError):
 
 
 class TransportError(PysubtaskError):
-    """Anything a server or the way to it did; always one of those below.
+    """A failure of the server or of the network; always one of the classes below.
 
     ``cause``: what happened, in words; ``remedy``: what a person can do about it, a sentence or nothing. The error's own
-    text has both. A caller who says the same again at each try says the cause alone.
-    ``damaged``: what stands under the final name is no whole version now, so that the next try is worth more than other files'.
+    text has both. A caller that reports the same error at each try reports the cause alone.
+    ``damaged``: the file under the final name is not a whole version now, so this file is sent before others.
     ``step``: what was being done ('renaming into place'); ``file``: the name on the server that it was done to, which may be
     a temporary one; ``said``: the server's own words. Each is empty where it is not known, and adds nothing to the text.
     """
@@ -121,7 +121,7 @@ class TransportError(PysubtaskError):
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
     def spoilt(self, words: str) -> None:
-        """What stands under the final name is no whole version any more; ``words`` say so, as the end of the text."""
+        """Note that the file under the final name is not a whole version any more; ``words`` are added to the text."""
         self.damaged = True
         self.cause = f"{self.cause}; {words}"
         self.args = (f"{self.cause}. {self.remedy}" if self.remedy else self.cause,)
@@ -200,7 +200,7 @@ class FileRefused(TransportError):
 class LoginRefused(TransportError):
     """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted.
 
-    ``seen``: what a look at our own side shows of the reason (a ``transports.key_file.Trouble``), None where nothing was seen.
+    ``seen``: the reason as found on this machine (a ``transports.key_file.Trouble``), None where no reason was found.
     """
 
     seen: object = None

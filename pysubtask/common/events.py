@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from .page_types import EventFields
 
 FILE = "events.jsonl"
-ROTATE_BYTES = 1024 * 1024
-_PIECE = 256 * 1024
-_LONGEST_LINE = 4 * 1024 * 1024
+ROTATE_BYTES = 1024 * 1024  # about 5,000 events; as many again in events.jsonl.1
+_PIECE = 256 * 1024  # bytes that one read of a follower takes, the rest follows
+_LONGEST_LINE = 4 * 1024 * 1024  # bytes; a longer line is no event
 to_json = json.JSONEncoder().encode
 """As ``json.dumps`` without options, which looks for them each time."""
 

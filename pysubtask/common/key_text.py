@@ -76,7 +76,7 @@ def mended(data: bytes) -> bytes:
 
 
 def is_locked(data: bytes) -> bool:
-    """Whether a private key has a passphrase. Pure. False where it cannot be told."""
+    """Whether a private key has a passphrase. Pure. False where that is not known."""
     text = mended(data)
     if b"ENCRYPTED" in text:
         return True

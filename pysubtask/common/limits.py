@@ -13,7 +13,7 @@ _THREADS = "can't start new thread"  # threading's RuntimeError has no number
 
 
 class Limit(NamedTuple):
-    """``name``: as its manual calls it; ``most``: what it allows; ``used``: how many there are, None where that is not told;
+    """``name``: as its manual calls it; ``most``: what it allows; ``used``: how many there are, None where that is not known;
     ``where``: the file or the users it counts for."""
 
     name: str

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 SUM_SECS = 60.0
-"""Lines that are held back are told of after so many seconds, or as soon as no more come."""
+"""Seconds after which one line reports how many lines were held back, or sooner where no more come."""
 IN_A_FILE = (30, 5.0)
-"""So many lines of a kind are written in a row; then they are counted, until none came for so many seconds, or that few came in
-SUM_SECS."""
+"""Lines of a kind that are written in a row, and seconds of quiet after which they are written again; in between they are
+counted, until no more than that number came in SUM_SECS."""
 IN_THE_APP = (1, 1.0)
-"""The same for the logging tree of an app: none of those that come within a second of the one before."""
+"""The same for the logging tree of an app: a line within a second of the one before is counted."""
 _KIND = "pysubtask_kind"
 
 

@@ -27,12 +27,12 @@ else:
     import fcntl
 
 _RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
-_POLL_SECS = 0.02
-_RECORD_READS, _RECORD_SECS = 3, 0.003
-_ELSEWHERE_PROBES = 10
+_POLL_SECS = 0.02  # between two tries to take a lock, or two checks whether a process has ended
+_RECORD_READS, _RECORD_SECS = 3, 0.003  # a new holder writes its record within a millisecond
+_ELSEWHERE_PROBES = 10  # times _POLL_SECS: a command holds the lock for less than that
 _KEPT = "PYSUBTASK_KEPT_LOCK"
 """In the environment of a program that replaces another by exec: the descriptor of the lock that is kept."""
-_WINDOWS_LOCKED_BYTE = 1 << 30
+_WINDOWS_LOCKED_BYTE = 1 << 30  # far behind the record: a locked byte cannot be read by others on Windows
 
 
 class Holder(NamedTuple):
@@ -97,7 +97,7 @@ class StateLock:
                     raise AlreadyRunning(f"{self._refusal(holder)} That master is dead, but the child could not be ended.")
                 unknown_until = time.monotonic() + patience
                 continue
-            # Somebody is looking, or has just taken it, or cannot be seen from here (another container or host).
+            # The holder only reads the queue, or has just taken the lock, or cannot be seen from here (another container or host).
             if time.monotonic() >= unknown_until:
                 raise AlreadyRunning(f"{self.path} is locked by a process that cannot be identified from here.")
             time.sleep(_POLL_SECS)
@@ -121,7 +121,7 @@ class StateLock:
             return None
 
     def _is_mine(self, fd: int) -> bool:
-        """Whether the locked file is still the one under that name (the folder may have been removed and made anew)."""
+        """Whether the locked file is still the one under that name (the folder may have been removed and made again)."""
         return own_files.is_named(fd, self._folder, self._name)
 
     def _is_alone(self, fd: int) -> bool:
@@ -144,8 +144,8 @@ class StateLock:
 
     @contextlib.contextmanager
     def briefly_held(self) -> Iterator[bool]:
-        """Keep children and others who look out for a moment; whether that could be done: never while a child lives. There is
-        no record of it, so a child that starts meanwhile waits for the end of the look."""
+        """Hold the lock for the time of the ``with``, so that no child starts; gives whether that was possible (never while a child
+        lives). No record of a holder is written, so a child that starts meanwhile waits for the release."""
         fd: int | None = None
         try:
             with contextlib.suppress(OSError):
@@ -159,7 +159,7 @@ class StateLock:
         try:
             return own_files.open_update(self._folder, self._name, make=False)
         except own_files.NotOurs:
-            return own_files.open_read(self._folder, self._name, any_owner=True)  # root's look at another user's
+            return own_files.open_read(self._folder, self._name, any_owner=True)  # root reads the state of another user
 
     def holder(self) -> Holder | None:
         """Who holds the lock at this moment; None where nobody does or the holder cannot be identified."""
@@ -182,7 +182,7 @@ class StateLock:
 
     def is_held_elsewhere(self) -> bool:
         """Whether somebody holds the lock who cannot be identified from here: in another container, or on another host, that has
-        the same folder. One who only looks at the queue lets go within a moment."""
+        the same folder. A command that reads the queue holds the lock for a moment only."""
         for _ in range(_ELSEWHERE_PROBES):
             try:
                 fd = own_files.open_read(self._folder, self._name, any_owner=True)
@@ -206,8 +206,8 @@ class StateLock:
 
 
 def _end(holder: Holder, patience: float) -> bool:
-    """End this very process; False where it is not a child of ours, may not be signalled or outlives SIGKILL by ``patience``
-    seconds."""
+    """End the process of the record; False where it is not a child of this package, may not be signalled or outlives SIGKILL by
+    ``patience`` seconds."""
     if not is_child_of_ours(holder.pid):
         return False
     if sys.platform == "win32":
@@ -225,7 +225,7 @@ def _end(holder: Holder, patience: float) -> bool:
                 return True
             except OSError:
                 fd = None  # an old kernel, or a sandbox that forbids it
-        # Looked at once more: from here on the descriptor means that process, even if the pid is used again.
+        # Checked once more: from here on the descriptor means that process, even if the pid is used again.
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not is_alive(holder.pid, holder.start):
                 return True

@@ -1,8 +1,8 @@
 """A log file that several processes write to, and that is put aside when it is full.
 
 Whole lines are appended by one write each (O_APPEND), so lines of two writers never mix. The file is put aside by a
-rename under a lock that nobody waits for; whoever has it open notices at its next line that the name means another
-file, and opens that. A line written in between is in the file that was put aside.
+rename under a lock that no process waits for; a process that has the file open notices at its next line that the name means
+another file, and opens that one. A line written in between is in the file that was put aside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ try:
 except ImportError:  # no rename of an open file there either: the log grows
     flock = None  # type: ignore[assignment]
 
-_OUTPUTS = (1, 2)
+_OUTPUTS = (1, 2)  # the descriptors of stdout and stderr
 _MOST_TOGETHER = 16 * 1024
 """Bytes: lines that are logged together are written in pieces of about this size."""
 
@@ -137,8 +137,8 @@ class LogFile(logging.Handler):
             self._torn = bool(rest)
 
     def _follow(self) -> int:
-        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside. The size of
-        the one that is open now, in bytes."""
+        """Open the log again where the name means another file: another process, or a person, has put the open one aside. Returns
+        the size in bytes of the file that is open afterwards."""
         assert self._fd is not None
         if self._own_process:
             with contextlib.suppress(OSError):
@@ -187,7 +187,8 @@ class LogFile(logging.Handler):
         if not size or size + coming <= self._max:
             return
         fd = self._fd
-        # Whoever has the lock is at it already. A line that cannot be put elsewhere goes where it can, the next one tries again.
+        # The holder of the lock is putting the file aside already. Where a rename fails the line goes into the full file,
+        # and the next line tries again.
         with contextlib.suppress(OSError):
             flock(fd, LOCK_EX | LOCK_NB)
             try:

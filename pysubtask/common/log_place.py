@@ -22,14 +22,14 @@ _FLAGS = (
     | getattr(os, "O_NOCTTY", 0)
 )
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_BLOCK = 1024 * 1024
+_BLOCK = 1024 * 1024  # bytes of one read of a copy
 _STREAMS = ("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
 """The system's own names for what is open already; nobody can put anything else there."""
 
 
 def open_log(path: str) -> int:
     """A descriptor to write at the end of the log ``path`` (absolute), made with its folders where missing; the caller closes it.
-    Raises OSError; LeadsAway where a link of somebody else leads there, NotOurs where it is no file of ours."""
+    Raises OSError; LeadsAway where a link of somebody else leads there, NotOurs where it is no file of this package."""
     if not beneath.BY_PARTS or path.startswith(_STREAMS):
         os.makedirs(os.path.dirname(path), 0o750, exist_ok=True)
         return os.open(path, _FLAGS | os.O_CREAT, 0o640)

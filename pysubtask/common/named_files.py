@@ -19,7 +19,7 @@ from .trust import others_write, owners, user_name
 
 OBEYED = {"ftp": ("SSHProgram", "SSHConfigFile", "KnownHostsFile", "CAFile"), "dropbox": ("CAFile",)}
 """The settings of a section that name what is obeyed."""
-_MOST_LINKS = 40
+_MOST_LINKS = 40  # as many as Linux follows in a path (path_resolution(7))
 
 
 class Doubt(NamedTuple):
@@ -76,7 +76,7 @@ def doubt_about(path: str) -> Doubt | None:
 
 def _leading_parts(path: str) -> Iterator[tuple[str, os.stat_result, bool, bool]]:
     """Every folder and link that leads to a path, and what it leads to: (path, lstat of it, whether it is the end, whether the part
-    after it is there). It ends before what is not there, or may not be looked at."""
+    after it is there). It ends before what is not there, or may not be read."""
     todo = [os.path.abspath(path)]
     for _ in range(_MOST_LINKS):
         if not todo:

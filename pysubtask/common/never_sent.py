@@ -13,8 +13,8 @@ from .paths import folder_of, name_of
 from .place import real_path
 from .private_files import PrivateFiles
 
-_FRESH_SECS = 1.0
-_MOST_FOLDERS = 10_000
+_FRESH_SECS = 1.0  # how long the inode numbers count
+_MOST_FOLDERS = 10_000  # then all are forgotten, which costs one lookup each
 _CACHE = "__pycache__"
 
 
@@ -112,7 +112,7 @@ class NeverSent:
         return found if found != LOG else ""
 
     def why_same(self, found: os.stat_result) -> str:
-        """Why a file that looks like this is no data: it is one of ours by another name. '' where it is none."""
+        """Why a file with this stat is no data: it is one of this package's files by another name. '' where it is none."""
         for path, why in self._all().items():
             try:
                 if os.path.samestat(os.stat(path), found):
@@ -127,7 +127,7 @@ class NeverSent:
             self._others.renew(self._place(folder_of(path))[0], always=False)
         if not self._any or (found.st_nlink < 2 and path not in self._named and not os.path.islink(path)):
             return self.why(path)
-        # Under its only name one of ours is known by its number, as of the last second.
+        # Under its only name one of this package's is known by its number, as of the last second.
         alone = found.st_nlink < 2 and found.st_ino not in self.numbers()
         why = self._by_name(path) or ("" if alone else self.why_same(found)) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
@@ -150,7 +150,7 @@ class NeverSent:
         return self._numbers
 
     def _place(self, folder: str) -> tuple[str, str]:
-        """The real path of a folder, and the form of it that files of ours are known by, '' where none is in it."""
+        """The real path of a folder, and the form of it that files of this package are known by, '' where none is in it."""
         if folder not in self._folders:
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()

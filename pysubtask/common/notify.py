@@ -1,6 +1,6 @@
-"""Notify files: how an app, or any other program, says that a data file has news.
+"""Notify files: how an app, or any other program, reports that a data file has changed.
 
-``<data>.notify`` stands beside the data and is empty. Whoever changes its modification time notifies.
+``<data>.notify`` is an empty file beside the data. A change of its modification time is a notify.
 A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burst holds back, until the time it carries,
 ``<name>.heartbeat`` is a sign of life. None of them is data.
 """
@@ -50,7 +50,7 @@ def data_name(path: str) -> str:
 
 
 def is_signal_file(name: str) -> bool:
-    """Whether a file (name or path) is a signal or a temporary of ours (``.<anything>.part``), hence no data."""
+    """Whether a file (name or path) is a signal or a temporary of this package (``.<anything>.part``), hence no data."""
     if not name.endswith(_OURS):
         return False
     return not name.endswith(PART) or name.rpartition(os.sep)[2].startswith(".")
@@ -59,7 +59,7 @@ def is_signal_file(name: str) -> bool:
 def read_stamp(path: str) -> Stamp | None:
     """The stamp of any file (links are followed), or None where there is none.
 
-    Raises OSError when that cannot be told (no access to the folder, a failing disk).
+    Raises OSError when that is not known (no access to the folder, a failing disk).
     """
     found = stat_of(path)
     return None if found is None else Stamp(found.st_mtime_ns, found.st_size, found.st_ino)

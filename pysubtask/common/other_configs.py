@@ -1,4 +1,5 @@
-"""Config files of pysubtask that lie in watched folders, and the secret files they name: no data, whoever's config runs."""
+"""Config files of pysubtask that lie in watched folders, and the secret files they name: no data, for every task and not only for
+the one that runs from them."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ CONFIG = "a config of pysubtask"
 _ENDING = ".toml"
 _MAY_BE = operator.methodcaller("endswith", _ENDING)
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
-_MOST_FOLDERS = 10_000
-_LEAST_SECS = 0.02
+_MOST_FOLDERS = 10_000  # then all are forgotten, which costs one scan each
+_LEAST_SECS = 0.02  # between two scans of a folder, however cheap one is
 _SHARE = 100  # looking takes at most one part in this many of the time
 _SECOND_NS = 1_000_000_000
 _GRANULARITY_NS, _FINE_NS = 2 * _SECOND_NS, _SECOND_NS // 20
@@ -91,7 +92,7 @@ class _Read(NamedTuple):
 
 
 class _Seen:
-    """What is known of a folder. ``stamp``: as it was when it was listed, None: list it anew."""
+    """What is known of a folder. ``stamp``: as it was when it was listed, None: it has to be listed again."""
 
     def __init__(self) -> None:
         self.stamp: tuple[int, int, int] | None = None
@@ -103,7 +104,7 @@ class _Seen:
 class OtherConfigs:
     """The configs directly in folders that are asked about, and in ``roots``.
 
-    ``most_secs``: a folder that took longer is looked at again only by :meth:`renew`. ``timer`` in seconds, ``work`` the same of
+    ``most_secs``: a folder that took longer is checked again only by :meth:`renew`. ``timer`` in seconds, ``work`` the same of
     what was worked, not waited. A file is parsed once for each change; links are not followed. What a config named stays known
     while the config is away or empty.
     """
@@ -143,7 +144,7 @@ class OtherConfigs:
         return self._files
 
     def renew(self, folder: str, *, always: bool = True) -> None:
-        """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
+        """Scan a folder (a real path) however long that takes, or (not ``always``) before a file of it is sent."""
         if always or folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
             self._scan(folder)
 

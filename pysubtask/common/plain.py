@@ -17,8 +17,8 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for a line of a log: a line feed as ``\\n``, a carriage return as ``\\r``; what is no UTF-8 is left to whoever
-    encodes it."""
+    """The same for a line of a log: a line feed as ``\\n``, a carriage return as ``\\r``; what is no UTF-8 is left to the
+    encoder."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -2,7 +2,7 @@
 
 A program made by PyInstaller, Nuitka or cx_Freeze is one file or folder with the interpreter in it; sys.executable
 is then the app itself (or, with Nuitka, no file at all). Whatever would be started by ``python -m`` is started as
-this program with an argument of ours in front, which ``pysubtask.freeze_support()`` recognises.
+this program with an argument of this package in front, which ``pysubtask.freeze_support()`` recognises.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from . import own_files
 from .events import lines_of, to_json
 
 FILE = "receipts.jsonl"
-COMPACT_BYTES = 512 * 1024
+COMPACT_BYTES = 512 * 1024  # about 1,000 receipts; below that it is not worth the rewriting
 
 
 class Receipt(NamedTuple):

@@ -1,7 +1,7 @@
 """Which tasks this user runs, or ran, on this machine: one small file each, so that a command finds them without a config.
 
-A child writes its file at its start. Whether it lives tells the lock of its state folder, whoever ended it; a file whose
-state folder is gone is stale and removed by the next look.
+A child writes its file at its start. The lock of its state folder tells whether the child lives; a file whose state folder is
+gone is stale, and the next reader removes it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from .place import why_not
 
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
-_MOST_BYTES = 65536
+_MOST_BYTES = 65536  # a larger file is no record
 _ABOVE = "pysubtask"
 """The folder of ours that holds the registry by default."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
@@ -145,7 +145,7 @@ def _records() -> tuple[list[Record], list[Record]]:
             continue
         record = _read(place, name)
         if record is None or not os.path.isdir(record.state_dir):
-            # A disk that is not mounted now may come back; what no file stands for any more goes.
+            # A disk that is not mounted now may come back; a record without a file is removed.
             if record is not None and why_waiting(record):
                 away.append(completed(record))
             elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):

@@ -1,4 +1,4 @@
-"""What a person is told to do: in the words of the config that the task was read from, and where more is said."""
+"""Advice for a person, in the words of the config that the task was read from, and where to read more."""
 
 from __future__ import annotations
 

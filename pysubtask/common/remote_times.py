@@ -4,13 +4,13 @@ one day to the next, as summer time begins. Pure."""
 from __future__ import annotations
 
 _ZONE_SECS = 15 * 60  # the zones of the world differ by so much, and by multiples of it
-_MOST_SECS = 26 * 3600
-_STEPS = (2, 60)
+_MOST_SECS = 26 * 3600  # zones span UTC-12 to UTC+14
+_STEPS = (2, 60)  # FAT, and listings with minutes (LIST of FTP)
 
 
 def is_same_time(left: int | None, listed: int | None) -> bool:
     """Whether ``listed`` (seconds since the epoch) may be what a server makes of the time ``left`` of a file that nobody has
-    changed. Of two unlike times about one pair in 300 is taken for such: whoever builds upon it compares something else, too."""
+    changed. Of two unlike times about one pair in 300 is taken for such: a caller has to compare something else, too."""
     if left is None or listed is None:
         return left is listed
     off = listed - left

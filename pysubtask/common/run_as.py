@@ -16,7 +16,7 @@ from .trust import user_name
 
 KEY = "base.RunAs"
 _FORMS = "Give the name of a user of this machine, or 'uid:gid' in numbers, such as '1000:1000'."
-_LARGEST_ID = 2**32 - 2
+_LARGEST_ID = 2**32 - 2  # 2**32 - 1 means "leave it as it is" (setresuid(2))
 _OF_A_SESSION = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 """Variables that lead to folders of the user who started this process."""
 
@@ -137,7 +137,7 @@ def _of_another(folder: str) -> Stranger | None:
     try:
         found = os.stat(folder)
     except OSError:
-        return None  # not there: looked at again when it is
+        return None  # not there: checked again when it is
     if found.st_uid == 0:
         return None
     import pwd

@@ -31,7 +31,7 @@ def why_stale(state_dir: str, page: Mapping[str, Any] | None, now: float, *, sin
     if fault:
         return f"its disk takes no page: {fault}"
     if written is None:
-        # Whoever has just begun has none yet.
+        # A child that has just started has none yet.
         late = since is not None and now - since >= _START_SECS
         return f"there is no page of it that can be read in {state_dir}" if late else ""
     others = [at for name in (EVENTS_FILE, RECEIPTS_FILE) if (at := _changed_at(state_dir, name)) is not None]

@@ -1,7 +1,7 @@
 """The group that may see a task (``StatusGroup``): its status page and its record in the registry, and nothing else of it.
 
-Both files get the mode 0640 and the group, and the folders of ours above them may be passed by it (0710), the registry also listed
-(0750). The group's members find the task by ``pysubtask status``. Folders that are not ours stay as they are.
+Both files get the mode 0640 and the group, and the folders of this package above them may be passed by it (0710), the registry
+also listed (0750). The group's members find the task by ``pysubtask status``. Folders that are not ours stay as they are.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Who else may change what a path leads to: whether files of ours are safe in a folder.
+"""Who else may change what a path leads to: whether files of this package are safe in a folder.
 
 A folder is safe where nobody but this user and root may rename, remove or replace what is in it, and the same holds for every
 folder above it. One that others may write is safe above ours only if it is sticky (as ``/tmp`` is) and what is below it belongs
@@ -24,9 +24,9 @@ class Doubt(NamedTuple):
 
 
 def doubt_about(path: str, *, ours_below: bool = False) -> Doubt | None:
-    """Why files of ours are not safe in the folder ``path`` (absolute, there); None where they are. ``ours_below``: they lie in a
-    folder of ours in it. Always None on a system without users and modes. Raises OSError where a part of the path cannot be
-    looked at."""
+    """Why files of this package are not safe in the folder ``path`` (absolute, there); None where they are. ``ours_below``: they
+    lie in a folder of this package in it. Always None on a system without users and modes. Raises OSError where a part of the
+    path cannot be read."""
     if not hasattr(os, "geteuid"):
         return None
     parts = _parts(os.path.realpath(path))
@@ -61,7 +61,7 @@ def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
 
 
 def others_write(found: os.stat_result) -> bool:
-    """Whether others than its owner may write a file or folder that looks like this."""
+    """Whether others than its owner may write a file or folder with this stat."""
     if stat.S_ISCHR(found.st_mode) or not found.st_mode & _OTHERS:
         return False
     return bool(found.st_mode & stat.S_IWOTH) or not is_own_group(found.st_gid, found.st_uid)

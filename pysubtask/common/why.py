@@ -12,11 +12,11 @@ from .remedy import ended
 from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0
-"""Moving files without any news for so long count as standing."""
+"""Seconds without progress after which the files in flight count as stalled."""
 _WORTH_SAYING = 10.0
-"""What stands in the way for fewer seconds is new."""
+"""Seconds: an obstacle is mentioned only when it has lasted as long."""
 _NAMES = 3
-"""So many files are named, the others are counted."""
+"""How many files are named; the others are counted."""
 _NETWORK = re.compile(
     r"network is (unreachable|down)|no route to host|name resolution|name or service not known|getaddrinfo|cannot be resolved|"
     r"no way to the network",
@@ -85,7 +85,7 @@ def why(
 
 
 def _over(page: Mapping[str, Any] | None, pid: int, stale: str, counts: Mapping[str, Any], now: float, limit: float) -> str:
-    """What is told where the page may not be of the present: that first, and what it said, as what it said."""
+    """The sentence where the page may be out of date: first that, then the content of the page, as of its time."""
     begin = f"What the child (pid {pid}) does now cannot be told: {_bare(stale)}."
     at = seconds((page or {}).get("at"))
     if page is None or page.get("pid") != pid or at is None:
@@ -257,7 +257,7 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
 
 
 def _obstacle(page: Mapping[str, Any], text: str) -> str:
-    """What stands in the way, in a few words."""
+    """The obstacle, in a few words."""
     problem = page.get("problem") or {}
     if page.get("state") == "held":
         what = _upper(str(problem.get("headline") or "the login is refused"))
@@ -280,7 +280,7 @@ def _besides(page: Mapping[str, Any], counts: Mapping[str, Any], now: float) -> 
         found.append(f"the server refuses {files(parked)} ('pysubtask queue' says why)")
     again = page.get("tried_again") or []
     if again:
-        # The one that was told last, as a sample of the rest.
+        # The one that was reported last, as a sample of the rest.
         row = again[-1]
         alone = "is tried again by itself" if len(again) == 1 else "are tried again one by one"
         due = seconds(row.get("next_try"))

@@ -22,11 +22,11 @@ from ..common.status import read_status
 from ..common.watched import Dirs
 from .mover import Changed, Mover, Old
 
-_AT_ONCE = 100  # directory entries or receipts between two looks at the clock
+_AT_ONCE = 100  # directory entries or receipts between two reads of the clock
 
 
 class Scope(NamedTuple):
-    """Where to look. ``root`` is the archive's folder, or None for no archive; ``folders`` are those that are cleared.
+    """What is archived. ``root`` is the archive's folder, or None for no archive; ``folders`` are those that are cleared.
 
     ``static`` are the watched files, ``dirs`` the watched folders; ``left`` is the folder of the first watched file,
     where files with one of ``endings`` count as left over from earlier runs. ``own``: files that are no data.
@@ -76,12 +76,12 @@ def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | 
 
 
 def is_data(name: str) -> bool:
-    """Whether a file of this name may be archived or delivered at all: no signal, nothing hidden, nothing of ours."""
+    """Whether a file of this name may be archived or delivered at all: no signal, no hidden file, no file of this package."""
     return not (name.startswith(".") or is_signal_file(name) or name.endswith(HEARTBEAT + ".json"))
 
 
 def is_left_over(where: Scope, path: str) -> bool:
-    """Whether a file counts as left over from earlier runs; those in watched folders are the watch's affair."""
+    """Whether a file counts as left over from earlier runs; the child finds those in watched folders by itself."""
     folder, name = os.path.split(path)
     if folder != where.left or path in where.static or where.dirs.covers(folder) is not None or not is_data(name):
         return False
@@ -149,7 +149,7 @@ class Archive:
         self._mover = Mover(where.first)
 
     def begin(self) -> None:
-        """Have a new look at everything, from the next ``work`` on."""
+        """Scan everything again, from the next ``work`` on."""
         now = self._wall()
         self._steps_of_clock.note(now, self._boot())
         self._young.clear()
@@ -158,7 +158,7 @@ class Archive:
         self._steps = None if self._where.root is None else self._run(self._where.root, expiry(now, self._days))
 
     def is_another_day(self) -> bool:
-        """Whether the last look at everything was begun on another day."""
+        """Whether the last scan was begun on another day."""
         self._steps_of_clock.note(self._wall(), self._boot())
         return time.localtime(self._wall())[:3] != self._day
 

@@ -60,10 +60,10 @@ class Decision(NamedTuple):
 
 
 def called(rule: Rule, state: Burst, now: int, grown: int = 0) -> Decision:
-    """The app notifies at ``now``; its file has ``grown`` by so many bytes since the notify before.
+    """The app notifies at ``now``; its file has ``grown`` by this number of bytes since the notify before.
 
-    So many bytes start a burst at this moment, however slow the notifies come. What began either way goes
-    on while notifies come close to each other or bring that many bytes again.
+    ``start_trigger_bytes`` bytes start a burst at this moment, however slow the notifies come. A burst that began by time or by
+    bytes goes on while notifies come close to each other or bring that number of bytes again.
     """
     prev, held, start, _ = state
     if prev is None:
@@ -98,7 +98,7 @@ def looked(state: Burst, now: int) -> Decision | None:
 
 
 def flushed(state: Burst) -> Burst:
-    """It was notified by the way: nothing is held any more. A burst goes on."""
+    """The state after a notify outside of the rule: no data is held any more. A burst goes on."""
     return state._replace(pending=None)
 
 

@@ -41,7 +41,7 @@ class Holds:
         self._files: dict[str, int] = {}
         self._reported: set[str] = set()
         self._room = _REMEMBERED
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # may be taken again: a signal handler of the app may notify at any moment
         self._owner = os.getpid()
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class Holds:
                     self._say(decision.line, notify)
 
     def release(self) -> None:
-        """Notify everything that is held, and begin anew."""
+        """Notify everything that is held, and forget every burst."""
         with self._alone():
             for notify, state in list(self._bursts.items()):
                 if state.pending is not None:
@@ -90,7 +90,7 @@ class Holds:
             self._sizes.clear()
 
     def clear(self, notify: str) -> None:
-        """The file has just been notified by the way: nothing of it is held any more."""
+        """The file has been notified without burst mode: its data is held no more."""
         if notify in self._bursts:
             with self._alone():
                 self._cleared(notify, True)
@@ -119,11 +119,11 @@ class Holds:
         self._reported.discard(notify)
         # Where the stamp has to wait, the hold file is what outlives the app.
         if stamped and self._files.pop(notify, None) is not None:
-            with contextlib.suppress(OSError, ValueError):  # it is not there, or stays and costs one look more
+            with contextlib.suppress(OSError, ValueError):  # it is missing, or stays and costs the child one more read
                 remove_signal(hold_name(data_name(notify)))
 
     def _grown(self, notify: str) -> int:
-        """How many bytes the data file has more than at the last call; all of them where it has begun anew."""
+        """How many bytes the data file has more than at the last call; all of them where it was begun again."""
         if not self._rule.size:
             return 0
         try:

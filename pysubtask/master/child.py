@@ -1,6 +1,6 @@
-"""One child process: every question a platform answers in its own way is asked here.
+"""One child process: everything that differs between platforms is in this module.
 
-A child is started, looked at, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
+A child is started, polled, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
 a limit. Who decides when to start it again is ``Restarts``, which is pure.
 """
 
@@ -20,10 +20,10 @@ from ..common.logs import is_output
 from ..common.process import process_start
 from ..common.program import HOW, Host, for_child, here, start_words
 
-_POLL_SECS = 0.02
-FIRST_WAIT_SECS = 1.0
-LONGEST_WAIT_SECS = 60.0
-GOOD_LIFE_SECS = 60.0
+_POLL_SECS = 0.02  # where the system has no descriptor to wait for
+FIRST_WAIT_SECS = 1.0  # before the first restart
+LONGEST_WAIT_SECS = 60.0  # a cause that goes away is noticed within a minute
+GOOD_LIFE_SECS = 60.0  # a child that lived as long did not fail at its start
 _UNKNOWN = "unknown exit status"
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 
@@ -79,7 +79,7 @@ class Launch(NamedTuple):
 
 @contextlib.contextmanager
 def _stop_held(found: Host) -> Iterator[None]:
-    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can.
+    """A child that is started in here inherits SIGTERM blocked: a stop before the child has its handler stays pending.
 
     Not that of a frozen program: what unpacks it would never hear a stop. What was notified stays for the next child.
     """
@@ -94,7 +94,7 @@ def _stop_held(found: Host) -> Iterator[None]:
 
 
 class Child:
-    """A started child. Whoever made it owns it: in a forked copy of that process nothing here acts."""
+    """A started child. The process that started it owns it: in a forked copy of that process no method acts."""
 
     def __init__(self, launch: Launch, handoff: int) -> None:
         """Start it, with the descriptor ``handoff`` as its stdin. OSError where that fails."""
@@ -118,7 +118,7 @@ class Child:
                     cwd=cwd,
                     env=for_child(found, os.environ, launch.folders),
                     close_fds=True,
-                    # A session of its own: Ctrl-C in the app's terminal is the app's affair.
+                    # A session of its own: Ctrl-C in the app's terminal reaches the app alone.
                     start_new_session=sys.platform != "win32",
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
@@ -128,7 +128,7 @@ class Child:
         self.pid = self._process.pid
         self.exit: str | None = None
         self._owner = os.getpid()
-        self._looking = threading.Lock()
+        self._reaping = threading.Lock()  # one thread reaps: for a second one the exit status would be gone
         self._start = process_start(self.pid)
         self._pidfd_kept: int | None = None
         self._pidfd_stat: os.stat_result | None = None
@@ -171,12 +171,12 @@ class Child:
 
     def poll(self) -> str | None:
         """None while it runs; once it is dead and reaped, how it ended. Never waits."""
-        if self.exit is None and os.getpid() == self._owner and self._looking.acquire(blocking=False):
+        if self.exit is None and os.getpid() == self._owner and self._reaping.acquire(blocking=False):
             try:
                 if self.exit is None:
                     self.exit = self._reap()
             finally:
-                self._looking.release()
+                self._reaping.release()
         return self.exit
 
     def terminate(self) -> None:

@@ -27,7 +27,7 @@ UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
 _LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
-_LONGEST_NAME = 100
+_LONGEST_NAME = 100  # bytes of a TaskName, which becomes part of file names (255 at most), and of a module name
 _WITH_PLACEHOLDERS = ("HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName")
 """Settings in which ``{hostname}`` and ``{task}`` stand for what differs from station to station."""
 

@@ -1,4 +1,4 @@
-"""What an app hears of its children, and what it tells them while they run."""
+"""The events of the children, and the requests of the app to them while they run."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ class ChildControl:
             self._listeners.serve()
 
     def events(self, since: Mapping[str, tuple[int, int]] | None = None) -> "tuple[list[ChildEvent], EventPosition]":
-        """What the children have told, by time: events behind the position ``since`` (None: all that the files hold), and the
+        """The events of the children, by time: those behind the position ``since`` (None: all that the files hold), and the
         position to ask with the next time. Each event has ``extension`` and ``event`` (epoch, n, at, kind, fields)."""
         from .child_events import events_since
 

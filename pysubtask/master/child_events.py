@@ -1,5 +1,5 @@
-"""What the children tell, for the app: their events as they come, and whether a file is delivered. Files alone: no thread,
-and no wait but the one that is asked for."""
+"""For the app: the events of the children as they come, and whether a file is delivered. Both are read from files: no thread,
+and no wait but the one of ``wait_delivered``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..common.receipts import FILE as RECEIPTS
 from ..common.receipts import parse
 
 EventCallback = Callable[["ChildEvent"], object]
-"""What an app gives to ``on_event``: it is called with each event; what it returns is not looked at."""
+"""What an app gives to ``on_event``: it is called with each event; its return value is ignored."""
 
-_CALLS_AT_ONCE = 200
-_POLL_SECS = 0.05
-_PAGE_POLL_SECS = 0.005
-_PAGE_WAIT_SECS = 2.0  # a child that was killed just then tells nothing
+_CALLS_AT_ONCE = 200  # events of one call of the app, so that the call stays short
+_POLL_SECS = 0.05  # between two reads of the receipts
+_PAGE_POLL_SECS = 0.005  # the event follows the receipt within milliseconds
+_PAGE_WAIT_SECS = 2.0  # a child that was killed just then never writes that page
 
 
 class ChildEvent(NamedTuple):

@@ -12,7 +12,7 @@ _WORDS = address.Words(
     "Take it out. It belongs into a file that only you can read: PasswordFile names that in TOML; in Python it is ftp.Password.",
     "Give sftp://user@host:port/folder, ftp://... or ftps://..., or the server's name or address alone.",
 )
-_UNSET = {"HostPort": -1, "User": ""}
+_UNSET = {"HostPort": -1, "User": ""}  # the values that leave the choice to the URL
 _ONE_OF_TWO = "Say it in one of the two places"
 
 

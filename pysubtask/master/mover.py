@@ -1,8 +1,8 @@
 """Moves files from a folder into another, by descriptors: what lies on the way to either may be changed by others at any time.
 
 A path is gone down part by part. A link in it is followed only where nobody but this user and root could have put it there: it
-belongs to one of them, in a folder that nobody else may write. So no link of another user leads a file of ours, or one of his that
-root moves, out of his own folders. A file is moved only if it belongs to this user or to whose the folder is.
+belongs to one of them, in a folder that nobody else may write. So no link of another user leads a file of this package, or one of
+his that root moves, out of his own folders. A file is moved only if it belongs to this user or to whose the folder is.
 
 Where the system has no such calls (Windows) the same is done by path.
 """
@@ -22,8 +22,8 @@ from ..common.trust import is_own_group
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK
-_MOST_LINKS = 40
-_MOST_OPEN = 16
+_MOST_LINKS = 40  # as many as Linux follows in a path (path_resolution(7))
+_MOST_OPEN = 16  # descriptors of folders in the process of the app
 
 
 class Old(NamedTuple):

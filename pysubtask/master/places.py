@@ -1,4 +1,4 @@
-"""The folder that a task keeps its state in: may it be used, who is told where it may not, and is it made."""
+"""The folder that a task keeps its state in: whether it may be used, the report where it may not, and its making."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..common.run_as import stranger, stranger_above
 from ..common.state_place import base_of, inside_of, is_inside, why_away
 from .child_config import Plan
 
-REPORT_AGAIN_SECS = 900.0
+REPORT_AGAIN_SECS = 900.0  # an obstacle that lasts is logged four times an hour
 
 
 class Places:
@@ -23,7 +23,7 @@ class Places:
     def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], timer: Callable[[], float] = time.monotonic) -> None:
         self.folder = first_folder(entries)
         self.why = ""
-        """Why the folder cannot be used, as of the last look."""
+        """Why the folder cannot be used, as of the last check."""
         self._entries = entries
         self._plans = plans
         self._timer = timer
@@ -34,11 +34,12 @@ class Places:
         """The one that the folder was on when this task last worked there."""
 
     def check(self, logger: logging.Logger) -> bool:
-        """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
-        so, missing folders are made."""
+        """Whether the task may work here now. The reason against it is logged at once, and again after REPORT_AGAIN_SECS;
+        where MakeFolders says so, missing folders are made."""
         if not os.path.isdir(existing(self.folder)):
             self.why = ""
-            return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
+            # A file is in its place: there is no folder to wait for, and the making of the state folder fails with the reason.
+            return True
         plan = self._plans[0]
         strange = stranger(self._entries)
         self._is_there = strange is None
@@ -65,7 +66,7 @@ class Places:
         return False
 
     def _tell(self, why: str, logger: logging.Logger, until: str, more: str = "") -> bool:
-        """Keep why it waits, and tell it at once, and rarely again. Always False."""
+        """Keep why the task waits, and log it at once, and again after REPORT_AGAIN_SECS. Always False."""
         plan, before, self.why = self._plans[0], self.why, why
         now = self._timer()
         if why != before or now - self._reported_at >= REPORT_AGAIN_SECS:
@@ -85,8 +86,8 @@ class Places:
         self._plans = plans
 
     def _other_disk(self, plan: Plan) -> str:
-        """Why a folder that is there is not the one this task has worked on: a stick was drawn and another one is in its place.
-        Whoever means that starts the task anew."""
+        """Why a folder that is there is not the one this task has worked on: a USB stick was exchanged for another one.
+        A user who wants that restarts the task."""
         device = device_of(self.folder)
         if os.path.lexists(plan.state_dir) or self._device is None or device in (None, self._device):
             return ""
@@ -145,7 +146,7 @@ class Places:
 
     @staticmethod
     def _remembered(inside: str) -> int | None:
-        """The device of the last time. That it never was there says nothing: the settings tell what to wait for."""
+        """The device of the last time. UNKNOWN_DISK (it was never there) does not count: the settings say what to wait for."""
         record = registry.known(inside)
         return None if record is None or record.device == UNKNOWN_DISK else record.device
 

@@ -39,7 +39,7 @@ def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
 def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], logger: logging.Logger) -> None:
     """Remove the notify and hold files whose present stamp every destination lists as handled.
 
-    Only those of data files that are ``watched`` are looked at, whatever the lists say.
+    Only those of data files that are ``watched`` are removed, whatever the lists hold.
     """
     first, *others = [_read_handled(state_dir) for state_dir in state_dirs]
     for path, stamp in first.items():
@@ -48,7 +48,7 @@ def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], lo
         if any(other.get(path) != stamp for other in others):
             continue
         try:
-            # Looked at right before: a touch since then is news and keeps its file.
+            # Read right before: a touch since the list was written is a new notify and keeps its file.
             found = read_stamp(path)
             if found is not None and list(found) == stamp:
                 remove_signal(path)

@@ -1,6 +1,6 @@
-"""The master: starts and minds one child for each destination, and says which files have news.
+"""The master: starts and supervises one child for each destination, and notifies them of changed files.
 
-It lives in the user's app. No call waits on the network, raises because of it, or starts a thread; only
+It runs in the app of the user. No call waits on the network, raises because of it, or starts a thread; only
 ``stop`` waits, for its children and with a limit, and ``wait_delivered``, which is there for that. A child that
 died is started again, with back-off, by the next call of anything.
 """
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
     from .alerter import Alerter
     from .app_lines import AppLines
 
-# What a call may spend on old files: the one that the app makes on a timer, and any other.
+# Seconds that a call may spend on old files: check_pending_notifications, which is called on a timer, and any other call.
 _TIMER_SECS = 0.05
 _WORK_SECS = 0.005
-_SUPERVISE_EVERY_SECS = 0.25
-_FOLLOW_SECS = 3.0  # between two looks for a log that was moved away
-_FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
-_KILL_WAIT_SECS = 5.0
-_STOP_MARGIN_SECS = 5.0
+_SUPERVISE_EVERY_SECS = 0.25  # an app may notify thousands of times a second
+_FOLLOW_SECS = 3.0  # between two checks for a log that was moved away
+_FOLDER_SECS = 1.0  # between two checks for a watched folder that is missing
+_KILL_WAIT_SECS = 5.0  # SIGKILL takes effect at once, except in a system call that hangs
+_STOP_MARGIN_SECS = 5.0  # beyond StopWaitSecs, for closing the connection and the queue
 
 
 class BaseMaster(ChildControl):
@@ -165,11 +165,11 @@ class BaseMaster(ChildControl):
             self.logger.error("No Watch files or dirs specified!")
 
     def _own(self) -> None:
-        """This process minds the children from here on."""
+        """This process supervises the children from here on."""
         self._pid = os.getpid()
         self._start = process_start(self._pid) or ""
         self._session = _session()
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # may be taken again: a signal handler of the app may call in at any moment
         self._busy = False
         self._next_follow = 0.0
         self._next_check = 0.0
@@ -342,7 +342,7 @@ class BaseMaster(ChildControl):
         return f" It is never sent: {why}." if why else ""
 
     def check_pending_notifications(self) -> None:
-        """Look after what waits: held data that is due, stamps that could not be written, dead children, old files, and the
+        """Handle what waits: held data that is due, stamps that could not be written, dead children, old files, and the
         app's callbacks for events.
 
         Call it on a timer.
@@ -362,10 +362,10 @@ class BaseMaster(ChildControl):
     def archive_expired_files(self) -> int:
         """Move old files into ``ArchiveToFolder``/YYYYMM/DD, by their time; how many were moved at once.
 
-        Looked at are all files directly in the first entry's folder and in the watched folders, last changed
+        Scanned are all files directly in the first entry's folder and in the watched folders, last changed
         before the local midnight of ``ArchiveAfterDaysOld`` days ago. What this task uploads is moved only
         once every destination has confirmed it as it is. Logs, signal files, hidden files, and what this
-        program has loaded or open stay. Thousands of files are moved by and by, by later calls.
+        program has loaded or open stay. Where there are thousands of files, later calls move the rest.
         """
         if not self._owned():
             return 0
@@ -376,7 +376,7 @@ class BaseMaster(ChildControl):
         """Have files of earlier runs delivered: those beside the first static file with an ending of any static file.
 
         They go out under their own names, each once unless it changes; what was delivered as it is does not
-        go again. (Files in watched folders are looked at in any case.) Running children take them within
+        go again. (The children find files in watched folders in any case.) Running children take them within
         ``TimerIntervalSecs``; before a start they are kept for it. Returns their paths.
         """
         if self._owned():
@@ -396,7 +396,7 @@ class BaseMaster(ChildControl):
         return MasterStatus(self._running, len(self._stamps), children, len(self._holds))
 
     def _supervise(self, work: float = _WORK_SECS) -> None:
-        """What every call does on the way: never waits, and looks only four times a second."""
+        """What every call does besides its own work: never waits, and checks the children at most four times a second."""
         if self._stamps:
             self._stamps.again()
         now = time.monotonic()
@@ -515,7 +515,7 @@ class BaseMaster(ChildControl):
         return Launch(MODULE, folders_for(MODULE, _package_file(), ()), self._cwd, self._console, log_file, first.label), fd
 
     def _place_again(self) -> None:
-        """The first folder was not there when this was made: only now can be told whether it may hold the state."""
+        """The first folder was missing when the master was created: only now it is known whether it may hold the state."""
         before = [managed.plan for managed in self._children]
         for managed in self._children:
             managed.plan = placed(managed.plan, self._places.folder)
@@ -538,7 +538,7 @@ class BaseMaster(ChildControl):
                 self.logger.info(text, managed.plan.child_name, managed.plan.state_dir, managed.plan.state_why)
 
     def _note_read_from(self, state_dir: str) -> None:
-        """For whoever tells why a login is refused: a file may have been mended since it was read."""
+        """For the reason of a refused login: a file may have been corrected since it was read."""
         from ..common.read_from import write
 
         try:
@@ -589,7 +589,7 @@ class BaseMaster(ChildControl):
         return _session() != self._session and not is_alive(self._pid, self._start)
 
     def _owned(self, *, take_over: bool = False) -> bool:
-        """Whether this process is the one that minds the children; a forked copy of it is not."""
+        """Whether this process is the one that supervises the children; a forked copy of it is not."""
         pid = os.getpid()
         if pid == self._pid:
             return True
@@ -649,7 +649,7 @@ BaseTaskMaster = BaseMaster
 
 def _check_not_imported_again() -> None:
     """A process of multiprocessing that is spawned imports the app's main module once more, as ``__mp_main__``: a master that is
-    made there on the way would be a second one of the same task. ConfigError."""
+    created by that import would be a second one of the same task. ConfigError."""
     again = sys.modules.get("__mp_main__")
     if again is not None and again is not sys.modules.get("__main__"):
         problem = "it is made a second time, while a process of multiprocessing ('spawn', 'forkserver') imports the main module"

@@ -38,7 +38,7 @@ def is_address(text: str) -> bool:
 def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     """The section (``ftp``, ``dropbox``) and the settings that an address says. A folder is relative to the one a login starts
     in; from the root with two slashes, as in sftp://host//srv/in. ConfigError, which never repeats a password."""
-    from urllib.parse import unquote  # an app whose config has no URL need not pay for it
+    from urllib.parse import unquote  # an app whose config has no URL does not load it
 
     scp = _SCP.fullmatch(text) if "://" not in text and not text.startswith("dropbox:") else None
     if scp is not None:
@@ -73,7 +73,7 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
 
 def check_paths(settings: Mapping[str, Any]) -> None:
     """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name,
-    of a folder that nobody looks into."""
+    of a folder that no program reads."""
     for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
         path = settings[key] or ""
         if _WINDOWS.match(path):

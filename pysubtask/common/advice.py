@@ -1,8 +1,8 @@
-"""Every line that a text of this package tells a person to type into a shell. Nothing here is changed or asked of anybody.
+"""Every line that a message of this package asks a person to type into a shell. This module only builds the lines.
 
 The rules, since a person may copy such a line without a thought:
 
-- Nothing that we did not make changes its owner, its place or its content. Of a file that is not ours the most that is said is
+- No file that this package did not create changes its owner, place or content. For such a file the only advice is
   ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config. The config itself may be
   given to the user of its service, and closed to the writing of others (``chmod go-w``), as may the folder for configs alone.
 - Never a whole tree (``-R``), never through a link, nothing above a watched folder.
@@ -37,7 +37,7 @@ def word(text: str) -> str:
 
 
 def list_path(path: str) -> str:
-    """Whose a file or folder is, and who may do what."""
+    """The owner and the mode of a file or folder."""
     return f"ls -ld {word(path)}"
 
 

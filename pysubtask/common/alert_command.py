@@ -1,7 +1,7 @@
 """The program of ``alerts.Command``: where it is, whether it is obeyed, and how it is shown.
 
-It is run as the user of the task, so nobody else may say what is in it: it is held to the rule of :mod:`.named_files`, and so is
-every file that its arguments name, as that may be a script.
+It is run as the user of the task, so no other user may write it: the rule of :mod:`.named_files` holds for it and for every
+file that its arguments name, since that may be a script.
 """
 
 import os
@@ -48,8 +48,8 @@ def why_not_there(words: Sequence[str], environ: Mapping[str, str] = os.environ)
 
 
 def check_command(words: Sequence[str] | None, environ: Mapping[str, str] = os.environ) -> None:
-    """ConfigError where somebody else may say what is in the program, or in a file that its arguments name. One that is not there
-    is no such error. Raises OSError for a path of links without end."""
+    """ConfigError where another user may write the program, or a file that its arguments name. A missing file is no error here.
+    Raises OSError for a path of links without end."""
     for path in files_of(words, environ):
         found = doubt_about(path)
         if found is not None:

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MOST_SECS = 20.0
-"""Who stops the process of his own gets no more of root's time than this."""
+"""Seconds that root waits for the process of the user, who may stop it."""
 MOST_BYTES = 64 * 1024 * 1024
-"""Nobody's files take more of root's memory than this."""
+"""Bytes that root takes from such a process, so that no file of a user fills the memory of root."""
 _PIECE = 65536  # bytes of one read: the size of a pipe on Linux (pipe(7))
 _NO_GROUP = 65534  # nogroup: what the kernel itself uses for an unmapped id
 

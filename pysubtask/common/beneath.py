@@ -1,10 +1,10 @@
 """Folders and files of a watched path, opened part by part: renaming a folder meanwhile never leads to another file than the one
 that is watched.
 
-A path says where something was a moment ago. Somebody who may write one of its folders can put a link in the place of the next
-part between a look and the opening. Here each part is opened relative to the one before it, by descriptor, and a link is followed
-by us and not by the system. A link of this user or of root is followed anywhere; one of somebody else only to what its owner may
-read (or write, where something is to be made there) himself.
+A path is only valid for the moment of its check: a user who may write one of its folders can replace the next part by a link
+between the check and the opening. Here each part is opened relative to the part before it, by descriptor, and links are read and
+followed by this module and not by the system. A link of this user or of root is followed anywhere; a link of another user only to
+what its owner may read himself (or write, where something is to be created there).
 
 Linux only (``O_PATH``); elsewhere the same names are opened by path.
 """
@@ -52,8 +52,8 @@ def open_to_write(path: str) -> int | None:
 
 
 def found_to_write(path: str, *, to_sync: bool = False) -> tuple[int, os.stat_result] | None:
-    """The same, with how the folder looks. ``to_sync``: where this user may list the folder, the descriptor is mostly one that can
-    be synced."""
+    """The same, with the stat of the folder. ``to_sync``: where this user may list the folder, the descriptor is mostly one that
+    can be synced."""
     return _folder_to_write(folder_of(path) or ".", to_sync) if BY_PARTS else None
 
 

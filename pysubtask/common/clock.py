@@ -37,7 +37,7 @@ def since_boot() -> float:
 
 
 class Steps:
-    """What the wall clock has said since the machine was started, and could not be right about as it was put forward later.
+    """The spans of wall-clock time since the start of the machine that were wrong, as the clock was put forward later.
 
     ``wall`` and ``boot``: the clock and ``since_boot`` at the same moment.
     """

@@ -17,7 +17,7 @@ def number() -> int:
 
 
 def keep() -> None:
-    """From here on this process has the rights of this user and of nobody else. A process that is forked from it may change."""
+    """Note that this process keeps the rights of its present user. A process that is forked from it may change its user."""
     global _kept
     if hasattr(os, "geteuid"):  # else there are no users
         _kept = os.geteuid()

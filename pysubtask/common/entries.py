@@ -29,8 +29,8 @@ CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {
     "file": {"on_change": True},
     "dir": {"notify_files": False, "default_exclude": True},
 }
-"""What an entry of a config file has where it says nothing else: there no app notifies, nobody needs a ``.notify`` file
-beside each file, and what writes the files does not know this program. From Python all are as in version 1."""
+"""Defaults of the entries of a config file: no app notifies there, ``.notify`` files beside each file are not needed, and the
+programs that write the files do not know this one. Entries from Python have the defaults of version 1."""
 STATE_FOLDER = ".pysubtask"
 
 

@@ -128,13 +128,13 @@ class TransportError(PysubtaskError):
 
 
 def facts_of(error: object) -> dict[str, str]:
-    """What the page says of an error besides its text: ``step``, ``file`` and ``said``, where they are known."""
+    """The fields of an error on the status page besides its text: ``step``, ``file`` and ``said``, where they are known."""
     attributes = {"step": "step", "file": "file", "said": "server_text"}
     return {key: value for key, name in attributes.items() if (value := getattr(error, name, ""))}
 
 
 def event_fields(error: object) -> dict[str, str]:
-    """What an event says of it: the same, and ``error``, its class."""
+    """The fields of an error in an event: those of ``facts_of``, and ``error``, the name of its class."""
     return {"error": type(error).__name__, **facts_of(error)} if isinstance(error, PysubtaskError) else {}
 
 
@@ -143,18 +143,18 @@ class TransportLost(TransportError):
 
     Only the end of the stream itself, silence for a whole time limit, or an answer that belongs to no request is a reason.
     What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is.
-    ``unanswered``: nobody answered a connection, or it was refused at once, as that of an address that is banned."""
+    ``unanswered``: no answer to a connect, or a refusal at once, as for an address that is banned."""
 
     unanswered = False
 
 
 LONGEST_PAUSE = 3600.0
-"""Seconds: what a server that asks for more is left alone for."""
+"""Seconds: the longest pause, also for a server that asks for a longer one."""
 
 
 class ServerBusy(TransportLost):
-    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long, or says nonsense), at most an
-    hour. What was asked was not done; the connection is still good."""
+    """The server asks for a pause of ``retry_after`` seconds (0: it names no length, or no valid one), at most an hour. The request
+    was not carried out; the connection is still good."""
 
     def __init__(self, reason: str, retry_after: float = 0.0, *, step: str = "", file: str = "", server_text: str = "") -> None:
         super().__init__(reason, step=step, file=file, server_text=server_text)
@@ -166,8 +166,9 @@ class AttemptFailed(TransportError):
     """This attempt at this one file failed; the connection is good and other files go on over it.
 
     The file waits and is tried again by itself, compared with the server first. It is parked with this reason after
-    ``RetryCount`` attempts in a row that failed so. What it cost belongs to it alone, such as an FTP data connection that broke.
-    ``further``: it got further than the attempt before, and the next one goes on from there, so it counts as the first in a row.
+    ``RetryCount`` attempts in a row that failed so. The cause concerns this file alone, such as an FTP data connection that broke.
+    ``further``: the attempt got further than the one before, and the next one goes on from there, so it counts as the first in a
+    row.
     ``limit``: the server said that it is at a limit of its own, so the file is never parked for it.
     """
 

@@ -165,7 +165,7 @@ def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Eve
 
 def lines_of(state_dir: str, name: str, *, any_owner: bool = True) -> Iterator[bytes]:
     """The lines of a file of the state folder as they are, one of more than four megabytes in pieces; none of a file that cannot be
-    opened. ``any_owner``: another user's is read too, to be shown; who acts on what it says passes False."""
+    opened. ``any_owner``: a file of another user is read too, for display; a caller that acts on the content passes False."""
     with contextlib.suppress(OSError), os.fdopen(own_files.open_read(state_dir, name, any_owner=any_owner), "rb") as file:
         while line := file.readline(_LONGEST_LINE):
             yield line

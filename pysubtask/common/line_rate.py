@@ -70,7 +70,7 @@ class LineRate(logging.Filter):
         return False
 
     def sums(self, name: str, *, everything: bool = False) -> Iterator[logging.LogRecord]:
-        """The lines that tell of those that were held back, where it is time for that; ``everything``: at once."""
+        """The lines that report how many were held back, where one is due; ``everything``: all, due or not."""
         now = self._clock()
         for found in list(self._kinds.values()):
             secs = now - found.first_held
@@ -90,7 +90,7 @@ def limit(logger: logging.Logger) -> None:
 
 
 def tell_sums(logger: logging.Logger, *, everything: bool = False) -> None:
-    """Write the lines that tell of others, where it is time for that; called now and then."""
+    """Write the lines that report how many were held back, where one is due; called now and then."""
     for handler in list(logger.handlers):
         for found in [one for one in handler.filters if isinstance(one, LineRate)]:
             for record in found.sums(logger.name, everything=everything):

@@ -1,7 +1,7 @@
-"""One lock per state folder, held by the child for life, with a record of who holds it.
+"""One lock per state folder, held by the child for life, with a record of its holder.
 
-The lock is the system's (flock; on Windows a locked byte far behind the record), so it ends with its
-holder whatever ends that. The record only tells who it is; it is read where the lock is taken.
+The lock is one of the system (flock(2); on Windows a locked byte far behind the record), so it ends with its
+holder, however that ends. The record only names the holder; it is read where the lock is taken.
 """
 
 from __future__ import annotations
@@ -246,8 +246,8 @@ def _end(holder: Holder, patience: float) -> bool:
 
 
 def is_child_of_ours(pid: int) -> bool:
-    """Whether a process belongs to this user and its command line is a child's, as far as the system tells: the record in a lock
-    file is no reason to end any other."""
+    """Whether a process belongs to this user and its command line is one of a child, as far as the system tells: another process
+    must never be ended for a record in a lock file."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(65536)

@@ -1,7 +1,7 @@
-"""Where a log lies: opened by the parts of its path, and only where what is there is a log of this user's.
+"""Log files: opened by the parts of their path, and only where the file is a log of this user.
 
-The default is ``./logs``, and the working folder may be one that others write. A link of this user or of root is followed, one of
-somebody else never; what is opened must be a regular file of this user (or one that root put into a folder of root's) with one
+The default is ``./logs``, and the working folder may be one that others write. A link of this user or of root is followed, a link
+of another user never; what is opened must be a regular file of this user (or one that root put into a folder of root's) with one
 name. New files have mode 0640, new folders 0750.
 """
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import TypedDict
 
-    # Made for nobody at run time: a TypedDict is dear, and every app that imports this package would pay for it.
+    # For type checkers alone: creating a TypedDict is slow, and every app that imports this package would pay for it.
     class LogOptions(TypedDict):
-        """What the settings say of a log, as ``setup_logging`` takes it."""
+        """The settings of a log, as ``setup_logging`` takes them."""
 
         form: str
         max_bytes: int
@@ -41,7 +41,7 @@ def is_output(number: int) -> bool:
 
 
 class _Console(logging.StreamHandler):  # type: ignore[type-arg]
-    """Never waits: where stderr is a pipe that nobody reads, or a terminal that was stopped, the line is dropped."""
+    """Never waits: where stderr is a pipe without a reader, or a terminal that was stopped, the line is dropped."""
 
     dropped = 0
 

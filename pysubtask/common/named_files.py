@@ -1,11 +1,11 @@
-"""The files and programs that settings name, and whether somebody else may say what is in them.
+"""The files and programs that settings name, and whether other users may write them.
 
-A known_hosts file says which server is the right one, ssh's configuration and program are run: who may write one of them, or put
-another one in its place, has the task do what he likes. So each belongs to this user or to root and is written by nobody else, and
-so is every folder on the way to it, links included. In a sticky folder, as ``/tmp`` is, nobody else may replace what is ours. A
-group counts as nobody else where it is the owner's own. Behind sudo the user who typed the command counts as root.
+A known_hosts file says which server is the right one, ssh's configuration and program are run: a user who may write or replace
+one of them controls the task. So each must belong to this user or to root and be writable by no other user, and so must every
+folder on its path, links included. In a sticky folder, as ``/tmp`` is, other users cannot replace files of this user. The private
+group of the owner does not count as another user. Behind sudo the user who typed the command counts as root.
 
-A private key is only read: ssh and the server see to it, and 'pysubtask doctor' tells of it.
+A private key is only read: ssh and the server check its mode, and 'pysubtask doctor' reports it.
 """
 
 import errno

@@ -22,10 +22,10 @@ class NeverSent:
     """``files``: absolute path -> what it is (``the config itself``). ``named``: the data files that entries name; a log among
     them is data by that name. ``timer`` in seconds.
 
-    ``others``: configs that lie in the folders, with what they name; ``private``: files with well-known names. None: nobody looks
-    for any.
+    ``others``: configs that lie in the folders, with what they name; ``private``: files with well-known names. None: these are
+    not searched for.
 
-    What an editor or a rotation leaves of such a file is one too, and so is a link or a hard link to it.
+    A copy that an editor or a rotation leaves of such a file is never sent either, nor a link or a hard link to it.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class NeverSent:
         return ""
 
     def why_named(self, path: str) -> str:
-        """Why an entry may not name this file: as :meth:`why` and :meth:`why_same`, for a file whose name says nothing. A log may
-        be named."""
+        """Why an entry may not name this file: as :meth:`why` and :meth:`why_same`, for a file under any name. A log may be
+        named."""
         real = real_path(path)
         for form in (path, real):
             found = self._by_name(form)

@@ -18,7 +18,7 @@ PART = ".part"
 
 _SIGNALS = (NOTIFY, HOLD, HEARTBEAT)
 _OURS = (*_SIGNALS, PART)
-# No waiting on a fifo, no following a link that somebody put in the place of a notify file.
+# Never waits on a fifo, never follows a link that another user put in the place of a notify file.
 _FLAGS = os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 _BY_HANDLE = os.utime in os.supports_fd
 
@@ -116,7 +116,7 @@ def replace_signal(path: str, text: str) -> None:
     from . import beneath
 
     folder, name = os.path.split(path)
-    # Others may write the folder: a name that nobody can foresee, and a file that is new.
+    # Other users may write the folder, so the name is random and the file must be new.
     part = f".{name}.{os.urandom(8).hex()}{PART}"
     with beneath.to_write(path) as at:
         new, old = (part, name) if at is not None else (os.path.join(folder, part), path)
@@ -131,7 +131,7 @@ def replace_signal(path: str, text: str) -> None:
 
 
 def _open(path: str, flags: int) -> int:
-    """A signal file, in the folder that is meant though somebody may swap it for a link to one of this user's."""
+    """A signal file, opened by descriptors: another user may replace its folder by a link to a folder of this user."""
     from . import beneath  # an app that only imports us does not pay for it
 
     at = beneath.open_to_write(path)

@@ -56,7 +56,7 @@ def is_copy(name: str, of: str, *, log: bool = False) -> bool:
     while at >= 0:
         head, tail = name[:at], name[at + len(of) :]
         if (head or tail) and any(before.fullmatch(head) and behind.fullmatch(tail) for before, behind in _ends("." in of, log)):
-            # A hidden file of the very name is somebody's own.
+            # A hidden file with exactly the name is a file of the user.
             return head != "." or bool(tail)
         at = name.find(of, at + 1)
     return False

@@ -40,7 +40,7 @@ def why_not(folder: str, state_dir: str, *, mount: str | None = None, device: in
 
 
 def _is_bare(folder: str, state_dir: str) -> bool:
-    """Whether nothing of the folder's files is there: its state, or where that is kept elsewhere, whatever it has."""
+    """Whether the files of the folder are missing: its state, or where that is kept elsewhere, all of its files."""
     if is_in(state_dir, folder):
         return not os.path.lexists(state_dir)
     try:

@@ -32,8 +32,8 @@ def write(state_dir: str, stamps: Stamps) -> None:
 
 
 def changed(state_dir: str) -> list[tuple[str, str]]:
-    """The files that differ from what was read: (what it is, path). Empty where nothing is known, and for one that is gone: there
-    is nothing in it to take up."""
+    """The files that differ from what was read: (what it is, path). Empty where no list was kept; a file that is gone is left
+    out, since it has no new values."""
     try:
         found = json.loads(own_files.read(state_dir, FILE, any_owner=True))
         rows = [(str(path), str(what), (mtime, size)) for path, (what, mtime, size) in found["files"].items()]

@@ -73,8 +73,8 @@ def parse(line: bytes) -> Receipt | None:
 
 
 def read_receipts(state_dir: str, *, any_owner: bool = True) -> Iterator[Receipt]:
-    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``any_owner``: another
-    user's are read too, to be shown; who acts on what they say passes False."""
+    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``any_owner``: those
+    of another user are read too, for display; a caller that acts on the content passes False."""
     last = 0
     for line in lines_of(state_dir, FILE, any_owner=any_owner):
         receipt = parse(line)

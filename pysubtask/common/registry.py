@@ -102,7 +102,7 @@ def shared(place: str, uid: int) -> list[Record]:
 
 
 def known(inside: str) -> Record | None:
-    """What is known of the child whose state folder this is, or would be if it were kept in its first folder."""
+    """The record of the child whose state folder this is, or would be if it were kept in its first folder; None: there is none."""
     return _read(_place(), _name(inside))
 
 
@@ -128,7 +128,7 @@ def records() -> list[Record]:
 
 
 def missing() -> list[Record]:
-    """All that are known and whose folder is missing now, or its disk, completed, by task and extension."""
+    """The records, completed, whose folder is missing now, or its disk; by task and extension."""
     return _records()[1]
 
 
@@ -162,7 +162,8 @@ def _place() -> str:
 
 
 def _name_of(record: Record) -> str:
-    """A record goes by its first folder, task and extension, wherever the state is: so that it can be found by these."""
+    """The name of a record: made of first folder, task and extension, wherever the state is, so that these are enough to find
+    it."""
     if f"{os.sep}{STATE_FOLDER}{os.sep}" in record.state_dir or not record.folder:
         return _name(record.state_dir)
     return _name(os.path.join(record.folder, STATE_FOLDER, record.task, record.extension))

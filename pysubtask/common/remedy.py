@@ -8,8 +8,8 @@ import shlex
 
 
 def says_more(config_file: str) -> str:
-    """Where more is said about a problem. ``config_file``: what the task's config was read from, '' for an app's own. It is named
-    as it is typed from this process's folder."""
+    """Where more is said about a problem. ``config_file``: what the task's config was read from, '' for an app's own. Its path
+    is written relative to the working folder of this process."""
     if not config_file:
         return "`pysubtask doctor` says more"
     return f"`pysubtask doctor {shlex.quote(as_typed(config_file))}` says more"

@@ -1,9 +1,9 @@
-"""Times that servers tell: rounded to two seconds (FAT) or to whole minutes, local ones, and such that are shifted by an hour from
-one day to the next, as summer time begins. Pure."""
+"""Times in listings of servers: rounded to two seconds (FAT) or to whole minutes, local ones, and times that are shifted by an hour
+when summer time begins. Pure."""
 
 from __future__ import annotations
 
-_ZONE_SECS = 15 * 60  # the zones of the world differ by so much, and by multiples of it
+_ZONE_SECS = 15 * 60  # zones of the world differ by multiples of a quarter of an hour
 _MOST_SECS = 26 * 3600  # zones span UTC-12 to UTC+14
 _STEPS = (2, 60)  # FAT, and listings with minutes (LIST of FTP)
 

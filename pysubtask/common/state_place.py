@@ -1,8 +1,8 @@
 """Where a task keeps its state: in its first folder, or, where others may write that, in a folder of this user's own.
 
-The rule, so that there is never a second queue that nobody knows of: a setting ``StateFolder`` wins; else a queue that lies out of
-the first folder stays where it is; else the state is in the first folder, unless somebody else may write there. Whatever other
-places may hold a queue of the task are named with the answer: the child moves what it finds there, and refuses to begin beside it.
+The rule, so that there is never a second, forgotten queue: a setting ``StateFolder`` wins; else a queue outside of the first folder
+stays where it is; else the state is in the first folder, unless other users may write there. Other places that may hold a queue
+of the task are returned as well: the child moves a queue that it finds there, and refuses to begin a second one.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ def place(
 
 
 def inside_of(folder: str, task: str, extension: str) -> str:
-    """The state folder of a task that keeps its state in its first folder; in any case what its record goes by."""
+    """The state folder of a task that keeps its state in its first folder; in any case the key of its record."""
     return os.path.join(folder, STATE_FOLDER, task, extension)
 
 

@@ -221,7 +221,7 @@ def _dead(page: Mapping[str, Any] | None, counts: Mapping[str, Any], last_sign: 
 
 
 def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit: float) -> list[str]:
-    """What goes on; nothing where only what ``_besides`` tells keeps it from doing so."""
+    """The main activity, in clauses; none where only the obstacles of ``_besides`` prevent it."""
     state, text = page.get("state"), _bare(page.get("why"))
     waiting = _waiting(page, counts)
     queued = [f"{files(waiting)} {'waits' if waiting == 1 else 'wait'} to be sent"] if waiting else []
@@ -331,7 +331,7 @@ def _since(at: object, now: float) -> str:
 
 
 def _from(at: object, now: float) -> str:
-    """From when on something is so, where that is worth saying."""
+    """The time since when, where that is more than _WORTH_SAYING seconds ago."""
     found = seconds(at)
     return "" if found is None or now - found < _WORTH_SAYING else f"{clock(found, now)} ({span(now - found)})"
 

@@ -1,4 +1,4 @@
-"""The process that alerts: started beside the children where ``alerts.Command`` is set, and again where it has ended.
+"""The process that alerts: started beside the children where ``alerts.Command`` is set, and restarted where it has ended.
 
 It is a process of its own so that neither the app nor a child ever waits for the user's program, and so that a child which is dead
 or hangs is noticed.
@@ -85,7 +85,8 @@ class Alerter:
 
 
 def create(settings: Mapping[str, Any]) -> Alerter:
-    """One for these settings. ConfigError also where this program cannot start such a process (a frozen one that lacks it)."""
+    """An alerter for these settings. ConfigError also where this program cannot start such a process (a frozen one that lacks
+    it)."""
     can_be_started(MODULE)
     return Alerter(settings)
 

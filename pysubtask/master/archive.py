@@ -1,7 +1,7 @@
 """Old files: which are archived, which are residual and still to be delivered; and the moving, a little at a time.
 
-What this task uploads is archived only with a receipt of every destination for the state it is in; whatever else
-lies beside it goes by age. What is in use stays.
+A file that this task uploads is archived only with a receipt of every destination for its present size and time. Other files in
+the same folders are archived by age alone. Files in use stay.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class Proof(NamedTuple):
     settings_fingerprint: str
 
 
-# ---- what is decided, from names and numbers alone
+# ---- decisions, from names and numbers alone
 
 
 def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None], own: NeverSent = NONE) -> Scope:
@@ -89,12 +89,12 @@ def is_left_over(where: Scope, path: str) -> bool:
 
 
 def is_ours(where: Scope, path: str) -> bool:
-    """Whether this task uploads a file, so that its age alone says nothing."""
+    """Whether this task uploads a file: then age alone is no reason to archive it."""
     return path in where.static or where.dirs.owner(path) is not None or is_left_over(where, path)
 
 
 def expiry(now: float, days: int) -> float:
-    """Local midnight of ``days`` before today: what was last changed before that is old. Seconds since the epoch."""
+    """Local midnight of ``days`` before today: a file last changed before that time is old. Seconds since the epoch."""
     today = time.localtime(now)
     return time.mktime((today.tm_year, today.tm_mon, today.tm_mday - days, 0, 0, 0, 0, 0, -1))
 
@@ -109,7 +109,7 @@ def day_folder(root: str, mtime_ns: int) -> str:
     return os.path.join(root, time.strftime(f"%Y%m{os.sep}%d", time.localtime(mtime_ns / 1e9)))
 
 
-# ---- what is done
+# ---- actions
 
 
 class Archive:
@@ -118,8 +118,8 @@ class Archive:
     ``in_use``: the paths of files that must stay, such as logs; the program's own modules and whatever it has open
     stay anyway. ``wall`` in seconds since the epoch, ``clock`` monotonic, ``boot`` as ``since_boot``.
 
-    A file's time that the clock wrote before it was set says nothing: such a file goes by when its state changed (ctime)
-    and when it was delivered, and stays where these say nothing either.
+    A modification time of before the clock was set is no evidence of age: for such a file the change of its inode (ctime) and the
+    time of its delivery count, and it stays where these are no evidence either.
     """
 
     def __init__(
@@ -197,11 +197,11 @@ class Archive:
         return item.inode() in own.numbers() and bool(own.why_same(item.stat(follow_symlinks=False)))
 
     def _run(self, root: str, before: float) -> Iterator[bool]:
-        """Each step says whether it moved a file."""
+        """A step yields whether it moved a file."""
         stays = _identities(self._in_use)
         ours: list[Old] = []
         for folder in self._where.folders:
-            # Listed as a whole, since what is moved away changes the folder.
+            # Listed as a whole, since moving files away changes the folder.
             others: list[Old] = []
             for old in self._olds(folder, before, stays):
                 if old is not None:
@@ -226,7 +226,7 @@ class Archive:
             yield is_proven(old, newest) and self._is_old_enough(old, newest, before) and self._move(root, old, ours=True)
 
     def _is_old_enough(self, old: Old, newest: Sequence[Mapping[str, Receipt]], before: float) -> bool:
-        """Of a file whose time says nothing: whether it was delivered long ago."""
+        """Whether a file without a plausible time was delivered long ago."""
         if old.path not in self._young:
             return True
         at = max([self._young[old.path], *(_seconds(each[old.path].at) for each in newest)])

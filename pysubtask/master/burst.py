@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 class Burst(NamedTuple):
     """One file. ``prev``: its last notify. ``held``: how many were held in a row. ``start``: since when there is a burst.
 
-    ``pending``: when what is held is due; None where nothing is held.
+    ``pending``: when the held notify is due; None where none is held.
     """
 
     prev: int | None = None
@@ -52,7 +52,8 @@ class Burst(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``hold``: until when, or None for: notify now. ``line``: for the log, '' for none. ``state``: from here on."""
+    """``hold``: until when to hold the notify back, None to notify now. ``line``: for the log, '' for none. ``state``: the new
+    state of the file."""
 
     state: Burst
     hold: int | None
@@ -88,7 +89,7 @@ def called(rule: Rule, state: Burst, now: int, grown: int = 0) -> Decision:
 
 
 def looked(state: Burst, now: int) -> Decision | None:
-    """Somebody asks at ``now`` whether what is held is due; None where nothing is held."""
+    """The decision about a held notify at ``now``; None where none is held."""
     if state.pending is None:
         return None
     if now >= state.pending:
@@ -103,7 +104,7 @@ def flushed(state: Burst) -> Burst:
 
 
 def forgettable(rule: Rule, state: Burst, now: int) -> bool:
-    """Whether the file is quiet by now: what is known of it makes no difference to the next notify (but for its bytes)."""
+    """Whether the file is quiet by now: its state makes no difference to the next notify (but for its bytes)."""
     return state.pending is None and (state.prev is None or now - state.prev >= max(rule.trigger, rule.expire))
 
 

@@ -1,4 +1,4 @@
-"""What bursts hold back: the state of each file, and the hold files that outlive the app."""
+"""The notifies that burst mode holds back: the state of each file, and the hold files that outlive the app."""
 
 import contextlib
 import logging
@@ -19,8 +19,8 @@ _REMEMBERED = 1000
 class Holds:
     """Notifies under burst mode. Files go by the path of their notify file.
 
-    What is held is also a hold file beside the data: the child sends it when it is due even if this program
-    never calls again. ``clock`` (monotonic) and ``wall`` in nanoseconds.
+    For each held notify there is a hold file beside the data, so that the child sends the data when it is due even if this
+    program never calls again. ``clock`` (monotonic) and ``wall`` in nanoseconds.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Holds:
             return self._notify(notify)
 
     def check_due(self) -> None:
-        """Notify what is due."""
+        """Notify the files whose hold has ended."""
         if not self._bursts:
             return
         with self._alone():
@@ -96,7 +96,7 @@ class Holds:
                 self._cleared(notify, True)
 
     def _hold(self, notify: str, due: int, now: int) -> bool:
-        """Have the hold file say ``due``; False where it cannot, for then only memory would know."""
+        """Write ``due`` to the hold file; False where that fails: then the hold would be in memory alone and end with the app."""
         if self._files.get(notify) == due:
             return True
         try:
@@ -117,7 +117,7 @@ class Holds:
         if notify in self._bursts:
             self._bursts[notify] = burst.flushed(self._bursts[notify])
         self._reported.discard(notify)
-        # Where the stamp has to wait, the hold file is what outlives the app.
+        # Where the stamp cannot be written yet, the hold file stays: it outlives the app.
         if stamped and self._files.pop(notify, None) is not None:
             with contextlib.suppress(OSError, ValueError):  # it is missing, or stays and costs the child one more read
                 remove_signal(hold_name(data_name(notify)))
@@ -150,7 +150,8 @@ class Holds:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One thread at a time. A forked copy of the app may have got the lock in another thread's hands."""
+        """One thread at a time. In a forked copy of the app the lock may be held by a thread that does not exist there, so the copy
+        gets a lock of its own."""
         if os.getpid() != self._owner:
             self._lock, self._owner = threading.RLock(), os.getpid()
         with self._lock:

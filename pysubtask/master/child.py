@@ -1,7 +1,7 @@
 """One child process: everything that differs between platforms is in this module.
 
 A child is started, polled, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
-a limit. Who decides when to start it again is ``Restarts``, which is pure.
+a limit. ``Restarts``, which is pure, decides when to start it again.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ class Launch(NamedTuple):
 def _stop_held(found: Host) -> Iterator[None]:
     """A child that is started in here inherits SIGTERM blocked: a stop before the child has its handler stays pending.
 
-    Not that of a frozen program: what unpacks it would never hear a stop. What was notified stays for the next child.
+    Not in a frozen program: the process that unpacks it would never get a stop. Notified files stay for the next child.
     """
     if found.frozen or not hasattr(signal, "pthread_sigmask"):
         yield
@@ -143,7 +143,7 @@ class Child:
             os.close(self._pidfd_kept)
 
     def _open_pidfd(self) -> None:
-        """Have a descriptor that means the child, where the system gives one."""
+        """Open a descriptor of the process (pidfd_open(2)), where the system has such: unlike the pid it is never used again."""
         self._pidfd_kept = None
         if hasattr(os, "pidfd_open"):
             try:
@@ -170,7 +170,7 @@ class Child:
         return self._pidfd_kept
 
     def poll(self) -> str | None:
-        """None while it runs; once it is dead and reaped, how it ended. Never waits."""
+        """None while the child runs; once it is dead and reaped, how it ended, in words. Never waits."""
         if self.exit is None and os.getpid() == self._owner and self._reaping.acquire(blocking=False):
             try:
                 if self.exit is None:
@@ -205,7 +205,7 @@ class Child:
             else:
                 self._process.send_signal(number)
         except OSError:
-            pass  # it has just ended: the next poll says so
+            pass  # it has just ended: the next poll returns that
 
     def _reap(self) -> str | None:
         fd = self._pidfd
@@ -262,7 +262,7 @@ def can_be_started(module: str) -> None:
 def unpacked(pid: int) -> int:
     """The process that works behind ``pid``, where a one-file program has unpacked itself: its child in the same session.
 
-    Else ``pid`` itself. Signals are meant for that one: the unpacker sees it end, tidies up and ends likewise.
+    Else ``pid`` itself. Signals go to that process: the unpacker notices its end, removes its files and ends as well.
     """
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
@@ -297,7 +297,7 @@ def _is_standard(folder: str) -> bool:
 
 
 def _sink(log_file: str | None) -> IO[bytes] | None:
-    """Where a child without a console writes what no log call catches (a traceback of the interpreter)."""
+    """The file for output of a child without a console that no log call catches (a traceback of the interpreter)."""
     if log_file is None:
         return None
     try:

@@ -29,7 +29,7 @@ _TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
 _LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
 _LONGEST_NAME = 100  # bytes of a TaskName, which becomes part of file names (255 at most), and of a module name
 _WITH_PLACEHOLDERS = ("HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName")
-"""Settings in which ``{hostname}`` and ``{task}`` stand for what differs from station to station."""
+"""Settings in which ``{hostname}`` and ``{task}`` are replaced by what differs from station to station."""
 
 
 class Plan(NamedTuple):
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     state_why: str = ""
     """Why the state is not kept in the first folder; '' where it is."""
     state_named_by: str = ""
-    """The setting or variable that says where it is kept then."""
+    """The setting or environment variable that names the place of the state then."""
     state_elsewhere: tuple[str, ...] = ()
     """Other state folders that may hold a queue of this child, from before the state was moved."""
     alerts: Mapping[str, Any] = {}
@@ -86,7 +86,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
     if extension == "ftp":
         if ":" in settings["Host"]:
-            from .host_address import spread  # an app whose config has no URL need not pay for it
+            from .host_address import spread  # an app whose config has no URL does not load it
 
             rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
             spread(settings, values_of(section_of(config, "ftp")), rows)
@@ -169,7 +169,7 @@ def bak_of(extension: str, bak: str | None, folder: str, state_dir: str) -> str 
 
 
 def default_bak(extension: str) -> str:
-    """BakToFolder where nobody has set it, from Python."""
+    """The default of BakToFolder for a config in Python."""
     sections = ("base", extension if extension in UPLOADERS else "base")
     return str({row.key: row.default for name in sections for row in defaults_config.SETTINGS[name]}["BakToFolder"])
 
@@ -238,7 +238,7 @@ def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
 
 
 def _log_of_its_own(default: str, task: str) -> str:
-    """Two tasks do not share a log unless somebody says so: ./logs/ftp_subtask.roof.log.txt."""
+    """The default log of a task with a name of its own: two tasks share a log only where the config says so."""
     head, dot, tail = default.partition(".log")
     return f"{head}.{task}{dot}{tail}"
 
@@ -253,12 +253,12 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
     closed = [plan.bak_dir for plan in plans if plan.bak_dir is not None]
     for plan in plans:
         if plan.state_why:
-            # What a version before has left beside the data, and the place itself.
+            # The place itself, and files that an earlier version left beside the data.
             closed.append(os.path.dirname(os.path.dirname(plan.state_dir)))
             if plan.settings["BakToFolder"] is not None:
                 closed.append(os.path.normpath(os.path.join(first, plan.settings["BakToFolder"])))
         if plan.config_file:
-            # Where a version before has kept the copies.
+            # The folder that an earlier version kept the copies in.
             closed.append(os.path.normpath(os.path.join(first, default_bak(plan.extension))))
     for plan in plans:
         if plan.settings["ArchiveToFolder"] is None:
@@ -273,7 +273,7 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
 
 
 def _of_the_home(entries: Sequence[Entry]) -> list[str]:
-    """Keys, configs and records, for who watches a home with all that is in it."""
+    """Keys, configs and records, where a home folder is watched with its subfolders."""
     above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
     if not above:
         return []
@@ -307,7 +307,7 @@ def check_config(config: Any) -> Any:
     if isinstance(config, Mapping):
         names = [str(name) for name in config]
     else:
-        # Anything may stand in a module or object; only what is plainly a section is held to be meant as one.
+        # A module or object may hold other things; only an instance of Section counts as a section.
         names = [name for name, value in values_of(config).items() if isinstance(value, Section)]
     for name in names:
         if name not in SECTIONS:
@@ -355,7 +355,7 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
     host = settings["Host"]
     if not host:
         raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
-    # A word that begins with a dash would be an option of the ssh program.
+    # A host that begins with a dash would be an option of the ssh program.
     if host.startswith("-") or any(sign in "/@" or sign.isspace() or not sign.isprintable() for sign in host):
         remedy = "Give the name or address alone (the login name is ftp.User), or a URL such as 'sftp://user@host/folder'."
         raise ConfigError("ftp.Host", f"{host!r} is not the name of a server", remedy)
@@ -372,7 +372,7 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
 
 
 def _check_protocol(settings: Mapping[str, Any]) -> None:
-    """What belongs to the other protocol is a misunderstanding about how safe this one is."""
+    """ConfigError for settings of the other protocol: they show a misunderstanding about how safe this one is."""
     if settings["UseSFTP"]:
         for key in ("UseTLS", "CAFile", "TLSFingerprint"):
             if settings[key] is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ChildControl:
-    """Events and orders of a master. What is not needed by every app is loaded by the call that needs it."""
+    """The events and requests of a master. Modules that not every app needs are loaded by the call that needs them."""
 
     display_name: str
     logger: logging.Logger
@@ -49,8 +49,8 @@ class ChildControl:
         return events_since(self._state_dirs(), since)
 
     def on_event(self, callback: "EventCallback") -> "EventCallback":
-        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the
-        app's own thread. What it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
+        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the app's
+        own thread. An error that it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
         from .child_events import Listeners
 
         if self._listeners is None:
@@ -75,8 +75,8 @@ class ChildControl:
     def pause(self, *names: str) -> None:
         """Send nothing, or these files not (remote names or paths that are queued), until :meth:`resume`; kept over restarts.
 
-        An order, like ``resume`` and ``set``: it does not wait. The children carry it out at their next tick and tell so in
-        an event; a child that is dead does at its next start. OSError where the order cannot be written.
+        A request, like ``resume`` and ``set``: it does not wait. The children carry it out at their next tick and confirm it by
+        an event; a dead child does so at its next start. OSError where the request cannot be written.
         """
         self._order("pause", {"names": list(names)})
 
@@ -87,7 +87,7 @@ class ChildControl:
     def set(self, keep: bool = False, **settings: "Unpack[LiveSettings]") -> None:
         """Change live settings (see ``docs/config.md``) of the children that have them: ``master.set(RateLimit=50_000)``.
 
-        ``keep`` keeps them over restarts, until the config says something else. All are checked here: ConfigError, and nothing
+        ``keep`` keeps the values over restarts, until the config is changed. All are checked first: after a ConfigError nothing
         is changed. OSError as for ``pause``.
         """
         from .live_settings import checked

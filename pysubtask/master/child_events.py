@@ -33,7 +33,7 @@ class ChildEvent(NamedTuple):
 
 
 class EventPosition(dict[str, tuple[int, int]]):
-    """Up to which event of each child (by extension) an app has heard: what ``events(since=...)`` goes on from."""
+    """The last event that an app has read of each child (by extension): ``events(since=...)`` goes on behind it."""
 
 
 def events_since(
@@ -51,7 +51,7 @@ def events_since(
 
 
 class Listeners:
-    """The app's callbacks. ``serve`` calls them with what came since the first of them was added."""
+    """The callbacks of the app. ``serve`` calls them with the events since the first callback was added."""
 
     def __init__(self, state_dirs: Mapping[str, str], log: logging.Logger) -> None:
         self._state_dirs = state_dirs
@@ -84,7 +84,7 @@ class Listeners:
                 try:
                     callback(one)
                 except Exception:
-                    # The app's own fault must not end its timer, nor keep its other callbacks from hearing.
+                    # An error in a callback must not end the timer of the app, nor keep the event from the other callbacks.
                     self.log.exception("A callback of on_event failed")
 
 

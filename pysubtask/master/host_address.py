@@ -1,4 +1,4 @@
-"""``ftp.Host`` as a URL: what it says of protocol, login, port and folder, beside the settings of those names."""
+"""``ftp.Host`` as a URL: protocol, login, port and folder from it, checked against the settings of those names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _ONE_OF_TWO = "Say it in one of the two places"
 
 
 def spread(settings: dict[str, Any], given: Mapping[str, Any], rows: Mapping[str, Setting]) -> None:
-    """Put what an address in ``settings["Host"]`` says into the settings that have it. ``given``: what the config sets.
+    """Spread the parts of a URL in ``settings["Host"]`` over the settings of their own. ``given``: what the config sets.
 
     ConfigError where the address is wrong, or a setting of the config contradicts it.
     """

@@ -60,7 +60,7 @@ class OldFiles:
             self._logger.info("No Residual files found.")
 
     def offer(self) -> None:
-        """Hand what is left over to children that run already."""
+        """Hand the files that are left over to the running children."""
         for plan in self._plans:
             try:
                 residual.offer(plan.state_dir, self.left_over)

@@ -1,8 +1,8 @@
-"""Moves files from a folder into another, by descriptors: what lies on the way to either may be changed by others at any time.
+"""Moves files from a folder into another, by descriptors: other users may change folders on either path at any time.
 
-A path is gone down part by part. A link in it is followed only where nobody but this user and root could have put it there: it
+A path is opened part by part. A link in it is followed only where nobody but this user and root could have put it there: it
 belongs to one of them, in a folder that nobody else may write. So no link of another user leads a file of this package, or one of
-his that root moves, out of his own folders. A file is moved only if it belongs to this user or to whose the folder is.
+his that root moves, out of his own folders. A file is moved only if it belongs to this user or to the owner of its folder.
 
 Where the system has no such calls (Windows) the same is done by path.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..common.own_files import BY_DESCRIPTOR
 from ..common.trust import is_own_group
 
-# Nothing is listed here: to search a folder is enough.
+# No folder is listed here: the right to search it is enough.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK
@@ -51,7 +51,7 @@ class Folder(NamedTuple):
 
 
 class Changed(Exception):
-    """A file was written while it was moved. It is where it was, unless ``kept`` says where it is now, and ``why``."""
+    """A file was written while it was moved. It is back in its place, unless ``kept`` is its path now, and ``why`` the reason."""
 
     def __init__(self, kept: str = "", why: OSError | None = None) -> None:
         self.kept = kept
@@ -96,7 +96,7 @@ class Mover:
                 return None
             if source.at >= 0 and found.st_uid not in (os.geteuid(), source.uid):
                 raise PermissionError(errno.EPERM, "it belongs to another user, whose the folder is not", old.path)
-            # The name is ours already, so nothing is overwritten.
+            # The name is reserved, so no other file is overwritten.
             _replace(source, name, target, taken)
         finally:
             _release(target, reserved)
@@ -114,7 +114,7 @@ class Mover:
 
     @staticmethod
     def _check_moved(old: Old, source: Folder, name: str, target: Folder, taken: str) -> None:
-        """What was moved must be what was judged; else it goes back, for it is not delivered yet."""
+        """Check that the moved file is the one that was judged; else move it back, since its new content is not delivered yet."""
         kept = os.path.join(target.path, taken)
         try:
             if _old(old.path, _stat(target, taken)) == old:
@@ -202,7 +202,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _reserve(folder: Folder, name: str) -> Old:
-    """An empty file of our own in the archive, under a name nobody has."""
+    """Create an empty file in the archive under a free name: a rename over it overwrites no other file."""
     for candidate in names(name):
         target = os.path.join(folder.path, candidate)
         with contextlib.suppress(FileExistsError):

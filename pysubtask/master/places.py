@@ -31,7 +31,7 @@ class Places:
         self._is_there = True
         self._was_missing = not os.path.isdir(self.folder)
         self._device: int | None = None
-        """The one that the folder was on when this task last worked there."""
+        """The device that the folder was on when this task last worked there."""
 
     def check(self, logger: logging.Logger) -> bool:
         """Whether the task may work here now. The reason against it is logged at once, and again after REPORT_AGAIN_SECS;
@@ -99,7 +99,7 @@ class Places:
         )
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
-        """Whether it is about these."""
+        """Whether these are its entries and plans."""
         return list(entries) == list(self._entries) and list(plans) == list(self._plans)
 
     @property
@@ -109,7 +109,7 @@ class Places:
         return self.folder if self.why and not self._is_there and os.path.isdir(self.folder) else ""
 
     def _inside(self, plan: Plan) -> str:
-        """What the record of a child goes by."""
+        """The key of the record of a child."""
         return inside_of(self.folder, plan.task, plan.extension)
 
     def _state_away(self) -> str:
@@ -125,7 +125,7 @@ class Places:
         return ""
 
     def _make(self, mount: str | None, why: str) -> str:
-        """Make what is missing and may be made; why the first folder cannot be used still."""
+        """Make the missing folders that may be made; why the first folder still cannot be used."""
         if why and not why.startswith("there is no folder"):
             return why
         for entry in self._entries:

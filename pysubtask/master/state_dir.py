@@ -1,4 +1,4 @@
-"""The state folder of a child, as far as the master has to do with it."""
+"""What the master does in the state folder of a child."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
     """Make the folder, of mode 0700 whatever the app's umask, and, for a ``fresh`` child, remove an earlier one's list of
     handled stamps.
 
-    That list says nothing about what will be notified from here on. ``folder``: the first watched one; '' takes the one that
+    That list does not hold for later notifies. ``folder``: the first watched one; '' takes the one that
     the state folder lies in. OSError where the state folder cannot be made or belongs to another user, FileNotFoundError where the
     watched folder is missing: that one is never made here.
     """

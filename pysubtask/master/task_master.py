@@ -73,15 +73,15 @@ class BaseMaster(ChildControl):
     _beside: Mapping[str, str] = {}
     """Files that are no data, besides those of the plans: absolute path -> what it is."""
     _closed_beside: tuple[str, ...] = ()
+    """Folders that are left out, besides those of the plans."""
     _read_from: Mapping[str, tuple[str, int, int]] | None = None
     """The files that the settings were read from, as they were then; None: the modules of the config as they are now."""
-    """Folders that are left out, besides those of the plans."""
 
     _app_lines: "AppLines | None" = None
     """The app's own logging, where it was asked for."""
 
     _started_again = "'pysubtask start' or reset() starts it again"
-    """What starts a child that was stopped by an order."""
+    """For the log: what starts a child that was stopped by an order."""
 
     def __init__(
         self,
@@ -133,11 +133,11 @@ class BaseMaster(ChildControl):
             self._alerter = create(plans[0].alerts)
         self._entries = entries
         self._children = [ManagedChild(plan) for plan in plans]
-        # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
+        # Modules that only an instance needs are loaded here: importing this module must cost an app next to nothing.
         from .burst import Rule
 
         self._rule = Rule.of(plans[0].burst)
-        # A restart may come after the app has changed its folder or its sys.path: what is meant now stays meant.
+        # A restart may come after the app has changed its working folder or sys.path: the present ones are kept.
         self._cwd = os.getcwd()
         script = _script()
         search = [*sys.path, *([os.path.dirname(os.path.abspath(script))] if script else []), self._cwd]
@@ -210,13 +210,13 @@ class BaseMaster(ChildControl):
     # ---- life
 
     def start(self, precleanup_old_files: bool = False) -> None:
-        """Start the children. What cannot be started now is tried again, with back-off, by later calls.
+        """Start the children. A child that cannot be started now is tried again, with back-off, by later calls.
 
         ``precleanup_old_files`` first archives old files (see ``archive_expired_files``), and from then on
         once a day, and has files of earlier runs delivered (see ``copy_residual_files``).
 
-        In a forked copy of the app whose original is gone this takes the task over. One that has become a daemon meanwhile
-        (setsid) does so at its next call of anything.
+        In a forked copy of the app whose original has ended this takes the task over. A copy that has become a daemon meanwhile
+        (setsid) takes it over at its next call of any method.
         """
         if not self._owned(take_over=True):
             return
@@ -389,7 +389,7 @@ class BaseMaster(ChildControl):
     # ---- children
 
     def status(self) -> MasterStatus:
-        """What the children do, as far as the master knows and they have written down."""
+        """The status of each child, from the master and from the files that the children have written."""
         self._supervise()
         now = time.monotonic()
         children = tuple(status_of(managed, now, self._places.why) for managed in self._children)
@@ -584,8 +584,8 @@ class BaseMaster(ChildControl):
             os.close(fd)
 
     def _is_daemon_now(self) -> bool:
-        """Whether this copy of the app is what it goes on as: the original is gone, and this one has left its session. A worker
-        that outlives its app is still in that session, and takes nothing over."""
+        """Whether this forked copy continues the app as a daemon: the original has ended, and this copy has left its session. A
+        worker that outlives its app is still in that session, and takes nothing over."""
         return _session() != self._session and not is_alive(self._pid, self._start)
 
     def _owned(self, *, take_over: bool = False) -> bool:

@@ -199,7 +199,7 @@ def _account(user: str, host: str) -> str:
 
 
 def install(extra: str) -> str:
-    """A library of ours that is missing."""
+    """A library of this package that is missing."""
     return f"pip install 'pysubtask[{extra}]'"
 
 

@@ -1,6 +1,6 @@
 """What a master tells the process that alerts: a JSON text in a file that has no name, given to it as its stdin.
 
-The command of a user may hold a secret, as the address of a hook, so nothing of it is ever in an argv or an environment of ours.
+The command of a user may hold a secret, as the address of a hook, so nothing of it is ever in an argv or an environment.
 """
 
 import json

@@ -96,7 +96,7 @@ class Setting:
     ``kind`` is the accepted type: ``bool``, ``int``, ``float`` (takes int too), ``str``, ``list``
     (of str); ``optional`` adds None. ``low``/``high`` bound numbers, ``choices`` lists the only words.
     ``live`` says whether a running child can take a new value. ``names``: what on this machine a text names: a
-    'file' of the user's, a 'log', a 'folder' of ours, a 'place' (a folder of the user's); '' for anything else.
+    'file' of the user's, a 'log', a 'folder' of this package, a 'place' (a folder of the user's); '' for anything else.
     """
 
     __slots__ = ("choices", "default", "high", "key", "kind", "live", "low", "meaning", "names", "optional", "unit")

@@ -1,7 +1,7 @@
 """The files this package keeps for itself: opened by descriptor, checked once open, and refused where they are not ours.
 
 The state folder of a task lies in the data folder by default, and a data folder may be writable by others. A path in it is
-therefore not trusted: somebody may have put a link, a pipe, a device or another folder in the place of ours. Every function
+therefore not trusted: somebody may have put a link, a pipe, a device or another folder in the place of the real one. Every function
 here takes the absolute path of a folder of this package and the name of a file in it. The folder is opened part by part, from
 ``.pysubtask`` on, without following links, and each part must belong to this user and be writable by nobody else. The file
 is opened relative to that descriptor, without following a link and without waiting for the other end of a pipe, and must be a
@@ -24,11 +24,11 @@ STATE_FOLDER = ".pysubtask"
 MOST_BYTES = 16 * 1024 * 1024
 """No file that is read whole is larger, but for damage or malice."""
 SHARED = 0o640
-"""The mode of a file of ours that a group may read."""
+"""The mode of a file of this package that a group may read."""
 PASSABLE = 0o710
-"""The mode of a folder of ours that a group may pass, without seeing what is in it."""
+"""The mode of a folder of this package that a group may pass, without seeing what is in it."""
 LISTED = 0o750
-"""The mode of a folder of ours that a group may list."""
+"""The mode of a folder of this package that a group may list."""
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)

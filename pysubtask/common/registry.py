@@ -20,7 +20,7 @@ VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
 _MOST_BYTES = 65536  # a larger file is no record
 _ABOVE = "pysubtask"
-"""The folder of ours that holds the registry by default."""
+"""The folder of this package that holds the registry by default."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
 _LATER_FIELDS = ("label", "folder", "config_file")
 

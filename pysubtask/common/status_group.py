@@ -69,8 +69,8 @@ def of(settings: Mapping[str, Any]) -> int | None:
 
 
 def share(state_dir: str, settings: Mapping[str, Any], log: logging.Logger) -> int | None:
-    """Let the group pass the folders of ours that the page is in; its number, None where no group is to see the task, or none can:
-    then the state folder is this user's alone again. What keeps the group out is logged."""
+    """Let the group pass the folders of this package that hold the page; its number, None where no group is to see the task, or
+    none can: then the state folder is this user's alone again. What keeps the group out is logged."""
     group = of(settings)
     try:
         if group is None:

@@ -206,7 +206,7 @@ _HOMES = {
 
 
 _OLD = {"Callback": "master.news", "News": "master.news"}
-"""Names of before, which are aliases."""
+"""Former names, as aliases: module and name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -227,7 +227,7 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    # The name of the folder that an installer leaves says it, too; importlib.metadata is a tenth of what a child's start costs.
+    # Read from the name of the folder that an installer leaves: importlib.metadata costs a tenth of the start of a child.
     import os
     import sys
 

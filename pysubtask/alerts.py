@@ -1,4 +1,4 @@
-"""``python -m pysubtask.alerts``: the process that a master starts to run ``alerts.Command``. Nobody starts it by hand."""
+"""``python -m pysubtask.alerts``: the process that a master starts to run ``alerts.Command``. It is never started by hand."""
 
 from __future__ import annotations
 

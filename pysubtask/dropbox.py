@@ -29,8 +29,8 @@ __all__ = ["DropboxSubtask", "DropboxTaskMaster", "main"]
 class DropboxTaskMaster(TaskMaster):
     """A master with the dropbox destination alone, whatever ``UseDropbox`` says. ``pconfig``: a config with sections."""
 
-    shown_name = "DropboxTaskMaster"
-    shown_module = "dropbox"
+    display_name = "DropboxTaskMaster"
+    display_module = "dropbox"
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ def __getattr__(name: str) -> Any:
     from .subtask.upload_subtask import UploadSubtask
 
     meaning = "Uploads to Dropbox what its master notifies."
-    made = type(name, (UploadSubtask,), {"__module__": "pysubtask.dropbox", "__doc__": meaning, "transport": "dropbox"})
-    return globals().setdefault(name, made)
+    subclass = type(name, (UploadSubtask,), {"__module__": "pysubtask.dropbox", "__doc__": meaning, "transport": "dropbox"})
+    return globals().setdefault(name, subclass)
 
 
 def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None = None) -> int:

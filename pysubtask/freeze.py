@@ -1,4 +1,4 @@
-"""What makes a frozen app (PyInstaller, Nuitka, cx_Freeze) serve as its own child: see docs/frozen-apps.md."""
+"""Lets a frozen app (PyInstaller, Nuitka, cx_Freeze) serve as its own child: see docs/frozen-apps.md."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ __all__ = ["FTPSubtask", "FTPTaskMaster", "main"]
 class FTPTaskMaster(TaskMaster):
     """A master with the ftp destination alone, whatever ``UseFTP`` says. ``pconfig``: a config with sections."""
 
-    shown_name = "FTPTaskMaster"
-    shown_module = "ftp"
+    display_name = "FTPTaskMaster"
+    display_module = "ftp"
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ def __getattr__(name: str) -> Any:
     from .subtask.upload_subtask import UploadSubtask
 
     meaning = "Uploads by SFTP or FTP what its master notifies."
-    made = type(name, (UploadSubtask,), {"__module__": "pysubtask.ftp", "__doc__": meaning})
-    return globals().setdefault(name, made)
+    subclass = type(name, (UploadSubtask,), {"__module__": "pysubtask.ftp", "__doc__": meaning})
+    return globals().setdefault(name, subclass)
 
 
 def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None = None) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,9 +111,23 @@ def _class(name: str, kind: type, *, methods: bool, without: Iterable[str] = ())
     return lines + (_methods(kind, without) if methods else [])
 
 
-def _fields(kind: Any) -> list[str]:
+def docs_of_fields(kind: Any) -> dict[str, str]:
+    """The docstrings below the fields of a class, which exist in its source alone."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: below.value.value
+        for field, below in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+    }
+
+
+def _fields(kind: Any, meanings: Mapping[str, str] | None = None) -> list[str]:
+    """A table of fields. ``meanings``: instead of the docstrings below the fields, as Markdown."""
     known = kind.__annotations__
-    return ["| field | type |", "|---|---|", *(f"| `{key}` | {_cell(f'`{shown_type(known[key])}`')} |" for key in known), ""]
+    if meanings is None:
+        meanings = {key: prose(text) for key, text in docs_of_fields(kind).items()}
+    rows = [f"| `{key}` | {_cell(f'`{shown_type(known[key])}`')} | {_cell(meanings[key])} |" for key in known]
+    return ["| field | type | meaning |", "|---|---|---|", *rows, ""]
 
 
 def _public(name: str) -> Any:
@@ -156,10 +172,9 @@ def page_part() -> str:
     lines = [*_fields(pysubtask.StatusPage), "### What is in them", ""]
     for name, kind in vars(page_types).items():
         if name in pysubtask.__all__ and name not in ("StatusPage", "EventFields") and hasattr(kind, "__annotations__"):
-            fields = ", ".join(f"`{key}`: `{shown_type(value)}`" for key, value in kind.__annotations__.items())
-            lines += [f"- `{name}`: {first_sentence(kind.__doc__)} {fields}."]
+            lines += [f"#### `{name}`", "", prose(kind.__doc__), "", *_fields(kind)]
     words = ", ".join(f"`{word}`" for word in typing.get_args(pysubtask.ChildState))
-    return "\n".join([*lines, f"- `ChildState`: one of {words}.", ""])
+    return "\n".join([*lines, "#### `ChildState`", "", f"One of {words}.", ""])
 
 
 def entries_part() -> str:
@@ -167,8 +182,15 @@ def entries_part() -> str:
     lines = []
     for name in ("FileEntry", "FolderEntry"):
         kind = _public(name)
-        lines += [f"### `{name}`", "", prose(kind.__doc__), "", *_fields(kind)]
+        lines += [f"### `{name}`", "", prose(kind.__doc__), "", *_fields(kind, keys_of_entries())]
     return "\n".join(lines)
+
+
+def keys_of_entries() -> dict[str, str]:
+    """What each key of a watch entry means, as docs/config.md explains it."""
+    section = CONFIG.read_text(encoding="utf-8").split("\n## Watch entries\n", 1)[1].split("\n## ", 1)[0]
+    rows = [re.split(r"(?<!\\) ?\| ?", line.strip("| ")) for line in section.splitlines() if line.startswith("| `")]
+    return {row[0].strip("`"): row[3] for row in rows if len(row) == 4}
 
 
 def settings_part() -> str:

@@ -1,7 +1,9 @@
-"""The types of all settings, from the table of settings: ``python -m tests.make_settings_types`` writes them anew."""
+"""The types of all settings, from the table of settings: ``python -m tests.make_settings_types`` writes them."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +23,7 @@ _NAMES = {
 _HEAD = '''"""What each setting takes, for type checkers. Made from ``defaults_config`` by ``{command}``.
 
 For a config that is made of dicts: ``ftp: FTPSettings = {{'Host': 'files.example.org'}}``. Every setting of ``base`` may
-also stand in ``ftp`` and ``dropbox``. What each one means is in docs/config.md. No app loads this unless it asks for it.
+also stand in ``ftp`` and ``dropbox``. docs/config.md has the defaults, too. No app loads this unless it asks for it.
 """
 
 from typing import Literal, TypedDict
@@ -46,9 +48,20 @@ def kind_of(row: Setting) -> str:
     return f"{word} | None" if row.optional else word
 
 
-def _dict(name: str, meaning: str, base: str, rows: Iterable[Setting]) -> str:
-    lines = [f"    {row.key}: {kind_of(row)}" for row in rows]
-    return "\n".join([f"class {name}({base}, total=False):", f'    """{meaning}"""', "", *lines])
+def meaning_of(row: Setting, *, short: bool = False) -> str:
+    """What a setting means, with its unit, as a docstring below the field; ``short``: the first sentence alone."""
+    text = re.split(r"(?<=\.) ", row.meaning, maxsplit=1)[0] if short else row.meaning
+    text = (text + (f" Unit: {row.unit}." if row.unit else "")).replace("\\", "\\\\")
+    lines = textwrap.wrap(text, 120, initial_indent='    """', subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(lines) + '"""'
+
+
+def _fields(rows: Iterable[Setting], *, short: bool = False) -> list[str]:
+    return [line for row in rows for line in (f"    {row.key}: {kind_of(row)}", meaning_of(row, short=short))]
+
+
+def _dict(name: str, meaning: str, base: str, rows: Iterable[Setting], *, short: bool = False) -> str:
+    return "\n".join([f"class {name}({base}, total=False):", f'    """{meaning}"""', "", *_fields(rows, short=short)])
 
 
 def every() -> dict[str, Setting]:
@@ -69,11 +82,14 @@ def text() -> str:
         inherits = section in ("ftp", "dropbox")
         own = [row for row in rows if not (inherits and row.key in base)]
         parts.append(_dict(_NAMES[section], _MEANINGS[section], _NAMES["base"] if inherits else "TypedDict", own))
-    live: dict[str, Setting] = {row.key: row for rows in SETTINGS.values() for row in rows if row.live}
+    live: dict[str, Setting] = {}
+    for row in (row for rows in SETTINGS.values() for row in rows if row.live):
+        live.setdefault(row.key, row)
     meaning = "What a running child takes anew: ``master.set(RateLimit=50_000)``."
-    parts.append(_dict("LiveSettings", meaning, "TypedDict", live.values()))
-    parts.append(_dict("AnySettings", "Every setting of any section: what ``Section(...)`` takes.", "TypedDict", every().values()))
-    lines = [f"    {row.key}: {kind_of(row)}" for row in every().values()]
+    parts.append(_dict("LiveSettings", meaning, "TypedDict", live.values(), short=True))
+    meaning = "Every setting of any section: what ``Section(...)`` takes."
+    parts.append(_dict("AnySettings", meaning, "TypedDict", every().values(), short=True))
+    lines = _fields(every().values(), short=True)
     meaning = '    """The attributes of a ``Section``, for type checkers alone."""'
     parts.append("\n".join(["class SectionAttributes:", meaning, "", *lines]))
     return "\n\n\n".join(parts) + "\n"

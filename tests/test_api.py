@@ -44,7 +44,7 @@ def test_nothing_public_is_in_no_page():
     assert names - code == set()
     for kind in (TaskMaster, pysubtask.MasterStatus, pysubtask.ChildStatus, pysubtask.ChildEvent, pysubtask.Event):
         public = {name for name in vars(kind) if not name.startswith("_")} | set(make_api_doc.methods_of(kind))
-        public -= {"shown_name", "shown_module"} | set(vars(tuple))
+        public -= {"display_name", "display_module"} | set(vars(tuple))
         assert public <= code, public - code
     assert set(pysubtask.StatusPage.__annotations__) | set(pysubtask.EventFields.__annotations__) <= code
     for section in SECTIONS:

@@ -13,18 +13,21 @@ from .errors import ConfigError
 
 SCHEMES = ("sftp", "ftp", "ftps")
 FORMS = "sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or user@host:folder as scp takes it"
-_IMPLICIT_TLS = 990
+_IMPLICIT_TLS = 990  # the port of FTPS with TLS from the first byte (IANA: ftps)
 _WINDOWS = re.compile(r"/?[A-Za-z]:\\|\\")
 # The host may be an IPv6 address in brackets; the login ends at the last @ before it.
 _SCP = re.compile(r"(?P<login>[^/]+)@(?P<host>[^/:@\[\]]+|\[[^/@\[\]]+\]):(?P<path>.*)", re.DOTALL)
 
 
 class Words(NamedTuple):
-    """What an error calls the place where the address was written, and how each of two mistakes is mended."""
+    """The words of errors about an address."""
 
     key: str
+    """The place where the address was written, as ``ftp.Host``."""
     password: str
+    """What to do about a password in the address."""
     forms: str
+    """The forms of an address that are accepted there."""
 
 
 def is_address(text: str) -> bool:
@@ -35,7 +38,7 @@ def is_address(text: str) -> bool:
 def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     """The section (``ftp``, ``dropbox``) and the settings that an address says. A folder is relative to the one a login starts
     in; from the root with two slashes, as in sftp://host//srv/in. ConfigError, which never repeats a password."""
-    from urllib.parse import unquote  # an app whose config has no URL need not pay for it
+    from urllib.parse import unquote  # an app whose config has no URL does not load it
 
     scp = _SCP.fullmatch(text) if "://" not in text and not text.startswith("dropbox:") else None
     if scp is not None:
@@ -70,7 +73,7 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
 
 def check_paths(settings: Mapping[str, Any]) -> None:
     """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name,
-    of a folder that nobody looks into."""
+    of a folder that no program reads."""
     for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
         path = settings[key] or ""
         if _WINDOWS.match(path):

@@ -1,8 +1,8 @@
-"""Every line that a text of ours tells a person to type into a shell. Nothing here is changed or asked of anybody.
+"""Every line that a message of this package asks a person to type into a shell. This module only builds the lines.
 
-The rules, which hold for whoever copies such a line without a thought:
+The rules, since a person may copy such a line without a thought:
 
-- Nothing that we did not make changes its owner, its place or its content. Of a file that is not ours the most that is said is
+- No file that this package did not create changes its owner, place or content. For such a file the only advice is
   ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config. The config itself may be
   given to the user of its service, and closed to the writing of others (``chmod go-w``), as may the folder for configs alone.
 - Never a whole tree (``-R``), never through a link, nothing above a watched folder.
@@ -36,12 +36,12 @@ def word(text: str) -> str:
 # --- what only looks
 
 
-def look_at(path: str) -> str:
-    """Whose a file or folder is, and who may do what."""
+def list_path(path: str) -> str:
+    """The owner and the mode of a file or folder."""
     return f"ls -ld {word(path)}"
 
 
-def look_at_disk(path: str) -> str:
+def list_disk(path: str) -> str:
     """Which file system a folder is on, and whether it is read-only."""
     return f"findmnt -T {word(path)}"
 
@@ -79,29 +79,30 @@ def only_you_write(path: str, *, sudo: bool = False) -> str:
 
 
 def hand_over_config(path: str, user: str) -> tuple[str, ...]:
-    """The config of a service becomes its user's; nothing for what is no config of ours (a file NAME.toml)."""
+    """The config of a service becomes its user's; nothing for what is no config of this package (a file NAME.toml)."""
     plain = path.endswith(".toml") and os.path.isfile(path) and not os.path.islink(path)
     return (f"sudo chown -h {word(user)} {word(path)}",) if plain else ()
 
 
-def is_ours(path: str, made: str) -> bool:
-    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute, or the one that stands for it elsewhere."""
-    root = os.path.normpath(made)
+def is_ours(path: str, state_root: str) -> bool:
+    """Whether this package made a path. ``state_root``: the folder .pysubtask of the task, absolute, or the one that is used in
+    its place elsewhere."""
+    root = os.path.normpath(state_root)
     inside = os.path.normpath(path) == root or os.path.normpath(path).startswith(f"{root}{os.sep}")
     return os.path.isabs(root) and is_root(os.path.basename(root)) and inside
 
 
-def give_back(paths: Iterable[str], made: str, user: int | None = None) -> tuple[str, ...]:
+def give_back(paths: Iterable[str], state_root: str, user: int | None = None) -> tuple[str, ...]:
     """What we made, and another user owns, becomes this user's again (or that of ``user``, where this process has his rights and
-    the shell is somebody else's); nothing for what is not ours (``made``: see is_ours)."""
-    words = " ".join(word(path) for path in paths if is_ours(path, made))
+    the shell is somebody else's); nothing for what is not ours (``state_root``: see is_ours)."""
+    words = " ".join(word(path) for path in paths if is_ours(path, state_root))
     who = '"$(id -u)"' if user is None else str(user)
     return (f"sudo chown -h {who} {words}",) if words else ()
 
 
-def open_again(path: str, made: str) -> tuple[str, ...]:
+def open_again(path: str, state_root: str) -> tuple[str, ...]:
     """What we made, and this user owns, may be used by it again."""
-    return (f"chmod u+rwx {word(path)}",) if is_ours(path, made) else ()
+    return (f"chmod u+rwx {word(path)}",) if is_ours(path, state_root) else ()
 
 
 def is_mount_point_missing(path: str) -> bool:
@@ -164,7 +165,7 @@ def convert_putty(source: str, target: str) -> str:
     return f"puttygen {word(source)} -O private-openssh -o {word(target)}"
 
 
-def look_at_certificate(path: str) -> str:
+def list_certificate(path: str) -> str:
     """Whom a certificate of ssh is for, and until when."""
     return f"ssh-keygen -L -f {word(path)}"
 
@@ -198,7 +199,7 @@ def _account(user: str, host: str) -> str:
 
 
 def install(extra: str) -> str:
-    """A library of ours that is missing."""
+    """A library of this package that is missing."""
     return f"pip install 'pysubtask[{extra}]'"
 
 

@@ -1,7 +1,7 @@
 """The program of ``alerts.Command``: where it is, whether it is obeyed, and how it is shown.
 
-It is run as the user of the task, so nobody else may say what is in it: it is held to the rule of :mod:`.named_files`, and so is
-every file that its arguments name, as that may be a script.
+It is run as the user of the task, so no other user may write it: the rule of :mod:`.named_files` holds for it and for every
+file that its arguments name, since that may be a script.
 """
 
 import os
@@ -15,7 +15,7 @@ from .named_files import doubt_about
 KEY = "alerts.Command"
 _SECRET = re.compile(r"(?i)authorization|bearer|token|passw|secret|api.?key")
 _RANDOM = re.compile(r"(?=.*\d)[\w.~+/=-]{20,}")
-"""What a token looks like."""
+"""The pattern of a token."""
 
 
 def absolute(words: Sequence[str], folder: str) -> list[str]:
@@ -48,8 +48,8 @@ def why_not_there(words: Sequence[str], environ: Mapping[str, str] = os.environ)
 
 
 def check_command(words: Sequence[str] | None, environ: Mapping[str, str] = os.environ) -> None:
-    """ConfigError where somebody else may say what is in the program, or in a file that its arguments name. One that is not there
-    is no such error. Raises OSError for a path of links without end."""
+    """ConfigError where another user may write the program, or a file that its arguments name. A missing file is no error here.
+    Raises OSError for a path of links without end."""
     for path in files_of(words, environ):
         found = doubt_about(path)
         if found is not None:
@@ -67,14 +67,15 @@ def files_of(words: Sequence[str] | None, environ: Mapping[str, str] = os.enviro
 
 
 def secrets_of(words: Sequence[str]) -> list[str]:
-    """The arguments that look like a secret: the address of a hook is one, too, as whoever knows it can write there."""
+    """The arguments that are secrets by their form: the address of a hook is a secret, too: everybody who knows it can post
+    there."""
     return [
         word for word in words[1:] if "://" in word or _SECRET.search(word) or (_RANDOM.fullmatch(word) and not os.path.isabs(word))
     ]
 
 
 def display(words: Sequence[str]) -> str:
-    """The command as a shell would take it, with what looks like a secret masked."""
+    """The command as a shell would take it, with a mask in the place of each secret."""
     import shlex
 
     hidden = set(secrets_of(words))

@@ -1,6 +1,6 @@
 """What a master tells the process that alerts: a JSON text in a file that has no name, given to it as its stdin.
 
-The command of a user may hold a secret, as the address of a hook, so nothing of it is ever in an argv or an environment of ours.
+The command of a user may hold a secret, as the address of a hook, so nothing of it is ever in an argv or an environment.
 """
 
 import json
@@ -13,12 +13,13 @@ from .handoff import nameless
 MODULE = "pysubtask.alerts"
 """What runs it."""
 _FORMAT = 1
-_LONGEST = 1024 * 1024
+_LONGEST = 1024 * 1024  # bytes; far above any real one, so that a wrong stdin is not read without end
 _REMEDY = "This process is started by a master; 'pysubtask alerts test' tries the command."
 
 
 class Watched(NamedTuple):
-    """One child of the task: as in a record of the registry (see :class:`~pysubtask.common.registry.Record`)."""
+    """One child of the task: ``task``, ``extension``, ``state_dir``, ``label``, ``folder`` and ``config_file`` as in a record of
+    the registry (see :class:`~pysubtask.common.registry.Record`)."""
 
     task: str
     extension: str
@@ -29,9 +30,10 @@ class Watched(NamedTuple):
 
 
 class AlertHandoff(NamedTuple):
-    """``settings``: the ``alerts`` section. ``log``: file (absolute, or None), whether to the console too, and the settings
-    LogFormat, LogMaxBytes, LogKeep and LogLevel. ``master_pid`` and ``master_start``: see ``process_start``. ``python_path``: what
-    PYTHONPATH was in the app, None where it was not set."""
+    """``settings``: the section ``alerts``. ``children``: the children to watch. ``log_file``: absolute path of the log, None for
+    no file; ``log_to_console``: whether lines go to the console, too; ``log``: the settings LogFormat, LogMaxBytes, LogKeep and
+    LogLevel. ``master_pid`` and ``master_start``: see ``process_start``. ``python_path``: PYTHONPATH of the app, None where it
+    was not set."""
 
     settings: dict[str, Any]
     children: list[Watched]
@@ -53,7 +55,7 @@ def write(handoff: AlertHandoff) -> int:
 
 
 def read(fd: int = 0) -> AlertHandoff:
-    """The hand-off in this descriptor. ConfigError where it holds anything else."""
+    """The hand-off in this descriptor. ConfigError where it holds anything else (the ValueError of another format becomes one)."""
     try:
         os.lseek(fd, 0, os.SEEK_SET)
         fields = json.loads(os.read(fd, _LONGEST))

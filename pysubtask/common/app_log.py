@@ -1,7 +1,7 @@
 """An app's own logging tree as the place of our lines: those of the master at once, those of a child by a file in its state folder.
 
 The child appends each line as a JSON object to ``log_lines.jsonl``, which the master reads on its way through the app's calls.
-Levels are kept; a line of which there is one for each notify is told of as :mod:`.line_rate` says.
+Levels are kept; a line of which there is one for each notify is counted as :mod:`.line_rate` does.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .line_rate import IN_THE_APP, LineRate, kind_of
 from .log_lines import Json
 
 FILE = "log_lines.jsonl"
-ROTATE_BYTES = 1024 * 1024
-_PIECE = 64 * 1024
+ROTATE_BYTES = 1024 * 1024  # the file is read within seconds; this bounds it where no master reads
+_PIECE = 64 * 1024  # bytes of one read: some hundred lines, so that a call of the app stays short
 _IN_DETAIL = frozenset(("copied", "burst"))
 """Of what an upload does the app hears when it is done; of its steps only where it asks for everything."""
 
@@ -46,7 +46,7 @@ def level_of(record: logging.LogRecord) -> int:
 
 
 class ToApp(logging.Handler):
-    """Of the master's logger: hands each line to a logger of the app. What the app's handlers raise stops nothing of ours."""
+    """Of the master's logger: hands each line to a logger of the app. Errors of the app's handlers stop nothing here."""
 
     def __init__(self, target: logging.Logger) -> None:
         super().__init__()
@@ -54,6 +54,7 @@ class ToApp(logging.Handler):
         self.dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Give the line to the app's logger. Never raises: a line that cannot be given is counted in ``dropped``."""
         try:
             trace = "".join(traceback.format_exception(*record.exc_info)).rstrip() if record.exc_info else None
             give(self._target, level_of(record), record.getMessage(), record.created, record.process, trace)
@@ -77,13 +78,14 @@ def give(target: logging.Logger, level: int, message: str, created: float, proce
 class LineFile(logging.Handler):
     """Of a child's logger: appends each line to the file in its state folder. ``dropped`` counts those that cannot be written."""
 
-    def __init__(self, state_dir: str, shown: str, task: str) -> None:
+    def __init__(self, state_dir: str, logger_name: str, task: str) -> None:
         super().__init__()
         self._state_dir = state_dir
         self.dropped = 0
-        self.setFormatter(Json(shown, task, None))
+        self.setFormatter(Json(logger_name, task, None))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Append the line. Never raises: a line that cannot be written is counted in ``dropped``."""
         try:
             found = logging.makeLogRecord(record.__dict__ | {"levelname": logging.getLevelName(level_of(record))})
             line = self.format(found).encode("ascii") + b"\n"
@@ -133,7 +135,7 @@ class LineReader:
             at = self._place[1] if self._place[0] == inode else 0
             file.seek(at)
             data = file.read(_PIECE)
-        # A line that is being written has no end yet; one longer than a piece is none of ours.
+        # A line that is being written has no end yet; one longer than a piece is none of this package's.
         whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == _PIECE else 0)
         self._place = (inode, at + whole)
         for line in data[:whole].splitlines():

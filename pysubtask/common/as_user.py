@@ -1,9 +1,9 @@
 """Root does something in the place of another user with no more rights than that user has.
 
-What lies in a user's folders is his: he may put a link there at any time, between a look of root's and what root does next. So
+What lies in a user's folders is his: he may put a link there at any time, between the check by root and the next step of root. So
 root forks a process that becomes the user, and the kernel refuses there whatever the user himself may not do. The user cannot look
 into that process: a process that changed its user is not traced, and leaves no core, unless root says so (prctl(2),
-PR_SET_DUMPABLE). He can end it, which is told as an error.
+PR_SET_DUMPABLE). He can end it, which is reported as an error.
 """
 
 import errno
@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MOST_SECS = 20.0
-"""Who stops the process of his own gets no more of root's time than this."""
+"""Seconds that root waits for the process of the user, who may stop it."""
 MOST_BYTES = 64 * 1024 * 1024
-"""Nobody's files take more of root's memory than this."""
-_PIECE = 65536
-_NO_GROUP = 65534
+"""Bytes that root takes from such a process, so that no file of a user fills the memory of root."""
+_PIECE = 65536  # bytes of one read: the size of a pipe on Linux (pipe(7))
+_NO_GROUP = 65534  # nogroup: what the kernel itself uses for an unmapped id
 
 
 def is_needed(uid: int) -> bool:
@@ -76,7 +76,7 @@ def _child(uid: int, gid: int, groups: list[int], question: Callable[[], Any], s
             answer = json.dumps(["OSError", exc.errno or errno.EIO, exc.strerror or str(exc), named])
         except ValueError as exc:
             answer = json.dumps(["ValueError", str(exc)])
-        except Exception as exc:  # noqa: BLE001 - it is told by the process that has somebody to tell
+        except Exception as exc:  # noqa: BLE001 - the parent process reports the error
             answer = json.dumps(["OSError", errno.EIO, f"{type(exc).__name__}: {exc}", None])
         _write(sink, answer.encode("ascii"))
     finally:

@@ -1,9 +1,10 @@
-"""Folders and files of a watched path, opened part by part: what is opened is what was watched, whoever renames things meanwhile.
+"""Folders and files of a watched path, opened part by part: renaming a folder meanwhile never leads to another file than the one
+that is watched.
 
-A path says where something was a moment ago. Somebody who may write one of its folders can put a link in the place of the next
-part between a look and the opening. Here each part is opened relative to the one before it, by descriptor, and a link is followed
-by us and not by the system. A link of this user or of root is followed anywhere; one of somebody else only to what its owner may
-read (or write, where something is to be made there) himself.
+A path is only valid for the moment of its check: a user who may write one of its folders can replace the next part by a link
+between the check and the opening. Here each part is opened relative to the part before it, by descriptor, and links are read and
+followed by this module and not by the system. A link of this user or of root is followed anywhere; a link of another user only to
+what its owner may read himself (or write, where something is to be created there).
 
 Linux only (``O_PATH``); elsewhere the same names are opened by path.
 """
@@ -45,14 +46,14 @@ def to_write(path: str) -> Iterator[int | None]:
 
 
 def open_to_write(path: str) -> int | None:
-    """As :func:`to_write`; whoever calls it closes what it gives."""
+    """As :func:`to_write`; the caller closes what it gives."""
     found = found_to_write(path)
     return None if found is None else found[0]
 
 
 def found_to_write(path: str, *, to_sync: bool = False) -> tuple[int, os.stat_result] | None:
-    """The same, with how the folder looks. ``to_sync``: where this user may list the folder, the descriptor is mostly one that can
-    be synced."""
+    """The same, with the stat of the folder. ``to_sync``: where this user may list the folder, the descriptor is mostly one that
+    can be synced."""
     return _folder_to_write(folder_of(path) or ".", to_sync) if BY_PARTS else None
 
 
@@ -71,8 +72,8 @@ def make_folders(path: str, mode: int = 0o777) -> None:
                     raise
 
 
-_MOST_KNOWN = 1000
-_KNOWN_SECS = 1.0
+_MOST_KNOWN = 1000  # folders; then all are forgotten, which costs one walk each
+_KNOWN_SECS = 1.0  # an inode number may be used again: see below
 _known: dict[tuple[str, str], tuple[int, int, float]] = {}
 """Device and inode number of the folder that a path led to when it was gone by parts, for one purpose, and until when that counts:
 an app touches a file a thousand times a second, and a child copies as many. No descriptor is kept, for that would hold a mounted
@@ -110,11 +111,11 @@ def _folder_to_write(path: str, to_sync: bool) -> tuple[int, os.stat_result]:
     again = known(path, "write", to_sync=to_sync)
     if again is not None:
         return again
-    handle, way, owners = walk(path, True)
+    handle, passed, owners = walk(path, True)
     try:
         found = os.fstat(handle)
         for owner in owners:
-            if not (has_right(owner, found, 2) and may_go(owner, way)):
+            if not (has_right(owner, found, 2) and may_go(owner, passed)):
                 raise LeadsAway(path, "a link of another user leads there, and he may not write there himself")
     except BaseException:
         os.close(handle)
@@ -124,38 +125,40 @@ def _folder_to_write(path: str, to_sync: bool) -> tuple[int, os.stat_result]:
 
 
 def walk(path: str, links: bool) -> tuple[int, list[os.stat_result], set[int]]:
-    """Go to a folder; each of the ``links``, where there may be any, is read and gone by its parts in turn. Gives the descriptor of
-    it (``O_PATH``), how the folders that were passed look, and the owners of links on the way that we do not trust."""
+    """Open a folder part by part. With ``links`` each symbolic link on the path is read, and its target is opened part by part in
+    turn. Returns the descriptor (``O_PATH``), the stat of each folder that was passed, and the owners of links that are not
+    trusted (``trusted``). LeadsAway where there is a link and ``links`` is False, or there are too many; OSError where a part is
+    missing."""
     rest = [part for part in path.split(os.sep) if part and part != "."][::-1]
     handle = os.open(os.sep if os.path.isabs(path) else ".", _FOLDER)
     followed, owners = 0, set[int]()
-    way: list[os.stat_result] = []
+    passed: list[os.stat_result] = []
     try:
         while rest:
             part = rest.pop()
             try:
                 deeper = os.open(part, _FOLDER, dir_fd=handle)
             except NotADirectoryError:
-                look = os.stat(part, dir_fd=handle, follow_symlinks=False)
-                if not stat.S_ISLNK(look.st_mode):
+                info = os.stat(part, dir_fd=handle, follow_symlinks=False)
+                if not stat.S_ISLNK(info.st_mode):
                     raise
                 followed += 1
                 if not links or followed > MOST_LINKS:
                     raise LeadsAway(path, f"has {part!r} in it, which is a link") from None
-                if look.st_uid not in trusted():
-                    owners.add(look.st_uid)
+                if info.st_uid not in trusted():
+                    owners.add(info.st_uid)
                 text = os.readlink(part, dir_fd=handle)
                 rest += [step for step in text.split(os.sep) if step and step != "."][::-1]
                 if not os.path.isabs(text):
                     continue
                 deeper = os.open(os.sep, _FOLDER)
-            way.append(os.fstat(deeper))
+            passed.append(os.fstat(deeper))
             os.close(handle)
             handle = deeper
     except BaseException:
         os.close(handle)
         raise
-    return handle, way, owners
+    return handle, passed, owners
 
 
 def trusted() -> set[int]:
@@ -163,9 +166,9 @@ def trusted() -> set[int]:
     return {0, effective_user.number()}
 
 
-def may_go(uid: int, way: list[os.stat_result]) -> bool:
+def may_go(uid: int, passed: list[os.stat_result]) -> bool:
     """Whether a user may search all these folders."""
-    return all(has_right(uid, look, 1) for look in way)
+    return all(has_right(uid, info, 1) for info in passed)
 
 
 def has_right(uid: int, found: os.stat_result, right: int) -> bool:

@@ -8,7 +8,7 @@ EARLIEST = 1_704_067_200
 """2024: no clock that is right says less, as this program was made later. Seconds since the epoch, as all times here."""
 LATEST = 4_102_444_800
 """2100."""
-JUMP_SECS = 3600.0
+JUMP_SECS = 3600.0  # a clock set by more was wrong before; a drift is corrected in smaller steps
 
 
 def is_plausible(at: float) -> bool:
@@ -16,18 +16,18 @@ def is_plausible(at: float) -> bool:
     return EARLIEST <= at < LATEST
 
 
-def said(now: float) -> str:
+def reading(now: float) -> str:
     """What the clock says, in words: ``this machine's clock says 1970-01-01 00:00 UTC``."""
     try:
-        shown = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
+        text = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
     except (OverflowError, ValueError, OSError):
-        shown = "nonsense"
-    return f"this machine's clock says {shown}"
+        text = "nonsense"
+    return f"this machine's clock says {text}"
 
 
 def blame(now: float) -> str:
-    """``said`` where the clock cannot be right, else ''."""
-    return "" if is_plausible(now) else said(now)
+    """``reading`` where the clock cannot be right, else ''."""
+    return "" if is_plausible(now) else reading(now)
 
 
 def since_boot() -> float:
@@ -37,7 +37,7 @@ def since_boot() -> float:
 
 
 class Steps:
-    """What the wall clock has said since the machine was started, and could not be right about as it was put forward later.
+    """The spans of wall-clock time since the start of the machine that were wrong, as the clock was put forward later.
 
     ``wall`` and ``boot``: the clock and ``since_boot`` at the same moment.
     """
@@ -48,7 +48,7 @@ class Steps:
         self._wrong: list[tuple[float, float]] = []
 
     def note(self, wall: float, boot: float) -> None:
-        """Look at both clocks."""
+        """Read both clocks."""
         began = wall - boot
         if began > self._began + JUMP_SECS:
             self._wrong.append((self._began, self._last + JUMP_SECS))

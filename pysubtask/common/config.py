@@ -37,7 +37,7 @@ def is_secret(key: str) -> bool:
     return not low.endswith("file") and any(word in low for word in _SECRET_WORDS)
 
 
-def shown(key: str, value: Any) -> Any:
+def masked_value(key: str, value: Any) -> Any:
     """A value as it may be shown: asterisks for what is secret and set, and for the login inside a proxy's URL, or in
     ``Host`` with a password in it (which is refused)."""
     if not value or not (is_secret(key) or key.lower().endswith("proxy") or key == "Host"):
@@ -55,7 +55,7 @@ def shown(key: str, value: Any) -> Any:
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, as they may be shown."""
-    return {key: shown(key, value) for key, value in values.items()}
+    return {key: masked_value(key, value) for key, value in values.items()}
 
 
 class Section(SectionAttributes):
@@ -96,7 +96,7 @@ class Setting:
     ``kind`` is the accepted type: ``bool``, ``int``, ``float`` (takes int too), ``str``, ``list``
     (of str); ``optional`` adds None. ``low``/``high`` bound numbers, ``choices`` lists the only words.
     ``live`` says whether a running child can take a new value. ``names``: what on this machine a text names: a
-    'file' of the user's, a 'log', a 'folder' of ours, a 'place' (a folder of the user's); '' for anything else.
+    'file' of the user's, a 'log', a 'folder' of this package, a 'place' (a folder of the user's); '' for anything else.
     """
 
     __slots__ = ("choices", "default", "high", "key", "kind", "live", "low", "meaning", "names", "optional", "unit")
@@ -130,34 +130,35 @@ class Setting:
 
     @property
     def secret(self) -> bool:
+        """Whether its value must never be shown (``is_secret``)."""
         return is_secret(self.key)
 
     def check(self, section: str, value: Any) -> Any:
         """The value as the child will get it; ConfigError names ``section.key`` and the remedy."""
         name = f"{section}.{self.key}"
-        said = MASK if self.secret else repr(shown(self.key, value))
+        given = MASK if self.secret else repr(masked_value(self.key, value))
         if value is None:
             if self.optional:
                 return None
-            raise ConfigError(name, "None is not a value for it", f"Give {self._wanted()}.")
+            raise ConfigError(name, "None is not a value for it", f"Give {self._expected()}.")
         if self.kind is list and isinstance(value, (list, tuple)):
             value = list(value)
             if not all(isinstance(item, str) for item in value):
-                raise ConfigError(name, f"{said} holds something else than text", f"Give {self._wanted()}.")
+                raise ConfigError(name, f"{given} holds something else than text", f"Give {self._expected()}.")
         elif isinstance(value, bool) or self.kind is bool:
             if type(value) is not self.kind:
-                raise ConfigError(name, f"{said} is of type {type(value).__name__}", f"Give {self._wanted()}.")
+                raise ConfigError(name, f"{given} is of type {type(value).__name__}", f"Give {self._expected()}.")
         elif not isinstance(value, (int, float) if self.kind is float else self.kind):
-            raise ConfigError(name, f"{said} is of type {type(value).__name__}", f"Give {self._wanted()}.")
+            raise ConfigError(name, f"{given} is of type {type(value).__name__}", f"Give {self._expected()}.")
         if self.kind in (int, float):
             low, high = self.low, self.high
             # A comparison written this way also turns away NaN.
             if not ((low is None or value >= low) and (high is None or value <= high)):
-                raise ConfigError(name, f"{said} is out of range", f"Give {self._wanted()}.")
+                raise ConfigError(name, f"{given} is out of range", f"Give {self._expected()}.")
         if self.choices and value not in self.choices:
-            raise ConfigError(name, f"{said} is not known", f"Give {self._wanted()}.")
+            raise ConfigError(name, f"{given} is not known", f"Give {self._expected()}.")
         if self.kind is str and "\0" in value:
-            raise ConfigError(name, "it holds a NUL character", f"Give {self._wanted()}.")
+            raise ConfigError(name, "it holds a NUL character", f"Give {self._expected()}.")
         # Members of an IntEnum, numpy's floats and the like travel to the child as what they stand for.
         if self.kind is str:
             return str.__str__(value)
@@ -184,8 +185,8 @@ class Setting:
                     raise
         else:
             return self.check(section, text)
-        said = MASK if self.secret else repr(text)
-        raise ConfigError(f"{section}.{self.key}", f"{said} is not {self._wanted()}", f"Give {self._wanted()}.")
+        given = MASK if self.secret else repr(text)
+        raise ConfigError(f"{section}.{self.key}", f"{given} is not {self._expected()}", f"Give {self._expected()}.")
 
     def _number(self, text: str) -> float | int:
         factor = 1
@@ -200,16 +201,16 @@ class Setting:
             number = float(text) * factor
             return int(number) if self.kind is int and number.is_integer() else number
 
-    def _wanted(self) -> str:
+    def _expected(self) -> str:
         words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", list: "a list of texts"}
-        wanted = "one of " + ", ".join(repr(word) for word in self.choices) if self.choices else words[self.kind]
+        expected = "one of " + ", ".join(repr(word) for word in self.choices) if self.choices else words[self.kind]
         if self.low is not None and self.high is not None:
-            wanted += f" from {self.low} to {self.high}"
+            expected += f" from {self.low} to {self.high}"
         elif self.low is not None:
-            wanted += f" not below {self.low}"
+            expected += f" not below {self.low}"
         if self.unit:
-            wanted += f" ({self.unit})"
-        return wanted + (" or None" if self.optional else "")
+            expected += f" ({self.unit})"
+        return expected + (" or None" if self.optional else "")
 
 
 class CommandSetting(Setting):
@@ -222,19 +223,21 @@ class CommandSetting(Setting):
         super().__init__(key, None, "", meaning, kind=list)
 
     def check(self, section: str, value: Any) -> Any:
+        """The words of the command; a text is split as a shell does. ConfigError as for ``Setting.check``."""
         if isinstance(value, str):
             value = self._split(section, str.__str__(value))
         name = f"{section}.{self.key}"
         if isinstance(value, (list, tuple)) and not all(isinstance(word, str) for word in value):
-            raise ConfigError(name, "it holds something else than text", f"Give {self._wanted()}.")  # it may hold a secret, too
+            raise ConfigError(name, "it holds something else than text", f"Give {self._expected()}.")  # it may hold a secret, too
         words = super().check(section, value)
         if words is not None and not (words and words[0]):
-            raise ConfigError(name, "it names no program", f"Give {self._wanted()}.")
+            raise ConfigError(name, "it names no program", f"Give {self._expected()}.")
         if words is not None and any("\0" in word for word in words):
-            raise ConfigError(name, "it holds a NUL character", f"Give {self._wanted()}.")
+            raise ConfigError(name, "it holds a NUL character", f"Give {self._expected()}.")
         return None if words is None else [str.__str__(word) for word in words]
 
     def read(self, section: str, text: str) -> Any:
+        """As ``check``, and None for 'none' or 'null'."""
         return None if text.strip().lower() in ("none", "null") else self.check(section, text)
 
     def _split(self, section: str, text: str) -> list[str]:
@@ -246,7 +249,7 @@ class CommandSetting(Setting):
             problem = f"it cannot be split into a program and its arguments ({str(exc).lower()})"
             raise ConfigError(f"{section}.{self.key}", problem, "Close each quote, or give a list of texts.") from exc
 
-    def _wanted(self) -> str:
+    def _expected(self) -> str:
         return "a program and its arguments, as ['/usr/local/bin/alert', 'me'] or '/usr/local/bin/alert me', or None"
 
 

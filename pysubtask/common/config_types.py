@@ -14,7 +14,12 @@ class Config(TypedDict, total=False):
     A module or an object with these names as attributes is a config as well."""
 
     base: BaseSettings | Section
+    """What every child takes; ``ftp`` and ``dropbox`` may each have values of their own for the same settings."""
     burst_mode: BurstSettings | Section
+    """When the master holds quick notifies back."""
     ftp: FTPSettings | Section
+    """The destination by SFTP, FTP or FTPS."""
     dropbox: DropboxSettings | Section
+    """The destination in Dropbox."""
     alerts: AlertSettings | Section
+    """The program that is run when something is wrong."""

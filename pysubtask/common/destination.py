@@ -22,8 +22,8 @@ class Server(NamedTuple):
 
 
 def server_of(destination: str) -> Server:
-    """The parts of a destination. Two that lead to one place by other words, as a link or another user's folder, are two: what
-    cannot be told is no clash."""
+    """The parts of a destination. Two that lead to one place by other words, as a link or another user's folder, are two: an
+    identity that cannot be proved is no clash."""
     scheme, _, rest = destination.partition("://")
     login, _, folder = rest.partition("/")
     user, at, host = login.rpartition("@")
@@ -40,7 +40,7 @@ def protocol_of(destination: str) -> str:
 
 def is_same_place(one: str, other: str) -> bool:
     """Whether two destinations are one folder of one host and user by two protocols. Without a user's name that is not known: one
-    protocol takes it for anybody, the other for whoever asks."""
+    protocol takes it for anybody, the other for the user who asks."""
     if one == other or not {protocol_of(one), protocol_of(other)} <= _PROTOCOLS or protocol_of(one) == protocol_of(other):
         return False
     users_hosts = []

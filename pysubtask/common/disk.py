@@ -1,4 +1,4 @@
-"""Why the disk below a folder takes nothing, in words. Looked at only, never written to."""
+"""Why the disk below a folder takes nothing, in words. The disk is only read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IS_FULL = "it is full"
 
 
 def fault_of(folder: str, *, table: str = TABLE) -> str:
-    """Why nothing can be written there now: read-only, full, without inodes, drawn out; '' where nothing is to be seen of that.
+    """Why nothing can be written to a folder now: read-only, full, without inodes, unplugged; '' where there is no sign of that.
 
     A file system that was made read-only by an error of its own may say so in the mount table alone (``emergency_ro``).
     """

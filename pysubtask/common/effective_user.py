@@ -1,7 +1,7 @@
 """The user whose rights this process has.
 
-A child keeps its user for as long as it lives and asks for it at each look at a file, so it asks the system once. Any other
-process may change its user at any moment, as an app does that gives up root's rights: there each look asks anew.
+A child keeps its user for as long as it lives and needs it for each check of a file, so it asks the system once. Any other
+process may change its user at any moment, as an app does that gives up the rights of root: there each check asks the system.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def number() -> int:
 
 
 def keep() -> None:
-    """From here on this process has the rights of this user and of nobody else. A process that is forked from it may change."""
+    """Note that this process keeps the rights of its present user. A process that is forked from it may change its user."""
     global _kept
     if hasattr(os, "geteuid"):  # else there are no users
         _kept = os.geteuid()

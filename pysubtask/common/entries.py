@@ -23,14 +23,14 @@ _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_c
 _FILE_KEYS = ("file", *_BOTH_KEYS)
 _DIR_KEYS = ("dir", *_BOTH_KEYS, "notify_files", "include", "exclude", "default_exclude", "recursive")
 _RECORDS = (".csv", ".log", ".txt", ".jsonl")
-_LONGEST_SETTLE = 86400
+_LONGEST_SETTLE = 86400  # a day: a longer rest is a mistyped number
 SETTLE_SECS = 1.0
 CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {
     "file": {"on_change": True},
     "dir": {"notify_files": False, "default_exclude": True},
 }
-"""What an entry of a config file has where it says nothing else: there no app notifies, nobody needs a ``.notify`` file
-beside each file, and what writes the files does not know this program. From Python all are as in version 1."""
+"""Defaults of the entries of a config file: no app notifies there, ``.notify`` files beside each file are not needed, and the
+programs that write the files do not know this one. Entries from Python have the defaults of version 1."""
 STATE_FOLDER = ".pysubtask"
 
 
@@ -182,20 +182,20 @@ def _read_one(where: str, given: Any, start: str) -> Entry:
     )
 
 
-def _text(where: str, value: Any, wanted: str) -> str:
+def _text(where: str, value: Any, expected: str) -> str:
     if isinstance(value, (str, bytes, os.PathLike)):
         text = os.fsdecode(value)
         if not text:
-            raise ConfigError(where, "it is empty", f"Give {wanted}.")
+            raise ConfigError(where, "it is empty", f"Give {expected}.")
         if "\0" in text:
-            raise ConfigError(where, "it holds a NUL character", f"Give {wanted}.")
+            raise ConfigError(where, "it holds a NUL character", f"Give {expected}.")
         try:
             os.fsencode(text)
         except UnicodeEncodeError as exc:
             problem = f"{text!a} cannot be a file's name in this process: its character set is {exc.encoding}"
             raise ConfigError(where, problem, "Start it with PYTHONUTF8=1, or with LC_ALL=C.UTF-8.") from exc
         return text
-    raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {wanted}.")
+    raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {expected}.")
 
 
 def _path(where: str, value: Any, start: str) -> str:

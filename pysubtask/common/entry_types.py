@@ -1,6 +1,6 @@
 """What a watch entry is made of, for type checkers; :mod:`.entries` checks it at run time. No app loads this unless it asks for it.
 
-A list that stands in a variable is given its type: ``files: list[WatchEntry] = [{'file': 'a.csv'}]``.
+A list in a variable needs its type: ``files: list[WatchEntry] = [{'file': 'a.csv'}]``.
 """
 
 import os

@@ -3,7 +3,7 @@
 ::
 
     PysubtaskError
-    |-- ConfigError(ValueError)       mend the setting or the watch entry it names
+    |-- ConfigError(ValueError)       correct the setting or the watch entry it names
     |-- AlreadyRunning                another child owns this state folder: stop it or take another TaskName
     |-- SpoolBusy                     another program has the queue file open: close that one, the child tries again
     |-- SpoolDamaged                  the queue file cannot be read: it is put aside, a new one is begun
@@ -84,7 +84,7 @@ class SourceChanged(SourceError):
 class DiskLow(SourceError):
     """Copying would leave less than ``MinFreeBytes`` on the local disk, or that disk takes nothing for another reason.
 
-    ``free`` and ``least``: the bytes that are free and those that must stay so; None where they are not what stands in the way.
+    ``free`` and ``least``: the bytes that are free and those that must stay so; None where space is not the reason.
     ``problem``: what is wrong with the disk where it is not its room, in words ("it is read-only"); '' where it is that.
     """
 
@@ -96,11 +96,11 @@ class DiskLow(SourceError):
 
 
 class TransportError(PysubtaskError):
-    """Anything a server or the way to it did; always one of those below.
+    """A failure of the server or of the network; always one of the classes below.
 
     ``cause``: what happened, in words; ``remedy``: what a person can do about it, a sentence or nothing. The error's own
-    text has both. A caller who says the same again at each try says the cause alone.
-    ``damaged``: what stands under the final name is no whole version now, so that the next try is worth more than other files'.
+    text has both. A caller that reports the same error at each try reports the cause alone.
+    ``damaged``: the file under the final name is not a whole version now, so this file is sent before others.
     ``step``: what was being done ('renaming into place'); ``file``: the name on the server that it was done to, which may be
     a temporary one; ``said``: the server's own words. Each is empty where it is not known, and adds nothing to the text.
     """
@@ -121,20 +121,20 @@ class TransportError(PysubtaskError):
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
     def spoilt(self, words: str) -> None:
-        """What stands under the final name is no whole version any more; ``words`` say so, as the end of the text."""
+        """Note that the file under the final name is not a whole version any more; ``words`` are added to the text."""
         self.damaged = True
         self.cause = f"{self.cause}; {words}"
         self.args = (f"{self.cause}. {self.remedy}" if self.remedy else self.cause,)
 
 
 def facts_of(error: object) -> dict[str, str]:
-    """What the page says of an error besides its text: ``step``, ``file`` and ``said``, where they are known."""
+    """The fields of an error on the status page besides its text: ``step``, ``file`` and ``said``, where they are known."""
     attributes = {"step": "step", "file": "file", "said": "server_text"}
     return {key: value for key, name in attributes.items() if (value := getattr(error, name, ""))}
 
 
 def event_fields(error: object) -> dict[str, str]:
-    """What an event says of it: the same, and ``error``, its class."""
+    """The fields of an error in an event: those of ``facts_of``, and ``error``, the name of its class."""
     return {"error": type(error).__name__, **facts_of(error)} if isinstance(error, PysubtaskError) else {}
 
 
@@ -143,18 +143,18 @@ class TransportLost(TransportError):
 
     Only the end of the stream itself, silence for a whole time limit, or an answer that belongs to no request is a reason.
     What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is.
-    ``unanswered``: nobody answered a connection, or it was refused at once, as that of an address that is banned."""
+    ``unanswered``: no answer to a connect, or a refusal at once, as for an address that is banned."""
 
     unanswered = False
 
 
 LONGEST_PAUSE = 3600.0
-"""Seconds: what a server that asks for more is left alone for."""
+"""Seconds: the longest pause, also for a server that asks for a longer one."""
 
 
 class ServerBusy(TransportLost):
-    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long, or says nonsense), at most an
-    hour. What was asked was not done; the connection is still good."""
+    """The server asks for a pause of ``retry_after`` seconds (0: it names no length, or no valid one), at most an hour. The request
+    was not carried out; the connection is still good."""
 
     def __init__(self, reason: str, retry_after: float = 0.0, *, step: str = "", file: str = "", server_text: str = "") -> None:
         super().__init__(reason, step=step, file=file, server_text=server_text)
@@ -166,8 +166,9 @@ class AttemptFailed(TransportError):
     """This attempt at this one file failed; the connection is good and other files go on over it.
 
     The file waits and is tried again by itself, compared with the server first. It is parked with this reason after
-    ``RetryCount`` attempts in a row that failed so. What it cost belongs to it alone, such as an FTP data connection that broke.
-    ``further``: it got further than the attempt before, and the next one goes on from there, so it counts as the first in a row.
+    ``RetryCount`` attempts in a row that failed so. The cause concerns this file alone, such as an FTP data connection that broke.
+    ``further``: the attempt got further than the one before, and the next one goes on from there, so it counts as the first in a
+    row.
     ``limit``: the server said that it is at a limit of its own, so the file is never parked for it.
     """
 
@@ -200,7 +201,7 @@ class FileRefused(TransportError):
 class LoginRefused(TransportError):
     """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted.
 
-    ``seen``: what a look at our own side shows of the reason (a ``transports.key_file.Trouble``), None where nothing was seen.
+    ``seen``: the reason as found on this machine (a ``transports.key_file.Trouble``), None where no reason was found.
     """
 
     seen: object = None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from .page_types import EventFields
 
 FILE = "events.jsonl"
-ROTATE_BYTES = 1024 * 1024
-_PIECE = 256 * 1024
-_LONGEST_LINE = 4 * 1024 * 1024
+ROTATE_BYTES = 1024 * 1024  # about 5,000 events; as many again in events.jsonl.1
+_PIECE = 256 * 1024  # bytes that one read of a follower takes, the rest follows
+_LONGEST_LINE = 4 * 1024 * 1024  # bytes; a longer line is no event
 to_json = json.JSONEncoder().encode
 """As ``json.dumps`` without options, which looks for them each time."""
 
@@ -40,13 +40,18 @@ def _second(wall: float) -> str:
 
 
 class Event(NamedTuple):
-    """One line, read back. ``fields`` holds what is particular to its kind."""
+    """One line of ``events.jsonl``."""
 
     epoch: int
+    """Number of the start of the child that reported the event; each start has a higher one."""
     n: int
+    """Number of the event in its epoch: 1, 2, 3 ...; a gap means that events are missing."""
     at: str
+    """When the event was written, UTC, as ``2026-11-21T20:37:10.205Z``."""
     kind: str
+    """What happened; docs/config.md lists the kinds."""
     fields: "EventFields"
+    """What is particular to the kind."""
 
 
 def happened(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:
@@ -160,7 +165,7 @@ def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Eve
 
 def lines_of(state_dir: str, name: str, *, any_owner: bool = True) -> Iterator[bytes]:
     """The lines of a file of the state folder as they are, one of more than four megabytes in pieces; none of a file that cannot be
-    opened. ``any_owner``: another user's is read too, to be shown; who acts on what it says passes False."""
+    opened. ``any_owner``: a file of another user is read too, for display; a caller that acts on the content passes False."""
     with contextlib.suppress(OSError), os.fdopen(own_files.open_read(state_dir, name, any_owner=any_owner), "rb") as file:
         while line := file.readline(_LONGEST_LINE):
             yield line

@@ -1,7 +1,7 @@
 """File name patterns: ``*`` any text, ``?`` one character, ``[abc]`` and ``[!abc]`` one of these or none of these. Pure.
 
 A pattern is compared with the whole relative path of a file, where ``*`` takes ``/`` too; a pattern without ``/`` also
-with the file's name alone. ``**/`` stands for any folders or none. Upper and lower case differ on every system.
+with the file's name alone. ``**/`` matches any folders or none. Upper and lower case differ on every system.
 """
 
 import functools

@@ -20,19 +20,20 @@ _REMEDY = "A child gets this from its master; to start one by hand, leave --hand
 
 
 class Handoff(NamedTuple):
-    """What a child is told at its start.
+    """The settings and the state that a child gets from its master at its start.
 
-    ``task`` and ``extension`` ('base', 'ftp', 'dropbox' or a name of one's own) name the child, ``module`` is
-    what runs it. ``settings`` are resolved and flat, secrets included; ``burst`` the burst_mode values.
-    ``state_dir`` and ``bak_dir`` are absolute folders (``bak_dir`` None: live files are uploaded).
-    ``master_pid`` and ``master_start`` are the master's identity (see ``process_start``), None by hand.
-    ``residual``: paths of files of earlier runs to deliver too. ``owns_heartbeat``: of several children one keeps the
-    local heartbeat file. ``mark`` stands for the settings: the child repeats it in its status, so that a master knows
-    which settings that was written under. ``left_out``: absolute paths of what is not watched where it lies inside a
-    recursive folder. ``label``: what people call the task. ``config_file``: the file its config was read from, '' for an
-    app's own. ``own``: files that are no data wherever they are found (absolute path -> what it is), see ``never_sent``.
-    ``state_why``: why the state is not kept in the first folder, '' where it is; ``state_elsewhere``: other state folders that may
-    hold a queue of this child. ``log_lines``: the master reads the lines of its log, see ``app_log``.
+    ``entries``: what is watched. ``log_file``: absolute path of the child's log, None for no file; ``log_to_console``: whether
+    lines go to the console, too. ``task`` and ``extension`` ('base', 'ftp', 'dropbox' or a name of one's own) name the child,
+    ``module`` is what runs it. ``settings`` are resolved and flat, secrets included; ``burst`` the burst_mode values.
+    ``state_dir`` and ``bak_dir`` are absolute folders (``bak_dir`` None: live files are uploaded). ``master_pid`` and
+    ``master_start`` are the master's identity (see ``process_start``), None by hand. ``residual``: paths of files of earlier runs
+    to deliver too. ``owns_heartbeat``: of several children one keeps the local heartbeat file. ``mark``: fingerprint of the
+    settings; the child repeats it in its status, so that a master knows which settings that was written under. ``left_out``:
+    absolute paths of what is not watched where it lies inside a recursive folder. ``label``: what people call the task.
+    ``config_file``: the file its config was read from, '' for an app's own. ``own``: files that are no data wherever they are
+    found (absolute path -> what it is), see ``never_sent``. ``state_why``: why the state is not kept in the first folder, ''
+    where it is; ``state_elsewhere``: other state folders that may hold a queue of this child. ``log_lines``: the master reads the
+    lines of its log, see ``app_log``.
     """
 
     task: str
@@ -59,8 +60,8 @@ class Handoff(NamedTuple):
     log_lines: bool = False
 
     def __repr__(self) -> str:
-        shown = self._asdict() | {"settings": masked(self.settings)}
-        return f"Handoff({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
+        fields = self._asdict() | {"settings": masked(self.settings)}
+        return f"Handoff({', '.join(f'{key}={value!r}' for key, value in fields.items())})"
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -19,7 +19,7 @@ def heartbeat_name(name: str) -> str:
 
 
 def content(interval_secs: float) -> str:
-    """What stands in the file: the interval rounded up, plus the allowance (60 gives ``70``)."""
+    """The content of the file: the interval rounded up, plus the allowance (60 gives ``70``)."""
     return f"{int(-(-interval_secs // 1)) + TRANSFER_SECS}\n"
 
 

@@ -16,7 +16,7 @@ _MAGIC = b"openssh-key-v1\0"
 _UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
-SAID = {
+ALTERATION_TEXT = {
     "utf16": "it is written in UTF-16, as by an editor of Windows",
     "bom": "it begins with a byte order mark (BOM), as an editor of Windows puts there",
     "crlf": "it has the line ends of Windows (CRLF)",
@@ -76,7 +76,7 @@ def mended(data: bytes) -> bytes:
 
 
 def is_locked(data: bytes) -> bool:
-    """Whether a private key has a passphrase. Pure. False where it cannot be told."""
+    """Whether a private key has a passphrase. Pure. False where that is not known."""
     text = mended(data)
     if b"ENCRYPTED" in text:
         return True

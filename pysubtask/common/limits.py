@@ -13,7 +13,7 @@ _THREADS = "can't start new thread"  # threading's RuntimeError has no number
 
 
 class Limit(NamedTuple):
-    """``name``: as its manual calls it; ``most``: what it allows; ``used``: how many there are, None where that is not told;
+    """``name``: as its manual calls it; ``most``: what it allows; ``used``: how many there are, None where that is not known;
     ``where``: the file or the users it counts for."""
 
     name: str
@@ -48,8 +48,8 @@ def limits(read: Read = read_text) -> list[Limit]:
 def reached(read: Read = read_text) -> str:
     """The words for an error: the limits, or that none is known."""
     found = limits(read)
-    told = "; ".join(map(str, found[:2])) if found else "the kernel does not tell which"
-    return f"the system starts no more processes or threads: {told}"
+    narrowest = "; ".join(map(str, found[:2])) if found else "the kernel does not tell which"
+    return f"the system starts no more processes or threads: {narrowest}"
 
 
 REMEDY = (

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 SUM_SECS = 60.0
-"""Lines that are held back are told of after so many seconds, or as soon as no more come."""
+"""Seconds after which one line reports how many lines were held back, or sooner where no more come."""
 IN_A_FILE = (30, 5.0)
-"""So many lines of a kind are written in a row; then they are counted, until none came for so many seconds, or that few came in
-SUM_SECS."""
+"""Lines of a kind that are written in a row, and seconds of quiet after which they are written again; in between they are
+counted, until no more than that number came in SUM_SECS."""
 IN_THE_APP = (1, 1.0)
-"""The same for the logging tree of an app: none of those that come within a second of the one before."""
+"""The same for the logging tree of an app: a line within a second of the one before is counted."""
 _KIND = "pysubtask_kind"
 
 
@@ -51,6 +51,7 @@ class LineRate(logging.Filter):
         self._kinds: dict[str, _Kind] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written now; one that is not is counted."""
         kind = kind_of(record)
         if not kind or self._show_all():
             return True
@@ -69,7 +70,7 @@ class LineRate(logging.Filter):
         return False
 
     def sums(self, name: str, *, everything: bool = False) -> Iterator[logging.LogRecord]:
-        """The lines that tell of those that were held back, where it is time for that; ``everything``: at once."""
+        """The lines that report how many were held back, where one is due; ``everything``: all, due or not."""
         now = self._clock()
         for found in list(self._kinds.values()):
             secs = now - found.first_held
@@ -89,7 +90,7 @@ def limit(logger: logging.Logger) -> None:
 
 
 def tell_sums(logger: logging.Logger, *, everything: bool = False) -> None:
-    """Write the lines that tell of others, where it is time for that; called now and then."""
+    """Write the lines that report how many were held back, where one is due; called now and then."""
     for handler in list(logger.handlers):
         for found in [one for one in handler.filters if isinstance(one, LineRate)]:
             for record in found.sums(logger.name, everything=everything):

@@ -1,7 +1,7 @@
-"""One lock per state folder, held by the child for life, with a record of who holds it.
+"""One lock per state folder, held by the child for life, with a record of its holder.
 
-The lock is the system's (flock; on Windows a locked byte far behind the record), so it ends with its
-holder whatever ends that. The record only tells who it is; it is read where the lock is taken.
+The lock is one of the system (flock(2); on Windows a locked byte far behind the record), so it ends with its
+holder, however that ends. The record only names the holder; it is read where the lock is taken.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ else:
     import fcntl
 
 _RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
-_LOOK_SECS = 0.02
-_RECORD_LOOKS, _RECORD_SECS = 3, 0.003
-_ELSEWHERE_LOOKS = 10
+_POLL_SECS = 0.02  # between two tries to take a lock, or two checks whether a process has ended
+_RECORD_READS, _RECORD_SECS = 3, 0.003  # a new holder writes its record within a millisecond
+_ELSEWHERE_PROBES = 10  # times _POLL_SECS: a command holds the lock for less than that
 _KEPT = "PYSUBTASK_KEPT_LOCK"
 """In the environment of a program that replaces another by exec: the descriptor of the lock that is kept."""
-_WINDOWS_LOCKED_BYTE = 1 << 30
+_WINDOWS_LOCKED_BYTE = 1 << 30  # far behind the record: a locked byte cannot be read by others on Windows
 
 
 class Holder(NamedTuple):
-    """A child and its master, each as pid and start (see ``process_start``).
+    """A child (``pid``, ``start``) and its master (``master_pid``, ``master_start``), each as process id and start (see
+    ``process_start``): a process id alone may be used again.
 
     ``master_pid`` None is a child started by hand: it counts as having a living master.
     """
@@ -47,6 +48,7 @@ class Holder(NamedTuple):
     master_start: str | None
 
     def has_living_master(self) -> bool:
+        """Whether the master lives, or the child needs none: such a holder is never ended."""
         return self.master_pid is None or is_alive(self.master_pid, self.master_start or "")
 
 
@@ -95,10 +97,10 @@ class StateLock:
                     raise AlreadyRunning(f"{self._refusal(holder)} That master is dead, but the child could not be ended.")
                 unknown_until = time.monotonic() + patience
                 continue
-            # Somebody is looking, or has just taken it, or cannot be seen from here (another container or host).
+            # The holder only reads the queue, or has just taken the lock, or cannot be seen from here (another container or host).
             if time.monotonic() >= unknown_until:
                 raise AlreadyRunning(f"{self.path} is locked by a process that cannot be identified from here.")
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)
 
     def keep_over_exec(self) -> None:
         """Have the program that replaces this one hold the lock from its first moment: it takes it up with ``acquire``, as the
@@ -119,7 +121,7 @@ class StateLock:
             return None
 
     def _is_mine(self, fd: int) -> bool:
-        """Whether the locked file is still the one under that name (the folder may have been removed and made anew)."""
+        """Whether the locked file is still the one under that name (the folder may have been removed and made again)."""
         return own_files.is_named(fd, self._folder, self._name)
 
     def _is_alone(self, fd: int) -> bool:
@@ -141,23 +143,23 @@ class StateLock:
         os.close(fd)
 
     @contextlib.contextmanager
-    def looking(self) -> Iterator[bool]:
-        """Keep children and others who look out for a moment; whether that could be done: never while a child lives. There is
-        no record of it, so a child that starts meanwhile waits for the end of the look."""
+    def briefly_held(self) -> Iterator[bool]:
+        """Hold the lock for the time of the ``with``, so that no child starts; gives whether that was possible (never while a child
+        lives). No record of a holder is written, so a child that starts meanwhile waits for the release."""
         fd: int | None = None
         try:
             with contextlib.suppress(OSError):
-                fd = self._open_to_look()
+                fd = self._open_existing()
             yield fd is not None and _lock(fd, exclusive=True) and self._is_mine(fd)
         finally:
             if fd is not None:
                 os.close(fd)  # and with it the lock
 
-    def _open_to_look(self) -> int:
+    def _open_existing(self) -> int:
         try:
             return own_files.open_update(self._folder, self._name, make=False)
         except own_files.NotOurs:
-            return own_files.open_read(self._folder, self._name, any_owner=True)  # root's look at another user's
+            return own_files.open_read(self._folder, self._name, any_owner=True)  # root reads the state of another user
 
     def holder(self) -> Holder | None:
         """Who holds the lock at this moment; None where nobody does or the holder cannot be identified."""
@@ -166,7 +168,7 @@ class StateLock:
         except OSError:
             return None
         try:
-            for _ in range(_RECORD_LOOKS):
+            for _ in range(_RECORD_READS):
                 if _lock(fd, exclusive=False):
                     _unlock(fd)
                     return None
@@ -180,8 +182,8 @@ class StateLock:
 
     def is_held_elsewhere(self) -> bool:
         """Whether somebody holds the lock who cannot be identified from here: in another container, or on another host, that has
-        the same folder. One who only looks at the queue lets go within a moment."""
-        for _ in range(_ELSEWHERE_LOOKS):
+        the same folder. A command that reads the queue holds the lock for a moment only."""
+        for _ in range(_ELSEWHERE_PROBES):
             try:
                 fd = own_files.open_read(self._folder, self._name, any_owner=True)
             except OSError:
@@ -195,7 +197,7 @@ class StateLock:
                     return False  # no child, or one that has just begun here
             finally:
                 os.close(fd)
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)
         return True
 
     def _refusal(self, holder: Holder) -> str:
@@ -204,8 +206,8 @@ class StateLock:
 
 
 def _end(holder: Holder, patience: float) -> bool:
-    """End this very process; False where it is not a child of ours, may not be signalled or outlives SIGKILL by ``patience``
-    seconds."""
+    """End the process of the record; False where it is not a child of this package, may not be signalled or outlives SIGKILL by
+    ``patience`` seconds."""
     if not is_child_of_ours(holder.pid):
         return False
     if sys.platform == "win32":
@@ -213,7 +215,7 @@ def _end(holder: Holder, patience: float) -> bool:
             os.kill(holder.pid, signal.SIGTERM)
         except OSError:
             return False
-        return _gone_by_look(holder, patience)
+        return _gone_by_polling(holder, patience)
     fd: int | None = None
     try:
         if hasattr(os, "pidfd_open"):
@@ -223,7 +225,7 @@ def _end(holder: Holder, patience: float) -> bool:
                 return True
             except OSError:
                 fd = None  # an old kernel, or a sandbox that forbids it
-        # Looked at once more: from here on the descriptor means that process, even if the pid is used again.
+        # Checked once more: from here on the descriptor means that process, even if the pid is used again.
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not is_alive(holder.pid, holder.start):
                 return True
@@ -244,8 +246,8 @@ def _end(holder: Holder, patience: float) -> bool:
 
 
 def is_child_of_ours(pid: int) -> bool:
-    """Whether a process belongs to this user and its command line is a child's, as far as the system tells: the record in a lock
-    file is no reason to end any other."""
+    """Whether a process belongs to this user and its command line is one of a child, as far as the system tells: another process
+    must never be ended for a record in a lock file."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(65536)
@@ -257,18 +259,18 @@ def is_child_of_ours(pid: int) -> bool:
 
 def _gone(fd: int | None, holder: Holder, patience: float) -> bool:
     if fd is None:
-        return _gone_by_look(holder, patience)
+        return _gone_by_polling(holder, patience)
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(max(1, int(patience * 1000))))
 
 
-def _gone_by_look(holder: Holder, patience: float) -> bool:
+def _gone_by_polling(holder: Holder, patience: float) -> bool:
     until = time.monotonic() + patience
     while is_alive(holder.pid, holder.start):
         if time.monotonic() >= until:
             return False
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)
     return True
 
 

@@ -1,8 +1,8 @@
 """A log file that several processes write to, and that is put aside when it is full.
 
 Whole lines are appended by one write each (O_APPEND), so lines of two writers never mix. The file is put aside by a
-rename under a lock that nobody waits for; whoever has it open notices at its next line that the name means another
-file, and opens that. A line written in between is in the file that was put aside.
+rename under a lock that no process waits for; a process that has the file open notices at its next line that the name means
+another file, and opens that one. A line written in between is in the file that was put aside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ try:
 except ImportError:  # no rename of an open file there either: the log grows
     flock = None  # type: ignore[assignment]
 
-_OUTPUTS = (1, 2)
+_OUTPUTS = (1, 2)  # the descriptors of stdout and stderr
 _MOST_TOGETHER = 16 * 1024
 """Bytes: lines that are logged together are written in pieces of about this size."""
 
@@ -75,6 +75,7 @@ class LogFile(logging.Handler):
         self._most_together = min(_MOST_TOGETHER, max_bytes or _MOST_TOGETHER)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Append the line. Never raises: a line that cannot be written is counted in ``dropped``."""
         try:
             self._append(self._line(record))
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
@@ -106,9 +107,11 @@ class LogFile(logging.Handler):
                 self._follow()
 
     def handleError(self, record: logging.LogRecord) -> None:
+        """Count the line that was lost, where logging would print a traceback to stderr."""
         self.dropped += 1
 
     def close(self) -> None:
+        """Close the file, unless the app has closed its descriptor already: the number may be another file's by now."""
         with self.lock or contextlib.nullcontext():
             fd, self._fd = self._fd, None
         if fd is not None and _identity(fd) == self._identity:
@@ -134,8 +137,8 @@ class LogFile(logging.Handler):
             self._torn = bool(rest)
 
     def _follow(self) -> int:
-        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside. The size of
-        the one that is open now, in bytes."""
+        """Open the log again where the name means another file: another process, or a person, has put the open one aside. Returns
+        the size in bytes of the file that is open afterwards."""
         assert self._fd is not None
         if self._own_process:
             with contextlib.suppress(OSError):
@@ -184,7 +187,8 @@ class LogFile(logging.Handler):
         if not size or size + coming <= self._max:
             return
         fd = self._fd
-        # Whoever has the lock is at it already. A line that cannot be put elsewhere goes where it can, the next one tries again.
+        # The holder of the lock is putting the file aside already. Where a rename fails the line goes into the full file,
+        # and the next line tries again.
         with contextlib.suppress(OSError):
             flock(fd, LOCK_EX | LOCK_NB)
             try:

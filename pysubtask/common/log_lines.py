@@ -15,23 +15,24 @@ VARIABLE = "JOURNAL_STREAM"
 class Json(logging.Formatter):
     """One JSON object a line, in ASCII: at (UTC), level, task, who, pid, message, and trace where there is one."""
 
-    def __init__(self, shown: str, task: str, longest: int | None) -> None:
+    def __init__(self, logger_name: str, task: str, longest: int | None) -> None:
         super().__init__()
-        head, _, pid = shown.rpartition(".")
-        self._who = head if pid.isdecimal() and head else shown
+        head, _, pid = logger_name.rpartition(".")
+        self._who = head if pid.isdecimal() and head else logger_name
         self._task, self._longest = task, longest
 
     def format(self, record: logging.LogRecord) -> str:
-        said = record.getMessage()
+        """The object of a line, without known secrets from WARNING on."""
+        message = record.getMessage()
         if record.levelno >= logging.WARNING:
-            said = redacted(said)
+            message = redacted(message)
         found = {
             "at": utc(record.created),
             "level": record.levelname.lower(),
             "task": self._task,
             "who": self._who,
             "pid": record.process,
-            "message": said.encode("utf-8", "backslashreplace").decode("utf-8"),
+            "message": message.encode("utf-8", "backslashreplace").decode("utf-8"),
         }
         if record.exc_info:
             found["trace"] = redacted(self.formatException(record.exc_info))
@@ -54,8 +55,9 @@ class Journal(logging.Formatter):
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        mark = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{mark}>{line}" for line in self._inner.format(record).split("\n"))
+        """The text with ``<3>`` (error) to ``<7>`` (debug) before each of its lines."""
+        priority = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).split("\n"))
 
 
 def is_journal(stream: object) -> bool:

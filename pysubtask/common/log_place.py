@@ -1,7 +1,7 @@
-"""Where a log lies: opened by the parts of its path, and only where what is there is a log of this user's.
+"""Log files: opened by the parts of their path, and only where the file is a log of this user.
 
-The default is ``./logs``, and the working folder may be one that others write. A link of this user or of root is followed, one of
-somebody else never; what is opened must be a regular file of this user (or one that root put into a folder of root's) with one
+The default is ``./logs``, and the working folder may be one that others write. A link of this user or of root is followed, a link
+of another user never; what is opened must be a regular file of this user (or one that root put into a folder of root's) with one
 name. New files have mode 0640, new folders 0750.
 """
 
@@ -22,14 +22,14 @@ _FLAGS = (
     | getattr(os, "O_NOCTTY", 0)
 )
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_BLOCK = 1024 * 1024
+_BLOCK = 1024 * 1024  # bytes of one read of a copy
 _STREAMS = ("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
 """The system's own names for what is open already; nobody can put anything else there."""
 
 
 def open_log(path: str) -> int:
     """A descriptor to write at the end of the log ``path`` (absolute), made with its folders where missing; the caller closes it.
-    Raises OSError; LeadsAway where a link of somebody else leads there, NotOurs where it is no file of ours."""
+    Raises OSError; LeadsAway where a link of somebody else leads there, NotOurs where it is no file of this package."""
     if not beneath.BY_PARTS or path.startswith(_STREAMS):
         os.makedirs(os.path.dirname(path), 0o750, exist_ok=True)
         return os.open(path, _FLAGS | os.O_CREAT, 0o640)
@@ -88,12 +88,12 @@ def _walked(path: str, make: bool) -> int:
 def _link(name: str, path: str, at: int | None) -> str | None:
     """Where the log's name leads; None where it is no link."""
     try:
-        look = os.stat(name, dir_fd=at, follow_symlinks=False)
+        info = os.stat(name, dir_fd=at, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if not stat.S_ISLNK(look.st_mode):
+    if not stat.S_ISLNK(info.st_mode):
         return None
-    if look.st_uid not in beneath.trusted():
+    if info.st_uid not in beneath.trusted():
         raise beneath.LeadsAway(path, "it is a link of another user, and no log is written where that leads")
     return os.readlink(name, dir_fd=at)
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import TypedDict
 
-    # Made for nobody at run time: a TypedDict is dear, and every app that imports this package would pay for it.
+    # For type checkers alone: creating a TypedDict is slow, and every app that imports this package would pay for it.
     class LogOptions(TypedDict):
-        """What the settings say of a log, as ``setup_logging`` takes it."""
+        """The settings of a log, as ``setup_logging`` takes them."""
 
         form: str
         max_bytes: int
         keep: int
 
 
-_LINE = "%(asctime)s [%(shown)s]: %(levelname)s: %(message)s"
-_JOURNAL_LINE = "[%(shown)s]: %(message)s"
-_CONSOLE_LINE = 1000
+_LINE = "%(asctime)s [%(logger_name)s]: %(levelname)s: %(message)s"
+_JOURNAL_LINE = "[%(logger_name)s]: %(message)s"
+_CONSOLE_LINE = 1000  # characters: at most 4,000 bytes in UTF-8, which a ready pipe takes whole (PIPE_BUF)
 _JOURNAL_VARIABLE = "JOURNAL_STREAM"
 _numbers = itertools.count(1)
 
@@ -41,7 +41,7 @@ def is_output(number: int) -> bool:
 
 
 class _Console(logging.StreamHandler):  # type: ignore[type-arg]
-    """Never waits: where stderr is a pipe that nobody reads, or a terminal that was stopped, the line is dropped."""
+    """Never waits: where stderr is a pipe without a reader, or a terminal that was stopped, the line is dropped."""
 
     dropped = 0
 
@@ -72,8 +72,8 @@ class _Text(logging.Formatter):
     """``2026-11-21 20:37:10.205 [base.BaseSubtask.18205]: INFO: text``, local time, 24 hours. A line of more than
     ``longest`` characters is cut."""
 
-    def __init__(self, shown: str, longest: int | None, line: str = _LINE) -> None:
-        super().__init__(line, defaults={"shown": shown})
+    def __init__(self, logger_name: str, longest: int | None, line: str = _LINE) -> None:
+        super().__init__(line, defaults={"logger_name": logger_name})
         self._longest = longest
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
@@ -81,7 +81,7 @@ class _Text(logging.Formatter):
         return f"{clock}.{int(record.msecs):03d}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        # A file name may hold a line feed: it must not look like a line of the log.
+        # A file name may hold a line feed: the rest must not pass for a line of the log.
         record.message = _line(_masked(record.message) if record.levelno >= logging.WARNING else record.message)
         return super().formatMessage(record)
 
@@ -108,8 +108,8 @@ def _masked(text: str) -> str:
 
 
 def _trace_lines(part: str) -> Iterator[str]:
-    """The lines of a frame or an error of a traceback. An error may quote what holds a line feed: what follows that stands further
-    in, so that it does not look like a line of the log."""
+    """The lines of a frame or an error of a traceback. An error may quote a text with a line feed: the rest is
+    indented, so that it cannot pass for a line of the log."""
     between = part.startswith("\n")  # "During handling of ..."
     for number, line in enumerate(part.removesuffix("\n").split("\n")):
         yield _line(line if number == 0 or between or line.startswith(" ") else f"    {line}")
@@ -128,10 +128,10 @@ def _formatter(name: str, task: str, form: str, *, console: bool) -> logging.For
 
 
 class _Logger(logging.Logger):
-    """Belongs to nobody's tree: an app that configures its own logging does not silence it by the way."""
+    """A logger outside of the tree of loggers: an app that configures its own logging does not silence it by accident."""
 
     def findCaller(self, stack_info: bool = False, stacklevel: int = 1) -> tuple[str, int, str, str | None]:
-        # No line of ours says where in the code it comes from, and finding that out is half of its cost.
+        # No format here has the place in the code, and finding that place is half of the cost of a line.
         return ("pysubtask", 0, "", None) if not stack_info else super().findCaller(stack_info, stacklevel + 1)
 
     def isEnabledFor(self, level: int) -> bool:
@@ -153,7 +153,7 @@ def setup_logging(
 ) -> logging.Logger:
     """A logger of its own for one master or child.
 
-    ``name`` is what stands in the brackets, by custom module.Class.pid. ``file`` is a path whose folders
+    ``name`` is the text in the brackets, by custom module.Class.pid. ``file`` is a path whose folders
     are made, or None; ``to_console`` adds stderr, in the journal's own form where that is the journal. ``form`` is
     'text' or 'json', ``task`` what a JSON line says of it. ``max_bytes``, ``keep``, ``own_output``,
     ``own_process``: see ``LogFile``.

@@ -35,7 +35,7 @@ def mounts(table: str = TABLE) -> list[Mount]:
 
 
 def mount_of(path: str, table: str = TABLE) -> Mount | None:
-    """What a path lies on; None where that cannot be told."""
+    """What a path lies on; None where that is not known."""
     return nearest_mount(real_path(path), mounts(table))
 
 

@@ -1,11 +1,11 @@
-"""The files and programs that settings name, and whether somebody else may say what is in them.
+"""The files and programs that settings name, and whether other users may write them.
 
-A known_hosts file says which server is the right one, ssh's configuration and program are run: who may write one of them, or put
-another one in its place, has the task do what he likes. So each belongs to this user or to root and is written by nobody else, and
-so is every folder on the way to it, links included. In a sticky folder, as ``/tmp`` is, nobody else may replace what is ours. A
-group counts as nobody else where it is the owner's own. Behind sudo the user who typed the command counts as root.
+A known_hosts file says which server is the right one, ssh's configuration and program are run: a user who may write or replace
+one of them controls the task. So each must belong to this user or to root and be writable by no other user, and so must every
+folder on its path, links included. In a sticky folder, as ``/tmp`` is, other users cannot replace files of this user. The private
+group of the owner does not count as another user. Behind sudo the user who typed the command counts as root.
 
-A private key is only read: ssh and the server see to it, and 'pysubtask doctor' tells of it.
+A private key is only read: ssh and the server check its mode, and 'pysubtask doctor' reports it.
 """
 
 import errno
@@ -19,11 +19,11 @@ from .trust import others_write, owners, user_name
 
 OBEYED = {"ftp": ("SSHProgram", "SSHConfigFile", "KnownHostsFile", "CAFile"), "dropbox": ("CAFile",)}
 """The settings of a section that name what is obeyed."""
-_MOST_WAYS = 40
+_MOST_LINKS = 40  # as many as Linux follows in a path (path_resolution(7))
 
 
 class Doubt(NamedTuple):
-    """Why a file is not obeyed: ``problem``, and what to do about it."""
+    """Why a file is not obeyed: ``problem``, and ``remedy``: what to do about it."""
 
     problem: str
     remedy: str
@@ -53,13 +53,13 @@ def doubt_about(path: str) -> Doubt | None:
     if not hasattr(os, "geteuid"):
         return None
     mine = owners()
-    for part, found, last, following in _on_the_way(path):
+    for part, found, last, following in _leading_parts(path):
         is_folder = stat.S_ISDIR(found.st_mode)
-        shown = part if last else f"{part}, on the way to {path},"
+        subject = part if last else f"{part}, on the way to {path},"
         if found.st_uid not in mine:
             whose, me = user_name(found.st_uid), user_name(os.geteuid())
             return Doubt(
-                f"{shown} belongs to another user ({whose}), whom {me} does not obey",
+                f"{subject} belongs to another user ({whose}), whom {me} does not obey",
                 f"Name a file that belongs to {me}, in a folder of his own.",
             )
         if stat.S_ISLNK(found.st_mode) or not others_write(found):
@@ -74,11 +74,11 @@ def doubt_about(path: str) -> Doubt | None:
     return None
 
 
-def _on_the_way(path: str) -> Iterator[tuple[str, os.stat_result, bool, bool]]:
+def _leading_parts(path: str) -> Iterator[tuple[str, os.stat_result, bool, bool]]:
     """Every folder and link that leads to a path, and what it leads to: (path, lstat of it, whether it is the end, whether the part
-    after it is there). It ends before what is not there, or may not be looked at."""
+    after it is there). It ends before what is not there, or may not be read."""
     todo = [os.path.abspath(path)]
-    for _ in range(_MOST_WAYS):
+    for _ in range(_MOST_LINKS):
         if not todo:
             return
         whole = todo.pop()

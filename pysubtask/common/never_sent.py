@@ -13,8 +13,8 @@ from .paths import folder_of, name_of
 from .place import real_path
 from .private_files import PrivateFiles
 
-_FRESH_SECS = 1.0
-_MOST_FOLDERS = 10_000
+_FRESH_SECS = 1.0  # how long the inode numbers count
+_MOST_FOLDERS = 10_000  # then all are forgotten, which costs one lookup each
 _CACHE = "__pycache__"
 
 
@@ -22,10 +22,10 @@ class NeverSent:
     """``files``: absolute path -> what it is (``the config itself``). ``named``: the data files that entries name; a log among
     them is data by that name. ``timer`` in seconds.
 
-    ``others``: configs that lie in the folders, with what they name; ``private``: files with well-known names. None: nobody looks
-    for any.
+    ``others``: configs that lie in the folders, with what they name; ``private``: files with well-known names. None: these are
+    not searched for.
 
-    What an editor or a rotation leaves of such a file is one too, and so is a link or a hard link to it.
+    A copy that an editor or a rotation leaves of such a file is never sent either, nor a link or a hard link to it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class NeverSent:
                 self._put(form, why)
         self._folders: dict[str, tuple[str, str]] = {}
         self._numbers: frozenset[int] = frozenset()
-        self._next_look = float("-inf")
+        self._next_scan = float("-inf")
         self._looked_for: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
@@ -98,8 +98,8 @@ class NeverSent:
         return ""
 
     def why_named(self, path: str) -> str:
-        """Why an entry may not name this file: as :meth:`why` and :meth:`why_same`, for a file whose name says nothing. A log may
-        be named."""
+        """Why an entry may not name this file: as :meth:`why` and :meth:`why_same`, for a file under any name. A log may be
+        named."""
         real = real_path(path)
         for form in (path, real):
             found = self._by_name(form)
@@ -112,7 +112,7 @@ class NeverSent:
         return found if found != LOG else ""
 
     def why_same(self, found: os.stat_result) -> str:
-        """Why a file that looks like this is no data: it is one of ours by another name. '' where it is none."""
+        """Why a file with this stat is no data: it is one of this package's files by another name. '' where it is none."""
         for path, why in self._all().items():
             try:
                 if os.path.samestat(os.stat(path), found):
@@ -127,7 +127,7 @@ class NeverSent:
             self._others.renew(self._place(folder_of(path))[0], always=False)
         if not self._any or (found.st_nlink < 2 and path not in self._named and not os.path.islink(path)):
             return self.why(path)
-        # Under its only name one of ours is known by its number, as of the last second.
+        # Under its only name one of this package's is known by its number, as of the last second.
         alone = found.st_nlink < 2 and found.st_ino not in self.numbers()
         why = self._by_name(path) or ("" if alone else self.why_same(found)) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
@@ -138,8 +138,8 @@ class NeverSent:
             return self._numbers
         now = self._timer()
         others = self._others.files if self._others is not None else self._looked_for
-        if now >= self._next_look or others is not self._looked_for:
-            self._next_look, self._looked_for = now + _FRESH_SECS, others
+        if now >= self._next_scan or others is not self._looked_for:
+            self._next_scan, self._looked_for = now + _FRESH_SECS, others
             found = set()
             for path in self._all():
                 try:
@@ -150,7 +150,7 @@ class NeverSent:
         return self._numbers
 
     def _place(self, folder: str) -> tuple[str, str]:
-        """The real path of a folder, and the form of it that files of ours are known by, '' where none is in it."""
+        """The real path of a folder, and the form of it that files of this package are known by, '' where none is in it."""
         if folder not in self._folders:
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()

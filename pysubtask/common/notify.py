@@ -1,6 +1,6 @@
-"""Notify files: how an app, or any other program, says that a data file has news.
+"""Notify files: how an app, or any other program, reports that a data file has changed.
 
-``<data>.notify`` stands beside the data and is empty. Whoever changes its modification time notifies.
+``<data>.notify`` is an empty file beside the data. A change of its modification time is a notify.
 A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burst holds back, until the time it carries,
 ``<name>.heartbeat`` is a sign of life. None of them is data.
 """
@@ -18,7 +18,7 @@ PART = ".part"
 
 _SIGNALS = (NOTIFY, HOLD, HEARTBEAT)
 _OURS = (*_SIGNALS, PART)
-# No waiting on a fifo, no following a link that somebody put in the place of a notify file.
+# Never waits on a fifo, never follows a link that another user put in the place of a notify file.
 _FLAGS = os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 _BY_HANDLE = os.utime in os.supports_fd
 
@@ -50,7 +50,7 @@ def data_name(path: str) -> str:
 
 
 def is_signal_file(name: str) -> bool:
-    """Whether a file (name or path) is a signal or a temporary of ours (``.<anything>.part``), hence no data."""
+    """Whether a file (name or path) is a signal or a temporary of this package (``.<anything>.part``), hence no data."""
     if not name.endswith(_OURS):
         return False
     return not name.endswith(PART) or name.rpartition(os.sep)[2].startswith(".")
@@ -59,7 +59,7 @@ def is_signal_file(name: str) -> bool:
 def read_stamp(path: str) -> Stamp | None:
     """The stamp of any file (links are followed), or None where there is none.
 
-    Raises OSError when that cannot be told (no access to the folder, a failing disk).
+    Raises OSError when that is not known (no access to the folder, a failing disk).
     """
     found = stat_of(path)
     return None if found is None else Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
@@ -116,7 +116,7 @@ def replace_signal(path: str, text: str) -> None:
     from . import beneath
 
     folder, name = os.path.split(path)
-    # Others may write the folder: a name that nobody can foresee, and a file that is new.
+    # Other users may write the folder, so the name is random and the file must be new.
     part = f".{name}.{os.urandom(8).hex()}{PART}"
     with beneath.to_write(path) as at:
         new, old = (part, name) if at is not None else (os.path.join(folder, part), path)
@@ -131,7 +131,7 @@ def replace_signal(path: str, text: str) -> None:
 
 
 def _open(path: str, flags: int) -> int:
-    """A signal file, in the folder that is meant though somebody may swap it for a link to one of this user's."""
+    """A signal file, opened by descriptors: another user may replace its folder by a link to a folder of this user."""
     from . import beneath  # an app that only imports us does not pay for it
 
     at = beneath.open_to_write(path)

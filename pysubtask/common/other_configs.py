@@ -1,4 +1,5 @@
-"""Config files of pysubtask that lie in watched folders, and the secret files they name: no data, whoever's config runs."""
+"""Config files of pysubtask that lie in watched folders, and the secret files they name: no data, for every task and not only for
+the one that runs from them."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ CONFIG = "a config of pysubtask"
 _ENDING = ".toml"
 _MAY_BE = operator.methodcaller("endswith", _ENDING)
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
-_MOST_FOLDERS = 10_000
-_LEAST_SECS = 0.02
+_MOST_FOLDERS = 10_000  # then all are forgotten, which costs one scan each
+_LEAST_SECS = 0.02  # between two scans of a folder, however cheap one is
 _SHARE = 100  # looking takes at most one part in this many of the time
 _SECOND_NS = 1_000_000_000
 _GRANULARITY_NS, _FINE_NS = 2 * _SECOND_NS, _SECOND_NS // 20
@@ -91,19 +92,19 @@ class _Read(NamedTuple):
 
 
 class _Seen:
-    """What is known of a folder. ``stamp``: as it was when it was listed, None: list it anew."""
+    """What is known of a folder. ``stamp``: as it was when it was listed, None: it has to be listed again."""
 
     def __init__(self) -> None:
         self.stamp: tuple[int, int, int] | None = None
         self.names: list[str] = []
         self.configs: dict[str, _Read] = {}
-        self.next_look = self.next_renewal = float("-inf")
+        self.next_scan = self.next_renewal = float("-inf")
 
 
 class OtherConfigs:
     """The configs directly in folders that are asked about, and in ``roots``.
 
-    ``most_secs``: a folder that took longer is looked at again only by :meth:`renew`. ``timer`` in seconds, ``work`` the same of
+    ``most_secs``: a folder that took longer is checked again only by :meth:`renew`. ``timer`` in seconds, ``work`` the same of
     what was worked, not waited. A file is parsed once for each change; links are not followed. What a config named stays known
     while the config is away or empty.
     """
@@ -127,14 +128,14 @@ class OtherConfigs:
     def of(self, folder: str) -> Mapping[str, str]:
         """What is no data in this folder (a real path): name -> what it is."""
         now = self._timer()
-        if now < self._next_roots and folder in self._seen and now < self._seen[folder].next_look:
+        if now < self._next_roots and folder in self._seen and now < self._seen[folder].next_scan:
             return self._by_folder.get(folder, _NOTHING)  # asked for each file, several times
         if now >= self._next_roots:
-            cost = sum(self._look_when_due(root, now) for root in self._roots)
+            cost = sum(self._scan_when_due(root, now) for root in self._roots)
             self._next_roots = now + max(_LEAST_SECS, _SHARE * cost)
             if folder in self._roots:
                 return self._by_folder.get(folder, _NOTHING)
-        self._look_when_due(folder, now)
+        self._scan_when_due(folder, now)
         return self._by_folder.get(folder, _NOTHING)
 
     @property
@@ -143,14 +144,14 @@ class OtherConfigs:
         return self._files
 
     def renew(self, folder: str, *, always: bool = True) -> None:
-        """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
+        """Scan a folder (a real path) however long that takes, or (not ``always``) before a file of it is sent."""
         if always or folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
-            self._look(folder)
+            self._scan(folder)
 
-    def _look_when_due(self, folder: str, now: float) -> float:
-        return self._look(folder) if folder not in self._seen or now >= self._seen[folder].next_look else 0.0
+    def _scan_when_due(self, folder: str, now: float) -> float:
+        return self._scan(folder) if folder not in self._seen or now >= self._seen[folder].next_scan else 0.0
 
-    def _look(self, folder: str) -> float:
+    def _scan(self, folder: str) -> float:
         """What it has cost, in seconds of work."""
         seen = self._seen.get(folder)
         if seen is None:
@@ -163,7 +164,7 @@ class OtherConfigs:
         cost = self._work() - begun
         too_dear = cost > self._most_secs
         seen.next_renewal = float("inf") if too_dear else begun_at + _SHARE * cost
-        seen.next_look = float("inf") if too_dear else begun_at + max(_LEAST_SECS, _SHARE * cost)
+        seen.next_scan = float("inf") if too_dear else begun_at + max(_LEAST_SECS, _SHARE * cost)
         if there and self._read(folder, seen):
             self._gather()
         return cost

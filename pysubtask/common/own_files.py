@@ -1,8 +1,8 @@
-"""The files this package keeps for itself: opened by descriptor, looked at once open, and refused where they are not ours.
+"""The files this package keeps for itself: opened by descriptor, checked once open, and refused where they are not ours.
 
 The state folder of a task lies in the data folder by default, and a data folder may be writable by others. A path in it is
-therefore not trusted: somebody may have put a link, a pipe, a device or another folder in the place of ours. Every function
-here takes the absolute path of a folder of ours and the name of a file in it. The folder is opened part by part, from
+therefore not trusted: somebody may have put a link, a pipe, a device or another folder in the place of the real one. Every function
+here takes the absolute path of a folder of this package and the name of a file in it. The folder is opened part by part, from
 ``.pysubtask`` on, without following links, and each part must belong to this user and be writable by nobody else. The file
 is opened relative to that descriptor, without following a link and without waiting for the other end of a pipe, and must be a
 regular file.
@@ -24,15 +24,15 @@ STATE_FOLDER = ".pysubtask"
 MOST_BYTES = 16 * 1024 * 1024
 """No file that is read whole is larger, but for damage or malice."""
 SHARED = 0o640
-"""The mode of a file of ours that a group may read."""
+"""The mode of a file of this package that a group may read."""
 PASSABLE = 0o710
-"""The mode of a folder of ours that a group may pass, without seeing what is in it."""
+"""The mode of a folder of this package that a group may pass, without seeing what is in it."""
 LISTED = 0o750
-"""The mode of a folder of ours that a group may list."""
+"""The mode of a folder of this package that a group may list."""
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_SEARCH_ONLY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 """Of the folder above ours, and of another user's: to search it is enough."""
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -40,8 +40,8 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class NotOurs(PermissionError):
-    """A file or folder in the place of one of ours belongs to somebody else, or is no such file. Nothing of it was read or
-    changed. Its remedy is for a person: look who may write the data folder."""
+    """A file or folder in the place of one of this package's belongs to somebody else, or is no such file. Nothing of it was read
+    or changed. A person has to check who may write the data folder."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(errno.EPERM, f"it {problem}", path)
@@ -52,7 +52,7 @@ H = TypeVar("H", bound=int | None)
 
 
 class Opened(Generic[H]):
-    """A descriptor, or what stands for none, for the time of a ``with``; closed at its end unless it is ``kept``."""
+    """A descriptor (-1 or None: there is none) for the time of a ``with``; closed at its end unless it is ``kept``."""
 
     def __init__(self, handle: H, *, kept: bool) -> None:
         self.handle, self.kept = handle, kept
@@ -66,11 +66,11 @@ class Opened(Generic[H]):
 
 
 def opened_folder(path: str, *, any_owner: bool = False, named: os.stat_result | None = None) -> Opened[int]:
-    """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
-    where it is not there or cannot be opened.
+    """The descriptor of a folder of this package (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of
+    OSError where it is not there or cannot be opened.
 
     ``any_owner``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. ``named``: what the
-    path led to a moment ago, where somebody has just looked. On a system without descriptors of folders the value is -1.
+    path led to a moment ago, where the caller has just read it. On a system without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
         return Opened(-1, kept=True)
@@ -92,7 +92,7 @@ class _Kept(NamedTuple):
     inode: int
 
 
-_MOST_KEPT = 16
+_MOST_KEPT = 16  # descriptors; a process has a few state folders, and a limit of open files
 _kept: dict[str, _Kept] = {}
 """Folders that were found to be ours, so that a line in an event log costs no walk. They stay open: another thread may be using
 one."""
@@ -113,10 +113,10 @@ def _kept_folder(path: str, named: os.stat_result | None) -> int | None:
 
 def _walk(path: str, any_owner: bool) -> int:
     head, parts = _split(path)
-    handle = os.open(head, _WAY)
+    handle = os.open(head, _SEARCH_ONLY)
     try:
         for part in parts:
-            deeper = _open_part(part, handle, path, _WAY if any_owner else _FOLDER)
+            deeper = _open_part(part, handle, path, _SEARCH_ONLY if any_owner else _FOLDER)
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, any_owner)
@@ -127,8 +127,8 @@ def _walk(path: str, any_owner: bool) -> int:
 
 
 def make_folder(path: str, *, deep: bool = True) -> None:
-    """Make a folder of ours, and those above it from ``.pysubtask`` on, with mode 0700; existing ones are checked. The data folder
-    must exist; unless ``deep``, every folder above ``path``. Raises as :func:`opened_folder`."""
+    """Make a folder of this package, and those above it from ``.pysubtask`` on, with mode 0700; existing ones are checked. The
+    data folder must exist; unless ``deep``, every folder above ``path``. Raises as :func:`opened_folder`."""
     if not BY_DESCRIPTOR:
         if deep:
             os.makedirs(path, 0o700, exist_ok=True)
@@ -136,14 +136,14 @@ def make_folder(path: str, *, deep: bool = True) -> None:
             os.mkdir(path, 0o700)
         return
     head, parts = _split(path)
-    handle = os.open(head, _WAY)
+    handle = os.open(head, _SEARCH_ONLY)
     try:
         for number, part in enumerate(parts, 1):
-            made = (deep or number == len(parts)) and _make_part(part, handle)
+            created = (deep or number == len(parts)) and _make_part(part, handle)
             try:
                 deeper = _open_part(part, handle, path)
             except PermissionError as exc:
-                if not made or isinstance(exc, NotOurs):
+                if not created or isinstance(exc, NotOurs):
                     raise
                 # A umask has taken away even our own rights. What was just made is given its mode by name, once.
                 os.chmod(part, 0o700, dir_fd=handle)
@@ -151,7 +151,7 @@ def make_folder(path: str, *, deep: bool = True) -> None:
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, False)
-            if made:
+            if created:
                 os.fchmod(handle, 0o700)  # a umask may have taken away even our own rights
     finally:
         os.close(handle)
@@ -185,13 +185,13 @@ def replace(folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool
 
 
 def open_append(folder: str, name: str) -> int:
-    """A descriptor for reading, and for writing at the end, of a regular file of ours with one name; made (0600) where missing.
-    One that has a second name (of a backup made of links, or of somebody's making) becomes a file of its own first, so that
-    nothing is written to the other name. The caller closes it. Raises OSError, NotOurs where it is anything else."""
+    """A descriptor for reading, and for writing at the end, of a regular file of this package with one name; made (0600) where
+    missing. One that has a second name (of a backup made of links, or of somebody's making) becomes a file of its own first, so
+    that nothing is written to the other name. The caller closes it. Raises OSError, NotOurs where it is anything else."""
     return _open_append(folder, name)[0]
 
 
-_MOST_ENDED = 64
+_MOST_ENDED = 64  # a child appends to a handful of files
 _ended: dict[tuple[int, int], int] = {}
 """Device and inode number of files that lines were appended to, and their size then: one of that size ends with a whole line."""
 
@@ -241,15 +241,16 @@ def _byte_at(handle: int, offset: int) -> bytes:
 
 
 def open_update(folder: str, name: str, *, make: bool = True) -> int:
-    """A descriptor for reading and writing of a regular file of ours, which may have a second name: the caller looks before it
-    writes, and closes it. With ``make`` it is made (0600) where missing. Raises OSError, NotOurs where it is anything else."""
+    """A descriptor for reading and writing of a regular file of this package, which may have a second name: the caller checks
+    that before it writes, and closes it. With ``make`` it is made (0600) where missing. Raises OSError, NotOurs where it is
+    anything else."""
     with opened_folder(folder) as at:
         handle = _open(folder, name, os.O_RDWR | (os.O_CREAT if make else 0), at)
     return _checked(handle, folder, name, ours=True)
 
 
 def is_named(handle: int, folder: str, name: str) -> bool:
-    """Whether an open file is still the one under that name in a folder of ours."""
+    """Whether an open file is still the one under that name in a folder of this package."""
     try:
         with opened_folder(folder, any_owner=True) as at:
             named = os.stat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
@@ -259,14 +260,15 @@ def is_named(handle: int, folder: str, name: str) -> bool:
 
 
 def identity(folder: str, name: str) -> tuple[int, int]:
-    """Device and inode number of what has this name in a folder of ours; no link is followed, nothing is opened. OSError."""
+    """Device and inode number of what has this name in a folder of this package; no link is followed, nothing is opened.
+    OSError."""
     with opened_folder(folder) as at:
         found = os.lstat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
     return found.st_dev, found.st_ino
 
 
 def ensure(folder: str, name: str, *, make: bool = True) -> None:
-    """Have a regular file of ours there, empty and private where it was missing, for a library that opens it by path; with
+    """Have a regular file of this package there, empty and private where it was missing, for a library that opens it by path; with
     ``make`` False a missing one stays missing. Raises OSError, NotOurs where it is anything else."""
     with opened_folder(folder) as at:
         try:
@@ -279,15 +281,15 @@ def ensure(folder: str, name: str, *, make: bool = True) -> None:
 
 
 def open_read(folder: str, name: str, *, any_owner: bool = False, or_root: bool = False) -> int:
-    """A descriptor for reading a regular file of ours; the caller closes it. Raises OSError, NotOurs where it is anything else.
-    ``any_owner``: as in :func:`opened_folder`. ``or_root``: the file may be root's too."""
+    """A descriptor for reading a regular file of this package; the caller closes it. Raises OSError, NotOurs where it is anything
+    else. ``any_owner``: as in :func:`opened_folder`. ``or_root``: the file may be root's too."""
     with opened_folder(folder, any_owner=any_owner) as at:
         handle = _open(folder, name, os.O_RDONLY, at)
     return _checked(handle, folder, name, ours=not any_owner, or_root=or_root)
 
 
 def read(folder: str, name: str, *, any_owner: bool = False, or_root: bool = False, most: int = MOST_BYTES) -> bytes:
-    """What a file of ours holds; an OSError (EFBIG) where that is more than ``most`` bytes. Raises as :func:`open_read`."""
+    """What a file of this package holds; an OSError (EFBIG) where that is more than ``most`` bytes. Raises as :func:`open_read`."""
     handle = open_read(folder, name, any_owner=any_owner, or_root=or_root)
     with os.fdopen(handle, "rb") as file:
         data = file.read(most + 1)
@@ -319,13 +321,13 @@ def _my_groups() -> set[int]:
 
 
 def share_folder(path: str, group: int, mode: int = PASSABLE) -> None:
-    """Let a group pass a folder of ours, and those above it from ``.pysubtask`` on; ``mode`` is that of the last one. Raises as
-    :func:`opened_folder`, PermissionError where this user is not in the group."""
+    """Let a group pass a folder of this package, and those above it from ``.pysubtask`` on; ``mode`` is that of the last one.
+    Raises as :func:`opened_folder`, PermissionError where this user is not in the group."""
     _set_group(path, lambda last: (group, mode if last else PASSABLE))
 
 
 def unshare_folder(path: str) -> None:
-    """A folder of ours is this user's alone again; those above it stay as they are. Raises as :func:`opened_folder`."""
+    """A folder of this package is this user's alone again; those above it stay as they are. Raises as :func:`opened_folder`."""
     _set_group(path, lambda last: (-1, 0o700) if last else None)
 
 
@@ -334,7 +336,7 @@ def _set_group(path: str, choose: Callable[[bool], tuple[int, int] | None]) -> N
     if not BY_DESCRIPTOR:
         return
     head, parts = _split(path)
-    handle = os.open(head, _WAY)
+    handle = os.open(head, _SEARCH_ONLY)
     try:
         for number, part in enumerate(parts, 1):
             deeper = _open_part(part, handle, path)
@@ -354,14 +356,14 @@ def _set_group(path: str, choose: Callable[[bool], tuple[int, int] | None]) -> N
 
 
 def group_of(folder: str, name: str) -> int | None:
-    """The group that may read a file of ours; None where it is for this user alone. Raises OSError."""
+    """The group that may read a file of this package; None where it is for this user alone. Raises OSError."""
     with opened_folder(folder) as at:
         found = os.lstat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
     return found.st_gid if found.st_mode & stat.S_IRGRP else None
 
 
 def names(folder: str, *, any_owner: bool = False) -> list[str]:
-    """The names in a folder of ours, in no order. Raises as :func:`opened_folder`, and has its ``any_owner``."""
+    """The names in a folder of this package, in no order. Raises as :func:`opened_folder`, and has its ``any_owner``."""
     with opened_folder(folder, any_owner=any_owner) as at:
         if at < 0:
             return os.listdir(folder)
@@ -383,19 +385,19 @@ def changed_at(folder: str, name: str, named: os.stat_result | None = None) -> f
 
 
 def rename(folder: str, old: str, new: str) -> None:
-    """Rename a file of ours within its folder, over one that has the name. Raises OSError."""
+    """Rename a file of this package within its folder, over one that has the name. Raises OSError."""
     with opened_folder(folder) as at:
         _rename(folder, old, new, at)
 
 
 def remove(folder: str, name: str, *, any_owner: bool = False) -> None:
-    """Remove a file of ours; a missing one is no error. ``any_owner``: as in :func:`opened_folder`. Raises OSError."""
+    """Remove a file of this package; a missing one is no error. ``any_owner``: as in :func:`opened_folder`. Raises OSError."""
     with opened_folder(folder, any_owner=any_owner) as at, contextlib.suppress(FileNotFoundError):
         _unlink(folder, name, at)
 
 
 def remove_empty(path: str) -> bool:
-    """Remove a folder of ours if there is nothing in it; whether it is gone."""
+    """Remove a folder of this package if there is nothing in it; whether it is gone."""
     above, name = os.path.split(path)
     try:
         with opened_folder(above) as at:
@@ -409,8 +411,8 @@ def remove_empty(path: str) -> bool:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder of ours and all in it; no link is followed. A missing one is no error. Raises OSError, NotOurs where it is
-    anything else."""
+    """Remove a folder of this package and all in it; no link is followed. A missing one is no error. Raises OSError, NotOurs
+    where it is anything else."""
     import shutil  # an app that only notifies does not pay for it
 
     try:
@@ -422,7 +424,7 @@ def remove_folder(path: str) -> None:
         shutil.rmtree(path)
         return
     above, name = os.path.split(path)
-    at = os.open(above, _WAY)
+    at = os.open(above, _SEARCH_ONLY)
     try:
         shutil.rmtree(name, dir_fd=at)
     finally:
@@ -440,8 +442,8 @@ _USERS = hasattr(os, "geteuid")
 
 
 def is_regular_and_ours(found: os.stat_result) -> bool:
-    """Whether this is a regular file of this user with one name. Somebody else's file, or one of ours that got a second name
-    here, may hold anything."""
+    """Whether this is a regular file of this user with one name. Somebody else's file, or one of this package's that got a second
+    name here, may hold anything."""
     return stat.S_ISREG(found.st_mode) and found.st_uid == _me(found) and found.st_nlink <= 1
 
 
@@ -451,13 +453,13 @@ def is_by_us_or_root(found: os.stat_result) -> bool:
 
 
 def _me(found: os.stat_result) -> int:
-    """This user; on a system without users, whoever the file belongs to."""
+    """The user id of this process; on a system without users, the owner of the file."""
     return effective_user.number() if _USERS else found.st_uid
 
 
 def is_root(name: str) -> bool:
-    """Whether a folder of this name is the first that is ours in a path: ``.pysubtask``, or the hash that stands for a watched
-    folder whose state is kept elsewhere."""
+    """Whether a folder of this name is the first that is ours in a path: ``.pysubtask``, or the hash of a watched folder
+    whose state is kept elsewhere."""
     return name == STATE_FOLDER or (len(name) == 20 and _HASH_SIGNS.issuperset(name))
 
 
@@ -521,7 +523,7 @@ def _checked(handle: int, folder: str, name: str, *, ours: bool, or_root: bool =
 
 
 def _check(handle: int, folder: str, name: str, *, ours: bool, or_root: bool = False) -> os.stat_result:
-    """What an open file looks like; closed, and NotOurs, where it is none of ours."""
+    """The stat of an open file; where the file is not this package's it is closed, and NotOurs raised."""
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):

@@ -1,6 +1,6 @@
 """Which names are those of this program's own files and of its user's secrets: such files are never data.
 
-Pure: names alone decide here. ``never_sent`` adds what has to be looked at (links, folders of several names).
+Pure: names alone decide here. ``never_sent`` adds what needs the disk (links, folders of several names).
 """
 
 import functools
@@ -28,7 +28,7 @@ _TAILS = (
 _TAILS_OF_DOTTED = (r"(?:[.-][0-9]+)+", r"\.[A-Za-z0-9_]{6}")
 """Behind a name without a dot in it (a key's) these may as well make a name of somebody's data: camera-20261129."""
 _TAILS_OF_LOG = (r"(?:[.-][0-9]+)*(?:\.(?:gz|xz|bz2|zst))?",)
-# What stands before and behind a name in the name of a copy of it; the first pair has tails of its own for each kind.
+# Prefix and suffix of a name in the name of a copy of it; the first pair has tails of its own for each kind.
 _HEADS = (
     (r"#(?:!.*!)?", "#"),  # emacs: what is not saved yet
     (r"\.#", r"(?:\..*)?"),  # emacs: its lock
@@ -44,7 +44,7 @@ PROBE = "4913"
 
 @functools.cache
 def _ends(dotted: bool, log: bool) -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
-    # Compiled when the first file beside one of ours is met: most apps have none.
+    # Compiled when the first file beside one of this package's is met: most apps have none.
     tails = (*_TAILS, *(_TAILS_OF_DOTTED if dotted else ()), *(_TAILS_OF_LOG if log else ()))
     return tuple((re.compile(head), re.compile(tail)) for head, tail in ((r"\.?", "|".join(tails)), *_HEADS))
 
@@ -56,7 +56,7 @@ def is_copy(name: str, of: str, *, log: bool = False) -> bool:
     while at >= 0:
         head, tail = name[:at], name[at + len(of) :]
         if (head or tail) and any(before.fullmatch(head) and behind.fullmatch(tail) for before, behind in _ends("." in of, log)):
-            # A hidden file of the very name is somebody's own.
+            # A hidden file with exactly the name is a file of the user.
             return head != "." or bool(tail)
         at = name.find(of, at + 1)
     return False

@@ -1,4 +1,4 @@
-"""A page as it would be now: what the child last wrote, and the events that it has told since. Pure but for one read."""
+"""A page as it would be now: what the child last wrote, with its events since. Pure but for one read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from . import own_files
 from .events import FILE, Event, parse
 
-_PIECE = 64 * 1024
-_MOST = 1024 * 1024
+_PIECE = 64 * 1024  # bytes read from the end at first: mostly there are a few events behind the page
+_MOST = 1024 * 1024  # bytes; a page is never further behind than one file of events
 _AT_THE_END = ("stopping", "stopped", "failed")
 _GONE = ("delivered", "unchanged", "parked", "dropped")
 """With these a file has left what waits or is being sent."""
 
 
 def followed(state_dir: str, page: dict[str, Any]) -> dict[str, Any]:
-    """The page with the events that this child has told after it, as far as the file reaches back."""
+    """The page with the events of this child after it, as far as the file reaches back."""
     epoch, n = page.get("epoch"), page.get("n")
     if not (isinstance(epoch, int) and isinstance(n, int)):
         return page

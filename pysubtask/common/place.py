@@ -24,7 +24,7 @@ def why_not(folder: str, state_dir: str, *, mount: str | None = None, device: in
 
     ``state_dir``: where its task keeps its state. ``mount``: a folder that must have a disk mounted on it, if the folder lies in
     that one. ``device``: the one that the folder was on when its task last ran. An empty mount point is a folder like any other:
-    it is told by that its files (its state, or where that is kept elsewhere, all of them) and their disk are both gone.
+    it is recognised by that its files (its state, or where that is kept elsewhere, all of them) and their disk are both gone.
     """
     if mount is not None and is_in(folder, mount):
         if not os.path.ismount(mount):
@@ -40,7 +40,7 @@ def why_not(folder: str, state_dir: str, *, mount: str | None = None, device: in
 
 
 def _is_bare(folder: str, state_dir: str) -> bool:
-    """Whether nothing of the folder's files is there: its state, or where that is kept elsewhere, whatever it has."""
+    """Whether the files of the folder are missing: its state, or where that is kept elsewhere, all of its files."""
     if is_in(state_dir, folder):
         return not os.path.lexists(state_dir)
     try:

@@ -1,4 +1,4 @@
-"""Words in braces that stand for what differs between stations: ``{hostname}``, ``{task}``. So many stations share a config."""
+"""Words in braces that are replaced by what differs between stations: ``{hostname}``, ``{task}``. Stations can share a config."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Foreign words made harmless: names of files come from anywhere, and so does what a server says. Pure.
+"""Foreign text made harmless: file names and replies of servers may hold anything. Pure.
 
-What would steer a terminal, turn the writing direction, begin a new line or cannot be shown is written as an escape.
+Characters that would control a terminal, turn the writing direction, begin a new line or cannot be shown become escapes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for a line of a log: a line feed as ``\\n``, a carriage return as ``\\r``; what is no UTF-8 is left to whoever
-    encodes it."""
+    """The same for a line of a log: a line feed as ``\\n``, a carriage return as ``\\r``; what is no UTF-8 is left to the
+    encoder."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -23,11 +23,11 @@ from .status import read_status
 
 
 class Present(NamedTuple):
-    """One child. ``page``: what it last wrote about itself, with what it has told since; ``pid`` of the living child, None where
-    there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit in bytes per second; ``frozen``: a
-    signal stopped it; ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of
-    the present; ``fault``: what is wrong with its disk; ``elsewhere``: it lives where it cannot be seen from here. Times are
-    seconds since the epoch."""
+    """One child at ``now``. ``page``: what it last wrote about itself, with the events since; ``pid`` of the living child, None
+    where there is none; ``last_sign``: when the child last wrote a file, None where it never did; ``queue``: waiting, sending,
+    parked, bytes, oldest; ``limit``: RateLimit in bytes per second; ``frozen``: a signal stopped it; ``missing``: what keeps its
+    folder from being used; ``stale``: why the page of a living child may not be of the present; ``fault``: what is wrong with its
+    disk; ``elsewhere``: it lives where it cannot be seen from here. Times are seconds since the epoch."""
 
     page: dict[str, Any] | None
     pid: int | None
@@ -66,9 +66,9 @@ def present(
     started: int | None = None,
     left: Callable[[str], Mapping[str, Any] | None] | None = None,
 ) -> Present:
-    """Look at the child of this state folder; ``now`` in seconds since the epoch. ``why_missing``: asked where no child lives;
-    ``started``: the pid of a living child that may not have its lock yet; ``left``: the queue of a dead child in numbers, for who
-    can read it (else it is that of its page)."""
+    """The present state of the child of this state folder; ``now`` in seconds since the epoch. ``why_missing``: asked where no
+    child lives; ``started``: the pid of a living child that may not have its lock yet; ``left``: the queue of a dead child in
+    numbers, for who can read it (else it is that of its page)."""
     page, lock = read_status(state_dir), StateLock(os.path.join(state_dir, "lock"))
     holder = lock.holder()
     elsewhere = holder is None and lock.is_held_elsewhere()
@@ -97,7 +97,7 @@ def present(
 
 
 def beginning_anew(page: Mapping[str, Any] | None) -> int | None:
-    """The pid of a child that begins anew as the same process, and has let go of its lock for a moment; else None."""
+    """The pid of a child that restarts as the same process, and has let go of its lock for a moment; else None."""
     found = page or {}
     pid, start = found.get("pid"), found.get("pid_start")
     if found.get("state") != "starting" or not isinstance(pid, int) or not isinstance(start, str):

@@ -80,7 +80,7 @@ FOLDERS = (
 """All that is in them."""
 ENDINGS = (".password", ".token")
 """What ``init`` stores a secret in."""
-_MOST_KNOWN = 1000
+_MOST_KNOWN = 1000  # paths in each cache
 _HINT = re.compile("|".join(map(re.escape, (*NAMES, *ENDINGS))))
 _HINT_OF_FOLDER = re.compile("|".join(re.escape(f"/{folder}/") for folder in FOLDERS))
 _GLOB = re.compile(r"[*?\[]")

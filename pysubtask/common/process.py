@@ -16,7 +16,7 @@ def process_start(pid: int) -> str | None:
 
     On Linux the boot's id and the start in clock ticks since then (proc(5), /proc/pid/stat field 22):
     the ticks alone come out the same after every boot of a machine that starts its daemons in one
-    order. A zombie counts as dead. Where the system does not tell, '' stands for a living process.
+    order. A zombie counts as dead. Where the system does not tell the start, a living process has ''.
     """
     if pid <= 0:
         return None

@@ -2,7 +2,7 @@
 
 A program made by PyInstaller, Nuitka or cx_Freeze is one file or folder with the interpreter in it; sys.executable
 is then the app itself (or, with Nuitka, no file at all). Whatever would be started by ``python -m`` is started as
-this program with an argument of ours in front, which ``pysubtask.freeze_support()`` recognises.
+this program with an argument of this package in front, which ``pysubtask.freeze_support()`` recognises.
 """
 
 from __future__ import annotations
@@ -167,8 +167,8 @@ def for_child(found: Host, environment: Mapping[str, str], folders: Sequence[str
 
     A one-file child unpacks for itself: the app's files are removed when the app ends, and a child may outlive it.
     """
-    made = outside(found, environment)
+    variables = outside(found, environment)
     if found.frozen:
-        return {**made, "PYINSTALLER_RESET_ENVIRONMENT": "1", "PYINSTALLER_SUPPRESS_SPLASH_SCREEN": "1"}
-    parts = [*folders, *filter(None, [made.get("PYTHONPATH")])]
-    return {**made, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}
+        return {**variables, "PYINSTALLER_RESET_ENVIRONMENT": "1", "PYINSTALLER_SUPPRESS_SPLASH_SCREEN": "1"}
+    parts = [*folders, *filter(None, [variables.get("PYTHONPATH")])]
+    return {**variables, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}

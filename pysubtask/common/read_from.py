@@ -16,7 +16,7 @@ Stamps = Mapping[str, tuple[str, int, int]]
 """Absolute path -> what it is (``PasswordFile``), its time of change in nanoseconds, its size in bytes."""
 
 
-def look(files: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
+def stamps_of(files: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
     """The stamps of these files (absolute path -> what it is); those that are not there are left out."""
     found = {}
     for path, what in files.items():
@@ -32,8 +32,8 @@ def write(state_dir: str, stamps: Stamps) -> None:
 
 
 def changed(state_dir: str) -> list[tuple[str, str]]:
-    """The files that differ from what was read: (what it is, path). Empty where nothing is known, and for one that is gone: there
-    is nothing in it to take up."""
+    """The files that differ from what was read: (what it is, path). Empty where no list was kept; a file that is gone is left
+    out, since it has no new values."""
     try:
         found = json.loads(own_files.read(state_dir, FILE, any_owner=True))
         rows = [(str(path), str(what), (mtime, size)) for path, (what, mtime, size) in found["files"].items()]
@@ -42,7 +42,7 @@ def changed(state_dir: str) -> list[tuple[str, str]]:
     return [(what, path) for path, what, before in rows if (now := _stamp(path)) is not None and now != before]
 
 
-def told(state_dir: str, config_file: str) -> str:
+def change_text(state_dir: str, config_file: str) -> str:
     """In words, with what takes it up: '' where nothing has changed. ``config_file``: that of 'pysubtask run', '' for an app's own
     config."""
     files = changed(state_dir)

@@ -17,24 +17,36 @@ from . import own_files
 from .events import lines_of, to_json
 
 FILE = "receipts.jsonl"
-COMPACT_BYTES = 512 * 1024
+COMPACT_BYTES = 512 * 1024  # about 1,000 receipts; below that it is not worth the rewriting
 
 
 class Receipt(NamedTuple):
-    """One delivery."""
+    """One delivery, as a line of ``receipts.jsonl`` has it."""
 
     seq: int
+    """Number of the receipt: 1, 2, 3 ..."""
     at: str
+    """When the delivery was complete, UTC, as ``2026-11-21T20:37:10.205Z``."""
     path: str
+    """Absolute path of the data file."""
     name: str
+    """Its name on the server, relative to the folder of the destination."""
     destination: str
+    """URL of the folder on the server, without secrets."""
     size: int
+    """Bytes of the delivered version."""
     mtime_ns: int
+    """Time of its last change, in nanoseconds since the epoch."""
     digest: str
+    """Hash of its content."""
     bytes_sent: int
+    """Bytes handed to the connection that delivered it."""
     verified: str
+    """``hash``, ``size``, ``reply`` or ``taken``, see docs/config.md, How a delivery is verified."""
     bytes_new: int = 0
+    """Bytes that were not in the delivery before."""
     bytes_on_wire: int | None = None
+    """Bytes over the link in both directions since the receipt before; None where that is not known."""
 
 
 _TYPES = (int, str, str, str, str, int, int, str, int, str, int, int)
@@ -56,13 +68,13 @@ def parse(line: bytes) -> Receipt | None:
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    told = receipt if receipt.bytes_on_wire is not None else receipt._replace(bytes_on_wire=0)
-    return receipt if all(type(value) is kind for value, kind in zip(told, _TYPES, strict=True)) else None
+    complete = receipt if receipt.bytes_on_wire is not None else receipt._replace(bytes_on_wire=0)
+    return receipt if all(type(value) is kind for value, kind in zip(complete, _TYPES, strict=True)) else None
 
 
 def read_receipts(state_dir: str, *, any_owner: bool = True) -> Iterator[Receipt]:
-    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``any_owner``: another
-    user's are read too, to be shown; who acts on what they say passes False."""
+    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``any_owner``: those
+    of another user are read too, for display; a caller that acts on the content passes False."""
     last = 0
     for line in lines_of(state_dir, FILE, any_owner=any_owner):
         receipt = parse(line)

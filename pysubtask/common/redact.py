@@ -1,7 +1,7 @@
 """The one filter for secrets: what this process knows to be one is taken out of any text of an error.
 
-Errors quote what they met, and what they met may be a URL with a password in it, a header, a command. Whoever gets hold of a
-secret tells it here (``know``); every error of this package, every warning in a log and every line on stderr passes
+Errors quote what they met, and what they met may be a URL with a password in it, a header, a command. Code that reads a
+secret registers it here (``know``); every error of this package, every warning in a log and every line on stderr passes
 ``redacted``.
 """
 
@@ -16,12 +16,12 @@ from .config import MASK as MASK
 from .config import is_secret
 
 _LEAST = 4
-"""Characters; a shorter secret is only found where it stands alone, or half of all words would be masked."""
-_MOST = 1000
+"""Characters; a shorter secret is masked only as a whole word, or half of all words would be masked."""
+_MOST = 1000  # secrets that are known at once; the oldest are forgotten
 _OUR_WORDS = frozenset(("password", "passphrase", "token", "secret", "user", "login", "proxy", "key"))
-"""Secrets that are no secret: a mask in the place of each of these words of ours would tell more than it hides."""
+"""Secrets that are no secret: a mask in the place of these words would reveal more than it hides."""
 
-_guard = threading.Lock()
+_guard = threading.Lock()  # threads of a child register and search at the same time
 _known: dict[str, None] = {}
 _search: re.Pattern[str] | None = None  # made of what is known when it is needed: an app that meets no error pays nothing
 
@@ -39,7 +39,7 @@ def know(secrets: Iterable[str]) -> None:
 
 
 def forget_all() -> None:
-    """Forget every secret, as a process that begins anew."""
+    """Forget every secret, as a process that restarts."""
     global _search
     with _guard:
         _known.clear()
@@ -66,10 +66,10 @@ def redacted(text: str) -> str:
     """The text with a mask in the place of each known secret."""
     if not _known or not text:
         return text
-    return (_search or _made()).sub(MASK, text)
+    return (_search or _compiled()).sub(MASK, text)
 
 
-def _made() -> re.Pattern[str]:
+def _compiled() -> re.Pattern[str]:
     global _search
     with _guard:
         forms = {form for secret in _known for form in _forms(secret)}

@@ -1,7 +1,7 @@
 """Which tasks this user runs, or ran, on this machine: one small file each, so that a command finds them without a config.
 
-A child writes its file at its start. Whether it lives tells the lock of its state folder, whoever ended it; a file whose
-state folder is gone is stale and removed by the next look.
+A child writes its file at its start. The lock of its state folder tells whether the child lives; a file whose state folder is
+gone is stale, and the next reader removes it.
 """
 
 import contextlib
@@ -18,18 +18,19 @@ from .place import why_not
 
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
-_MOST_BYTES = 65536
+_MOST_BYTES = 65536  # a larger file is no record
 _ABOVE = "pysubtask"
-"""The folder of ours that holds the registry by default."""
+"""The folder of this package that holds the registry by default."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
 _LATER_FIELDS = ("label", "folder", "config_file")
 
 
 class Record(NamedTuple):
-    """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
-    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from, '' for an app's own config.
-    All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder was on, None where that is
-    not known (see ``place``). ``state_device``: the same of a state folder that is not in the watched one."""
+    """One child: its ``task``, ``extension``, ``destination`` (a URL without secrets) and state folder (``state_dir``, absolute).
+    ``label``: what people call the task; ``folder``: the first folder it watches; ``config_file``: what its config was read from,
+    '' for an app's own config. All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder
+    was on, None where that is not known (see ``place``). ``state_device``: the same of a state folder that is not in the watched
+    one."""
 
     task: str
     extension: str
@@ -101,7 +102,7 @@ def shared(place: str, uid: int) -> list[Record]:
 
 
 def known(inside: str) -> Record | None:
-    """What is known of the child whose state folder this is, or would be if it were kept in its first folder."""
+    """The record of the child whose state folder this is, or would be if it were kept in its first folder; None: there is none."""
     return _read(_place(), _name(inside))
 
 
@@ -127,7 +128,7 @@ def records() -> list[Record]:
 
 
 def missing() -> list[Record]:
-    """All that are known and whose folder is missing now, or its disk, completed, by task and extension."""
+    """The records, completed, whose folder is missing now, or its disk; by task and extension."""
     return _records()[1]
 
 
@@ -144,7 +145,7 @@ def _records() -> tuple[list[Record], list[Record]]:
             continue
         record = _read(place, name)
         if record is None or not os.path.isdir(record.state_dir):
-            # A disk that is not mounted now may come back; what no file stands for any more goes.
+            # A disk that is not mounted now may come back; a record without a file is removed.
             if record is not None and why_waiting(record):
                 away.append(completed(record))
             elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
@@ -161,7 +162,8 @@ def _place() -> str:
 
 
 def _name_of(record: Record) -> str:
-    """A record goes by its first folder, task and extension, wherever the state is: so that it can be found by these."""
+    """The name of a record: made of first folder, task and extension, wherever the state is, so that these are enough to find
+    it."""
     if f"{os.sep}{STATE_FOLDER}{os.sep}" in record.state_dir or not record.folder:
         return _name(record.state_dir)
     return _name(os.path.join(record.folder, STATE_FOLDER, record.task, record.extension))

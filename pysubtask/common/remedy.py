@@ -1,4 +1,4 @@
-"""What a person is told to do: in the words of the config that the task was read from, and where more is said."""
+"""Advice for a person, in the words of the config that the task was read from, and where to read more."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import shlex
 
 
 def says_more(config_file: str) -> str:
-    """Where more is said about a problem. ``config_file``: what the task's config was read from, '' for an app's own. It is named
-    as it is typed from this process's folder."""
+    """Where more is said about a problem. ``config_file``: what the task's config was read from, '' for an app's own. Its path
+    is written relative to the working folder of this process."""
     if not config_file:
         return "`pysubtask doctor` says more"
     return f"`pysubtask doctor {shlex.quote(as_typed(config_file))}` says more"

@@ -1,7 +1,7 @@
-"""Orders to a child: one file each in ``requests/`` of its state folder, answered by one of that name in ``replies/``.
+"""Requests to a child: one file each in ``requests/`` of its state folder, answered by a file of the same name in ``replies/``.
 
-Both are written whole under another name and renamed. An id is used once: an order whose answer is there is not carried
-out again, so repeating one is harmless. With the child dead an order waits for its next start. Names of ids sort by time.
+Both are written whole under another name and renamed. An id is used once: a request that has a reply is not carried out
+again, so repeating one is harmless. While the child is dead a request waits for its next start. Names of ids sort by time.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _ID = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-
 
 
 class Who(NamedTuple):
-    """Who gave an order: login name, process, the command typed or called, and the host."""
+    """Who gave an order: ``user`` (login name), ``pid`` (process id), ``command`` (typed or called) and ``host``."""
 
     user: str
     pid: int
@@ -80,7 +80,7 @@ def send(state_dir: str, op: str, args: Mapping[str, Any], who: Who, *, id: str 
     text = json.dumps(order).encode("ascii")
     if len(text) > _LONGEST:
         raise ValueError(f"the order is longer than {_LONGEST} bytes: name fewer files at once")
-    # Root may steer anybody's task. In his folders it does so with his rights alone.
+    # Root may control the task of any user. In the folders of that user it acts with the rights of that user alone.
     _as_owner(state_dir, lambda: _put(os.path.join(state_dir, REQUESTS), id, text))
     return id
 
@@ -108,8 +108,8 @@ def waiting(state_dir: str) -> list[Request]:
     return found
 
 
-def is_wanted(state_dir: str) -> bool:
-    """Whether somebody has ordered a stopped child to start."""
+def is_start_requested(state_dir: str) -> bool:
+    """Whether a request to start waits for a stopped child."""
     return any(request.op in ("start", "reset") for request in waiting(state_dir))
 
 
@@ -121,7 +121,7 @@ def answer(state_dir: str, id: str, *, result: Any = None, error: str = "", wall
 
 
 def withdraw(state_dir: str, id: str) -> None:
-    """Take back an order that nobody has answered, where it is there still."""
+    """Take back a request that has no reply yet; harmless where it is gone."""
     name = _checked(id) + ".json"
     with contextlib.suppress(OSError):
         _as_owner(state_dir, lambda: own_files.remove(os.path.join(state_dir, REQUESTS), name))
@@ -153,12 +153,12 @@ def _read(folder: str, id: str) -> Request:
     try:
         found = _load(own_files.read(folder, id + ".json", or_root=True, most=_LONGEST))
         op, args, who, at = found["op"], found["args"], found["who"], found["at"]
-        told = Who(str(who["user"])[:100], int(who["pid"]), str(who["command"])[:200], str(who["host"])[:100])
+        requester = Who(str(who["user"])[:100], int(who["pid"]), str(who["command"])[:200], str(who["host"])[:100])
         if not (isinstance(op, str) and isinstance(args, dict) and isinstance(at, str)):
             raise TypeError("a field is of a wrong type")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         return Request(id, "", {}, nobody, "", f"the order cannot be read ({type(exc).__name__}: {exc})"[:300])
-    return Request(id, op, args, told, at)
+    return Request(id, op, args, requester, at)
 
 
 def _load(data: bytes) -> Any:
@@ -169,7 +169,7 @@ def _load(data: bytes) -> Any:
 
 
 def _owner(state_dir: str) -> int:
-    """Whose a state folder is. Raises OSError."""
+    """The user id of the owner of a state folder. Raises OSError."""
     if not hasattr(os, "geteuid"):
         return os.stat(state_dir).st_uid
     with own_files.opened_folder(state_dir, any_owner=True) as at:
@@ -177,7 +177,7 @@ def _owner(state_dir: str) -> int:
 
 
 def _as_owner(state_dir: str, action: Callable[[], None]) -> None:
-    """Do something in a state folder with the rights of whose it is, where root does it."""
+    """Act in a state folder with the rights of its owner, where this process is root."""
     owner = _owner(state_dir)
     if as_user.is_needed(owner):
         as_user.run(owner, action)

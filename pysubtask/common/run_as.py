@@ -16,14 +16,14 @@ from .trust import user_name
 
 KEY = "base.RunAs"
 _FORMS = "Give the name of a user of this machine, or 'uid:gid' in numbers, such as '1000:1000'."
-_LARGEST_ID = 2**32 - 2
+_LARGEST_ID = 2**32 - 2  # 2**32 - 1 means "leave it as it is" (setresuid(2))
 _OF_A_SESSION = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 """Variables that lead to folders of the user who started this process."""
 
 
 class Identity(NamedTuple):
-    """A user and his groups. ``groups``: all of them, ``gid`` among them; ``name`` is '' where the system has no entry for him.
-    ``pair``: it was given as numbers, so that the group counts too."""
+    """A user (``uid``) and his groups. ``groups``: all of them, ``gid`` among them; ``name`` is '' and ``home`` the root folder
+    where the system has no entry for him. ``pair``: it was given as numbers, so that the group counts too."""
 
     uid: int
     gid: int
@@ -71,8 +71,8 @@ def _is_id(text: str) -> bool:
 
 
 def become(one: Identity) -> None:
-    """This process, with all its threads, has the rights of that user and no others from here on; there is no way back. Its
-    environment is of his home. Raises OSError where the system does not let it."""
+    """Give this process, with all its threads, the rights of that user and no others; this cannot be undone. HOME, USER and LOGNAME
+    become his. OSError where the system refuses, PermissionError where the rights are not his afterwards."""
     os.setgroups(one.groups)
     os.setresgid(one.gid, one.gid, one.gid)
     os.setresuid(one.uid, one.uid, one.uid)
@@ -93,15 +93,16 @@ class Stranger(NamedTuple):
 
     @property
     def problem(self) -> str:
+        """What is wrong with the folder, as a clause of an error."""
         return (
             f"{self.folder} belongs to another user ({self.who}), and root does not work over his folder: he could have root "
             "read, change or run what he may not"
         )
 
-    def remedy(self, ways: str) -> str:
-        """``ways``: how it is run as that user, as words with ``{who}`` in them."""
+    def remedy(self, how: str) -> str:
+        """``how``: how it is run as that user, as words with ``{who}`` in them."""
         return (
-            f"{ways.format(who=self.who)} Or watch a folder that belongs to root. (Giving this one to root is right only where "
+            f"{how.format(who=self.who)} Or watch a folder that belongs to root. (Giving this one to root is right only where "
             "nobody else is to put files there.)"
         )
 
@@ -136,7 +137,7 @@ def _of_another(folder: str) -> Stranger | None:
     try:
         found = os.stat(folder)
     except OSError:
-        return None  # not there: looked at again when it is
+        return None  # not there: checked again when it is
     if found.st_uid == 0:
         return None
     import pwd
@@ -147,11 +148,11 @@ def _of_another(folder: str) -> Stranger | None:
         return Stranger(folder, f"{found.st_uid}:{found.st_gid}")
 
 
-def check_folders(entries: Sequence[Entry], ways: str) -> None:
-    """ConfigError where root would work over a folder of another user; nothing was touched then. ``ways``: see ``Stranger``."""
+def check_folders(entries: Sequence[Entry], how: str) -> None:
+    """ConfigError where root would work over a folder of another user; nothing was touched then. ``how``: see ``Stranger``."""
     found = stranger(entries)
     if found is not None:
-        raise ConfigError(KEY, found.problem, found.remedy(ways))
+        raise ConfigError(KEY, found.problem, found.remedy(how))
 
 
 def check_process(settings: Iterable[str | None]) -> None:

@@ -11,7 +11,7 @@ _MOST_BYTES = 64 * 1024 * 1024  # it names every watch entry, of which there may
 
 def read_settings_page(state_dir: str, *, any_owner: bool = True) -> dict[str, Any]:
     """What the child last wrote: ``settings``, ``live``, ``kept``, ``watched``; empty where it cannot be read. ``any_owner``:
-    another user's is read too, to be shown; who acts on what it says passes False."""
+    that of another user is read too, for display; a caller that acts on the content passes False."""
     try:
         page = json.loads(own_files.read(state_dir, FILE, any_owner=any_owner, most=_MOST_BYTES))
     except (OSError, ValueError, RecursionError):

@@ -33,14 +33,14 @@ class Certificate(NamedTuple):
         return time.strftime(_FORM, time.localtime(now))
 
 
-def certificate_of(said: str) -> Certificate:
+def certificate_of(output: str) -> Certificate:
     """From the words of ``ssh-keygen -L``."""
-    found = _VALID.search(said)
+    found = _VALID.search(output)
     words = found["words"] if found is not None else ""
     since, until = _SINCE.search(words), _UNTIL.search(words)
     names = []
     inside = False
-    for line in said.splitlines():
+    for line in output.splitlines():
         word = line.strip()
         if word.startswith("Principals:"):
             inside = True

@@ -13,16 +13,16 @@ from .receipts import FILE as RECEIPTS_FILE
 from .status import FILE as STATUS_FILE
 
 FRESH_SECS = 5.0
-"""A page is written at most so long after what it tells."""
+"""Seconds; a page is written at most this long after a change."""
 _START_SECS = 30.0
-"""A child has its first page by then."""
+"""Seconds after which a child has written its first page."""
 
 
 def why_stale(state_dir: str, page: Mapping[str, Any] | None, now: float, *, since: float | None = None) -> str:
-    """Why what a living child's page says may be over, '' where it is of the present. ``now`` in seconds since the epoch.
+    """Why the page of a living child may be out of date, '' where it is up to date. ``now`` in seconds since the epoch.
 
-    Its age alone says nothing: a child at rest writes none. The disk that takes no page does, and so does what the child has
-    written since. ``since``: when the child took its lock; None where that is not known.
+    Age alone is no reason: a child at rest writes no page. A disk that cannot be written is one, and so are newer events and
+    receipts of the child. ``since``: when the child took its lock; None where that is not known.
     """
     written = _changed_at(state_dir, STATUS_FILE) if page is not None else None
     if written is not None and 0 <= now - written < FRESH_SECS:
@@ -31,7 +31,7 @@ def why_stale(state_dir: str, page: Mapping[str, Any] | None, now: float, *, sin
     if fault:
         return f"its disk takes no page: {fault}"
     if written is None:
-        # Whoever has just begun has none yet.
+        # A child that has just started has none yet.
         late = since is not None and now - since >= _START_SECS
         return f"there is no page of it that can be read in {state_dir}" if late else ""
     others = [at for name in (EVENTS_FILE, RECEIPTS_FILE) if (at := _changed_at(state_dir, name)) is not None]

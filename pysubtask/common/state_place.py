@@ -1,8 +1,8 @@
 """Where a task keeps its state: in its first folder, or, where others may write that, in a folder of this user's own.
 
-The rule, so that there is never a second queue that nobody knows of: a setting ``StateFolder`` wins; else a queue that lies out of
-the first folder stays where it is; else the state is in the first folder, unless somebody else may write there. Whatever other
-places may hold a queue of the task are named with the answer: the child moves what it finds there, and refuses to begin beside it.
+The rule, so that there is never a second, forgotten queue: a setting ``StateFolder`` wins; else a queue outside of the first folder
+stays where it is; else the state is in the first folder, unless other users may write there. Other places that may hold a queue
+of the task are returned as well: the child moves a queue that it finds there, and refuses to begin a second one.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ PATH_FILE = "folder"
 """Beside the state of the tasks of one first folder: the path of that folder, for people."""
 SNAPSHOTS = "snapshots"
 STATE_DIRECTORY = "STATE_DIRECTORY"
-_HASH_SIGNS = 20
-_MOST_BYTES = 65536
+_HASH_SIGNS = 20  # 80 bits: no two folders of a machine share them by chance
+_MOST_BYTES = 65536  # of a file with one path in it
 
 
 class Placed(NamedTuple):
@@ -65,7 +65,7 @@ def place(
 
 
 def inside_of(folder: str, task: str, extension: str) -> str:
-    """The state folder of a task that keeps its state in its first folder; in any case what its record goes by."""
+    """The state folder of a task that keeps its state in its first folder; in any case the key of its record."""
     return os.path.join(folder, STATE_FOLDER, task, extension)
 
 
@@ -81,12 +81,12 @@ def own_folders(state_dir: str, folder: str) -> list[str]:
 
 
 def base_of(state_dir: str) -> str:
-    """The folder that a state folder out of the watched ones is kept in: StateFolder, or what stands for it."""
+    """The folder that a state folder out of the watched ones is kept in: StateFolder, or the default in its place."""
     return os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
 
 
 def hash_of(folder: str) -> str:
-    """What stands for a first folder in the paths of its tasks' state."""
+    """The name of a first folder in the paths of its tasks' state: a hash of its real path."""
     return hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:_HASH_SIGNS]
 
 
@@ -98,7 +98,7 @@ def home_base(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def tops(folder: str, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The folders in which tasks that watch ``folder`` first may have their state, as far as that can be told without a record."""
+    """The folders in which tasks that watch ``folder`` first may have their state, as far as that is known without a record."""
     bases = [base for base in (_of_systemd(environ), home_base(environ)) if base]
     return [os.path.join(folder, STATE_FOLDER), *(os.path.join(base, hash_of(folder)) for base in bases)]
 

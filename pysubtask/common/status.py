@@ -23,8 +23,8 @@ def write_status(state_dir: str, page: dict[str, Any], group: int | None = None)
 
 
 def read_status(state_dir: str, *, any_owner: bool = True) -> dict[str, Any] | None:
-    """The page, or None where there is none or it cannot be read. ``any_owner``: another user's is read too, to be shown; who acts
-    on what it says passes False."""
+    """The page, or None where there is none or it cannot be read. ``any_owner``: that of another user is read too, for display; a
+    caller that acts on the content passes False."""
     try:
         return _parsed(own_files.read(state_dir, FILE, any_owner=any_owner))
     except OSError:

@@ -1,7 +1,7 @@
 """The group that may see a task (``StatusGroup``): its status page and its record in the registry, and nothing else of it.
 
-Both files get the mode 0640 and the group, and the folders of ours above them may be passed by it (0710), the registry also listed
-(0750). The group's members find the task by ``pysubtask status``. Folders that are not ours stay as they are.
+Both files get the mode 0640 and the group, and the folders of this package above them may be passed by it (0710), the registry
+also listed (0750). The group's members find the task by ``pysubtask status``. Folders that are not ours stay as they are.
 """
 
 import contextlib
@@ -69,8 +69,8 @@ def of(settings: Mapping[str, Any]) -> int | None:
 
 
 def share(state_dir: str, settings: Mapping[str, Any], log: logging.Logger) -> int | None:
-    """Let the group pass the folders of ours that the page is in; its number, None where no group is to see the task, or none can:
-    then the state folder is this user's alone again. What keeps the group out is logged."""
+    """Let the group pass the folders of this package that hold the page; its number, None where no group is to see the task, or
+    none can: then the state folder is this user's alone again. What keeps the group out is logged."""
     group = of(settings)
     try:
         if group is None:

@@ -51,7 +51,7 @@ PATTERNS: tuple[str, ...] = (
     ".owncloudsync.log*",
     ".*.~[0-9a-f]*",
     ".dropbox*",
-    # What SQLite keeps beside an open database: a copy of it is replayed over the database by whoever opens that there.
+    # What SQLite keeps beside an open database: a program that opens the database there replays a copy of it.
     "?*.?*-wal",
     "?*.?*-shm",
     "?*.?*-journal",

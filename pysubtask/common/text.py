@@ -131,13 +131,13 @@ def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, numbers: Sequence[int] = (), give: int = 0
 ) -> list[str]:
     """Lines of at most ``width`` cells; columns in ``numbers`` stand right, column ``give`` is the one that is cut."""
-    shown = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(cells, column)) for column in zip(head, *shown, strict=True)]
+    plain_rows = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(cells, column)) for column in zip(head, *plain_rows, strict=True)]
     over = sum(widths) + 2 * (len(widths) - 1) - width
     if over > 0:
         widths[give] = max(8, widths[give] - over)
     lines = []
-    for row in [list(head), *shown]:
+    for row in [list(head), *plain_rows]:
         line = "  ".join(pad(cell, wide, right=at in numbers) for at, (cell, wide) in enumerate(zip(row, widths, strict=True)))
         lines.append(_taken(line.rstrip(), width))
     return lines

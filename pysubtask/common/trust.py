@@ -1,4 +1,4 @@
-"""Who else may change what a path leads to: whether files of ours are safe in a folder.
+"""Who else may change what a path leads to: whether files of this package are safe in a folder.
 
 A folder is safe where nobody but this user and root may rename, remove or replace what is in it, and the same holds for every
 folder above it. One that others may write is safe above ours only if it is sticky (as ``/tmp`` is) and what is below it belongs
@@ -24,32 +24,32 @@ class Doubt(NamedTuple):
 
 
 def doubt_about(path: str, *, ours_below: bool = False) -> Doubt | None:
-    """Why files of ours are not safe in the folder ``path`` (absolute, there); None where they are. ``ours_below``: they lie in a
-    folder of ours in it. Always None on a system without users and modes. Raises OSError where a part of the path cannot be
-    looked at."""
+    """Why files of this package are not safe in the folder ``path`` (absolute, there); None where they are. ``ours_below``: they
+    lie in a folder of this package in it. Always None on a system without users and modes. Raises OSError where a part of the
+    path cannot be read."""
     if not hasattr(os, "geteuid"):
         return None
     parts = _parts(os.path.realpath(path))
     found = [os.lstat(part) for part in parts]
-    for index, (part, look) in enumerate(zip(parts, found, strict=True)):
+    for index, (part, info) in enumerate(zip(parts, found, strict=True)):
         below = found[index + 1].st_uid if index + 1 < len(found) else os.geteuid() if ours_below else None
-        problem = _problem(look, below)
+        problem = _problem(info, below)
         if problem:
             return Doubt(part, problem)
     return None
 
 
-def _problem(look: os.stat_result, below: int | None) -> str:
+def _problem(info: os.stat_result, below: int | None) -> str:
     """``below``: whose the next folder on the way is, None for the last."""
     me = os.geteuid()
-    if look.st_uid not in (0, me):
+    if info.st_uid not in (0, me):
         return "belongs to another user"
-    others = look.st_mode & stat.S_IWOTH or (look.st_mode & stat.S_IWGRP and not is_own_group(look.st_gid, me))
+    others = info.st_mode & stat.S_IWOTH or (info.st_mode & stat.S_IWGRP and not is_own_group(info.st_gid, me))
     if not others:
         return ""
-    if look.st_mode & stat.S_ISVTX and below in (0, me):
+    if info.st_mode & stat.S_ISVTX and below in (0, me):
         return ""
-    return "may be written by others" if look.st_mode & stat.S_IWOTH else "may be written by its group"
+    return "may be written by others" if info.st_mode & stat.S_IWOTH else "may be written by its group"
 
 
 def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
@@ -61,7 +61,7 @@ def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
 
 
 def others_write(found: os.stat_result) -> bool:
-    """Whether others than its owner may write a file or folder that looks like this."""
+    """Whether others than its owner may write a file or folder with this stat."""
     if stat.S_ISCHR(found.st_mode) or not found.st_mode & _OTHERS:
         return False
     return bool(found.st_mode & stat.S_IWOTH) or not is_own_group(found.st_gid, found.st_uid)

@@ -1,4 +1,5 @@
-"""Whose a data file is by its path alone, and what an app may notify: which notify file that is, whether it may be held back."""
+"""The watch entry of a data file by its path alone, and what an app may notify: its notify file, and whether it may be held
+back."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from .remedy import ended
 from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0
-"""Moving files without any news for so long count as standing."""
+"""Seconds without progress after which the files in flight count as stalled."""
 _WORTH_SAYING = 10.0
-"""What stands in the way for fewer seconds is new."""
+"""Seconds: an obstacle is mentioned only when it has lasted as long."""
 _NAMES = 3
-"""So many files are named, the others are counted."""
+"""How many files are named; the others are counted."""
 _NETWORK = re.compile(
     r"network is (unreachable|down)|no route to host|name resolution|name or service not known|getaddrinfo|cannot be resolved|"
     r"no way to the network",
@@ -61,9 +61,9 @@ def why(
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
     if elsewhere:
-        said = "; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)]) if page else ""
+        page_text = "; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)]) if page else ""
         text = "Its child runs where it cannot be seen from here: in another container, or on another host, that has this folder."
-        return f"{text} Its page says: {_upper(said)}." if said else text
+        return f"{text} Its page says: {_upper(page_text)}." if page_text else text
     if pid is None and missing:
         return (
             f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
@@ -85,13 +85,13 @@ def why(
 
 
 def _over(page: Mapping[str, Any] | None, pid: int, stale: str, counts: Mapping[str, Any], now: float, limit: float) -> str:
-    """What is told where the page may not be of the present: that first, and what it said, as what it said."""
+    """The sentence where the page may be out of date: first that, then the content of the page, as of its time."""
     begin = f"What the child (pid {pid}) does now cannot be told: {_bare(stale)}."
     at = seconds((page or {}).get("at"))
     if page is None or page.get("pid") != pid or at is None:
         return begin
-    said = "; ".join([*_main(page, counts, at, limit), *_besides(page, counts, at)])
-    return f"{begin} Its last page, of {span(max(0.0, now - at))} ago ({clock(at, now)}), said: {_upper(said)}."
+    page_text = "; ".join([*_main(page, counts, at, limit), *_besides(page, counts, at)])
+    return f"{begin} Its last page, of {span(max(0.0, now - at))} ago ({clock(at, now)}), said: {_upper(page_text)}."
 
 
 def word(
@@ -129,9 +129,9 @@ def word(
         return "sending" if standing(page, now) is None else "stalled"
     if _waiting(page, queue):
         return "sending" if state == "connected" else "connecting"
-    for key, shown in (("disk_low", "disk low"), ("missing", "missing"), ("cannot_read", "unreadable")):
+    for key, label in (("disk_low", "disk low"), ("missing", "missing"), ("cannot_read", "unreadable")):
         if page.get(key):
-            return shown
+            return label
     if int(queue.get("parked") or 0):
         return "parked"
     return "resting" if state == "resting" else "idle"
@@ -152,9 +152,9 @@ def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any]
     return ""
 
 
-def first(news: str, rest: str) -> str:
+def first(before: str, rest: str) -> str:
     """An advice with another one before it, where there is one."""
-    return f"{_upper(news)}. {rest}".rstrip() if news else rest
+    return f"{_upper(before)}. {rest}".rstrip() if before else rest
 
 
 def sentence(advice: str, more: str) -> str:
@@ -178,8 +178,8 @@ def not_queued(page: Mapping[str, Any], now: float) -> list[str]:
         if not names:
             continue
         count, untold = len(names) + untold, 0
-        shown = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
-        found.append(f"{files(count)} {one if count == 1 else several}: {shown}")
+        listed = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
+        found.append(f"{files(count)} {one if count == 1 else several}: {listed}")
     found += [_never_quiet(row) for row in list(page.get("never_quiet") or [])[:_NAMES]]
     found += _settling(page)
     count = int(page.get("being_copied") or 0)
@@ -195,8 +195,8 @@ def _settling(page: Mapping[str, Any]) -> list[str]:
         return []
     longest = max(float(row.get("settle_secs") or 0) for row in rows)
     names = ", ".join(os.path.basename(str(row.get("path"))) for row in rows[:_NAMES])
-    shown = names + (f" and {count - _NAMES} more" if count > _NAMES else "")
-    return [f"{files(count)} {'waits' if count == 1 else 'wait'} until quiet for settle_secs ({longest:g} s): {shown}"]
+    listed = names + (f" and {count - _NAMES} more" if count > _NAMES else "")
+    return [f"{files(count)} {'waits' if count == 1 else 'wait'} until quiet for settle_secs ({longest:g} s): {listed}"]
 
 
 def _never_quiet(row: Mapping[str, Any]) -> str:
@@ -221,7 +221,7 @@ def _dead(page: Mapping[str, Any] | None, counts: Mapping[str, Any], last_sign: 
 
 
 def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit: float) -> list[str]:
-    """What goes on; nothing where only what ``_besides`` tells keeps it from doing so."""
+    """The main activity, in clauses; none where only the obstacles of ``_besides`` prevent it."""
     state, text = page.get("state"), _bare(page.get("why"))
     waiting = _waiting(page, counts)
     queued = [f"{files(waiting)} {'waits' if waiting == 1 else 'wait'} to be sent"] if waiting else []
@@ -238,9 +238,9 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
     if state in ("held", "waiting"):
         return [f"{_obstacle(page, text)}{f', since {since}' if since else ''}{again}: {text}"]
     if state == "connecting":
-        told = _bare(trouble.get("text"))  # it stays until a connection is there
+        reason = _bare(trouble.get("text"))  # it stays until a connection is there
         tries = f"the tries since {since}" if since else "the try before"
-        return ["Connecting", *queued, *([f"{tries} came to nothing: {told}"] if told else [])]
+        return ["Connecting", *queued, *([f"{tries} came to nothing: {reason}"] if reason else [])]
     if state == "starting":
         return ["The child is starting" + (f", {text}" if text else "")]
     moving = len(page.get("moving") or [])
@@ -257,7 +257,7 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
 
 
 def _obstacle(page: Mapping[str, Any], text: str) -> str:
-    """What stands in the way, in a few words."""
+    """The obstacle, in a few words."""
     problem = page.get("problem") or {}
     if page.get("state") == "held":
         what = _upper(str(problem.get("headline") or "the login is refused"))
@@ -280,7 +280,7 @@ def _besides(page: Mapping[str, Any], counts: Mapping[str, Any], now: float) -> 
         found.append(f"the server refuses {files(parked)} ('pysubtask queue' says why)")
     again = page.get("tried_again") or []
     if again:
-        # The one that was told last, as a sample of the rest.
+        # The one that was reported last, as a sample of the rest.
         row = again[-1]
         alone = "is tried again by itself" if len(again) == 1 else "are tried again one by one"
         due = seconds(row.get("next_try"))
@@ -331,7 +331,7 @@ def _since(at: object, now: float) -> str:
 
 
 def _from(at: object, now: float) -> str:
-    """From when on something is so, where that is worth saying."""
+    """The time since when, where that is more than _WORTH_SAYING seconds ago."""
     found = seconds(at)
     return "" if found is None or now - found < _WORTH_SAYING else f"{clock(found, now)} ({span(now - found)})"
 

@@ -1,5 +1,5 @@
-"""The half that runs in the user's app: standard library only, no threads, never waits on the network.
+"""The part that runs in the app of the user: standard library only, no threads, never waits on the network.
 
 Modules here and in ``common`` that make a NamedTuple do not postpone their annotations: typing would
-compile each of them again, which is a tenth of what the app pays for the import.
+compile each of them again, which is a tenth of the time of the import.
 """

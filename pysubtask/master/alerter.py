@@ -1,4 +1,4 @@
-"""The process that alerts: started beside the children where ``alerts.Command`` is set, and again where it has ended.
+"""The process that alerts: started beside the children where ``alerts.Command`` is set, and restarted where it has ended.
 
 It is a process of its own so that neither the app nor a child ever waits for the user's program, and so that a child which is dead
 or hangs is noticed.
@@ -17,15 +17,16 @@ from ..common.entries import Entry, first_folder
 from .child import Child, Launch, Restarts, can_be_started, wait
 from .child_config import Plan
 
-_END_SECS = 1.0
+_END_SECS = 1.0  # stop() waits at most twice that for the alerter and its program
 _LOG_KEYS = ("LogFormat", "LogMaxBytes", "LogKeep", "LogLevel")
 
 
 class Alerter:
-    """The place of that process. ``settings``: the ``alerts`` section. ConfigError where others may write the program."""
+    """Starts, supervises and ends that process. ``settings``: the ``alerts`` section. ConfigError where others may write the
+    program."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it is looked at again before it is run
+        with contextlib.suppress(OSError):  # it is checked again before it is run
             check_command(settings["Command"])
         self.settings = dict(settings)
         self._child: Child | None = None
@@ -38,8 +39,8 @@ class Alerter:
         return None if self._child is None else self._child.pid
 
     def supervise(self, now: float, launch: Callable[[], tuple[Launch, int]], log: logging.Logger) -> None:
-        """Start it where it does not run and is due. ``now``: monotonic seconds; ``launch`` gives how, and the descriptor of what
-        it is told. Never waits, never raises OSError."""
+        """Start it where it does not run and is due. ``now``: monotonic seconds; ``launch`` gives how, and the descriptor of its
+        hand-off. Never waits, never raises OSError."""
         if self._child is not None:
             ending = self._child.poll()
             if ending is None:
@@ -63,7 +64,7 @@ class Alerter:
             log.error("What alerts cannot be started (%s): next try in [%g] secs.", exc, self._restarts.wait)
 
     def renew(self) -> None:
-        """Have it end, and start again by a later call, as what it was told has changed. Never waits."""
+        """End the process, since its hand-off is out of date; a later ``supervise`` starts it again. Never waits."""
         if self._child is not None:
             self._renewed = True
             self._child.terminate()
@@ -84,7 +85,8 @@ class Alerter:
 
 
 def create(settings: Mapping[str, Any]) -> Alerter:
-    """One for these settings. ConfigError also where this program cannot start such a process (a frozen one that lacks it)."""
+    """An alerter for these settings. ConfigError also where this program cannot start such a process (a frozen one that lacks
+    it)."""
     can_be_started(MODULE)
     return Alerter(settings)
 
@@ -97,7 +99,7 @@ def handed(
     console: bool,
     master: tuple[int, str],
 ) -> int:
-    """The descriptor of what it is told of the children with these plans; ``master``: pid and start. OSError."""
+    """The descriptor of a hand-off about the children with these plans; ``master``: pid and start. OSError."""
     folder = first_folder(entries)
     children = [Watched(plan.task, plan.extension, plan.state_dir, plan.label, folder, plan.config_file) for plan in plans]
     log = {key: plans[0].settings[key] for key in _LOG_KEYS}

@@ -27,7 +27,7 @@ def logger_of(given: object) -> logging.Logger:
 
 
 def without_default_logs(plan: Plan, config: Any) -> Plan:
-    """The plan without the log files that nobody has asked for."""
+    """The plan without log files that neither the config nor the app has set."""
     names = ("base", plan.extension) if plan.extension in UPLOADERS else ("base",)
     asked = {key for name in names for key in values_of(section_of(config, name))}
     for name in names:
@@ -56,7 +56,7 @@ class AppLines:
         self.read()
 
     def read(self, *, everything: bool = False) -> None:
-        """Hand on what the children have written."""
+        """Hand on the lines that the children have written."""
         for managed in self._children:
             plan = managed.plan
             reader = self._readers.get(plan.extension)

@@ -1,7 +1,7 @@
 """Old files: which are archived, which are residual and still to be delivered; and the moving, a little at a time.
 
-What this task uploads is archived only with a receipt of every destination for the state it is in; whatever else
-lies beside it goes by age. What is in use stays.
+A file that this task uploads is archived only with a receipt of every destination for its present size and time. Other files in
+the same folders are archived by age alone. Files in use stay.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from ..common.status import read_status
 from ..common.watched import Dirs
 from .mover import Changed, Mover, Old
 
-_AT_ONCE = 100  # directory entries or receipts between two looks at the clock
+_AT_ONCE = 100  # directory entries or receipts between two reads of the clock
 
 
 class Scope(NamedTuple):
-    """Where to look. ``root`` is the archive's folder, or None for no archive; ``folders`` are those that are cleared.
+    """What is archived. ``root`` is the archive's folder, or None for no archive; ``folders`` are those that are cleared.
 
     ``static`` are the watched files, ``dirs`` the watched folders; ``left`` is the folder of the first watched file,
     where files with one of ``endings`` count as left over from earlier runs. ``own``: files that are no data.
@@ -45,13 +45,13 @@ class Scope(NamedTuple):
 
 class Proof(NamedTuple):
     """Where one destination's receipts are: those of its ``state_dir``, if the child there last ran with settings
-    of this ``mark`` (else they may be of another server)."""
+    of this ``settings_fingerprint`` (else they may be of another server)."""
 
     state_dir: str
-    mark: str
+    settings_fingerprint: str
 
 
-# ---- what is decided, from names and numbers alone
+# ---- decisions, from names and numbers alone
 
 
 def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None], own: NeverSent = NONE) -> Scope:
@@ -76,12 +76,12 @@ def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | 
 
 
 def is_data(name: str) -> bool:
-    """Whether a file of this name may be archived or delivered at all: no signal, nothing hidden, nothing of ours."""
+    """Whether a file of this name may be archived or delivered at all: no signal, no hidden file, no file of this package."""
     return not (name.startswith(".") or is_signal_file(name) or name.endswith(HEARTBEAT + ".json"))
 
 
 def is_left_over(where: Scope, path: str) -> bool:
-    """Whether a file counts as left over from earlier runs; those in watched folders are the watch's affair."""
+    """Whether a file counts as left over from earlier runs; the child finds those in watched folders by itself."""
     folder, name = os.path.split(path)
     if folder != where.left or path in where.static or where.dirs.covers(folder) is not None or not is_data(name):
         return False
@@ -89,12 +89,12 @@ def is_left_over(where: Scope, path: str) -> bool:
 
 
 def is_ours(where: Scope, path: str) -> bool:
-    """Whether this task uploads a file, so that its age alone says nothing."""
+    """Whether this task uploads a file: then age alone is no reason to archive it."""
     return path in where.static or where.dirs.owner(path) is not None or is_left_over(where, path)
 
 
 def expiry(now: float, days: int) -> float:
-    """Local midnight of ``days`` before today: what was last changed before that is old. Seconds since the epoch."""
+    """Local midnight of ``days`` before today: a file last changed before that time is old. Seconds since the epoch."""
     today = time.localtime(now)
     return time.mktime((today.tm_year, today.tm_mon, today.tm_mday - days, 0, 0, 0, 0, 0, -1))
 
@@ -109,7 +109,7 @@ def day_folder(root: str, mtime_ns: int) -> str:
     return os.path.join(root, time.strftime(f"%Y%m{os.sep}%d", time.localtime(mtime_ns / 1e9)))
 
 
-# ---- what is done
+# ---- actions
 
 
 class Archive:
@@ -118,8 +118,8 @@ class Archive:
     ``in_use``: the paths of files that must stay, such as logs; the program's own modules and whatever it has open
     stay anyway. ``wall`` in seconds since the epoch, ``clock`` monotonic, ``boot`` as ``since_boot``.
 
-    A file's time that the clock wrote before it was set says nothing: such a file goes by when its state changed (ctime)
-    and when it was delivered, and stays where these say nothing either.
+    A modification time of before the clock was set is no evidence of age: for such a file the change of its inode (ctime) and the
+    time of its delivery count, and it stays where these are no evidence either.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Archive:
         self._mover = Mover(where.first)
 
     def begin(self) -> None:
-        """Have a new look at everything, from the next ``work`` on."""
+        """Scan everything again, from the next ``work`` on."""
         now = self._wall()
         self._steps_of_clock.note(now, self._boot())
         self._young.clear()
@@ -158,7 +158,7 @@ class Archive:
         self._steps = None if self._where.root is None else self._run(self._where.root, expiry(now, self._days))
 
     def is_another_day(self) -> bool:
-        """Whether the last look at everything was begun on another day."""
+        """Whether the last scan was begun on another day."""
         self._steps_of_clock.note(self._wall(), self._boot())
         return time.localtime(self._wall())[:3] != self._day
 
@@ -197,11 +197,11 @@ class Archive:
         return item.inode() in own.numbers() and bool(own.why_same(item.stat(follow_symlinks=False)))
 
     def _run(self, root: str, before: float) -> Iterator[bool]:
-        """Each step says whether it moved a file."""
+        """A step yields whether it moved a file."""
         stays = _identities(self._in_use)
         ours: list[Old] = []
         for folder in self._where.folders:
-            # Listed as a whole, since what is moved away changes the folder.
+            # Listed as a whole, since moving files away changes the folder.
             others: list[Old] = []
             for old in self._olds(folder, before, stays):
                 if old is not None:
@@ -211,14 +211,14 @@ class Archive:
                 yield not self._steps_of_clock.is_doubtful(self._when(old)) and self._move(root, old)
         if not ours:
             return
-        wanted = {old.path for old in ours}
+        paths = {old.path for old in ours}
         newest: list[dict[str, Receipt]] = []
         for proof in self._proofs:
             found: dict[str, Receipt] = {}
             newest.append(found)
             destination = _destination(proof)
             for number, receipt in enumerate(read_receipts(proof.state_dir, any_owner=False)):
-                if receipt.path in wanted and receipt.destination == destination:
+                if receipt.path in paths and receipt.destination == destination:
                     found[receipt.path] = receipt
                 if not number % _AT_ONCE:
                     yield False
@@ -226,7 +226,7 @@ class Archive:
             yield is_proven(old, newest) and self._is_old_enough(old, newest, before) and self._move(root, old, ours=True)
 
     def _is_old_enough(self, old: Old, newest: Sequence[Mapping[str, Receipt]], before: float) -> bool:
-        """Of a file whose time says nothing: whether it was delivered long ago."""
+        """Whether a file without a plausible time was delivered long ago."""
         if old.path not in self._young:
             return True
         at = max([self._young[old.path], *(_seconds(each[old.path].at) for each in newest)])
@@ -299,7 +299,7 @@ def _seconds(at: str) -> float:
 
 def _destination(proof: Proof) -> str | None:
     page = read_status(proof.state_dir, any_owner=False) or {}
-    return page.get("destination") if page.get("mark") == proof.mark else None
+    return page.get("destination") if page.get("mark") == proof.settings_fingerprint else None
 
 
 def _is_regular(item: os.DirEntry[str]) -> bool:

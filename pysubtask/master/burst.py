@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 class Burst(NamedTuple):
     """One file. ``prev``: its last notify. ``held``: how many were held in a row. ``start``: since when there is a burst.
 
-    ``pending``: when what is held is due; None where nothing is held.
+    ``pending``: when the held notify is due; None where none is held.
     """
 
     prev: int | None = None
@@ -52,7 +52,8 @@ class Burst(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``hold``: until when, or None for: notify now. ``line``: for the log, '' for none. ``state``: from here on."""
+    """``hold``: until when to hold the notify back, None to notify now. ``line``: for the log, '' for none. ``state``: the new
+    state of the file."""
 
     state: Burst
     hold: int | None
@@ -60,10 +61,10 @@ class Decision(NamedTuple):
 
 
 def called(rule: Rule, state: Burst, now: int, grown: int = 0) -> Decision:
-    """The app notifies at ``now``; its file has ``grown`` by so many bytes since the notify before.
+    """The app notifies at ``now``; its file has ``grown`` by this number of bytes since the notify before.
 
-    So many bytes start a burst at this moment, however slow the notifies come. What began either way goes
-    on while notifies come close to each other or bring that many bytes again.
+    ``start_trigger_bytes`` bytes start a burst at this moment, however slow the notifies come. A burst that began by time or by
+    bytes goes on while notifies come close to each other or bring that number of bytes again.
     """
     prev, held, start, _ = state
     if prev is None:
@@ -88,7 +89,7 @@ def called(rule: Rule, state: Burst, now: int, grown: int = 0) -> Decision:
 
 
 def looked(state: Burst, now: int) -> Decision | None:
-    """Somebody asks at ``now`` whether what is held is due; None where nothing is held."""
+    """The decision about a held notify at ``now``; None where none is held."""
     if state.pending is None:
         return None
     if now >= state.pending:
@@ -98,12 +99,12 @@ def looked(state: Burst, now: int) -> Decision | None:
 
 
 def flushed(state: Burst) -> Burst:
-    """It was notified by the way: nothing is held any more. A burst goes on."""
+    """The state after a notify outside of the rule: no data is held any more. A burst goes on."""
     return state._replace(pending=None)
 
 
 def forgettable(rule: Rule, state: Burst, now: int) -> bool:
-    """Whether the file is quiet by now: what is known of it makes no difference to the next notify (but for its bytes)."""
+    """Whether the file is quiet by now: its state makes no difference to the next notify (but for its bytes)."""
     return state.pending is None and (state.prev is None or now - state.prev >= max(rule.trigger, rule.expire))
 
 

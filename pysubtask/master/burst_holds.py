@@ -1,4 +1,4 @@
-"""What bursts hold back: the state of each file, and the hold files that outlive the app."""
+"""The notifies that burst mode holds back: the state of each file, and the hold files that outlive the app."""
 
 import contextlib
 import logging
@@ -19,8 +19,8 @@ _REMEMBERED = 1000
 class Holds:
     """Notifies under burst mode. Files go by the path of their notify file.
 
-    What is held is also a hold file beside the data: the child sends it when it is due even if this program
-    never calls again. ``clock`` (monotonic) and ``wall`` in nanoseconds.
+    For each held notify there is a hold file beside the data, so that the child sends the data when it is due even if this
+    program never calls again. ``clock`` (monotonic) and ``wall`` in nanoseconds.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Holds:
         self._bursts: dict[str, burst.Burst] = {}
         self._sizes: dict[str, int] = {}
         self._files: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._room = _REMEMBERED
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # may be taken again: a signal handler of the app may notify at any moment
         self._owner = os.getpid()
 
     def __len__(self) -> int:
@@ -63,8 +63,8 @@ class Holds:
                 return True
             return self._notify(notify)
 
-    def look(self) -> None:
-        """Notify what is due."""
+    def check_due(self) -> None:
+        """Notify the files whose hold has ended."""
         if not self._bursts:
             return
         with self._alone():
@@ -76,12 +76,12 @@ class Holds:
                 if decision.hold is None:
                     self._say(decision.line, notify)
                     self._notify(notify)
-                elif notify not in self._told:
-                    self._told.add(notify)  # once is enough for a timer that asks often
+                elif notify not in self._reported:
+                    self._reported.add(notify)  # once is enough for a timer that asks often
                     self._say(decision.line, notify)
 
     def release(self) -> None:
-        """Notify everything that is held, and begin anew."""
+        """Notify everything that is held, and forget every burst."""
         with self._alone():
             for notify, state in list(self._bursts.items()):
                 if state.pending is not None:
@@ -90,13 +90,13 @@ class Holds:
             self._sizes.clear()
 
     def clear(self, notify: str) -> None:
-        """The file has just been notified by the way: nothing of it is held any more."""
+        """The file has been notified without burst mode: its data is held no more."""
         if notify in self._bursts:
             with self._alone():
                 self._cleared(notify, True)
 
     def _hold(self, notify: str, due: int, now: int) -> bool:
-        """Have the hold file say ``due``; False where it cannot, for then only memory would know."""
+        """Write ``due`` to the hold file; False where that fails: then the hold would be in memory alone and end with the app."""
         if self._files.get(notify) == due:
             return True
         try:
@@ -104,7 +104,7 @@ class Holds:
         except (OSError, ValueError):
             return False
         self._files[notify] = due
-        self._told.discard(notify)
+        self._reported.discard(notify)
         return True
 
     def _notify(self, notify: str) -> bool:
@@ -116,14 +116,14 @@ class Holds:
     def _cleared(self, notify: str, stamped: bool) -> None:
         if notify in self._bursts:
             self._bursts[notify] = burst.flushed(self._bursts[notify])
-        self._told.discard(notify)
-        # Where the stamp has to wait, the hold file is what outlives the app.
+        self._reported.discard(notify)
+        # Where the stamp cannot be written yet, the hold file stays: it outlives the app.
         if stamped and self._files.pop(notify, None) is not None:
-            with contextlib.suppress(OSError, ValueError):  # it is not there, or stays and costs one look more
+            with contextlib.suppress(OSError, ValueError):  # it is missing, or stays and costs the child one more read
                 remove_signal(hold_name(data_name(notify)))
 
     def _grown(self, notify: str) -> int:
-        """How many bytes the data file has more than at the last call; all of them where it has begun anew."""
+        """How many bytes the data file has more than at the last call; all of them where it was begun again."""
         if not self._rule.size:
             return 0
         try:
@@ -150,7 +150,8 @@ class Holds:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One thread at a time. A forked copy of the app may have got the lock in another thread's hands."""
+        """One thread at a time. In a forked copy of the app the lock may be held by a thread that does not exist there, so the copy
+        gets a lock of its own."""
         if os.getpid() != self._owner:
             self._lock, self._owner = threading.RLock(), os.getpid()
         with self._lock:

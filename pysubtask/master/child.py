@@ -1,7 +1,7 @@
-"""One child process: every question a platform answers in its own way is asked here.
+"""One child process: everything that differs between platforms is in this module.
 
-A child is started, looked at, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
-a limit. Who decides when to start it again is ``Restarts``, which is pure.
+A child is started, polled, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
+a limit. ``Restarts``, which is pure, decides when to start it again.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from ..common.logs import is_output
 from ..common.process import process_start
 from ..common.program import HOW, Host, for_child, here, start_words
 
-_LOOK_SECS = 0.02
-FIRST_WAIT_SECS = 1.0
-LONGEST_WAIT_SECS = 60.0
-GOOD_LIFE_SECS = 60.0
+_POLL_SECS = 0.02  # where the system has no descriptor to wait for
+FIRST_WAIT_SECS = 1.0  # before the first restart
+LONGEST_WAIT_SECS = 60.0  # a cause that goes away is noticed within a minute
+GOOD_LIFE_SECS = 60.0  # a child that lived as long did not fail at its start
 _UNKNOWN = "unknown exit status"
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 
@@ -40,17 +40,23 @@ def next_wait(last: float, lived: float) -> float:
 
 
 class Restarts(NamedTuple):
-    """When to start a child again. ``due``: at that monotonic second, or None while it runs."""
+    """When to start a child again."""
 
     wait: float = 0.0
+    """Seconds between the last end and the next start; 0 before the first end."""
     times: int = 0
+    """How often the child ended by itself."""
     started: float = 0.0
+    """Monotonic second of the last start."""
     due: float | None = None
+    """Monotonic second of the next start; None while the child runs."""
 
     def began(self, now: float) -> Self:
+        """The state after a start at ``now`` (monotonic seconds)."""
         return self._replace(started=now, due=None)
 
     def ended(self, now: float) -> Self:
+        """The state after an end at ``now`` that nobody asked for: the next start is due after a wait (``next_wait``)."""
         wait = next_wait(self.wait, now - self.started)
         return self._replace(wait=wait, times=self.times + 1, due=now + wait)
 
@@ -73,9 +79,9 @@ class Launch(NamedTuple):
 
 @contextlib.contextmanager
 def _stop_held(found: Host) -> Iterator[None]:
-    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can.
+    """A child that is started in here inherits SIGTERM blocked: a stop before the child has its handler stays pending.
 
-    Not that of a frozen program: what unpacks it would never hear a stop. What was notified stays for the next child.
+    Not in a frozen program: the process that unpacks it would never get a stop. Notified files stay for the next child.
     """
     if found.frozen or not hasattr(signal, "pthread_sigmask"):
         yield
@@ -88,7 +94,7 @@ def _stop_held(found: Host) -> Iterator[None]:
 
 
 class Child:
-    """A started child. Whoever made it owns it: in a forked copy of that process nothing here acts."""
+    """A started child. The process that started it owns it: in a forked copy of that process no method acts."""
 
     def __init__(self, launch: Launch, handoff: int) -> None:
         """Start it, with the descriptor ``handoff`` as its stdin. OSError where that fails."""
@@ -112,7 +118,7 @@ class Child:
                     cwd=cwd,
                     env=for_child(found, os.environ, launch.folders),
                     close_fds=True,
-                    # A session of its own: Ctrl-C in the app's terminal is the app's affair.
+                    # A session of its own: Ctrl-C in the app's terminal reaches the app alone.
                     start_new_session=sys.platform != "win32",
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
@@ -122,7 +128,7 @@ class Child:
         self.pid = self._process.pid
         self.exit: str | None = None
         self._owner = os.getpid()
-        self._looking = threading.Lock()
+        self._reaping = threading.Lock()  # one thread reaps: for a second one the exit status would be gone
         self._start = process_start(self.pid)
         self._pidfd_kept: int | None = None
         self._pidfd_stat: os.stat_result | None = None
@@ -137,7 +143,7 @@ class Child:
             os.close(self._pidfd_kept)
 
     def _open_pidfd(self) -> None:
-        """Have a descriptor that means the child, where the system gives one."""
+        """Open a descriptor of the process (pidfd_open(2)), where the system has such: unlike the pid it is never used again."""
         self._pidfd_kept = None
         if hasattr(os, "pidfd_open"):
             try:
@@ -164,13 +170,13 @@ class Child:
         return self._pidfd_kept
 
     def poll(self) -> str | None:
-        """None while it runs; once it is dead and reaped, how it ended. Never waits."""
-        if self.exit is None and os.getpid() == self._owner and self._looking.acquire(blocking=False):
+        """None while the child runs; once it is dead and reaped, how it ended, in words. Never waits."""
+        if self.exit is None and os.getpid() == self._owner and self._reaping.acquire(blocking=False):
             try:
                 if self.exit is None:
                     self.exit = self._reap()
             finally:
-                self._looking.release()
+                self._reaping.release()
         return self.exit
 
     def terminate(self) -> None:
@@ -199,7 +205,7 @@ class Child:
             else:
                 self._process.send_signal(number)
         except OSError:
-            pass  # it has just ended: the next poll says so
+            pass  # it has just ended: the next poll returns that
 
     def _reap(self) -> str | None:
         fd = self._pidfd
@@ -228,7 +234,7 @@ def wait(children: Iterable[Child], limit: float) -> list[Child]:
             return living
         fd = living[0]._pidfd
         if fd is None or not hasattr(select, "poll"):
-            time.sleep(min(_LOOK_SECS, left))
+            time.sleep(min(_POLL_SECS, left))
         else:
             _readable(fd, min(left, 0.5))
 
@@ -256,7 +262,7 @@ def can_be_started(module: str) -> None:
 def unpacked(pid: int) -> int:
     """The process that works behind ``pid``, where a one-file program has unpacked itself: its child in the same session.
 
-    Else ``pid`` itself. Signals are meant for that one: the unpacker sees it end, tidies up and ends likewise.
+    Else ``pid`` itself. Signals go to that process: the unpacker notices its end, removes its files and ends as well.
     """
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
@@ -291,7 +297,7 @@ def _is_standard(folder: str) -> bool:
 
 
 def _sink(log_file: str | None) -> IO[bytes] | None:
-    """Where a child without a console writes what no log call catches (a traceback of the interpreter)."""
+    """The file for output of a child without a console that no log call catches (a traceback of the interpreter)."""
     if log_file is None:
         return None
     try:

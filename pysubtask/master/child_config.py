@@ -11,11 +11,11 @@ from ..common.config import (
     Section,
     is_secret,
     masked,
+    masked_value,
     resolve,
     resolve_alone,
     resolve_burst,
     section_of,
-    shown,
     unknown_key,
     values_of,
 )
@@ -27,46 +27,52 @@ UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
 _LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
-_LONGEST_NAME = 100
+_LONGEST_NAME = 100  # bytes of a TaskName, which becomes part of file names (255 at most), and of a module name
 _WITH_PLACEHOLDERS = ("HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName")
-"""Settings in which ``{hostname}`` and ``{task}`` stand for what differs from station to station."""
+"""Settings in which ``{hostname}`` and ``{task}`` are replaced by what differs from station to station."""
 
 
 class Plan(NamedTuple):
-    """One child: what it is called, what runs it, what it is told.
-
-    ``extension`` names it and its part of the state folder, ``child_name`` is how the log calls it.
-    Folders are absolute, log files as the user wrote them. ``label`` is what people call the task, ``config_file`` the file
-    it was read from ('' for an app's own config). ``own``: the files of this config that are no data (absolute path -> what it
-    is). Its repr shows no secret.
-    """
+    """What a master needs to start one child. Folders are absolute. The repr shows no secret."""
 
     extension: str
+    """'ftp', 'dropbox', or a name of the app's own; also the name of the child's part of the state folder."""
     module: str
+    """The module that ``python -m`` runs."""
     child_name: str
+    """Name of the child in the log."""
     task: str
+    """``TaskName``."""
     settings: dict[str, Any]
+    """The resolved settings of the child, secrets included; log files as the user wrote them."""
     burst: dict[str, Any]
+    """The resolved settings of the section ``burst_mode``."""
     state_dir: str
+    """The state folder of the child."""
     bak_dir: str | None
+    """The folder of the snapshots; None uploads the live files."""
     label: str = ""
+    """What people call the task."""
     config_file: str = ""
+    """The config file; '' for an app's own config."""
     own: Mapping[str, str] = {}
+    """Files of this config that are no data and are never sent (absolute path -> what the file is)."""
     state_why: str = ""
     """Why the state is not kept in the first folder; '' where it is."""
     state_named_by: str = ""
-    """The setting or variable that says where it is kept then."""
+    """The setting or environment variable that names the place of the state then."""
     state_elsewhere: tuple[str, ...] = ()
-    """Other places that may hold a queue of this child."""
+    """Other state folders that may hold a queue of this child, from before the state was moved."""
     alerts: Mapping[str, Any] = {}
     """The ``alerts`` values of its task; a program that is named by a path is so by an absolute one."""
 
     @property
-    def mark(self) -> str:
-        """The same for the same settings but those that a running child takes anew; tells nothing of them, and knows no secret."""
+    def settings_fingerprint(self) -> str:
+        """A checksum (CRC-32) of the settings, without live settings and secrets: receipts count as proof only if the child that
+        wrote them ran with this one."""
         live = {row.key for rows in defaults_config.SETTINGS.values() for row in rows if row.live}
-        told = {key: value for key, value in masked(self.settings).items() if not is_secret(key) and key not in live}
-        text = repr((self.module, sorted(told.items())))
+        compared = {key: value for key, value in masked(self.settings).items() if not is_secret(key) and key not in live}
+        text = repr((self.module, sorted(compared.items())))
         return f"{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 
     def __repr__(self) -> str:
@@ -80,7 +86,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
     if extension == "ftp":
         if ":" in settings["Host"]:
-            from .host_address import spread  # an app whose config has no URL need not pay for it
+            from .host_address import spread  # an app whose config has no URL does not load it
 
             rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
             spread(settings, values_of(section_of(config, "ftp")), rows)
@@ -124,7 +130,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     from .excluded_files import of_command, of_config, of_settings
 
     rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
-    made = Plan(
+    built = Plan(
         extension,
         module,
         _CHILD_NAMES.get(extension, "BaseSubtask"),
@@ -138,17 +144,17 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         of_config(config, config_file) | of_settings(section or "base", rows.values(), settings) | of_command(alerts["Command"]),
         alerts=alerts,
     )
-    return placed(made, folder)
+    return placed(built, folder)
 
 
-def placed(made: Plan, folder: str) -> Plan:
+def placed(built: Plan, folder: str) -> Plan:
     """The plan with the folders for state and snapshots as they have to be now; ``folder`` is the first entry's."""
     from ..common.state_place import place
 
-    where = place(folder, made.task, made.extension, made.settings["StateFolder"])
-    return made._replace(
+    where = place(folder, built.task, built.extension, built.settings["StateFolder"])
+    return built._replace(
         state_dir=where.state_dir,
-        bak_dir=bak_of(made.extension, made.settings["BakToFolder"], folder, where.state_dir),
+        bak_dir=bak_of(built.extension, built.settings["BakToFolder"], folder, where.state_dir),
         state_why=where.why,
         state_named_by=where.named_by,
         state_elsewhere=where.others,
@@ -163,7 +169,7 @@ def bak_of(extension: str, bak: str | None, folder: str, state_dir: str) -> str 
 
 
 def default_bak(extension: str) -> str:
-    """BakToFolder where nobody has set it, from Python."""
+    """The default of BakToFolder for a config in Python."""
     sections = ("base", extension if extension in UPLOADERS else "base")
     return str({row.key: row.default for name in sections for row in defaults_config.SETTINGS[name]}["BakToFolder"])
 
@@ -232,7 +238,7 @@ def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
 
 
 def _log_of_its_own(default: str, task: str) -> str:
-    """Two tasks do not share a log unless somebody says so: ./logs/ftp_subtask.roof.log.txt."""
+    """The default log of a task with a name of its own: two tasks share a log only where the config says so."""
     head, dot, tail = default.partition(".log")
     return f"{head}.{task}{dot}{tail}"
 
@@ -247,12 +253,12 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
     closed = [plan.bak_dir for plan in plans if plan.bak_dir is not None]
     for plan in plans:
         if plan.state_why:
-            # What a version before has left beside the data, and the place itself.
+            # The place itself, and files that an earlier version left beside the data.
             closed.append(os.path.dirname(os.path.dirname(plan.state_dir)))
             if plan.settings["BakToFolder"] is not None:
                 closed.append(os.path.normpath(os.path.join(first, plan.settings["BakToFolder"])))
         if plan.config_file:
-            # Where a version before has kept the copies.
+            # The folder that an earlier version kept the copies in.
             closed.append(os.path.normpath(os.path.join(first, default_bak(plan.extension))))
     for plan in plans:
         if plan.settings["ArchiveToFolder"] is None:
@@ -267,7 +273,7 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
 
 
 def _of_the_home(entries: Sequence[Entry]) -> list[str]:
-    """Keys, configs and records, for who watches a home with all that is in it."""
+    """Keys, configs and records, where a home folder is watched with its subfolders."""
     above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
     if not above:
         return []
@@ -281,11 +287,11 @@ def _of_the_home(entries: Sequence[Entry]) -> list[str]:
 def switched_on(config: Any) -> list[str]:
     """The extensions a config switches on; ConfigError where there is none."""
     ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name) for name in UPLOADERS)
-    wanted = {
+    enabled = {
         "ftp": bool(ftp["Host"]) if ftp["UseFTP"] is None else ftp["UseFTP"],
         "dropbox": any(_is_set(dropbox[key]) for key in _TOKENS) if dropbox["UseDropbox"] is None else dropbox["UseDropbox"],
     }
-    on = [name for name in UPLOADERS if wanted[name]]
+    on = [name for name in UPLOADERS if enabled[name]]
     if not on:
         off = "it is False, and no other destination is switched on" if ftp["UseFTP"] is False else "no destination is switched on"
         remedy = f"Set ftp.Host to the server's name (and UseFTP = True), or for Dropbox {_LOGIN}."
@@ -301,7 +307,7 @@ def check_config(config: Any) -> Any:
     if isinstance(config, Mapping):
         names = [str(name) for name in config]
     else:
-        # Anything may stand in a module or object; only what is plainly a section is held to be meant as one.
+        # A module or object may hold other things; only an instance of Section counts as a section.
         names = [name for name, value in values_of(config).items() if isinstance(value, Section)]
     for name in names:
         if name not in SECTIONS:
@@ -320,7 +326,8 @@ def with_sections(config: Any) -> Any:
 
 
 def own_module(name: Any, script: str | None) -> str:
-    """The module to run for ``SubtaskModuleName``; ``script`` is the app's own file, for a name of '__main__'."""
+    """The module to run for ``SubtaskModuleName``; ``script`` is the app's own file, for a name of '__main__'. ConfigError for
+    what is not the name of a module."""
     where, remedy = "SubtaskModuleName", "Give the dotted name of a module that 'python -m' can run."
     if not isinstance(name, str):
         raise ConfigError(where, f"it is of type {type(name).__name__}", remedy)
@@ -348,7 +355,7 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
     host = settings["Host"]
     if not host:
         raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
-    # A word that begins with a dash would be an option of the ssh program.
+    # A host that begins with a dash would be an option of the ssh program.
     if host.startswith("-") or any(sign in "/@" or sign.isspace() or not sign.isprintable() for sign in host):
         remedy = "Give the name or address alone (the login name is ftp.User), or a URL such as 'sftp://user@host/folder'."
         raise ConfigError("ftp.Host", f"{host!r} is not the name of a server", remedy)
@@ -365,7 +372,7 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
 
 
 def _check_protocol(settings: Mapping[str, Any]) -> None:
-    """What belongs to the other protocol is a misunderstanding about how safe this one is."""
+    """ConfigError for settings of the other protocol: they show a misunderstanding about how safe this one is."""
     if settings["UseSFTP"]:
         for key in ("UseTLS", "CAFile", "TLSFingerprint"):
             if settings[key] is not None:
@@ -438,4 +445,4 @@ def _check_proxy(proxy: str | None) -> None:
     plain = proxy.isprintable() and not any(sign in "/ " for sign in place)
     if scheme not in ("http", "https") or not host or not numbered or not plain:
         remedy = "Give it as 'http://host:port' or 'http://user:password@host:port', '' for none, None for the environment's."
-        raise ConfigError("dropbox.Proxy", f"{shown('Proxy', proxy)!r} is not the URL of an HTTP proxy", remedy)
+        raise ConfigError("dropbox.Proxy", f"{masked_value('Proxy', proxy)!r} is not the URL of an HTTP proxy", remedy)

@@ -1,4 +1,4 @@
-"""What an app hears of its children, and what it tells them while they run."""
+"""The events of the children, and the requests of the app to them while they run."""
 
 import logging
 import os
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class ChildControl:
-    """Events and orders of a master. What is not needed by every app is loaded by the call that needs it."""
+    """The events and requests of a master. Modules that not every app needs are loaded by the call that needs them."""
 
-    shown_name: str
+    display_name: str
     logger: logging.Logger
     _children: Sequence[ManagedChild]
     _entries: list[Entry]
@@ -29,6 +29,7 @@ class ChildControl:
         raise NotImplementedError
 
     def check_pending_notifications(self) -> None:
+        """See :meth:`.BaseMaster.check_pending_notifications`, which does the work."""
         raise NotImplementedError
 
     def _state_dirs(self) -> Mapping[str, str]:
@@ -40,7 +41,7 @@ class ChildControl:
             self._listeners.serve()
 
     def events(self, since: Mapping[str, tuple[int, int]] | None = None) -> "tuple[list[ChildEvent], EventPosition]":
-        """What the children have told, by time: events behind the position ``since`` (None: all that the files hold), and the
+        """The events of the children, by time: those behind the position ``since`` (None: all that the files hold), and the
         position to ask with the next time. Each event has ``extension`` and ``event`` (epoch, n, at, kind, fields)."""
         from .child_events import events_since
 
@@ -48,8 +49,8 @@ class ChildControl:
         return events_since(self._state_dirs(), since)
 
     def on_event(self, callback: "EventCallback") -> "EventCallback":
-        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the
-        app's own thread. What it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
+        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the app's
+        own thread. An error that it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
         from .child_events import Listeners
 
         if self._listeners is None:
@@ -74,8 +75,8 @@ class ChildControl:
     def pause(self, *names: str) -> None:
         """Send nothing, or these files not (remote names or paths that are queued), until :meth:`resume`; kept over restarts.
 
-        An order, like ``resume`` and ``set``: it does not wait. The children carry it out at their next tick and tell so in
-        an event; a child that is dead does at its next start. OSError where the order cannot be written.
+        A request, like ``resume`` and ``set``: it does not wait. The children carry it out at their next tick and confirm it by
+        an event; a dead child does so at its next start. OSError where the request cannot be written.
         """
         self._order("pause", {"names": list(names)})
 
@@ -86,7 +87,7 @@ class ChildControl:
     def set(self, keep: bool = False, **settings: "Unpack[LiveSettings]") -> None:
         """Change live settings (see ``docs/config.md``) of the children that have them: ``master.set(RateLimit=50_000)``.
 
-        ``keep`` keeps them over restarts, until the config says something else. All are checked here: ConfigError, and nothing
+        ``keep`` keeps the values over restarts, until the config is changed. All are checked first: after a ConfigError nothing
         is changed. OSError as for ``pause``.
         """
         from .live_settings import checked
@@ -99,5 +100,5 @@ class ChildControl:
 
         for folder in [state_dir] if state_dir is not None else self._state_dirs().values():
             make_ready(folder, first_folder(self._entries), fresh=False)
-            send(folder, op, args, myself(f"{self.shown_name}.{op}"))
+            send(folder, op, args, myself(f"{self.display_name}.{op}"))
         self._supervise()

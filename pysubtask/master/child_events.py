@@ -1,5 +1,5 @@
-"""What the children tell, for the app: their events as they come, and whether a file is delivered. Files alone: no thread,
-and no wait but the one that is asked for."""
+"""For the app: the events of the children as they come, and whether a file is delivered. Both are read from files: no thread,
+and no wait but the one of ``wait_delivered``."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from ..common.receipts import FILE as RECEIPTS
 from ..common.receipts import parse
 
 EventCallback = Callable[["ChildEvent"], object]
-"""What an app gives to ``on_event``: it is called with each event; what it returns is not looked at."""
+"""What an app gives to ``on_event``: it is called with each event; its return value is ignored."""
 
-_CALLS_AT_ONCE = 200
-_LOOK_SECS = 0.05
-_TOLD_LOOK_SECS = 0.005
-_TOLD_SECS = 2.0  # a child that was killed just then tells nothing
+_CALLS_AT_ONCE = 200  # events of one call of the app, so that the call stays short
+_POLL_SECS = 0.05  # between two reads of the receipts
+_PAGE_POLL_SECS = 0.005  # the event follows the receipt within milliseconds
+_PAGE_WAIT_SECS = 2.0  # a child that was killed just then never writes that page
 
 
 class ChildEvent(NamedTuple):
-    """An event, and the ``extension`` of the child that tells it ('ftp', 'dropbox')."""
+    """An event, and the child that reports it."""
 
     extension: str
+    """Which child of the task: 'ftp', 'dropbox', or a name of the app's own."""
     event: Event
+    """The event, as in ``events.jsonl``."""
 
 
 class EventPosition(dict[str, tuple[int, int]]):
-    """Up to which event of each child (by extension) an app has heard: what ``events(since=...)`` goes on from."""
+    """The last event that an app has read of each child (by extension): ``events(since=...)`` goes on behind it."""
 
 
 def events_since(
@@ -49,7 +51,7 @@ def events_since(
 
 
 class Listeners:
-    """The app's callbacks. ``serve`` calls them with what came since the first of them was added."""
+    """The callbacks of the app. ``serve`` calls them with the events since the first callback was added."""
 
     def __init__(self, state_dirs: Mapping[str, str], log: logging.Logger) -> None:
         self._state_dirs = state_dirs
@@ -59,11 +61,13 @@ class Listeners:
         self._waiting: list[ChildEvent] = []
 
     def add(self, callback: EventCallback) -> None:
+        """Call ``callback`` with each event from now on."""
         if not self._tails:
             self._tails = {extension: Tail(state_dir) for extension, state_dir in self._state_dirs.items()}
         self._callbacks.append(callback)
 
     def remove(self, callback: EventCallback) -> None:
+        """Call ``callback`` no more. ValueError where it was never added."""
         self._callbacks.remove(callback)
 
     def serve(self) -> None:
@@ -80,13 +84,13 @@ class Listeners:
                 try:
                     callback(one)
                 except Exception:
-                    # The app's own fault must not end its timer, nor keep its other callbacks from hearing.
+                    # An error in a callback must not end the timer of the app, nor keep the event from the other callbacks.
                     self.log.exception("A callback of on_event failed")
 
 
-def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, look: Callable[[], None]) -> bool:
+def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, while_waiting: Callable[[], None]) -> bool:
     """Wait until every destination has a receipt for this file as it is now; False after ``timeout`` seconds, or where
-    there is no such file. ``look`` is called meanwhile."""
+    there is no such file. ``while_waiting`` is called meanwhile."""
     until = time.monotonic() + timeout
     proofs = [_Proof(state_dir, path) for state_dir in state_dirs]
     while True:
@@ -95,21 +99,21 @@ def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, look: C
         except OSError:
             return False
         if all(proof.last() == (found.st_size, found.st_mtime_ns) for proof in proofs):
-            _wait_told(proofs, look)
+            _wait_for_page(proofs, while_waiting)
             return True
         left = until - time.monotonic()
         if left <= 0:
             return False
-        look()
-        time.sleep(min(_LOOK_SECS, left))
+        while_waiting()
+        time.sleep(min(_POLL_SECS, left))
 
 
-def _wait_told(proofs: Sequence[_Proof], look: Callable[[], None]) -> None:
+def _wait_for_page(proofs: Sequence[_Proof], while_waiting: Callable[[], None]) -> None:
     """A receipt is written a moment before the event of it: wait for that, so that a status that is asked for now has it."""
     from ..common.page_events import followed
     from ..common.status import read_status
 
-    until = time.monotonic() + _TOLD_SECS
+    until = time.monotonic() + _PAGE_WAIT_SECS
     while time.monotonic() < until:
         pages = [(proof.seq, read_status(proof.state_dir)) for proof in proofs]
         if all(
@@ -117,8 +121,8 @@ def _wait_told(proofs: Sequence[_Proof], look: Callable[[], None]) -> None:
             for proof, (seq, page) in zip(proofs, pages, strict=True)
         ):
             return
-        look()
-        time.sleep(_TOLD_LOOK_SECS)
+        while_waiting()
+        time.sleep(_PAGE_POLL_SECS)
 
 
 class _Proof:

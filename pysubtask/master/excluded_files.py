@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONFIG = "the config itself"
 _KEY_HALVES = (".pub", "-cert.pub")
 _LEAST_SECRET = 4  # characters; a shorter one is found in anything
-_LONGEST_MODULE = 4 * 1024 * 1024
+_LONGEST_MODULE = 4 * 1024 * 1024  # bytes; source with a secret typed into it is shorter
 _MOST_SECS = 0.002
 """No call of the app lists a folder again for configs where that took longer: the child does."""
 
@@ -60,7 +60,7 @@ def _with_halves(key: str, why: str) -> dict[str, str]:
 
 
 def of_config(config: Any, file: str) -> dict[str, str]:
-    """The files that a config stands in: ``file`` ('' for an app's own), or the module it is or is defined in, with those of the
+    """The files that hold a config: ``file`` ('' for an app's own), or the module it is or is defined in, with those of the
     packages around it."""
     found = {file: CONFIG} if file else {}
     if isinstance(config, (Mapping, types.SimpleNamespace)):
@@ -103,7 +103,7 @@ def of_modules(entries: Sequence[Entry], settings: Iterable[Mapping[str, Any]]) 
         if not isinstance(path, str) or not os.path.realpath(path).startswith(tuple(roots)):
             continue
         try:
-            # Whoever may write the folder may put a pipe there, which must not hold the app.
+            # A user who may write the folder may put a pipe there, and opening it must not block the app.
             with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
                 text = file.read(_LONGEST_MODULE)
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""``ftp.Host`` as a URL: what it says of protocol, login, port and folder, beside the settings of those names."""
+"""``ftp.Host`` as a URL: protocol, login, port and folder from it, checked against the settings of those names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,31 +12,31 @@ _WORDS = address.Words(
     "Take it out. It belongs into a file that only you can read: PasswordFile names that in TOML; in Python it is ftp.Password.",
     "Give sftp://user@host:port/folder, ftp://... or ftps://..., or the server's name or address alone.",
 )
-_NOT_SAID = {"HostPort": -1, "User": ""}
+_UNSET = {"HostPort": -1, "User": ""}  # the values that leave the choice to the URL
 _ONE_OF_TWO = "Say it in one of the two places"
 
 
 def spread(settings: dict[str, Any], given: Mapping[str, Any], rows: Mapping[str, Setting]) -> None:
-    """Put what an address in ``settings["Host"]`` says into the settings that have it. ``given``: what the config sets.
+    """Spread the parts of a URL in ``settings["Host"]`` over the settings of their own. ``given``: what the config sets.
 
     ConfigError where the address is wrong, or a setting of the config contradicts it.
     """
     host = settings["Host"]
     if not address.is_address(host):
         return
-    section, said = address.parsed(host, _WORDS)
+    section, parts = address.parsed(host, _WORDS)
     if section != "ftp":
         raise ConfigError("ftp.Host", "it is a folder in Dropbox", "Write dropbox.HostPath for that, and leave ftp.Host empty.")
-    scheme = "SFTP" if said["UseSFTP"] else "FTPS" if "UseTLS" in said else "FTP"
+    scheme = "SFTP" if parts["UseSFTP"] else "FTPS" if "UseTLS" in parts else "FTP"
     own = {key: settings[key] for key in rows if key in given or settings[key] != rows[key].default}
-    if "UseSFTP" in own and own["UseSFTP"] != said["UseSFTP"]:
+    if "UseSFTP" in own and own["UseSFTP"] != parts["UseSFTP"]:
         raise _contradiction("UseSFTP", own["UseSFTP"], f"says {scheme}", f"{_ONE_OF_TWO}: remove UseSFTP, or change the URL.")
     _check_tls(own, scheme)
     for key in ("User", "HostPort"):
-        if key in own and key in said and own[key] not in (said[key], _NOT_SAID[key]):
-            raise _contradiction(key, own[key], f"says {said[key]!r}", f"{_ONE_OF_TWO}: remove {key}, or take it out of the URL.")
-    _check_folder(settings, said)
-    for key, value in said.items():
+        if key in own and key in parts and own[key] not in (parts[key], _UNSET[key]):
+            raise _contradiction(key, own[key], f"says {parts[key]!r}", f"{_ONE_OF_TWO}: remove {key}, or take it out of the URL.")
+    _check_folder(settings, parts)
+    for key, value in parts.items():
         if value != "" and not (key == "UseTLS" and own.get(key)):
             settings[key] = value
 
@@ -51,9 +51,9 @@ def _check_tls(own: Mapping[str, Any], scheme: str) -> None:
         raise _contradiction("UseTLS", tls, "says SFTP, which is encrypted by itself", "Remove UseTLS, or write ftps://.")
 
 
-def _check_folder(settings: Mapping[str, Any], said: Mapping[str, Any]) -> None:
-    folder = said["HostPath"]
-    wins = "HostSFTPPath" if said["UseSFTP"] else "HostFTPPath"
+def _check_folder(settings: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    folder = parts["HostPath"]
+    wins = "HostSFTPPath" if parts["UseSFTP"] else "HostFTPPath"
     key = wins if settings[wins] is not None else "HostPath"
     if folder and settings[key] and settings[key].rstrip("/") != folder.rstrip("/"):
         remedy = f"{_ONE_OF_TWO}: remove {key}, or take the folder out of the URL."

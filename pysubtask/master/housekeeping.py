@@ -1,4 +1,5 @@
-"""A task's old files, from the master's side: archived by and by, and what is left of earlier runs handed to the children."""
+"""The old files of a task, from the side of the master: archived a little at each call; files left from earlier runs go to the
+children."""
 
 import logging
 from collections.abc import Sequence
@@ -10,12 +11,12 @@ from ..common.state_place import own_folders
 from .archive import Archive, Proof, scope
 from .child_config import Plan
 
-# How long a call may spend on clearing away: one that asks for it, the timer's, any other.
+# Seconds that a call of the app for archiving may take at once; the rest follows by later calls.
 ASKED_SECS = 0.5
 
 
 class OldFiles:
-    """``left_over``: paths for the children to deliver too. ``daily``: archive anew each day.
+    """``left_over``: paths for the children to deliver too. ``daily``: archive again each day.
 
     ``own``: files that are no data, and stay.
     """
@@ -24,7 +25,7 @@ class OldFiles:
         settings = plans[0].settings
         first = first_folder(entries)
         closed = [folder for plan in plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first))]
-        proofs = [Proof(plan.state_dir, plan.mark) for plan in plans]
+        proofs = [Proof(plan.state_dir, plan.settings_fingerprint) for plan in plans]
         where = scope(entries, settings["ArchiveToFolder"], closed, own)
         self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(own.files), logger)
         self._plans = plans
@@ -33,11 +34,11 @@ class OldFiles:
         self.left_over: list[str] = []
 
     def start(self, precleanup: bool) -> None:
-        """The children are about to start; with ``precleanup`` this is the day's look at everything."""
+        """The children are about to start; with ``precleanup`` everything is scanned, as once a day from then on."""
         self.daily = precleanup
         if precleanup:
             self.archive()
-            self.look()
+            self.scan()
 
     def archive(self) -> int:
         """Begin to archive; how many files were moved at once, the rest follows by :meth:`work`."""
@@ -45,13 +46,13 @@ class OldFiles:
         return self._archive.work(ASKED_SECS)
 
     def work(self, secs: float) -> None:
-        """Go on archiving for at most ``secs``; begins anew on another day."""
+        """Go on archiving for at most ``secs``; on another day a new scan begins."""
         if self.daily and self._archive.is_another_day():
             self._archive.begin()
         self._archive.work(secs)
 
-    def look(self) -> None:
-        """See what is left over."""
+    def scan(self) -> None:
+        """Find the files that are left from earlier runs."""
         self.left_over = self._archive.left_over()
         if self.left_over:
             self._logger.info("Residual files: [%d], to be delivered where that was not done yet.", len(self.left_over))
@@ -59,7 +60,7 @@ class OldFiles:
             self._logger.info("No Residual files found.")
 
     def offer(self) -> None:
-        """Hand what is left over to children that run already."""
+        """Hand the files that are left over to the running children."""
         for plan in self._plans:
             try:
                 residual.offer(plan.state_dir, self.left_over)

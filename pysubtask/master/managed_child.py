@@ -1,4 +1,4 @@
-"""The places of the children, and what a master says about them."""
+"""The children that a master manages, and the status that the master reports of them."""
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -11,46 +11,51 @@ if TYPE_CHECKING:
 
 
 class ChildStatus(NamedTuple):
-    """One child. ``pid`` None: not started. ``restarts``: how often it ended by itself since ``start``.
-
-    ``last_exit``: how it last ended, in words; ``next_restart_in``: seconds, or None where none is due.
-    ``page``: what the child last wrote about itself (``status.json``), with what it has delivered and told since, or None;
-    ``stale``: why that may be over, '' where it is of the present. ``why``: what it does, or why nothing moves, in a sentence,
-    as ``pysubtask status`` has it.
-    """
+    """One child, and what it does."""
 
     extension: str
+    """Which child of the task: 'ftp', 'dropbox', or a name of the app's own."""
     pid: int | None
+    """Its process id; None where no child has been started, or it has ended."""
     alive: bool
+    """Whether the process lives."""
     restarts: int
+    """How often the child ended by itself since ``start``."""
     last_exit: str | None
+    """How the child last ended, in words; None where it has not ended."""
     next_restart_in: float | None
+    """Seconds until the next start; None where no start is due."""
     page: "StatusPage | None"
+    """What the child last wrote about itself (``status.json``), with the deliveries and events since; None where it wrote none."""
     stale: str = ""
+    """Why ``page`` may be out of date; '' where the page is up to date."""
     why: str = ""
+    """What the child does, or why nothing is sent, in a sentence, as ``pysubtask status`` shows it."""
 
 
 class MasterStatus(NamedTuple):
-    """``running``: between start and stop. ``unstamped``: notifies that could not be written yet.
-
-    ``held``: files that burst mode holds back.
-    """
+    """A master and its children."""
 
     running: bool
+    """Whether the master is between ``start`` and ``stop``."""
     unstamped: int
+    """Notifies that could not be written yet, as on a full disk; they are tried again by each call."""
     children: tuple[ChildStatus, ...]
+    """One status for each destination."""
     held: int = 0
+    """Files whose notify burst mode holds back."""
 
     @property
     def why(self) -> str:
-        """What the only child does, or why nothing moves, in a sentence; of several each one's, behind its extension."""
+        """What the only child does, or why nothing is sent, in a sentence; of several children one sentence each, behind the
+        extension."""
         if len(self.children) == 1:
             return self.children[0].why
         return " ".join(f"{child.extension}: {child.why}" for child in self.children)
 
 
 class ManagedChild:
-    """The place of one child: its plan, and the child that sits there at the moment."""
+    """One child to be kept running: its plan, and the process that runs now."""
 
     __slots__ = ("child", "last_exit", "plan", "restarts", "stopped")
 
@@ -63,7 +68,7 @@ class ManagedChild:
 
 
 def status_of(managed: ManagedChild, now: float, missing: str = "") -> ChildStatus:
-    """The child of this seat at ``now`` (monotonic seconds); ``missing``: what keeps its folder from being used."""
+    """The status of a managed child at ``now`` (monotonic seconds); ``missing``: what keeps its folder from being used."""
     import time
 
     from ..common.present import present  # who never asks for a status does not pay for it

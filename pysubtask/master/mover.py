@@ -1,8 +1,8 @@
-"""Moves files from a folder into another, by descriptors: what lies on the way to either may be changed by others at any time.
+"""Moves files from a folder into another, by descriptors: other users may change folders on either path at any time.
 
-A path is gone down part by part. A link in it is followed only where nobody but this user and root could have put it there: it
-belongs to one of them, in a folder that nobody else may write. So no link of another user leads a file of ours, or one of his that
-root moves, out of his own folders. A file is moved only if it belongs to this user or to whose the folder is.
+A path is opened part by part. A link in it is followed only where nobody but this user and root could have put it there: it
+belongs to one of them, in a folder that nobody else may write. So no link of another user leads a file of this package, or one of
+his that root moves, out of his own folders. A file is moved only if it belongs to this user or to the owner of its folder.
 
 Where the system has no such calls (Windows) the same is done by path.
 """
@@ -18,33 +18,40 @@ from typing import NamedTuple
 from ..common.own_files import BY_DESCRIPTOR
 from ..common.trust import is_own_group
 
-# Nothing is listed here: to search a folder is enough.
+# No folder is listed here: the right to search it is enough.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK
-_MOST_LINKS = 40
-_MOST_OPEN = 16
+_MOST_LINKS = 40  # as many as Linux follows in a path (path_resolution(7))
+_MOST_OPEN = 16  # descriptors of folders in the process of the app
 
 
 class Old(NamedTuple):
-    """A file as it was when it was judged."""
+    """A file as it was when it was judged: it is moved only while size, time and inode are the same."""
 
     path: str
+    """Absolute path."""
     size: int
+    """Bytes."""
     mtime_ns: int
+    """Time of the last change, in nanoseconds since the epoch."""
     inode: int
+    """Inode number."""
 
 
 class Folder(NamedTuple):
-    """An open folder: its path, its descriptor (-1: none, it is used by path), and whose it is."""
+    """An open folder."""
 
     path: str
+    """Absolute path."""
     at: int
+    """Its descriptor; -1 on a system without such calls, where the folder is used by path."""
     uid: int
+    """The user id of its owner."""
 
 
 class Changed(Exception):
-    """A file was written while it was moved. It is where it was, unless ``kept`` says where it is now, and ``why``."""
+    """A file was written while it was moved. It is back in its place, unless ``kept`` is its path now, and ``why`` the reason."""
 
     def __init__(self, kept: str = "", why: OSError | None = None) -> None:
         self.kept = kept
@@ -74,9 +81,9 @@ class Mover:
                 os.close(at)
 
     def move(self, old: Old, folder: str, *, sure: bool) -> str | None:
-        """Move a file into ``folder``, which is made, under a name that nobody has there; the new path. None where it is not any
-        longer what was judged, OSError where it cannot be moved; it stays then. ``sure``: Changed where it was written while it was
-        moved."""
+        """Move a file into ``folder``, which is made where missing, under a name that is free there; the new path. None where the
+        file is no longer what was judged. OSError where it cannot be moved (PermissionError: it belongs to another user, who does
+        not own its folder); it stays then. ``sure``: Changed where the file was written while it was moved."""
         if len(self._open) >= _MOST_OPEN:
             self.close()
         source, name = self._folder(os.path.dirname(old.path), make=False), os.path.basename(old.path)
@@ -89,7 +96,7 @@ class Mover:
                 return None
             if source.at >= 0 and found.st_uid not in (os.geteuid(), source.uid):
                 raise PermissionError(errno.EPERM, "it belongs to another user, whose the folder is not", old.path)
-            # The name is ours already, so nothing is overwritten.
+            # The name is reserved, so no other file is overwritten.
             _replace(source, name, target, taken)
         finally:
             _release(target, reserved)
@@ -107,7 +114,7 @@ class Mover:
 
     @staticmethod
     def _check_moved(old: Old, source: Folder, name: str, target: Folder, taken: str) -> None:
-        """What was moved must be what was judged; else it goes back, for it is not delivered yet."""
+        """Check that the moved file is the one that was judged; else move it back, since its new content is not delivered yet."""
         kept = os.path.join(target.path, taken)
         try:
             if _old(old.path, _stat(target, taken)) == old:
@@ -136,9 +143,9 @@ class Mover:
     def _walk(self, path: str, make: bool) -> int:
         """The descriptor of a folder. Raises OSError."""
         parts = _parts(path)
-        never_made = len(self._first) if parts[: len(self._first)] == self._first else 0
+        existing = len(self._first) if parts[: len(self._first)] == self._first else 0
         # Each with whether it may be made. Where a link leads is there already.
-        rest = [(part, make and number >= never_made) for number, part in enumerate(parts)][::-1]
+        rest = [(part, make and number >= existing) for number, part in enumerate(parts)][::-1]
         links = 0
         handle = os.open(os.sep, _FOLDER)
         try:
@@ -171,10 +178,10 @@ def _step(part: str, make: bool, handle: int, path: str) -> int | str:
     except OSError as exc:
         if exc.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
             raise
-        look = os.stat(part, dir_fd=handle, follow_symlinks=False)
-        if not stat.S_ISLNK(look.st_mode):
+        found = os.stat(part, dir_fd=handle, follow_symlinks=False)
+        if not stat.S_ISLNK(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, f"{part!r} in it is no folder", path) from exc
-        if not _is_safe(look, os.fstat(handle)):
+        if not _is_safe(found, os.fstat(handle)):
             raise PermissionError(errno.EPERM, f"{part!r} in it is a link that another user may have made", path) from exc
         return os.readlink(part, dir_fd=handle)
 
@@ -195,7 +202,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _reserve(folder: Folder, name: str) -> Old:
-    """An empty file of our own in the archive, under a name nobody has."""
+    """Create an empty file in the archive under a free name: a rename over it overwrites no other file."""
     for candidate in names(name):
         target = os.path.join(folder.path, candidate)
         with contextlib.suppress(FileExistsError):

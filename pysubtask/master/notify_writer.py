@@ -17,7 +17,7 @@ class Stamps:
         self._toucher = Toucher()
         self._waiting: dict[str, None] = {}
         self.closed = ""
-        """A folder that is not to be written into: what belongs there waits. '' is none."""
+        """A folder that must not be written now: stamps in it wait. '': none."""
 
     def is_closed(self, notify: str) -> bool:
         """Whether this notify file must not be written now."""
@@ -46,14 +46,14 @@ class Stamps:
         return True
 
     def again(self) -> None:
-        """Write what waits; the first that still fails ends the round, so that a long outage stays cheap."""
+        """Write the stamps that wait; the first that fails ends the round, so that a long outage stays cheap."""
         for notify in list(self._waiting):
             if self.is_closed(notify):
                 continue
             try:
                 self._toucher.touch(notify)
             except (OSError, ValueError):
-                # To the end of the line: one file that can never be written does not hold up the others.
+                # To the end of the queue: a file that can never be written does not hold up the others.
                 self._waiting.pop(notify, None)
                 self._waiting[notify] = None
                 return

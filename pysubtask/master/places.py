@@ -1,4 +1,4 @@
-"""The folder that a task keeps its state in: may it be used, who is told where it may not, and is it made."""
+"""The folder that a task keeps its state in: whether it may be used, the report where it may not, and its making."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..common.run_as import stranger, stranger_above
 from ..common.state_place import base_of, inside_of, is_inside, why_away
 from .child_config import Plan
 
-TOLD_AGAIN_SECS = 900.0
+REPORT_AGAIN_SECS = 900.0  # an obstacle that lasts is logged four times an hour
 
 
 class Places:
@@ -23,22 +23,23 @@ class Places:
     def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], timer: Callable[[], float] = time.monotonic) -> None:
         self.folder = first_folder(entries)
         self.why = ""
-        """Why the folder cannot be used, as of the last look."""
+        """Why the folder cannot be used, as of the last check."""
         self._entries = entries
         self._plans = plans
         self._timer = timer
-        self._told = float("-inf")
+        self._reported_at = float("-inf")
         self._is_there = True
         self._was_missing = not os.path.isdir(self.folder)
         self._device: int | None = None
-        """The one that the folder was on when this task last worked there."""
+        """The device that the folder was on when this task last worked there."""
 
-    def look(self, logger: logging.Logger) -> bool:
-        """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
-        so, missing folders are made."""
+    def check(self, logger: logging.Logger) -> bool:
+        """Whether the task may work here now. The reason against it is logged at once, and again after REPORT_AGAIN_SECS;
+        where MakeFolders says so, missing folders are made."""
         if not os.path.isdir(existing(self.folder)):
             self.why = ""
-            return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
+            # A file is in its place: there is no folder to wait for, and the making of the state folder fails with the reason.
+            return True
         plan = self._plans[0]
         strange = stranger(self._entries)
         self._is_there = strange is None
@@ -65,11 +66,11 @@ class Places:
         return False
 
     def _tell(self, why: str, logger: logging.Logger, until: str, more: str = "") -> bool:
-        """Keep why it waits, and tell it at once, and rarely again. Always False."""
+        """Keep why the task waits, and log it at once, and again after REPORT_AGAIN_SECS. Always False."""
         plan, before, self.why = self._plans[0], self.why, why
         now = self._timer()
-        if why != before or now - self._told >= TOLD_AGAIN_SECS:
-            self._told = now
+        if why != before or now - self._reported_at >= REPORT_AGAIN_SECS:
+            self._reported_at = now
             others = len(self._entries) - 1
             whole = f" Its other {'entry waits' if others == 1 else f'{others} entries wait'} too." if others else ""
             logger.error("Task [%s] waits: %s. It begins by itself when %s.%s", plan.label or plan.task, why, until, more + whole)
@@ -85,8 +86,8 @@ class Places:
         self._plans = plans
 
     def _other_disk(self, plan: Plan) -> str:
-        """Why a folder that is there is not the one this task has worked on: a stick was drawn and another one is in its place.
-        Whoever means that starts the task anew."""
+        """Why a folder that is there is not the one this task has worked on: a USB stick was exchanged for another one.
+        A user who wants that restarts the task."""
         device = device_of(self.folder)
         if os.path.lexists(plan.state_dir) or self._device is None or device in (None, self._device):
             return ""
@@ -98,7 +99,7 @@ class Places:
         )
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
-        """Whether it is about these."""
+        """Whether these are its entries and plans."""
         return list(entries) == list(self._entries) and list(plans) == list(self._plans)
 
     @property
@@ -108,7 +109,7 @@ class Places:
         return self.folder if self.why and not self._is_there and os.path.isdir(self.folder) else ""
 
     def _inside(self, plan: Plan) -> str:
-        """What the record of a child goes by."""
+        """The key of the record of a child."""
         return inside_of(self.folder, plan.task, plan.extension)
 
     def _state_away(self) -> str:
@@ -124,7 +125,7 @@ class Places:
         return ""
 
     def _make(self, mount: str | None, why: str) -> str:
-        """Make what is missing and may be made; why the first folder cannot be used still."""
+        """Make the missing folders that may be made; why the first folder still cannot be used."""
         if why and not why.startswith("there is no folder"):
             return why
         for entry in self._entries:
@@ -145,7 +146,7 @@ class Places:
 
     @staticmethod
     def _remembered(inside: str) -> int | None:
-        """The device of the last time. That it never was there says nothing: the settings tell what to wait for."""
+        """The device of the last time. UNKNOWN_DISK (it was never there) does not count: the settings say what to wait for."""
         record = registry.known(inside)
         return None if record is None or record.device == UNKNOWN_DISK else record.device
 

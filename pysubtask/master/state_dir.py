@@ -1,4 +1,4 @@
-"""The state folder of a child, as far as the master has to do with it."""
+"""What the master does in the state folder of a child."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
     """Make the folder, of mode 0700 whatever the app's umask, and, for a ``fresh`` child, remove an earlier one's list of
     handled stamps.
 
-    That list says nothing about what will be notified from here on. ``folder``: the first watched one; '' takes the one that
-    the state folder lies in. OSError where the state folder cannot be made, or is another user's, or where there is no watched
-    folder: that one is never made here.
+    That list does not hold for later notifies. ``folder``: the first watched one; '' takes the one that
+    the state folder lies in. OSError where the state folder cannot be made or belongs to another user, FileNotFoundError where the
+    watched folder is missing: that one is never made here.
     """
     folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
     if not os.path.exists(folder):
@@ -39,7 +39,7 @@ def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
 def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], logger: logging.Logger) -> None:
     """Remove the notify and hold files whose present stamp every destination lists as handled.
 
-    Only those of data files that are ``watched`` are looked at, whatever the lists say.
+    Only those of data files that are ``watched`` are removed, whatever the lists hold.
     """
     first, *others = [_read_handled(state_dir) for state_dir in state_dirs]
     for path, stamp in first.items():
@@ -48,7 +48,7 @@ def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], lo
         if any(other.get(path) != stamp for other in others):
             continue
         try:
-            # Looked at right before: a touch since then is news and keeps its file.
+            # Read right before: a touch since the list was written is a new notify and keeps its file.
             found = read_stamp(path)
             if found is not None and list(found) == stamp:
                 remove_signal(path)

@@ -1,6 +1,6 @@
-"""The master: starts and minds one child for each destination, and says which files have news.
+"""The master: starts and supervises one child for each destination, and notifies them of changed files.
 
-It lives in the user's app. No call waits on the network, raises because of it, or starts a thread; only
+It runs in the app of the user. No call waits on the network, raises because of it, or starts a thread; only
 ``stop`` waits, for its children and with a limit, and ``wait_delivered``, which is there for that. A child that
 died is started again, with back-off, by the next call of anything.
 """
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
     from .alerter import Alerter
     from .app_lines import AppLines
 
-# What a call may spend on old files: the one that the app makes on a timer, and any other.
+# Seconds that a call may spend on old files: check_pending_notifications, which is called on a timer, and any other call.
 _TIMER_SECS = 0.05
-_BY_THE_WAY_SECS = 0.005
-_LOOK_EVERY_SECS = 0.25
-_FOLLOW_SECS = 3.0  # between two looks for a log that was moved away
-_FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
-_KILL_WAIT_SECS = 5.0
-_STOP_MARGIN_SECS = 5.0
+_WORK_SECS = 0.005
+_SUPERVISE_EVERY_SECS = 0.25  # an app may notify thousands of times a second
+_FOLLOW_SECS = 3.0  # between two checks for a log that was moved away
+_FOLDER_SECS = 1.0  # between two checks for a watched folder that is missing
+_KILL_WAIT_SECS = 5.0  # SIGKILL takes effect at once, except in a system call that hangs
+_STOP_MARGIN_SECS = 5.0  # beyond StopWaitSecs, for closing the connection and the queue
 
 
 class BaseMaster(ChildControl):
@@ -67,21 +67,21 @@ class BaseMaster(ChildControl):
     one is named. Everything is checked here: ConfigError names key and remedy. Nothing is started, and no file made but the log.
     """
 
-    shown_name = "BaseTaskMaster"
-    shown_module = "base"
+    display_name = "BaseTaskMaster"
+    display_module = "base"
     _config_file = ""
     _beside: Mapping[str, str] = {}
     """Files that are no data, besides those of the plans: absolute path -> what it is."""
     _closed_beside: tuple[str, ...] = ()
+    """Folders that are left out, besides those of the plans."""
     _read_from: Mapping[str, tuple[str, int, int]] | None = None
     """The files that the settings were read from, as they were then; None: the modules of the config as they are now."""
-    """Folders that are left out, besides those of the plans."""
 
     _app_lines: "AppLines | None" = None
     """The app's own logging, where it was asked for."""
 
     _started_again = "'pysubtask start' or reset() starts it again"
-    """What starts a child that was stopped by an order."""
+    """For the log: what starts a child that was stopped by an order."""
 
     def __init__(
         self,
@@ -133,11 +133,11 @@ class BaseMaster(ChildControl):
             self._alerter = create(plans[0].alerts)
         self._entries = entries
         self._children = [ManagedChild(plan) for plan in plans]
-        # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
+        # Modules that only an instance needs are loaded here: importing this module must cost an app next to nothing.
         from .burst import Rule
 
         self._rule = Rule.of(plans[0].burst)
-        # A restart may come after the app has changed its folder or its sys.path: what is meant now stays meant.
+        # A restart may come after the app has changed its working folder or sys.path: the present ones are kept.
         self._cwd = os.getcwd()
         script = _script()
         search = [*sys.path, *([os.path.dirname(os.path.abspath(script))] if script else []), self._cwd]
@@ -154,9 +154,9 @@ class BaseMaster(ChildControl):
         self._never_sent = all_own(entries, plans, self._logs, self._beside)
         check_entries(entries, self._never_sent)
         if self._read_from is None:
-            from ..common.read_from import look
+            from ..common.read_from import stamps_of
 
-            self._read_from = look({path: "the config" for path, what in plans[0].own.items() if what == CONFIG})
+            self._read_from = stamps_of({path: "the config" for path, what in plans[0].own.items() if what == CONFIG})
         self._watched = Watched(entries, set(self._closed), self._never_sent)
         self._static = list(self._watched.files.values())
         self._running = False
@@ -165,18 +165,18 @@ class BaseMaster(ChildControl):
             self.logger.error("No Watch files or dirs specified!")
 
     def _own(self) -> None:
-        """This process minds the children from here on."""
+        """This process supervises the children from here on."""
         self._pid = os.getpid()
         self._start = process_start(self._pid) or ""
         self._session = _session()
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # may be taken again: a signal handler of the app may call in at any moment
         self._busy = False
         self._next_follow = 0.0
-        self._next_look = 0.0
-        self._told_copy = False
+        self._next_check = 0.0
+        self._reported_copy = False
         first = self._children[0].plan
-        shown = f"{self.shown_module}.{self.shown_name}.{self._pid}"
-        self.logger = setup_logging(shown, self._log_file, self._console, task=first.task, **log_options(first.settings))
+        logger_name = f"{self.display_module}.{self.display_name}.{self._pid}"
+        self.logger = setup_logging(logger_name, self._log_file, self._console, task=first.task, **log_options(first.settings))
         set_level(self.logger, first.settings["LogLevel"])
         from ..common.line_rate import limit
 
@@ -210,19 +210,19 @@ class BaseMaster(ChildControl):
     # ---- life
 
     def start(self, precleanup_old_files: bool = False) -> None:
-        """Start the children. What cannot be started now is tried again, with back-off, by later calls.
+        """Start the children. A child that cannot be started now is tried again, with back-off, by later calls.
 
         ``precleanup_old_files`` first archives old files (see ``archive_expired_files``), and from then on
         once a day, and has files of earlier runs delivered (see ``copy_residual_files``).
 
-        In a forked copy of the app whose original is gone this takes the task over. One that has become a daemon meanwhile
-        (setsid) does so at its next call of anything.
+        In a forked copy of the app whose original has ended this takes the task over. A copy that has become a daemon meanwhile
+        (setsid) takes it over at its next call of any method.
         """
         if not self._owned(take_over=True):
             return
         with self._lock:
             if self._running:
-                self.logger.warning("START!: %s is running already.", self.shown_name)
+                self.logger.warning("START!: %s is running already.", self.display_name)
                 return
             if any(managed.child is not None for managed in self._children):
                 self.stop(forcekill=True)  # an earlier stop was interrupted
@@ -254,7 +254,7 @@ class BaseMaster(ChildControl):
             if self._alerter is not None:
                 self._alerter.end()
             for managed, child in children:
-                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, managed.plan.child_name, child.pid)
+                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.display_name, managed.plan.child_name, child.pid)
             if not forcekill:
                 for _, child in children:
                     child.terminate()
@@ -282,7 +282,7 @@ class BaseMaster(ChildControl):
         """Kill the children and start new ones."""
         if not self._owned():
             return
-        names = " and ".join([self.shown_name, *(managed.plan.child_name for managed in self._children)])
+        names = " and ".join([self.display_name, *(managed.plan.child_name for managed in self._children)])
         self.logger.info("RESET: %s (Timer)!", names)
         daily = self._old_files.daily
         self.stop(forcekill=True)
@@ -342,12 +342,12 @@ class BaseMaster(ChildControl):
         return f" It is never sent: {why}." if why else ""
 
     def check_pending_notifications(self) -> None:
-        """Look after what waits: held data that is due, stamps that could not be written, dead children, old files, and the
+        """Handle what waits: held data that is due, stamps that could not be written, dead children, old files, and the
         app's callbacks for events.
 
         Call it on a timer.
         """
-        self._holds.look()
+        self._holds.check_due()
         self._supervise(_TIMER_SECS)
         self._serve()
 
@@ -362,10 +362,10 @@ class BaseMaster(ChildControl):
     def archive_expired_files(self) -> int:
         """Move old files into ``ArchiveToFolder``/YYYYMM/DD, by their time; how many were moved at once.
 
-        Looked at are all files directly in the first entry's folder and in the watched folders, last changed
+        Scanned are all files directly in the first entry's folder and in the watched folders, last changed
         before the local midnight of ``ArchiveAfterDaysOld`` days ago. What this task uploads is moved only
         once every destination has confirmed it as it is. Logs, signal files, hidden files, and what this
-        program has loaded or open stay. Thousands of files are moved by and by, by later calls.
+        program has loaded or open stay. Where there are thousands of files, later calls move the rest.
         """
         if not self._owned():
             return 0
@@ -376,12 +376,12 @@ class BaseMaster(ChildControl):
         """Have files of earlier runs delivered: those beside the first static file with an ending of any static file.
 
         They go out under their own names, each once unless it changes; what was delivered as it is does not
-        go again. (Files in watched folders are looked at in any case.) Running children take them within
+        go again. (The children find files in watched folders in any case.) Running children take them within
         ``TimerIntervalSecs``; before a start they are kept for it. Returns their paths.
         """
         if self._owned():
             with self._lock:
-                self._old_files.look()
+                self._old_files.scan()
                 if self._running:
                     self._old_files.offer()
         return list(self._old_files.left_over)
@@ -389,25 +389,25 @@ class BaseMaster(ChildControl):
     # ---- children
 
     def status(self) -> MasterStatus:
-        """What the children do, as far as the master knows and they have written down."""
+        """The status of each child, from the master and from the files that the children have written."""
         self._supervise()
         now = time.monotonic()
         children = tuple(status_of(managed, now, self._places.why) for managed in self._children)
         return MasterStatus(self._running, len(self._stamps), children, len(self._holds))
 
-    def _supervise(self, work: float = _BY_THE_WAY_SECS) -> None:
-        """What every call does on the way: never waits, and looks only four times a second."""
+    def _supervise(self, work: float = _WORK_SECS) -> None:
+        """What every call does besides its own work: never waits, and checks the children at most four times a second."""
         if self._stamps:
             self._stamps.again()
         now = time.monotonic()
-        if now >= self._next_look and self._running and os.getpid() != self._pid:
-            self._next_look = now + _LOOK_EVERY_SECS
+        if now >= self._next_check and self._running and os.getpid() != self._pid:
+            self._next_check = now + _SUPERVISE_EVERY_SECS
             if self._is_daemon_now():
                 daily = self._old_files.daily
                 self.start()
                 self._old_files.daily = daily
                 return
-        if now < self._next_look or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
+        if now < self._next_check or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
             return
         try:
             # A signal handler of the app may call in while this very thread is in here.
@@ -415,13 +415,13 @@ class BaseMaster(ChildControl):
                 return
             self._busy = True
             try:
-                self._next_look = now + _LOOK_EVERY_SECS
+                self._next_check = now + _SUPERVISE_EVERY_SECS
                 if now >= self._next_follow:
                     self._next_follow = now + _FOLLOW_SECS
                     follow(self.logger)
                     self._tell_sums()
                 for index in range(len(self._children)):
-                    self._look_after(index, now)
+                    self._check_child(index, now)
                 self._supervise_alerter(now)
                 self._old_files.work(work)
                 if self._app_lines is not None:
@@ -436,7 +436,7 @@ class BaseMaster(ChildControl):
 
         tell_sums(self.logger, everything=everything)
 
-    def _look_after(self, index: int, now: float) -> None:
+    def _check_child(self, index: int, now: float) -> None:
         managed = self._children[index]
         if managed.child is not None:
             ending = managed.child.poll()
@@ -451,9 +451,9 @@ class BaseMaster(ChildControl):
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."
             self.logger.error(text, managed.plan.child_name, pid, ending, managed.restarts.wait)
         elif managed.stopped:
-            from ..common.requests import is_wanted
+            from ..common.requests import is_start_requested
 
-            if is_wanted(managed.plan.state_dir):
+            if is_start_requested(managed.plan.state_dir):
                 managed.stopped = False
                 self._spawn(index)
         elif managed.restarts.due is not None and now >= managed.restarts.due:
@@ -462,7 +462,7 @@ class BaseMaster(ChildControl):
     def _spawn(self, index: int) -> None:
         managed = self._children[index]
         managed.stopped = False
-        waited, usable = bool(self._places.why), self._places.look(self.logger)
+        waited, usable = bool(self._places.why), self._places.check(self.logger)
         if usable and self._places.is_new():
             self._place_again()
         self._stamps.closed = self._places.closed
@@ -488,7 +488,7 @@ class BaseMaster(ChildControl):
             wait([child], _KILL_WAIT_SECS)
             return
         managed.child = child
-        self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, managed.plan.child_name, child.pid)
+        self.logger.info("%s PID = [%d] %s PID = [%d]", self.display_name, self._pid, managed.plan.child_name, child.pid)
 
     def _supervise_alerter(self, now: float) -> None:
         if self._alerter is not None:
@@ -515,7 +515,7 @@ class BaseMaster(ChildControl):
         return Launch(MODULE, folders_for(MODULE, _package_file(), ()), self._cwd, self._console, log_file, first.label), fd
 
     def _place_again(self) -> None:
-        """The first folder was not there when this was made: only now can be told whether it may hold the state."""
+        """The first folder was missing when the master was created: only now it is known whether it may hold the state."""
         before = [managed.plan for managed in self._children]
         for managed in self._children:
             managed.plan = placed(managed.plan, self._places.folder)
@@ -538,7 +538,7 @@ class BaseMaster(ChildControl):
                 self.logger.info(text, managed.plan.child_name, managed.plan.state_dir, managed.plan.state_why)
 
     def _note_read_from(self, state_dir: str) -> None:
-        """For whoever tells why a login is refused: a file may have been mended since it was read."""
+        """For the reason of a refused login: a file may have been corrected since it was read."""
         from ..common.read_from import write
 
         try:
@@ -568,7 +568,7 @@ class BaseMaster(ChildControl):
                 master_start=self._start,
                 residual=self._old_files.left_over,
                 owns_heartbeat=index == 0,
-                mark=plan.mark,
+                mark=plan.settings_fingerprint,
                 left_out=self._closed,
                 label=plan.label,
                 config_file=plan.config_file,
@@ -584,12 +584,12 @@ class BaseMaster(ChildControl):
             os.close(fd)
 
     def _is_daemon_now(self) -> bool:
-        """Whether this copy of the app is what it goes on as: the original is gone, and this one has left its session. A worker
-        that outlives its app is still in that session, and takes nothing over."""
+        """Whether this forked copy continues the app as a daemon: the original has ended, and this copy has left its session. A
+        worker that outlives its app is still in that session, and takes nothing over."""
         return _session() != self._session and not is_alive(self._pid, self._start)
 
     def _owned(self, *, take_over: bool = False) -> bool:
-        """Whether this process is the one that minds the children; a forked copy of it is not."""
+        """Whether this process is the one that supervises the children; a forked copy of it is not."""
         pid = os.getpid()
         if pid == self._pid:
             return True
@@ -601,8 +601,8 @@ class BaseMaster(ChildControl):
                 self._alerter.forget()
             self._own()
             return True
-        if not self._told_copy:
-            self._told_copy = True
+        if not self._reported_copy:
+            self._reported_copy = True
             text = "Process [%d] is a copy of [%d]: it may notify, but does not start or stop children."
             self.logger.warning(text, pid, self._pid)
         return False
@@ -616,8 +616,8 @@ class TaskMaster(BaseMaster):
     :class:`BaseMaster`.
     """
 
-    shown_name = "TaskMaster"
-    shown_module = "pysubtask"
+    display_name = "TaskMaster"
+    display_module = "pysubtask"
 
     def __init__(
         self,
@@ -649,7 +649,7 @@ BaseTaskMaster = BaseMaster
 
 def _check_not_imported_again() -> None:
     """A process of multiprocessing that is spawned imports the app's main module once more, as ``__mp_main__``: a master that is
-    made there on the way would be a second one of the same task. ConfigError."""
+    created by that import would be a second one of the same task. ConfigError."""
     again = sys.modules.get("__mp_main__")
     if again is not None and again is not sys.modules.get("__main__"):
         problem = "it is made a second time, while a process of multiprocessing ('spawn', 'forkserver') imports the main module"

@@ -351,7 +351,7 @@ def _check(folder: str) -> None:
 
 
 def _not_ours(folder: str, problem: str) -> str:
-    look = advice.look_at(folder)
+    look = advice.list_path(folder)
     return (
         f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {look}. Where it belongs to "
         "another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
@@ -361,7 +361,7 @@ def _not_ours(folder: str, problem: str) -> str:
 def _two(one: str, other: str) -> str:
     return (
         f"there are two queues of this task, in {one} and in {other}, so nothing is sent from either. Look which one is older "
-        f"({advice.look_at(os.path.join(one, SPOOL))}), move that folder elsewhere, and this task goes on with the other"
+        f"({advice.list_path(os.path.join(one, SPOOL))}), move that folder elsewhere, and this task goes on with the other"
     )
 
 

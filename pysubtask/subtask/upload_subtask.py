@@ -115,7 +115,7 @@ class UploadSubtask(BaseSubtask):
             self.clock,
             self.wall,
             self.handoff.config_file,
-            lambda: read_from.told(self.handoff.state_dir, self.handoff.config_file),
+            lambda: read_from.change_text(self.handoff.state_dir, self.handoff.config_file),
         )
         self.when_there_is_room(self._courier.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000

@@ -29,7 +29,7 @@ DAY = 86400.0
 def test_what_may_be_right(at, good):
     assert clock.is_plausible(at) == good
     assert (clock.blame(at) == "") == good
-    assert clock.said(at).startswith("this machine's clock says ")
+    assert clock.reading(at).startswith("this machine's clock says ")
 
 
 def test_what_it_says():

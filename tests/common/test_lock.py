@@ -340,5 +340,5 @@ def test_a_holder_that_cannot_be_seen_from_here(tmp_path):
     assert look.holder() is None and look.is_held_elsewhere()
     lock.release()
     assert not look.is_held_elsewhere()
-    with look.looking() as can:
+    with look.briefly_held() as can:
         assert can and not StateLock(str(tmp_path / "lock")).is_held_elsewhere(), "who only looks is no child"

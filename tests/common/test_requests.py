@@ -136,7 +136,7 @@ def test_a_link_in_the_place_of_a_folder_is_refused(state, tmp_path, folder):
     if folder == "requests":
         with pytest.raises(NotOurs, match="requests"):
             send(str(state), "pause", {}, ME)
-        assert waiting(str(state)) == [] and not requests.is_wanted(str(state))
+        assert waiting(str(state)) == [] and not requests.is_start_requested(str(state))
         withdraw(str(state), "a-1")
     else:
         with pytest.raises(NotOurs, match="replies"):

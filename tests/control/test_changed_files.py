@@ -73,7 +73,7 @@ def test_an_app_is_told_to_start_anew(tmp_path: Path, monkeypatch: pytest.Monkey
             ftp.pop(key, None)
         station = SFTPStation(tmp_path, tmp_path / "served", ftp, RetryWaitSecs=2)
         try:
-            station.master._read_from = read_from.look({str(module): "the config"})
+            station.master._read_from = read_from.stamps_of({str(module): "the config"})
             module.write_text("ftp = 'another'\n")
             station.write("a.csv", "1\n")
             station.master.start()
@@ -90,20 +90,20 @@ def test_an_app_is_told_to_start_anew(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_list_that_is_missing_or_odd_says_nothing(tmp_path: Path):
-    assert read_from.told(str(tmp_path), "") == ""
+    assert read_from.change_text(str(tmp_path), "") == ""
     for text in ("", "[]", "{}", '{"files": {"/a": 1}}', '{"files": 3}'):
         (tmp_path / read_from.FILE).write_text(text)
-        assert read_from.told(str(tmp_path), "x.toml") == ""
+        assert read_from.change_text(str(tmp_path), "x.toml") == ""
 
 
 def test_what_is_gone_or_the_same_is_not_told(tmp_path: Path):
     one, other = tmp_path / "one", tmp_path / "other"
     for path in (one, other):
         path.write_text("x")
-    read_from.write(str(tmp_path), read_from.look({str(one): "PasswordFile", str(other): "the config"}))
+    read_from.write(str(tmp_path), read_from.stamps_of({str(one): "PasswordFile", str(other): "the config"}))
     assert read_from.changed(str(tmp_path)) == []
     one.unlink()
     os.utime(other, ns=(1, 1))
     assert read_from.changed(str(tmp_path)) == [("the config", str(other))]
     one.write_text("yy")
-    assert "were changed" in read_from.told(str(tmp_path), "x.toml")
+    assert "were changed" in read_from.change_text(str(tmp_path), "x.toml")

@@ -243,12 +243,12 @@ def test_one_that_becomes_his_meanwhile_is_waited_for(place: Path):
 
     entries = read_entries([{"dir": str(place / "data")}])
     places = Places(entries, [plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h"}}, str(place / "data"))])
-    assert places.look(logging.getLogger("test"))
+    assert places.check(logging.getLogger("test"))
     give_him(place / "data")
-    assert not places.look(logging.getLogger("test")) and "belongs to another user" in places.why
+    assert not places.check(logging.getLogger("test")) and "belongs to another user" in places.why
     assert places.closed == str(place / "data"), "no stamp of root's is written there"
     os.chown(place / "data", 0, 0)
-    assert places.look(logging.getLogger("test"))
+    assert places.check(logging.getLogger("test"))
 
 
 @needs_root
@@ -263,7 +263,7 @@ def test_none_is_made_where_he_may_say_where_it_is(place: Path, caplog: pytest.L
     settings = {"base": {"MakeFolders": True}, "ftp": {"Host": "h"}}
     entries = read_entries([{"dir": str(place / "data" / "new")}])
     places = Places(entries, [plan("ftp", "pysubtask.ftp", settings, str(place / "data" / "new"))])
-    assert not places.look(logging.getLogger("test")) and "is not made" in places.why
+    assert not places.check(logging.getLogger("test")) and "is not made" in places.why
     assert not (place / "data" / "new").exists() and not folder.exists()
 
 

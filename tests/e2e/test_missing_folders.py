@@ -288,11 +288,11 @@ def test_another_disk_in_the_place_of_the_one_with_the_queue_is_not_written(site
     monkeypatch.setattr(module, "device_of", lambda folder: disk[0])
     monkeypatch.setattr(module.os.path, "ismount", lambda folder: folder == str(tmp_path / "stick"))
     places = Places(one.master._entries, [plan])
-    assert places.look(log)
+    assert places.check(log)
     disk[0] = os.makedev(8, 17)
-    assert not places.look(log)
+    assert not places.check(log)
     assert "another disk is mounted" in places.why and places.closed == str(tmp_path / "stick")
-    assert Places(one.master._entries, [plan]).look(log), "who starts the task anew means this disk"
+    assert Places(one.master._entries, [plan]).check(log), "who starts the task anew means this disk"
     # The first one is back, by whatever number it gets now.
     os.makedirs(plan.state_dir)
-    assert places.look(log) and places.why == ""
+    assert places.check(log) and places.why == ""

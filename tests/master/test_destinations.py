@@ -280,12 +280,12 @@ def test_files_of_the_dropbox_login_are_meant_as_seen_from_here(folder, monkeypa
 
 
 def test_the_mark_of_a_plan_knows_no_secret():
-    def mark(**values):
-        return plans(DropboxTaskMaster(FILES, box(**values)))[0].mark
+    def fingerprint(**values):
+        return plans(DropboxTaskMaster(FILES, box(**values)))[0].settings_fingerprint
 
-    assert mark() == mark(RefreshToken="another")
-    assert mark(Proxy="http://me:one@h:1") == mark(Proxy="http://me:two@h:1") != mark()
-    assert mark(HostPath="a") != mark()
+    assert fingerprint() == fingerprint(RefreshToken="another")
+    assert fingerprint(Proxy="http://me:one@h:1") == fingerprint(Proxy="http://me:two@h:1") != fingerprint()
+    assert fingerprint(HostPath="a") != fingerprint()
 
 
 def test_dropbox_master_is_always_on():

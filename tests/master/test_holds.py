@@ -279,7 +279,7 @@ def test_quiet_files_are_forgotten_and_held_ones_never(tmp_path, clock, monkeypa
         some.call(str(tmp_path / f"{n}.notify"))
     assert len(some._bursts) < 60
     assert len(some) == 1
-    some.look()
+    some.check_due()
     assert len(some) == 0
     assert not os.path.exists(tmp_path / "held.hold")
 

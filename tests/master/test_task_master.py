@@ -265,7 +265,7 @@ def test_calls_from_many_threads_make_one_child(app):
     def call():
         try:
             while time.monotonic() < stop:
-                master._next_look = 0
+                master._next_check = 0
                 master.notify_file_by_index(0)
                 master.status()
         except Exception as exc:
@@ -345,7 +345,7 @@ def test_forked_copy_notifies_but_leaves_the_children_alone(app):
 
     def act():
         stamped = master.notify_file_by_index(1)
-        master._next_look = 0
+        master._next_check = 0
         master.check_pending_notifications()
         master.stop()
         master.stop(forcekill=False)
@@ -362,7 +362,7 @@ def test_forked_copy_notifies_but_leaves_the_children_alone(app):
     os.kill(pid, signal.SIGKILL)
 
     def idle():
-        master._next_look = 0
+        master._next_check = 0
         master.check_pending_notifications()
         return log_of(app).count(" BaseSubtask PID = [") == 1
 

@@ -74,7 +74,7 @@ def test_there_is_no_look_while_a_child_lives_and_no_child_while_there_is_a_look
     process.kill()
     process.wait()
     lock = StateLock(str(tmp_path / "lock"))
-    with lock.looking() as alone:
+    with lock.briefly_held() as alone:
         assert alone
         assert look(str(tmp_path)) is None
         assert lock.holder() is None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...common import read_from
-from ...common.config import nearest, shown
+from ...common.config import masked_value, nearest
 from ...common.errors import ConfigError
 from ...common.never_sent import NeverSent
 from ...master.child_config import closed_paths
@@ -141,7 +141,7 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
     mains = {path: _main_of(path) for path in files}
     every = dict.fromkeys([*(main for main in mains.values() if main), *files])
     # Before the files are read, so that a change during the read is noticed.
-    stamps = read_from.look(dict.fromkeys(every, "the config"))
+    stamps = read_from.stamps_of(dict.fromkeys(every, "the config"))
     texts = {path: text for path in every if (text := _read(path, problems)) is not None}
     for path in files:
         main = mains[path]
@@ -161,7 +161,7 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
     for name, task in tasks.items():
         others = [path for other in tasks.values() if other is not task for path in _closed(other)]
         mine = (task.file, mains[task.file])
-        read = {path: stamp for path, stamp in stamps.items() if path in mine} | read_from.look(_secrets_read(task))
+        read = {path: stamp for path, stamp in stamps.items() if path in mine} | read_from.stamps_of(_secrets_read(task))
         tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=read)
         problems += _never_sent(tasks[name])
     if problems:
@@ -285,7 +285,7 @@ def _syntax_remedy(what: str, key: str, value: str) -> str:
     if "escape" in what or "\\" in first:
         return f"A backslash means something else in double quotes; use single ones: {key} = 'C:\\data'"
     if first and first[0] not in "\"'[{+-.0123456789":
-        return f'Put text into quotes: {key} = "{shown(key, first)}"'
+        return f'Put text into quotes: {key} = "{masked_value(key, first)}"'
     if first[:1] in "\"'" and first[:1]:
         return f"End the text with the same quote that it begins with: {key} = {first[0]}...{first[0]}"
     return 'A line is KEY = VALUE, [SECTION], or a # with a comment; text stands in "quotes".'

@@ -169,7 +169,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
             "watch path",
             "watch-path-unreadable",
             f"{path}: this user may not read it",
-            commands=[advice.look_at(path)],
+            commands=[advice.list_path(path)],
             words=_whose(path, "read it"),
         )
     if not os.access(folder, os.W_OK):
@@ -177,7 +177,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
             "watch path",
             "watch-path-readonly",
             f"{folder}: this user may not write there, and the queue and the notifies are files beside the data",
-            commands=[advice.look_at(folder)],
+            commands=[advice.list_path(folder)],
             words=_whose(folder, "write there"),
         )
     if entry.kind == "file" and not os.path.exists(path):
@@ -311,7 +311,7 @@ def state_folder(target: Target) -> Finding:
             "state folder",
             "state-folder",
             f"{where}: {found} is a file",
-            commands=[advice.look_at(found)],
+            commands=[advice.list_path(found)],
             words="The queue needs a folder there: whoever made that file has to put it elsewhere.",
         )
     problem = _cannot_write(found)
@@ -333,7 +333,7 @@ def state_folder(target: Target) -> Finding:
             "state folder",
             "state-folder",
             text,
-            commands=[advice.look_at_disk(found)],
+            commands=[advice.list_disk(found)],
             words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.",
         )
     made = os.path.dirname(os.path.dirname(where))
@@ -346,7 +346,7 @@ def state_folder(target: Target) -> Finding:
         "state folder",
         "state-folder",
         text,
-        commands=[advice.look_at(found)],
+        commands=[advice.list_path(found)],
         words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}",
     )
 

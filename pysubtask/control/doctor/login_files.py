@@ -224,5 +224,5 @@ def _authority(given: Any) -> list[Finding]:
             )
         ]
     except OSError as exc:
-        return [fail("CA file", "ca-file-missing", f"{path} cannot be read: {exc.strerror}", commands=[advice.look_at(path)])]
+        return [fail("CA file", "ca-file-missing", f"{path} cannot be read: {exc.strerror}", commands=[advice.list_path(path)])]
     return [ok("CA file", path)]

@@ -220,7 +220,7 @@ def refusal_of_masters(children: Sequence[Task]) -> str:
 def _hold(held: contextlib.ExitStack, children: Sequence[Task]) -> None:
     paths = [os.path.join(task_folder(child.state_dir), RUN_LOCK) for child in children]
     for path in dict.fromkeys([*paths, *(os.path.join(child.state_dir, "lock") for child in children)]):
-        if os.path.lexists(path) and not held.enter_context(StateLock(path).looking()):
+        if os.path.lexists(path) and not held.enter_context(StateLock(path).briefly_held()):
             raise CommandError(f"{children[0].name} has been started meanwhile. Nothing was removed.", FAILED)
 
 

@@ -380,7 +380,7 @@ class Runner:
         places = self._places.get(config.name)
         if places is None or not places.is_of(config.entries, config.plans):
             places = self._places[config.name] = Places(config.entries, config.plans)
-        if places.look(self._log):
+        if places.check(self._log):
             del self._places[config.name]
             return False
         return True

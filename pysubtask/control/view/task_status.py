@@ -9,7 +9,7 @@ from ...common import why as reasons
 from ...common.disk import repair_of
 from ...common.events import utc
 from ...common.present import present
-from ...common.read_from import told
+from ...common.read_from import change_text
 from ...common.remedy import says_more
 from ...common.requests import waiting
 from ..tasks.owners import Owner
@@ -132,7 +132,7 @@ def unread(task: Task, page: Mapping[str, Any]) -> str:
     again; '' for none. ``page``: of the child."""
     state = page.get("state")
     if state in ("held", "waiting") or (state in ("connecting", "starting") and page.get("problem")):
-        return told(task.state_dir, task.config_file)
+        return change_text(task.state_dir, task.config_file)
     return ""
 
 

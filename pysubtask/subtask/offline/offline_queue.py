@@ -96,7 +96,7 @@ def wrong_setting(state_dir: str, extension: str, wanted: Mapping[str, Any]) -> 
 
 
 def _asked(state_dir: str, question: Callable[[Backlog], _T]) -> _T | None:
-    with StateLock(os.path.join(state_dir, "lock")).looking() as alone:
+    with StateLock(os.path.join(state_dir, "lock")).briefly_held() as alone:
         path = os.path.join(state_dir, FILE)
         if not alone or not os.path.exists(path):
             return None

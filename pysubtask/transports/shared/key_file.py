@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ...common import account, advice
 from ...common.errors import LoginRefused, ServerNotTrusted
-from ...common.key_text import SAID, alterations, is_locked, is_own, is_private, is_whole, kind_of_mount, plain
+from ...common.key_text import ALTERATION_TEXT, alterations, is_locked, is_own, is_private, is_whole, kind_of_mount, plain
 from ...common.program import for_others
 from ...common.ssh_certificate import Certificate, certificate_of
 
@@ -73,7 +73,7 @@ def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble
             UNREADABLE,
             f"{path} cannot be read: {exc.strerror}{_whose(path)}",
             "Run pysubtask as the user whose key it is, or give this user a key of its own.",
-            (advice.look_at(path),),
+            (advice.list_path(path),),
         )
     # Which file it is comes first: a cure for the wrong one helps nobody.
     if data.startswith(_PUBLIC):
@@ -118,7 +118,7 @@ def certificate_trouble(path: str, user: str = "") -> Trouble | None:
 
 
 def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
-    look_ = (advice.look_at_certificate(cert),)
+    look_ = (advice.list_certificate(cert),)
     renew = f"Have who runs the server sign a new one, and put it in the place of {cert}; ssh shows it with the key."
     if found.is_over():
         return Trouble(
@@ -164,7 +164,7 @@ def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
         "when it was copied, or its format is not one of ssh's"
     )
     return Trouble(
-        UNUSABLE, text, "Copy it anew from where it was made, all of its lines; or make a new key.", (advice.look_at(path),)
+        UNUSABLE, text, "Copy it anew from where it was made, all of its lines; or make a new key.", (advice.list_path(path),)
     )
 
 
@@ -215,13 +215,13 @@ def free_name(path: str) -> str:
 
 
 def _altered(path: str, data: bytes, found: list[str]) -> Trouble:
-    text = f"ssh cannot load the key {path}: {', and '.join(SAID[one] for one in found)}"
+    text = f"ssh cannot load the key {path}: {', and '.join(ALTERATION_TEXT[one] for one in found)}"
     if is_own(data) and not is_whole(data):
         return Trouble(
             UNUSABLE,
             f"{text}; and it is not whole",
             "Copy it anew from where it was made, all of its lines.",
-            (advice.look_at(path),),
+            (advice.list_path(path),),
         )
     target = free_name(f"{path}_mended")
     return Trouble(

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 
 from ...common.advice import SET_CLOCK
-from ...common.clock import is_plausible, said
+from ...common.clock import is_plausible, reading
 from ...common.errors import TransportLost
 
 _REFUSED = (errno.ECONNREFUSED,)
@@ -69,7 +69,7 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
         when = "not valid yet" if code == NOT_YET else "out of date"
         wrong = "" if is_plausible(now) else ", which cannot be right"
         return TransportLost(
-            f"by this machine's clock the server's certificate is {when}: {said(now)}{wrong}. Nothing was sent",
+            f"by this machine's clock the server's certificate is {when}: {reading(now)}{wrong}. Nothing was sent",
             f"It goes on by itself when the clock is right ({SET_CLOCK} has it follow the network's)",
         )
     return None

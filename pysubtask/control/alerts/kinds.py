@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     lasts_secs: float | None = None
 
 
-UNTOLD = Seen(None)
+UNKNOWN = Seen(None)
 ABSENT = Seen(False)
 
 
@@ -40,9 +40,9 @@ def seen(one: TaskStatus, silent_secs: float) -> dict[str, Seen]:
     parked = _count(one, PARKED) if fresh or one.pid is None else 0
     low = bool(one.page.get("disk_low"))
     return {
-        HELD: Seen(True, seconds(one.page.get("problem_since"))) if state == HELD else ABSENT if _settled(one, state) else UNTOLD,
-        PARKED: Seen(True) if parked else ABSENT if _settled(one, state) else UNTOLD,
-        DISK_LOW: UNTOLD if not fresh else Seen(True) if low else ABSENT,
+        HELD: Seen(True, seconds(one.page.get("problem_since"))) if state == HELD else ABSENT if _settled(one, state) else UNKNOWN,
+        PARKED: Seen(True) if parked else ABSENT if _settled(one, state) else UNKNOWN,
+        DISK_LOW: UNKNOWN if not fresh else Seen(True) if low else ABSENT,
         SILENT: _silent(one, silent_secs),
     }
 
@@ -62,7 +62,7 @@ def _silent(one: TaskStatus, silent_secs: float) -> Seen:
     delivered = _last_delivery(one.page)
     oldest = seconds(one.queue.get("oldest"))
     if state == HELD or state in _NOT_KNOWN:
-        return UNTOLD  # that it delivers nothing is no news of a task that is held
+        return UNKNOWN  # that it delivers nothing is no news of a task that is held
     if judge(one, silent_secs).why == "age" and _count(one, "waiting") + _count(one, "sending"):
         since = max(filter(None, (oldest, delivered)), default=None)
         if since is None or one.now - since >= silent_secs:

@@ -14,7 +14,7 @@ from ...common.advice import set_kernel
 from .finding import NOTE, Finding, Remedy
 
 _IN_USE = "/proc/sys/net/ipv4/tcp_congestion_control"
-_THERE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
+_AVAILABLE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
 _KEY = "net.ipv4.tcp_congestion_control"
 
 Read = Callable[[str], str | None]
@@ -41,7 +41,7 @@ def advice(read: Read = read, loadable: Callable[[], bool] = loadable) -> Findin
     in_use = (read(_IN_USE) or "").strip()
     if not in_use or in_use == "bbr":
         return None
-    has_it = "bbr" in (read(_THERE) or "").split()
+    has_it = "bbr" in (read(_AVAILABLE) or "").split()
     if not has_it and not loadable():
         return None
     command = set_kernel(_KEY, "bbr", module=None if has_it else "tcp_bbr")

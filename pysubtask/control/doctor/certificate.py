@@ -13,7 +13,7 @@ from .network import Address
 _EXPIRED, _NOT_YET, _HOST, _ADDRESS = 10, 9, 62, 64  # X509_V_ERR_... of OpenSSL
 
 
-class Shown(NamedTuple):
+class Certificate(NamedTuple):
     """``fingerprint``: SHA-256 in hexadecimal digits; ``names``: hosts and addresses it is for; ``until``: its last day as it
     says itself; ``problem``: "name", "expired", "early", "untrusted" or "" where it is accepted."""
 
@@ -24,16 +24,16 @@ class Shown(NamedTuple):
     words: str = ""
 
 
-def look(address: Address, host: str, starttls: bool, ca_file: str | None, secs: float) -> Shown:
+def inspect(address: Address, host: str, starttls: bool, ca_file: str | None, secs: float) -> Certificate:
     """Blocks: up to three handshakes, no login. OSError, or ssl.SSLError where there is no TLS."""
     naive = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     naive.check_hostname, naive.verify_mode = False, ssl.CERT_NONE  # to see it at all; nothing secret goes over it
     der, _ = _handshake(address, host, starttls, naive, secs)
-    shown = Shown(hashlib.sha256(der).hexdigest().upper())
+    seen = Certificate(hashlib.sha256(der).hexdigest().upper())
     try:
         strict = ssl.create_default_context(cafile=ca_file)
-        _, told = _handshake(address, host, starttls, strict, secs)
-        return _with_names(shown, told)
+        _, fields = _handshake(address, host, starttls, strict, secs)
+        return _with_names(seen, fields)
     except ssl.SSLCertVerificationError as exc:
         code, words = exc.verify_code, exc.verify_message
     # What it says of itself is told only of one that is trusted: it is made its own authority for that.
@@ -42,13 +42,13 @@ def look(address: Address, host: str, starttls: bool, ca_file: str | None, secs:
         itself.check_hostname = False
         itself.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         itself.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(der))
-        _, told = _handshake(address, host, starttls, itself, secs)
-        shown = _with_names(shown, told)
+        _, fields = _handshake(address, host, starttls, itself, secs)
+        seen = _with_names(seen, fields)
     except ssl.SSLCertVerificationError as exc:
         # It is not valid today, whoever vouches for it: that comes first.
         code, words = (exc.verify_code, exc.verify_message) if exc.verify_code in (_EXPIRED, _NOT_YET) else (code, words)
     problem = {_EXPIRED: "expired", _NOT_YET: "early", _HOST: "name", _ADDRESS: "name"}.get(code, "untrusted")
-    return shown._replace(problem=problem, words=words)
+    return seen._replace(problem=problem, words=words)
 
 
 def _handshake(address: Address, host: str, starttls: bool, context: ssl.SSLContext, secs: float) -> tuple[bytes, dict[str, Any]]:
@@ -73,8 +73,8 @@ def _reply(sock: socket.socket) -> None:
         heard += block
 
 
-def _with_names(shown: Shown, told: dict[str, Any]) -> Shown:
-    names = tuple(str(value) for kind, value in told.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
+def _with_names(seen: Certificate, fields: dict[str, Any]) -> Certificate:
+    names = tuple(str(value) for kind, value in fields.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
     if not names:
-        names = tuple(str(value) for row in told.get("subject", ()) for key, value in row if key == "commonName")
-    return shown._replace(names=names, until=str(told.get("notAfter", "")))
+        names = tuple(str(value) for row in fields.get("subject", ()) for key, value in row if key == "commonName")
+    return seen._replace(names=names, until=str(fields.get("notAfter", "")))

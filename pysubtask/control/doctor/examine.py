@@ -36,7 +36,7 @@ _TLS_SECS = 3.0
 _DEAD_SECS = 3.0
 _AGAIN_SECS = (0.3, 1.0)
 _NOBODY = "SHA256:" + "A" * 43
-_SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
+_HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
 
 
@@ -55,7 +55,7 @@ async def examine(
     """What is found at a destination, one after the other. Never raises but for a bug, or where it is cancelled."""
     times = times or Times()
     until = time.monotonic() + times.everything
-    async with aclosing(_Look(target, times, until, resolve, read, speed).findings()) as findings:
+    async with aclosing(_Examination(target, times, until, resolve, read, speed).findings()) as findings:
         while True:
             try:
                 async with asyncio.timeout(max(0.1, until - time.monotonic())):
@@ -73,7 +73,7 @@ async def examine(
             yield in_url.remedied(in_secret_file.remedied(finding, target.secret_files), target.host)
 
 
-class _Look:
+class _Examination:
     def __init__(self, target: Target, times: Times, until: float, resolve: Resolve, read: Read, speed: bool) -> None:
         self._speed = speed
         self._target, self._times, self._until, self._resolve, self._read = target, times, until, resolve, read
@@ -92,12 +92,12 @@ class _Look:
         ready = True
         try:
             if self._target.transport in ("sftp", "pysftp"):
-                for finding in await network.apart(lambda: prepare.look(self._settings), 10.0):
+                for finding in await network.apart(lambda: prepare.check(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
                 self._place = await network.apart(lambda: prepare.endpoint(self._settings), 10.0)
             else:
-                for finding in await network.apart(lambda: login_files.look_for_ftp(self._settings), 10.0):
+                for finding in await network.apart(lambda: login_files.check_ftp(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
                 self._place = (
@@ -141,11 +141,11 @@ class _Look:
     async def _name(self) -> Finding:
         host, port = self._place.host, self._place.port
         try:
-            self._addresses = await network.look_up(host, port, _NAME_SECS, self._resolve)
+            self._addresses = await network.addresses_of(host, port, _NAME_SECS, self._resolve)
         except NoAddress as exc:
             return self._no_address(exc, host)
-        shown = list(dict.fromkeys(str(address[0]) for _, address in self._addresses))
-        text = f"{host} is an address" if shown == [host] else f"{host} is {', '.join(shown[:4])}"
+        numbers = list(dict.fromkeys(str(address[0]) for _, address in self._addresses))
+        text = f"{host} is an address" if numbers == [host] else f"{host} is {', '.join(numbers[:4])}"
         return ok("name", text)
 
     def _no_address(self, exc: NoAddress, host: str) -> Finding:
@@ -268,8 +268,8 @@ class _Look:
 
     def _other_protocol(self, heard: Heard, tls: bool) -> Finding:
         implicit = self._settings.get("UseTLS") == "implicit"
-        wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
-        port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
+        expected = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
+        port, greeting = self._place.port, f": {heard.words!r}" if heard.words else ""
         by_url = address.is_address(self._target.host)
         settings = [pair for pair in _settings_for(heard.kind, port, tls) if by_url or self._settings.get(pair[0], pair) != pair[1]]
         if heard.kind in (network.SSH, network.FTP, network.TLS):
@@ -277,7 +277,7 @@ class _Look:
             return fail(
                 "protocol",
                 "wrong-protocol",
-                f"port {port} speaks {name}, and the config asks for {wanted}{said}",
+                f"port {port} speaks {name}, and the config asks for {expected}{greeting}",
                 *settings,
                 words="Write this, or in the URL the port of the other protocol."
                 if by_url
@@ -287,7 +287,7 @@ class _Look:
             return fail(
                 "protocol",
                 "server-full",
-                f"the server takes no more connections{said}",
+                f"the server takes no more connections{greeting}",
                 ("Connections", 1),
                 words="End other programs that are logged in there, or have its limit raised.",
             )
@@ -310,7 +310,7 @@ class _Look:
         return fail(
             "protocol",
             "wrong-protocol",
-            f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
+            f"port {port} speaks {heard.kind}, and the config asks for {expected}{greeting}",
             ("HostPort", 22 if self._target.transport != "ftp" else 21),
             words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""),
         )
@@ -357,14 +357,14 @@ class _Look:
 
     async def _explained(self, exc: Exception) -> Finding:
         """Why there was no login, with what a further look tells."""
-        said = str(exc)
+        reason = str(exc)
         if (
             self._target.transport in ("sftp", "pysftp")
             and isinstance(exc, LoginRefused)
-            and (isinstance(exc, AnotherKey) or ("host key" in said and "no algorithm" not in said))
+            and (isinstance(exc, AnotherKey) or ("host key" in reason and "no algorithm" not in reason))
         ):
             return await self._host_key(exc)
-        if "certificate" in said and self._target.transport == "ftp":
+        if "certificate" in reason and self._target.transport == "ftp":
             return await self._certificate(exc)
         return self._refused(exc)
 
@@ -390,11 +390,11 @@ class _Look:
         )
 
     async def _host_key(self, exc: Exception) -> Finding:
-        said = str(exc)
-        shown = _SHOWN.findall(said) or await self._keys_shown()
-        return identity.of_host_key(said, shown, self._place, named=bool(self._settings.get("KnownHostsFile")))
+        reason = str(exc)
+        host_keys = _HOST_KEY.findall(reason) or await self._host_keys_offered()
+        return identity.of_host_key(reason, host_keys, self._place, named=bool(self._settings.get("KnownHostsFile")))
 
-    async def _keys_shown(self) -> list[str]:
+    async def _host_keys_offered(self) -> list[str]:
         """The server's keys: what it shows to one who asks for a key that no server has. No login is tried for it."""
         settings = {**self._settings, "HostKey": _NOBODY, "KnownHostsFile": None, "Password": None}
         with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
@@ -402,7 +402,7 @@ class _Look:
             try:
                 await remote.connect()
             except LoginRefused as exc:
-                return _SHOWN.findall(str(exc))
+                return _HOST_KEY.findall(str(exc))
             except TransportLost:
                 return []
             finally:
@@ -412,13 +412,13 @@ class _Look:
     async def _certificate(self, exc: Exception) -> Finding:
         host, starttls = self._place.host, self._settings.get("UseTLS") == "explicit"
         try:
-            shown = await network.apart(
-                lambda: certificate.look(self._addresses[0], host, starttls, self._settings.get("CAFile"), self._times.hear),
+            presented = await network.apart(
+                lambda: certificate.inspect(self._addresses[0], host, starttls, self._settings.get("CAFile"), self._times.hear),
                 3 * self._times.hear,
             )
         except (OSError, TimeoutError):
             return self._refused(exc)
-        return identity.of_certificate(str(exc), shown, host, time.time())
+        return identity.of_certificate(str(exc), presented, host, time.time())
 
 
 def _has_public(settings: Mapping[str, Any]) -> bool:

@@ -14,12 +14,12 @@ def remedied(finding: Finding, files: Mapping[str, str]) -> Finding:
     if not any(key in files for key, _ in remedy.settings):
         return finding
     settings: list[tuple[str, Any]] = []
-    said = [remedy.words] if remedy.words else []
+    sentences = [remedy.words] if remedy.words else []
     for key, value in remedy.settings:
         if key not in files:
             settings.append((key, value))
         elif value is None:
             settings.append((f"{key}File", None))
         else:
-            said.append(f"It belongs into the first line of {files[key]} ({key}File).")
-    return finding._replace(remedy=remedy._replace(settings=tuple(settings), words=" ".join(said)))
+            sentences.append(f"It belongs into the first line of {files[key]} ({key}File).")
+    return finding._replace(remedy=remedy._replace(settings=tuple(settings), words=" ".join(sentences)))

@@ -33,14 +33,14 @@ _MAX_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 _MAX_INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
 _ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
 _MOST_FOLDERS = 20_000
-_LOOK_SECS = 3.0
+_COUNT_SECS = 3.0
 _ROOM_FOR_A_CHILD = 16
 _AT_ONCE = 50
-_MADE_BY_ANOTHER = "made by another user (was it run with sudo once?)"
+_OF_ANOTHER_USER = "made by another user (was it run with sudo once?)"
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 
 
-def look(
+def check(
     targets: Iterable[Target],
     *,
     read: Read = read,
@@ -142,10 +142,10 @@ def versions() -> Finding:
     ssh = shutil.which("ssh")
     if ssh is not None:
         try:
-            said = subprocess.run(
+            result = subprocess.run(
                 [ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False, env=for_others()
             )
-            version = re.match(r"\S*SSH_\S+", said.stderr.decode("utf-8", "replace"))  # anything else is a complaint
+            version = re.match(r"\S*SSH_\S+", result.stderr.decode("utf-8", "replace"))  # anything else is a complaint
             words.append(version[0].rstrip(",") if version else "ssh does not start")
         except (OSError, subprocess.TimeoutExpired):
             words.append("ssh does not start")
@@ -324,7 +324,7 @@ def state_folder(target: Target) -> Finding:
                 "state-folder",
                 f"{strange[0]} belongs to another user, so nothing of it is used",
                 commands=advice.give_back(strange, os.path.dirname(os.path.dirname(where)), user),
-                words=f"It is pysubtask's own, {_MADE_BY_ANOTHER}.",
+                words=f"It is pysubtask's own, {_OF_ANOTHER_USER}.",
             )
         return ok("state folder", where if is_inside(where) else f"{where}, not beside the data (StateFolder)")
     text = f"{where} cannot be written: {problem.strerror or problem}"
@@ -336,11 +336,11 @@ def state_folder(target: Target) -> Finding:
             commands=[advice.look_at_disk(found)],
             words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.",
         )
-    made = os.path.dirname(os.path.dirname(where))
-    commands = _reclaim(found, made, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
+    top = os.path.dirname(os.path.dirname(where))
+    commands = _reclaim(found, top, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
     if commands:
         others = "chown" in commands[0]
-        whose = _MADE_BY_ANOTHER if others else "and may not be used by its owner"
+        whose = _OF_ANOTHER_USER if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail(
         "state folder",
@@ -356,10 +356,10 @@ def _nowhere(target: Target) -> bool:
     return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
 
 
-def _reclaim(folder: str, made: str, user: int | None) -> tuple[str, ...]:
-    """How a folder that we made (below ``made``, or it) can be written again: it, those of ours above it, the files in it."""
-    chain = [folder] if advice.is_ours(folder, made) else []
-    while chain and advice.is_ours(os.path.dirname(chain[0]), made):
+def _reclaim(folder: str, top: str, user: int | None) -> tuple[str, ...]:
+    """How a folder that we made (below ``top``, or it) can be written again: it, those of ours above it, the files in it."""
+    chain = [folder] if advice.is_ours(folder, top) else []
+    while chain and advice.is_ours(os.path.dirname(chain[0]), top):
         chain.insert(0, os.path.dirname(chain[0]))
     if not chain or any(os.path.islink(path) for path in chain):
         return ()  # behind a link lies what somebody else made
@@ -369,7 +369,7 @@ def _reclaim(folder: str, made: str, user: int | None) -> tuple[str, ...]:
     except OSError:
         files = []
     others = [path for path in (*chain, *files) if os.lstat(path).st_uid != mine]
-    return advice.give_back(others, made, user) if others else advice.open_again(folder, made)
+    return advice.give_back(others, top, user) if others else advice.open_again(folder, top)
 
 
 def _of_others(folder: str) -> list[str]:
@@ -380,8 +380,8 @@ def _of_others(folder: str) -> list[str]:
     found = []
     for path in (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files)):
         with contextlib.suppress(FileNotFoundError):  # a child is at work there
-            look = os.lstat(path)
-            if not stat.S_ISLNK(look.st_mode) and look.st_uid != os.geteuid():
+            info = os.lstat(path)
+            if not stat.S_ISLNK(info.st_mode) and info.st_uid != os.geteuid():
                 found.append(path)
     return found[:_AT_ONCE]
 
@@ -448,14 +448,14 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
     folders = count_folders(entries)
     found = []
     if watches < max(folders, _ENOUGH_WATCHES):
-        wanted = max(65536, 2 * folders)
+        enough = max(65536, 2 * folders)
         found.append(
             warn(
                 "inotify",
                 "inotify-watches",
                 f"{folders:,} folders to watch, and the kernel gives this user {watches:,} "
                 "watches in all: files would be found by looking, which is later",
-                commands=[advice.set_kernel("fs.inotify.max_user_watches", wanted)],
+                commands=[advice.set_kernel("fs.inotify.max_user_watches", enough)],
             )
         )
     if instances < _ENOUGH_INSTANCES:
@@ -472,7 +472,7 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
 
 def count_folders(entries: Iterable[Entry]) -> int:
     """How many folders the entries are, with those below recursive ones; it stops at many, and after a moment."""
-    end = time.monotonic() + _LOOK_SECS
+    end = time.monotonic() + _COUNT_SECS
     found = set()
     for entry in entries:
         found.add(watched(entry))

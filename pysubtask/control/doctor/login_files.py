@@ -18,30 +18,30 @@ from .finding import WARN, Finding, fail, ok, warn
 from .local import near_names
 
 _HEAD = 200
-_MOST_LOOKED_AT = 200
+_MOST_FILES = 200
 _KEY, _CHECK = "KeyFile", "key file"
 
 
 def of_plan(plan: Plan) -> list[Finding]:
     """What is found about the files that a destination's settings name."""
-    return look(plan.settings) if plan.extension == "ftp" and plan.settings["UseSFTP"] else look_for_ftp(plan.settings)
+    return check(plan.settings) if plan.extension == "ftp" and plan.settings["UseSFTP"] else check_ftp(plan.settings)
 
 
-def look(settings: Mapping[str, Any]) -> list[Finding]:
+def check(settings: Mapping[str, Any]) -> list[Finding]:
     """What is found about each file that an SFTP login is told to use."""
     by_ssh = not settings.get("SFTPLibrary") and shutil.which(str(settings.get("SSHProgram") or "ssh")) is not None
-    found = key_file(settings.get(_KEY), by_ssh=by_ssh, other_way=bool(settings.get("Password")))
+    found = key_file(settings.get(_KEY), by_ssh=by_ssh, other_login=bool(settings.get("Password")))
     if any(one.cause in (keys.LOCKED, keys.PUBLIC) for one in found) and (agent := _agent_of(settings)) is not None:
-        found = key_file(settings.get(_KEY), by_ssh=by_ssh, agent=agent, other_way=bool(settings.get("Password")))
+        found = key_file(settings.get(_KEY), by_ssh=by_ssh, agent=agent, other_login=bool(settings.get("Password")))
     return [*found, *_ssh_config(settings), *_known_hosts(settings)]
 
 
-def look_for_ftp(settings: Mapping[str, Any]) -> list[Finding]:
+def check_ftp(settings: Mapping[str, Any]) -> list[Finding]:
     """The same for FTP and Dropbox: the authority that is trusted."""
     return _authority(settings.get("CAFile"))
 
 
-def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_way: bool = False) -> list[Finding]:
+def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_login: bool = False) -> list[Finding]:
     """Whether a private key can be used; the first thing that is wrong with it. ``by_ssh`` and ``agent``: see
     ``transports.key_file.look``; ``other_way``: there is another way to log in, so that it works without the key, too."""
     if not given:
@@ -53,8 +53,8 @@ def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other
         if doubt is not None:
             return [warn(_CHECK, "key-file-of-others", doubt.problem, words=doubt.remedy)]
         return [ok(_CHECK, path)]
-    made = _finding(path, found)
-    return [made._replace(state=WARN) if found.works or (other_way and by_ssh) else made]
+    finding = _finding(path, found)
+    return [finding._replace(state=WARN) if found.works or (other_login and by_ssh) else finding]
 
 
 def _finding(path: str, found: keys.Trouble) -> Finding:
@@ -118,7 +118,7 @@ def keys_in(folder: str) -> list[str]:
     """The private keys of this user in a folder."""
     found = []
     try:
-        items = sorted(os.scandir(folder), key=lambda item: item.name)[:_MOST_LOOKED_AT]
+        items = sorted(os.scandir(folder), key=lambda item: item.name)[:_MOST_FILES]
     except OSError:
         return []
     for item in items:
@@ -138,8 +138,8 @@ def _is_private(head: bytes) -> bool:
 
 def agent_has_keys() -> bool:
     """Whether ssh-agent has any key."""
-    said = ask("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
-    return said is not None and said.returncode == 0
+    result = ask("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
+    return result is not None and result.returncode == 0
 
 
 def _agent_of(settings: Mapping[str, Any]) -> str | None:
@@ -148,10 +148,10 @@ def _agent_of(settings: Mapping[str, Any]) -> str | None:
     if program is None or settings.get("SFTPLibrary"):
         return None
     try:
-        said = ask(*show_words(program, login_of(settings)))
+        result = ask(*show_words(program, login_of(settings)))
     except ConfigError:
         return None
-    lines = said.stdout.decode("utf-8", "replace").splitlines() if said is not None and not said.returncode else []
+    lines = result.stdout.decode("utf-8", "replace").splitlines() if result is not None and not result.returncode else []
     named = next((line.partition(" ")[2] for line in lines if line.startswith("identityagent ")), "")
     if named in ("", "SSH_AUTH_SOCK"):
         return None

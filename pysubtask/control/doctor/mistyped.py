@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Container, Iterable
 
-_MOST_LOOKED_AT = 20_000
+_MOST_NAMES = 20_000
 _ALIKE = 0.8
 
 
@@ -25,7 +25,7 @@ def near_file(path: str, named: Container[str]) -> str:
     folder, name = os.path.split(path)
     try:
         with os.scandir(folder) as found:
-            there = sorted(item.name for item in itertools.islice(found, _MOST_LOOKED_AT))
+            there = sorted(item.name for item in itertools.islice(found, _MOST_NAMES))
     except OSError:
         return ""
     return meant(name, [one for one in there if not one.startswith(".") and os.path.join(folder, one) not in named])

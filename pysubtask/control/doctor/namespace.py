@@ -18,21 +18,21 @@ def without_its_top(path: str) -> list[str]:
 def in_words(names: list[str]) -> str:
     """The names in a folder, the first of many; hidden ones are left out. Pure."""
     seen = sorted(name for name in names if not name.startswith("."))
-    shown = ", ".join(seen[:_NAMES])[:_LONGEST] + (f" and {len(seen) - _NAMES} more" if len(seen) > _NAMES else "")
-    return shown or "nothing that is shown"
+    listed = ", ".join(seen[:_NAMES])[:_LONGEST] + (f" and {len(seen) - _NAMES} more" if len(seen) > _NAMES else "")
+    return listed or "nothing that is shown"
 
 
-async def stands_there(remote: Remote, home: str, folder: str) -> str:
+async def describe_start(remote: Remote, home: str, folder: str) -> str:
     """Where the login begins and what stands there, and in the root for an absolute path; '' where the server does not tell."""
-    told: list[str] = []
+    sentences: list[str] = []
     places = dict.fromkeys([home, *(["/"] if folder.startswith("/") else [])])
     for place in filter(None, places):
         try:
             names = await remote.names_in(place)
         except TransportError:
             continue
-        told.append(f"in {place} stand: {in_words(names)}")
-    return "; ".join([*([f"a login begins in {home}"] if home else []), *told])
+        sentences.append(f"in {place} stand: {in_words(names)}")
+    return "; ".join([*([f"a login begins in {home}"] if home else []), *sentences])
 
 
 async def meant(remote: Remote, folder: str) -> str:

@@ -64,12 +64,12 @@ async def apart(work: Callable[[], _T], secs: float) -> _T:
     result: asyncio.Future[_T] = loop.create_future()
 
     def tell(answer: Callable[[Any], None], value: Any) -> None:
-        def told() -> None:
+        def settle() -> None:
             if not result.done():
                 answer(value)
 
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            loop.call_soon_threadsafe(told)
+            loop.call_soon_threadsafe(settle)
 
     def run() -> None:
         try:
@@ -84,7 +84,7 @@ async def apart(work: Callable[[], _T], secs: float) -> _T:
         return await result
 
 
-async def look_up(host: str, port: int, secs: float, resolve: Resolve = socket.getaddrinfo) -> list[Address]:
+async def addresses_of(host: str, port: int, secs: float, resolve: Resolve = socket.getaddrinfo) -> list[Address]:
     """The addresses of a name. NoAddress."""
     try:
         found = await apart(lambda: resolve(host, port, type=socket.SOCK_STREAM), secs)
@@ -112,10 +112,10 @@ async def connect(addresses: list[Address], secs: float) -> tuple[socket.socket,
         sock = await apart(work, secs + 1.0)
     except OSError as exc:  # TimeoutError is one
         failures = getattr(exc, "failures", None) or [(str(addresses[0][1][0]) if addresses else "", exc)]
-        told = [_no_answer(error, address, addresses[0][1][1] if addresses else 0, secs) for address, error in failures]
+        answers = [_no_answer(error, address, addresses[0][1][1] if addresses else 0, secs) for address, error in failures]
         order = ("port-closed", "port-filtered", "no-route")
-        found = min(told, key=lambda one: order.index(one.cause))
-        raise found if len(told) == 1 else NoAnswer(found.cause, "; ".join(map(str, told))) from exc
+        found = min(answers, key=lambda one: order.index(one.cause))
+        raise found if len(answers) == 1 else NoAnswer(found.cause, "; ".join(map(str, answers))) from exc
     finally:
         given_up.set()
     sock.setblocking(False)

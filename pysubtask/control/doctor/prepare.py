@@ -32,9 +32,9 @@ class Endpoint(NamedTuple):
     missing_key: str = ""
 
 
-def look(settings: Mapping[str, Any]) -> list[Finding]:
+def check(settings: Mapping[str, Any]) -> list[Finding]:
     """The programs and files of an SFTP login."""
-    return [*_program(settings), *login_files.look(settings)]
+    return [*_program(settings), *login_files.check(settings)]
 
 
 def _program(settings: Mapping[str, Any]) -> list[Finding]:
@@ -51,19 +51,19 @@ def _program(settings: Mapping[str, Any]) -> list[Finding]:
                 )
             ]
         return [ok("ssh program", f"{name} (SFTPLibrary) speaks SFTP")]
-    wanted = str(settings.get("SSHProgram") or "ssh")
-    found = shutil.which(wanted)
+    requested = str(settings.get("SSHProgram") or "ssh")
+    found = shutil.which(requested)
     if found is not None:
         return [_for_this_user(found)]
     if importlib.util.find_spec("asyncssh") is not None:
-        text = f"there is no program {wanted!r}: asyncssh is used instead, which reads no configuration of ssh"
+        text = f"there is no program {requested!r}: asyncssh is used instead, which reads no configuration of ssh"
         return [ok("ssh program", text)]
-    setting = [("SSHProgram", "ssh")] if wanted != "ssh" and shutil.which("ssh") else []
+    setting = [("SSHProgram", "ssh")] if requested != "ssh" and shutil.which("ssh") else []
     return [
         fail(
             "ssh program",
             "ssh-missing",
-            f"there is no program {wanted!r}, and no asyncssh either",
+            f"there is no program {requested!r}, and no asyncssh either",
             *setting,
             commands=[advice.install_ssh(), advice.install("asyncssh")],
             words="One of the two is enough.",
@@ -75,13 +75,13 @@ def _for_this_user(program: str) -> Finding:
     """ssh looks the user up by number, and does nothing at all where there is no such entry."""
     if account.has_entry():
         return ok("ssh program", program)
-    said = f"{program} does nothing for a user without an entry in /etc/passwd (uid {account.uid()})"
+    problem = f"{program} does nothing for a user without an entry in /etc/passwd (uid {account.uid()})"
     if importlib.util.find_spec("asyncssh") is not None:
-        return ok("ssh program", f"{said}: asyncssh is used instead, which reads no configuration of ssh")
+        return ok("ssh program", f"{problem}: asyncssh is used instead, which reads no configuration of ssh")
     return fail(
         "ssh program",
         "no-account",
-        f"{said}: 'No user exists for uid {account.uid()}'",
+        f"{problem}: 'No user exists for uid {account.uid()}'",
         commands=[advice.install("asyncssh")],
         words="asyncssh needs no entry. Or give the user one; in the recipe of a container:  "
         f"{advice.container_user(account.uid())}  (or run it as a user who has one).",
@@ -97,7 +97,7 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     if program is None or settings.get("SFTPLibrary"):
         return plain
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             show_words(program, login),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -107,9 +107,9 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
         )
     except (OSError, subprocess.TimeoutExpired):
         return plain
-    if said.returncode:
+    if result.returncode:
         return plain  # the login will tell what is wrong with its configuration
-    lines = said.stdout.decode("utf-8", "replace").splitlines()
+    lines = result.stdout.decode("utf-8", "replace").splitlines()
     words = dict(line.partition(" ")[::2] for line in lines)
     between = any(words.get(key, "none") != "none" for key in ("proxyjump", "proxycommand"))
     files = (login.known_hosts,) if login.known_hosts else tuple(words.get("userknownhostsfile", "").split())

@@ -179,7 +179,7 @@ class SFTPRemote(SFTPTransport, Remote):
                 break
         return found
 
-    async def goes_on(self, path: str) -> str:
+    async def why_no_resume(self, path: str) -> str:
         """Why a file that was begun cannot be gone on with, as after a cut, ``WRITES.lacks`` where that is the order of its bytes;
         '' where it can. ``path`` is a file to be made; what becomes of it is the caller's."""
         name = os.fsencode(path)
@@ -234,7 +234,7 @@ class FTPRemote(FTPTransport, Remote):
             return await pool.run(session, lambda: work(session))
 
     async def kind(self, path: str) -> str:
-        def look(session: Session) -> str:
+        def probe(session: Session) -> str:
             if not path:
                 return FOLDER
             before = _quoted(session.ask("PWD"))
@@ -243,7 +243,7 @@ class FTPRemote(FTPTransport, Remote):
                 return FOLDER
             return FILE if session.is_there(path) else MISSING
 
-        return await self.on_session(look)
+        return await self.on_session(probe)
 
     async def home(self) -> str:
         return await self.on_session(lambda session: _quoted(session.ask("PWD")))
@@ -300,30 +300,30 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(tried)
 
     async def space(self) -> int | None:
-        def told(session: Session) -> int | None:
+        def available(session: Session) -> int | None:
             """AVBL of draft-peterson-streamlined-ftp-command-extensions."""
             if "AVBL" not in session.known.found:
                 return None
-            said = session.ask(f"AVBL {self._folder}".rstrip())
-            return number_in(said.lines[0][3:].strip()) if said.code == 213 else None
+            reply = session.ask(f"AVBL {self._folder}".rstrip())
+            return number_in(reply.lines[0][3:].strip()) if reply.code == 213 else None
 
-        return await self.on_session(told)
+        return await self.on_session(available)
 
     async def reuses_session(self) -> bool | None:
-        def looked(session: Session) -> bool | None:
+        def reused(session: Session) -> bool | None:
             with session.edge():
                 sock, _ = session.wire.open_data("NLST")
                 if sock is None:
                     return None
-                reused = getattr(sock, "session_reused", None)
+                reuse = getattr(sock, "session_reused", None)
                 try:
                     receive(session.wire, sock, _LONGEST_LIST)
                 finally:
                     session.wire.drop(sock)
                 session.wire.hear()
-                return reused
+                return reuse
 
-        return await self.on_session(looked)
+        return await self.on_session(reused)
 
     async def offers_tls(self) -> bool:
         """Whether FEAT lists it (RFC 4217, section 6)."""
@@ -332,11 +332,11 @@ class FTPRemote(FTPTransport, Remote):
     async def certificate(self) -> dict[str, Any]:
         """What the server's certificate says of itself; empty without TLS, or where only its fingerprint counts."""
 
-        def looked(session: Session) -> dict[str, Any]:
+        def fields(session: Session) -> dict[str, Any]:
             get = getattr(session.wire.sock, "getpeercert", None)
             return dict(get() or {}) if get is not None else {}
 
-        return await self.on_session(looked)
+        return await self.on_session(fields)
 
 
 def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Remote:
@@ -375,7 +375,7 @@ def _is_ok(answer: packets.Reply) -> bool:
     return isinstance(answer, Status) and answer.code == packets.OK
 
 
-def _quoted(said: Reply) -> str:
+def _quoted(reply: Reply) -> str:
     """RFC 959, appendix II: the path in a 257 reply, with its quotes doubled."""
-    _, quote, rest = said.lines[0].partition('"')
-    return rest.rpartition('"')[0].replace('""', '"') if said.code == 257 and quote else ""
+    _, quote, rest = reply.lines[0].partition('"')
+    return rest.rpartition('"')[0].replace('""', '"') if reply.code == 257 and quote else ""

@@ -73,15 +73,15 @@ def _known(no_config: str) -> Meant:
     """The tasks that are known, by what their children have left."""
     every = find.own()
     found = [(task, of_task(task)) for task in every]
-    looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
-    if not looked_at:
+    examined = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
+    if not examined:
         raise CommandError(
             f"{no_config} No task is known here either that could be looked at. For an app, or a config that is "
             "elsewhere: pysubtask doctor CONFIG",
             NO_TASK,
         )
     notes = ["There is no config where 'pysubtask run' looks for one; these are the tasks that ran here."]
-    return Meant(looked_at, notes, _with_their_configs([task for task, target in found if target is None]))
+    return Meant(examined, notes, _with_their_configs([task for task, target in found if target is None]))
 
 
 def _host_of(target: Target) -> str:
@@ -97,10 +97,10 @@ def _host_of(target: Target) -> str:
 
 def _with_their_configs(left_out: Sequence[find.Task]) -> list[str]:
     """Each with the command that looks at it; an app's own config is not known."""
-    shown = zip(left_out, find.names_here(left_out), strict=True) if left_out else ()
+    rows = zip(left_out, find.names_here(left_out), strict=True) if left_out else ()
     return [
         f"{name} (pysubtask doctor {advice.word(task.config_file)})" if task.config_file else f"{name} (of an app)"
-        for task, name in shown
+        for task, name in rows
     ]
 
 
@@ -108,33 +108,33 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None,
     """Look at everything; all findings, in the order in which they were told. ``speed``: measure it, with a megabyte at most."""
     found: list[Finding] = []
 
-    def told(group: str, finding: Finding, target: Target | None) -> None:
+    def report(group: str, finding: Finding, target: Target | None) -> None:
         found.append(finding)
         tell(group, finding, target.section if target else "base", target.style if target else style)
 
     style = targets[0].style if targets else "python"
-    looks = [asyncio.ensure_future(_all_of(target, times, speed)) for target in targets]
+    examinations = [asyncio.ensure_future(_all_of(target, times, speed)) for target in targets]
     try:
         for finding in await _here(targets):
-            told(HERE, finding, None)
+            report(HERE, finding, None)
         faster = bbr.advice()
-        for target, look in zip(targets, looks, strict=True):
+        for target, examination in zip(targets, examinations, strict=True):
             group = f"{target.label}  {_destination(target)}"
-            for finding in await look:
-                told(group, finding, target)
+            for finding in await examination:
+                report(group, finding, target)
         if faster is not None:
-            told("this kernel", faster, None)
+            report("this kernel", faster, None)
     finally:
         # After Ctrl-C: each removes what it made on its server.
-        for look in looks:
-            look.cancel()
-        await asyncio.gather(*looks, return_exceptions=True)
+        for examination in examinations:
+            examination.cancel()
+        await asyncio.gather(*examinations, return_exceptions=True)
     return found
 
 
 async def _here(targets: Sequence[Target]) -> list[Finding]:
     try:
-        return await network.apart(lambda: local.look(targets), _HERE_SECS)
+        return await network.apart(lambda: local.check(targets), _HERE_SECS)
     except RuntimeError as exc:
         if not limits.is_limit(exc):
             raise
@@ -154,8 +154,8 @@ async def _all_of(target: Target, times: Times | None, speed: bool) -> list[Find
     found = []
     try:
         # Closed even when it is cancelled: it removes then what it made on the server.
-        async with aclosing(examine(target, times, speed=speed)) as looking:
-            async for finding in looking:
+        async with aclosing(examine(target, times, speed=speed)) as findings:
+            async for finding in findings:
                 found.append(finding)
     except Exception as exc:  # noqa: BLE001 - a look that breaks must not hide what the others found
         if limits.is_limit(exc):

@@ -47,14 +47,14 @@ class Visit:
     ) -> None:
         self._asked_for_speed = speed
         self._remote, self._settings, self._until, self._wall = remote, settings, until, wall
-        self._mark = os.urandom(4).hex()
-        self._name = f"pysubtask-doctor-{self._mark}.txt"
-        self._made: list[str] = []
+        self._tag = os.urandom(4).hex()
+        self._name = f"pysubtask-doctor-{self._tag}.txt"
+        self._created: list[str] = []
         self._folders: list[str] = []
         self._near = ""
         self._there = ""
         self._sent: Sent | None = None
-        self._shown = habits.Shown()
+        self._visibility = habits.Visibility()
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
         """What is found, one after the other; what was made is removed at the end, whatever happened."""
@@ -121,18 +121,20 @@ class Visit:
 
     async def _clean(self) -> list[str]:
         profile = self._remote.profile
-        self._made += [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._made]
-        if not self._made:
+        self._created += (
+            [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._created]
+        )
+        if not self._created:
             return []
         try:
             async with asyncio.timeout(_CLEAN_SECS):
-                left = await clean(self._remote, self._made, self._folders)
+                left = await clean(self._remote, self._created, self._folders)
                 if left:  # the connection may have been lost by what went wrong
                     await self._remote.connect()
-                    left = await clean(self._remote, self._made, self._folders)
+                    left = await clean(self._remote, self._created, self._folders)
                 return left
         except (TimeoutError, PysubtaskError):
-            return [*self._made, *self._folders]
+            return [*self._created, *self._folders]
 
     # --- the steps
 
@@ -144,7 +146,7 @@ class Visit:
         begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
         begins = begin
         if kind == MISSING and folder.startswith("/"):
-            self._there = await namespace.stands_there(remote, home, folder)
+            self._there = await namespace.describe_start(remote, home, folder)
             begins = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
         if kind == FILE:
             yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
@@ -251,13 +253,13 @@ class Visit:
             )
 
     async def _stays(self) -> AsyncIterator[Finding]:
-        shown = self._shown = await habits.of_new_files(self._remote, self._name, len(_SECOND))
-        if shown.note:
-            yield Finding("new files", NOTE, shown.note)
+        visibility = self._visibility = await habits.of_new_files(self._remote, self._name, len(_SECOND))
+        if visibility.note:
+            yield Finding("new files", NOTE, visibility.note)
 
     async def _append(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if sent is None or self._shown.hinders or not self._remote.traits.appends:
+        if sent is None or self._visibility.hinders or not self._remote.traits.appends:
             yield Finding("append", NOTE, "not possible here: a file that grew is sent whole each time")
             return
         at = sent.remote.size
@@ -274,7 +276,7 @@ class Visit:
 
     async def _copy(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if not isinstance(self._remote, SFTPRemote) or self._shown.hinders:
+        if not isinstance(self._remote, SFTPRemote) or self._visibility.hinders:
             return
         if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
             yield Finding(
@@ -300,7 +302,7 @@ class Visit:
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
 
     async def _resume(self) -> AsyncIterator[Finding]:
-        found = None if self._shown.hinders else await habits.resume(self._remote, self._name, self._made)
+        found = None if self._visibility.hinders else await habits.resume(self._remote, self._name, self._created)
         if found is not None:
             yield found
 
@@ -370,13 +372,13 @@ class Visit:
         """By the time that the server gives to a file for which none was asked."""
         before = self._wall()
         try:
-            shown = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
+            mtime = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
         finally:
             after = self._wall()
-        if shown is None:
+        if mtime is None:
             yield Finding("clock", SKIP, "the server does not tell a file's time")
             return
-        apart = 0.0 if before - 2 <= shown <= after + 2 else shown - (before + after) / 2
+        apart = 0.0 if before - 2 <= mtime <= after + 2 else mtime - (before + after) / 2
         words = f"{abs(apart):,.0f} s {'ahead of' if apart > 0 else 'behind'} this machine"
         if abs(apart) < _LARGE_SKEW_SECS:
             yield ok("clock", "the server's and this machine's agree" if not apart else f"the server is {words}")
@@ -400,14 +402,14 @@ class Visit:
         else:
             numbers = range(1, _AT_ONCE + 1)
             await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
-        if self._shown.rung:
-            profile.learn(LOOK, self._shown.rung)
+        if self._visibility.rung:
+            profile.learn(LOOK, self._visibility.rung)
         for line in profile.lines():
             yield Finding("server", NOTE, line)
 
     async def _names(self) -> AsyncIterator[Finding]:
         """Whether a name is kept that has a sign which some systems do not allow, as times of the day have."""
-        if self._remote.profile is None or self._shown.hinders or habits.keeps_all(self._remote):
+        if self._remote.profile is None or self._visibility.hinders or habits.keeps_all(self._remote):
             return
         sent, why = self._name.replace(".txt", "-12:30.txt"), ""
         try:
@@ -415,7 +417,7 @@ class Visit:
         except (FileRefused, AttemptFailed) as exc:
             why = str(exc)
         found, changed = await habits.of_a_name(self._remote, sent, why)
-        self._made += changed
+        self._created += changed
         if found is not None:
             yield found
 
@@ -440,10 +442,10 @@ class Visit:
             left = min(begun + _SPEED_SECS, self._until) - now
             if limited or left <= 0:
                 break
-            wanted = min(_MOST - sent, piece * 16, int(rate * left / 2))
-            if wanted <= piece:
+            next_piece = min(_MOST - sent, piece * 16, int(rate * left / 2))
+            if next_piece <= piece:
                 break
-            piece = wanted
+            piece = next_piece
         more = f" (RateLimit allows {size(limited)}/s)" if limited else ""
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
@@ -467,8 +469,8 @@ class Visit:
         remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
         below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
         for each in (own, temp):
-            if below + each not in self._made:
-                self._made.append(below + each)
+            if below + each not in self._created:
+                self._created.append(below + each)
         job = Job(
             local,
             base + len(data),
@@ -481,7 +483,7 @@ class Visit:
             copies=copies,
         )
         sent = await remote.upload(job, lambda done: None)
-        self._made.remove(below + temp)
+        self._created.remove(below + temp)
         return sent
 
 

@@ -8,7 +8,7 @@ from .finding import FAIL, NOTE, SKIP, WARN, Finding, remedy_lines
 
 _WIDTH = 14
 _COLOURS = {FAIL: "red", WARN: "yellow", NOTE: "cyan"}
-_SHOWN = {FAIL: "FAIL"}
+_LABELS = {FAIL: "FAIL"}
 
 
 def colour(finding: Finding) -> str | None:
@@ -18,25 +18,25 @@ def colour(finding: Finding) -> str | None:
 
 def lines(finding: Finding, section: str, style: str) -> list[str]:
     """``  FAIL  port           nothing listens there`` and, indented, the remedy."""
-    first = f"  {_SHOWN.get(finding.state, finding.state):<5} {finding.check:<{_WIDTH}} {finding.text}"
+    first = f"  {_LABELS.get(finding.state, finding.state):<5} {finding.check:<{_WIDTH}} {finding.text}"
     return [first, *(f"        {'':<{_WIDTH}}-> {line}" for line in remedy_lines(finding, section, style))]
 
 
-def summary(findings: Iterable[Finding], not_looked_at: Sequence[str] = ()) -> str:
+def summary(findings: Iterable[Finding], not_examined: Sequence[str] = ()) -> str:
     """The last lines. ``not_looked_at``: what was left out (see ``left_out``); nobody says then that all is well."""
     found = list(findings)
     failed, warned = (sum(finding.state == state for finding in found) for state in (FAIL, WARN))
     if failed:
-        said = f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
-    elif not_looked_at:
-        said = (
+        text = f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
+    elif not_examined:
+        text = (
             "Nothing wrong was found in what was looked at"
             + (f", {warned} things might be better" if warned > 1 else ", one thing might be better" if warned else "")
             + "."
         )
     else:
-        said = f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
-    return said + (f"\nNot looked at: {'; '.join(not_looked_at)}." if not_looked_at else "")
+        text = f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
+    return text + (f"\nNot looked at: {'; '.join(not_examined)}." if not_examined else "")
 
 
 def left_out(group: str, finding: Finding) -> str:

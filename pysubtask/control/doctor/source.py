@@ -142,10 +142,10 @@ def of_config(config: Config) -> list[Target]:
     plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
     host = host_in(sections)
     return [
-        of_plan(made, entries if entries is None else filled_in(entries, made.label), config.style)._replace(
+        of_plan(child_plan, entries if entries is None else filled_in(entries, child_plan.label), config.style)._replace(
             config_file=config.file, host=host
         )
-        for made in plans
+        for child_plan in plans
     ]
 
 
@@ -153,13 +153,15 @@ def of_task_config(task: TaskConfig) -> list[Target]:
     """The destinations of a task of a config file."""
     host = host_in(task.config)
     return [
-        of_plan(made, list(task.entries), "toml")._replace(
+        of_plan(child_plan, list(task.entries), "toml")._replace(
             host=host,
             secret_files={
-                name.partition(".")[2]: path for name, path in task.secret_files.items() if name.startswith(f"{made.extension}.")
+                name.partition(".")[2]: path
+                for name, path in task.secret_files.items()
+                if name.startswith(f"{child_plan.extension}.")
             },
         )
-        for made in task.plans
+        for child_plan in task.plans
     ]
 
 
@@ -170,9 +172,17 @@ def host_in(sections: Any) -> str:
     return str(resolve(defaults_config.SETTINGS, defaults_config, sections, "ftp")["Host"])
 
 
-def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
+def of_plan(child_plan: Plan, entries: list[Entry] | None, style: str) -> Target:
     """A destination from the resolved settings of a child."""
-    return Target(f"{made.label}/{made.extension}", made.extension, made.settings, made.state_dir, made.bak_dir, entries, style)
+    return Target(
+        f"{child_plan.label}/{child_plan.extension}",
+        child_plan.extension,
+        child_plan.settings,
+        child_plan.state_dir,
+        child_plan.bak_dir,
+        entries,
+        style,
+    )
 
 
 def of_task(task: Task) -> Target | None:

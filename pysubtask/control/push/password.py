@@ -21,8 +21,10 @@ class Password:
     """Asks for the password of one destination, on a terminal and at most three times. ``section`` and ``settings`` are the
     destination's; ``shown`` is what it is called; ``pause`` runs before a question, so that it has the terminal to itself."""
 
-    def __init__(self, section: str, settings: Mapping[str, Any], shown: str, pause: Callable[[], None] = lambda: None) -> None:
-        self._section, self._settings, self._shown = section, settings, shown
+    def __init__(
+        self, section: str, settings: Mapping[str, Any], destination: str, pause: Callable[[], None] = lambda: None
+    ) -> None:
+        self._section, self._settings, self._destination = section, settings, destination
         self.pause = pause
         self._asked = 0
 
@@ -42,13 +44,13 @@ class Password:
 
     def _with_user(self) -> str:
         """The destination with the name that is logged in with, which ssh may choose."""
-        scheme, sign, place = self._shown.partition("://")
+        scheme, sign, place = self._destination.partition("://")
         if not sign or "@" in place.partition("/")[0] or not self._settings.get("UseSFTP"):
-            return self._shown
+            return self._destination
         from ..doctor.prepare import endpoint
 
         user = self._settings.get("User") or endpoint(self._settings).user
-        return f"{scheme}://{user}@{place}" if user else self._shown
+        return f"{scheme}://{user}@{place}" if user else self._destination
 
     def instead_of(self, error: LoginRefused) -> str | None:
         """Another password after a refused login; None where a password cannot help, or the one that was refused was not typed

@@ -36,8 +36,8 @@ def of_url(dest: str, options: Sequence[str], password: str | None, environ: Map
         values |= {key: environ[name] for key, name in TOKENS.items() if environ.get(name)}
     elif password is not None:
         values["Password"] = password
-    made = plan(section, f"pysubtask.{section}", {section: values}, os.getcwd())
-    return of_plan(made, None, "toml")
+    child_plan = plan(section, f"pysubtask.{section}", {section: values}, os.getcwd())
+    return of_plan(child_plan, None, "toml")
 
 
 def of_task(word: str, config: str | None, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
@@ -47,15 +47,15 @@ def of_task(word: str, config: str | None, options: Sequence[str], password: str
         remedy = f"Write {word}: with a colon and the folder behind it, as scp takes it, or sftp://{word}."
         raise ConfigError("DEST", f"{word!r} names a server and no folder", remedy)
     found = load(config, environ).named([name])[0].plans
-    fitting = [made for made in found if extension in ("", made.extension)]
+    fitting = [child_plan for child_plan in found if extension in ("", child_plan.extension)]
     if len(fitting) != 1:
-        known = ", ".join(f"{name}/{made.extension}" for made in found)
+        known = ", ".join(f"{name}/{child_plan.extension}" for child_plan in found)
         raise CommandError(f"{word!r} is {'no' if not fitting else 'not one'} destination. There are: {known}.", NO_TASK)
-    made = fitting[0]
-    made.settings.update(_options(made.extension, options))
-    if password is not None and made.extension == "ftp":
-        made.settings["Password"] = password
-    return of_plan(made, None, "toml")
+    child_plan = fitting[0]
+    child_plan.settings.update(_options(child_plan.extension, options))
+    if password is not None and child_plan.extension == "ftp":
+        child_plan.settings["Password"] = password
+    return of_plan(child_plan, None, "toml")
 
 
 def parsed(dest: str) -> tuple[str, dict[str, Any]]:

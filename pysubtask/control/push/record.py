@@ -20,7 +20,7 @@ _FILE = "push.json"
 _OLD_SECS = 30 * 86400
 
 
-class Mark:
+class FileState:
     """One file. ``temp``: the remote temp name in use for ``digest``, ``resume`` what its upload noted, ``stale`` those of
     earlier attempts; ``before``: what the server had under the name, ``remote``: what we delivered."""
 
@@ -48,13 +48,13 @@ class Record:
             holder = self._lock.holder()
             who = f"process {holder.pid}" if holder else "another process"
             raise CommandError(f"The same push goes on already, in {who}. Wait for it, or end that one.", LOCKED) from exc
-        self.marks: dict[str, Mark] = {name: Mark() for name in names}
+        self.states: dict[str, FileState] = {name: FileState() for name in names}
         self._read()
 
     def save(self) -> None:
         """Keep it as it is now. OSError where the disk takes nothing more."""
-        marks = {name: vars(mark) for name, mark in self.marks.items()}
-        own_files.replace(self.folder, _FILE, json.dumps(marks).encode("ascii"))
+        states = {name: vars(state) for name, state in self.states.items()}
+        own_files.replace(self.folder, _FILE, json.dumps(states).encode("ascii"))
 
     def close(self, *, keep: bool) -> None:
         """Done; ``keep`` where the next run has something to go on from."""
@@ -65,12 +65,12 @@ class Record:
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
             found = json.loads(own_files.read(self.folder, _FILE))
-            for name, mark in self.marks.items():
-                vars(mark).update({key: value for key, value in found.get(name, {}).items() if key in vars(mark)})
+            for name, state in self.states.items():
+                vars(state).update({key: value for key, value in found.get(name, {}).items() if key in vars(state)})
 
 
 def as_list(remote: RemoteStat | None) -> list[Any] | None:
-    """For a mark."""
+    """For a FileState."""
     return None if remote is None else list(remote)
 
 

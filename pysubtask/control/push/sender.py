@@ -25,7 +25,7 @@ from ..doctor.source import Target
 from . import files
 from .files import File
 from .password import Password
-from .record import Mark, Record, as_list
+from .record import FileState, Record, as_list
 
 _SIDE_BY_SIDE = 16
 _READS_AGAIN = 3
@@ -67,12 +67,12 @@ def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
 
 
 class Sender:
-    """One push of ``wanted`` (path, remote name)."""
+    """One push of ``requested`` (path, remote name)."""
 
-    def __init__(self, target: Target, wanted: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
+    def __init__(self, target: Target, requested: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
         self._target, self._record, self._limits, self._show = target, record, limits, show
         self.refused: LoginRefused | None = None
-        self._todo = {name: path for path, name in wanted}
+        self._todo = {name: path for path, name in requested}
         self._done: list[Outcome] = []
         self._reached: dict[str, int] = {}
         self._read_before: dict[str, File] = {}
@@ -180,17 +180,17 @@ class Sender:
         return found
 
     async def _upload(self, transport: Transport, file: File) -> Outcome:
-        mark = self._record.marks[file.name]
+        state = self._record.states[file.name]
         found = await transport.stat(file.name)
-        if mark.digest == file.digest:
+        if state.digest == file.digest:
             own = await asyncio.to_thread(transport.hash_of, file.path, file.size) if found is not None and found.hash else ""
-            if found is not None and _is_there(mark, file, list(found), own):
+            if found is not None and _is_there(state, file, list(found), own):
                 return Outcome(file.path, file.name, Sent(found, 0, "hash" if own else "size"), there=True)
         else:
-            mark.digest, mark.resume, mark.before, mark.remote = file.digest, "", as_list(found), None
-        if not mark.resume or not mark.temp:
-            mark.stale += [mark.temp] if mark.temp else []
-            mark.temp, mark.resume = _temp_name(file.name), ""
+            state.digest, state.resume, state.before, state.remote = file.digest, "", as_list(found), None
+        if not state.resume or not state.temp:
+            state.stale += [state.temp] if state.temp else []
+            state.temp, state.resume = _temp_name(file.name), ""
         self._record.save()
         self._show.begin(file.name, file.size)
         sent = await transport.upload(
@@ -199,22 +199,22 @@ class Sender:
                 file.size,
                 file.mtime_ns,
                 file.name,
-                mark.temp,
-                tuple(mark.stale),
+                state.temp,
+                tuple(state.stale),
                 lambda: files.confirm(file),
-                resume=mark.resume,
-                note=lambda text: self._note(mark, text),
+                resume=state.resume,
+                note=lambda text: self._note(state, text),
                 sha256=file.digest,
             ),
             lambda done: self._progress(file.name, done),
         )
-        mark.remote, mark.temp, mark.resume, mark.stale = list(sent.remote), "", "", []
+        state.remote, state.temp, state.resume, state.stale = list(sent.remote), "", "", []
         self._moved = True
         self._record.save()
         return Outcome(file.path, file.name, sent)
 
-    def _note(self, mark: Mark, text: str) -> None:
-        mark.resume = text
+    def _note(self, state: FileState, text: str) -> None:
+        state.resume = text
         # Lost on a full disk, it costs bytes at the next run and nothing else.
         with contextlib.suppress(OSError):
             self._record.save()
@@ -226,9 +226,9 @@ class Sender:
 
     def _forget(self, name: str) -> None:
         """A refused upload has removed its temp file."""
-        mark = self._record.marks[name]
-        mark.stale += [mark.temp] if mark.temp else []
-        mark.temp = mark.resume = ""
+        state = self._record.states[name]
+        state.stale += [state.temp] if state.temp else []
+        state.temp = state.resume = ""
 
     def _give_up(self, why: str) -> None:
         for name, path in self._todo.items():
@@ -239,19 +239,19 @@ class Sender:
 
     def worth_keeping(self) -> bool:
         """Whether the same command, run again, would go on from here."""
-        begun = any(mark.temp or mark.remote for mark in self._record.marks.values())
+        begun = any(state.temp or state.remote for state in self._record.states.values())
         return bool(self._todo) or (begun and any(outcome.error for outcome in self._done))
 
 
-def _is_there(mark: Mark, file: File, found: list[object], own: str) -> bool:
+def _is_there(state: FileState, file: File, found: list[object], own: str) -> bool:
     """Whether the server has this content, so that a cut answer or a second run sends nothing."""
     if found[3] and own:
         return found[3] == own
-    if mark.remote is not None:
-        return found == mark.remote
+    if state.remote is not None:
+        return found == state.remote
     left = [file.size, file.mtime_ns // 1_000_000_000]
     # Where the file before it looked the same, size and time tell nothing.
-    return bool(mark.temp) and found[:2] == left and (mark.before is None or mark.before[:2] != left)
+    return bool(state.temp) and found[:2] == left and (state.before is None or state.before[:2] != left)
 
 
 def _temp_name(name: str) -> str:

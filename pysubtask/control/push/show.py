@@ -44,10 +44,10 @@ class Lines:
         if outcome.sent is not None:
             self._delivered(line_of(outcome, self._destination))
         else:
-            self._said(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(self._words(outcome.error))}")
+            self._report(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(self._words(outcome.error))}")
 
     def note(self, text: str) -> None:
-        self._said(f"pysubtask: {plain(self._words(text))}")
+        self._report(f"pysubtask: {plain(self._words(text))}")
 
     def clear(self) -> None:
         """Leave the terminal to somebody else: nothing is drawn until the next file begins."""
@@ -55,7 +55,7 @@ class Lines:
     def _delivered(self, line: str) -> None:
         say([line])
 
-    def _said(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         say([line], error=True)
 
 
@@ -98,7 +98,7 @@ class Bars(Lines):
         else:
             super()._delivered(line)
 
-    def _said(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self._above(line)
 
     def _above(self, line: str) -> None:

@@ -91,10 +91,10 @@ def _identities(settings: Mapping[str, Any], host: str) -> list[str]:
     config = settings.get("SSHConfigFile")
     argv = [program, "-G", *(["-F", os.path.expanduser(str(config))] if config else []), "--", host.strip("[]")]
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False, env=for_others()
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    rows = [line.partition(" ") for line in said.stdout.decode("utf-8", "replace").splitlines()]
+    rows = [line.partition(" ") for line in result.stdout.decode("utf-8", "replace").splitlines()]
     return [os.path.expanduser(value) for key, _, value in rows if key == "identityfile"]

@@ -27,16 +27,16 @@ class Reader:
         self._missing: list[str] = []
         self.torn: list[str] = []
         """Names that were once seen with bytes that no version of them has."""
-        self.looks = 0
+        self.readings = 0
 
     def open(self) -> None:
         """Log in. PysubtaskError as the transport raises it."""
         self._do(self._open())
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Read the growing file and the newest of the folder, and judge what is seen. A lost connection is no news here."""
         try:
-            self._do(self._look([GROWING, *list(self._feed.files)[-3:]]))
+            self._do(self._check([GROWING, *list(self._feed.files)[-3:]]))
         except (TransportError, TimeoutError):
             self._do(self._open())
 
@@ -70,7 +70,7 @@ class Reader:
         if not self._missing:
             self._missing = await self._remote.missing(self._remote.folder)
 
-    async def _look(self, names: list[str]) -> None:
+    async def _check(self, names: list[str]) -> None:
         sizes = self._feed.sizes()
         for name in names:
             if name not in sizes:
@@ -79,15 +79,15 @@ class Reader:
             found = await self._remote.fetch(name, sizes[name] + (1 << 20))
             if found is None:
                 continue
-            self.looks += 1
+            self.readings += 1
             if not self._feed.is_right(name, found, whole=False) and name not in self.torn:
                 self.torn.append(name)
 
     async def _not_whole(self) -> list[str]:
         found = []
         for name, size in self._feed.sizes().items():
-            shown = await self._remote.stat(name)
-            if shown is None or shown.size != size:
+            stat = await self._remote.stat(name)
+            if stat is None or stat.size != size:
                 found.append(name)
         return found
 

@@ -46,9 +46,9 @@ def delivered_twice(receipts: Iterable[Receipt]) -> int:
     """Deliveries whose bytes were sent though the same content stood there by an earlier one."""
     seen, twice = set(), 0
     for receipt in receipts:
-        mark = (receipt.name, receipt.size, receipt.digest)
-        twice += mark in seen and receipt.bytes_sent > 0
-        seen.add(mark)
+        delivery = (receipt.name, receipt.size, receipt.digest)
+        twice += delivery in seen and receipt.bytes_sent > 0
+        seen.add(delivery)
     return twice
 
 

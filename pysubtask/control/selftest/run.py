@@ -28,7 +28,7 @@ from .report import Report, delivered_twice, kinds
 from .trouble import Trouble, schedule
 
 _TICK_SECS = 0.05
-_GROW_SECS, _PUT_SECS, _LOOK_SECS = 0.5, 1.5, 1.0
+_GROW_SECS, _PUT_SECS, _CHECK_SECS = 0.5, 1.5, 1.0
 _ARRIVE_SECS = 45.0
 _RETRY_SECS, _STALL_SECS = 0.5, 5.0
 _LINK = (troubles.CUT, troubles.DROP, troubles.STALL, troubles.REFUSE, troubles.KILL)
@@ -40,7 +40,7 @@ class SelfTest:
 
     def __init__(self, target: Target, secs: float, seed: int, say: Say) -> None:
         self._target, self._secs, self._seed, self._say = target, secs, seed, say
-        self._mark = f"pysubtask-selftest-{random.Random().randbytes(4).hex()}"
+        self._tag = f"pysubtask-selftest-{random.Random().randbytes(4).hex()}"
 
     def run(self) -> Report:
         """PysubtaskError where the server cannot even be reached ('pysubtask doctor' says why)."""
@@ -68,7 +68,7 @@ class SelfTest:
                     link.relay.heal()
                 master.stop(forcekill=True)
                 self._say("cleaning up")
-                not_cleaned = try_to(reader.clean, [self._mark])
+                not_cleaned = try_to(reader.clean, [self._tag])
         finally:
             reader.close()
         return report._replace(not_cleaned=tuple(not_cleaned))
@@ -82,12 +82,12 @@ class SelfTest:
         before = str(found.get(key) or "").rstrip("/")
         if before == "" and str(found.get(key) or "").startswith("/"):
             before = "/"
-        found[key] = f"{before.rstrip('/')}/{self._mark}" if before else self._mark
+        found[key] = f"{before.rstrip('/')}/{self._tag}" if before else self._tag
         return found
 
     def _master(self, settings: dict[str, Any], feed: Feed, folder: str) -> TaskMaster:
         settings |= {
-            "TaskName": self._mark,
+            "TaskName": self._tag,
             "Master_Log_FileName": None,
             "Subtask_Log_FileName": os.path.join(folder, "child.log"),
             "ArchiveToFolder": None,
@@ -127,14 +127,14 @@ class SelfTest:
         secs = time.monotonic() - begun
         lost, left = reader.judge()
         page = next((child.page for child in master.status().children if child.page), None) or {}
-        state = os.path.join(feed.folder, ".pysubtask", self._mark, self._target.section)
+        state = os.path.join(feed.folder, ".pysubtask", self._tag, self._target.section)
         receipts = list(read_receipts(state))
         if link.relay is not None:
             on_link: int | None = link.relay.up + link.relay.down
             counted_by = "by the relay, both ways, with logins"
         else:
-            told = [receipt.bytes_on_wire for receipt in receipts]
-            on_link = None if None in told else sum(count or 0 for count in told)
+            counts = [receipt.bytes_on_wire for receipt in receipts]
+            on_link = None if None in counts else sum(count or 0 for count in counts)
             counted_by = "by the child, for what it delivered"
         notes = [
             f"RetryWaitSecs, RetryLongWaitSecs and StallSecs were shortened to {_RETRY_SECS:g}, {2 * _RETRY_SECS:g} and at "
@@ -154,7 +154,7 @@ class SelfTest:
             kinds(done),
             tuple(lost),
             tuple(reader.torn),
-            reader.looks,
+            reader.readings,
             delivered_twice(receipts),
             tuple(left),
             on_link,
@@ -168,7 +168,7 @@ class SelfTest:
     ) -> list[Trouble]:
         """Data and troubles until the time is over; the troubles that came."""
         waiting, done, over = list(planned), list[Trouble](), list[tuple[float, Trouble]]()
-        grow = put = look = 0.0
+        grow = put = next_check = 0.0
         while (now := time.monotonic() - begun) < self._secs:
             if now >= grow:
                 grow = now + _GROW_SECS
@@ -177,9 +177,9 @@ class SelfTest:
             if now >= put:
                 put = now + _PUT_SECS
                 feed.put()
-            if now >= look:
-                look = now + _LOOK_SECS
-                try_to(reader.look, None)
+            if now >= next_check:
+                next_check = now + _CHECK_SECS
+                try_to(reader.check, None)
             while waiting and waiting[0].at <= now:
                 trouble = waiting.pop(0)
                 self._say(f"{now:5.1f} s  {troubles.WORDS[trouble.kind]}")

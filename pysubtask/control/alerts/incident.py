@@ -20,7 +20,7 @@ _GROWTH = 4.0
 
 
 class Rules(NamedTuple):
-    """The settings SettleSecs and RepeatSecs."""
+    """The settings SettleSecs (``settle_secs``) and RepeatSecs (``repeat_secs``), in seconds."""
 
     settle_secs: float
     repeat_secs: float

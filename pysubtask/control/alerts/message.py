@@ -27,7 +27,11 @@ _LONGEST = 2000
 
 
 class Message(NamedTuple):
-    """``event``: one of EVENTS. ``kind``: one of KINDS. ``since`` and ``at`` in seconds since the epoch."""
+    """``event``: one of EVENTS. ``kind``: one of KINDS. ``task``: the label of the task. ``extension``: the child, "ftp" or
+    "dropbox". ``destination``: its server. ``host``: the name of this machine. ``since``: when the condition began; ``at``:
+    when the task was read; both in seconds since the epoch. ``why`` and ``remedy``: sentences, as ``status`` shows them.
+    ``counts``: how many files are waiting, sending, parked, not_copied and delivered. ``oldest``: since when the oldest file
+    waits (UTC), '' where none does."""
 
     event: str
     kind: str

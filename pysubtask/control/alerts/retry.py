@@ -19,4 +19,5 @@ class Retry(NamedTuple):
         return self._replace(failures=self.failures + 1, not_before=now + wait)
 
     def may(self, now: float) -> bool:
+        """Whether the program may be started at ``now`` (monotonic seconds)."""
         return now >= self.not_before

@@ -14,8 +14,9 @@ _EXPIRED, _NOT_YET, _HOST, _ADDRESS = 10, 9, 62, 64  # X509_V_ERR_... of OpenSSL
 
 
 class Certificate(NamedTuple):
-    """``fingerprint``: SHA-256 in hexadecimal digits; ``names``: hosts and addresses it is for; ``until``: its last day as it
-    says itself; ``problem``: "name", "expired", "early", "untrusted" or "" where it is accepted."""
+    """``fingerprint``: SHA-256 in hexadecimal digits; ``names``: the hosts and addresses that the certificate is for;
+    ``until``: its last day as it states it; ``problem``: "name", "expired", "early", "untrusted" or "" where it is accepted;
+    ``words``: OpenSSL's sentence about the problem."""
 
     fingerprint: str
     names: tuple[str, ...] = ()

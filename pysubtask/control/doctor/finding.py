@@ -23,7 +23,7 @@ class Remedy(NamedTuple):
 
 class Finding(NamedTuple):
     """``check``: what was looked at ("login"); ``state``: one of the five; ``text``: what was found, in plain words;
-    ``cause``: a short fixed name of what is wrong ("password-refused"), empty where nothing is."""
+    ``cause``: a short fixed name of what is wrong ("password-refused"), empty where nothing is; ``remedy``: what to do about it."""
 
     check: str
     state: str

@@ -20,9 +20,10 @@ _FIRST_KEY = "id_ed25519"
 
 
 class Endpoint(NamedTuple):
-    """Where the connection really goes: ssh's configuration may say another host than ours. ``direct``: no jump host and
-    no program in between, so that it can be looked at from here. ``known_hosts``: the files ssh looks in.
-    ``missing_key``: the file for a first key, where ssh has none at all; '' where it has one, or that is not known."""
+    """Where the connection really goes: ssh's configuration may name another ``host``, ``port`` and ``user`` than the settings.
+    ``direct``: no jump host and no program is in between, so that host and port can be probed from here. ``known_hosts``:
+    the files in which ssh searches for the host key. ``missing_key``: the file for a first key, where ssh has none at all;
+    '' where it has one, or that is not known."""
 
     host: str
     port: int

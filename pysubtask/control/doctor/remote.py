@@ -121,25 +121,31 @@ class SFTPRemote(SFTPTransport, Remote):
         return name in self._open()[0].extensions
 
     async def kind(self, path: str) -> str:
+        """By SSH_FXP_STAT (draft-ietf-secsh-filexfer-02, section 6.8); UNKNOWN where the attributes have no permissions."""
         answer = await self.ask(packets.STAT, string(os.fsencode(path or ".")))
         if isinstance(answer, Attrs):
             return UNKNOWN if answer.permissions is None else FOLDER if modes.S_ISDIR(answer.permissions) else FILE
         return MISSING if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE else UNKNOWN
 
     async def home(self) -> str:
+        """By SSH_FXP_REALPATH of "." (filexfer-02, section 6.11)."""
         answer = await self.ask(packets.REALPATH, string(b"."))
         return os.fsdecode(answer.names[0]) if isinstance(answer, Names) and answer.names else ""
 
     async def drop_folder(self, path: str) -> bool:
+        """By SSH_FXP_RMDIR (filexfer-02, section 6.6)."""
         return _is_ok(await self.ask(packets.RMDIR, string(os.fsencode(path))))
 
     async def drop_file(self, path: str) -> bool:
+        """By SSH_FXP_REMOVE (filexfer-02, section 6.5)."""
         return _is_ok(await self.ask(packets.REMOVE, string(os.fsencode(path))))
 
     async def ours_in(self, path: str) -> list[str]:
+        """At most ``_MOST_OURS`` of them, by the requests of ``names_in``."""
         return (await self._names(path, ours_among, _MOST_OURS))[:_MOST_OURS]
 
     async def names_in(self, path: str) -> list[str]:
+        """By SSH_FXP_OPENDIR and SSH_FXP_READDIR (filexfer-02, section 6.7); at most ``_MOST_LISTED`` names."""
         return await self._names(path, list, _MOST_LISTED)
 
     async def _names(self, path: str, chosen: Callable[[Iterable[str]], list[str]], most: int) -> list[str]:
@@ -157,6 +163,7 @@ class SFTPRemote(SFTPTransport, Remote):
         return list(found)
 
     async def fetch(self, name: str, most: int) -> bytes | None:
+        """By SSH_FXP_READ (filexfer-02, section 6.4), all blocks at once."""
         path = os.fsencode(below(self._folder, name))
         opened = await self.ask(packets.OPEN, packets.open_old(path, read=True, write=False))
         if not isinstance(opened, Handle):
@@ -206,6 +213,7 @@ class SFTPRemote(SFTPTransport, Remote):
         return next((str(answer) for answer in answers if not _is_ok(answer)), "" if isinstance(found, Data) else str(found))
 
     async def may_write(self, path: str) -> bool:
+        """Creates an empty file by SSH_FXP_OPEN (filexfer-02, section 6.3) and removes it."""
         name = os.fsencode(below(path, f".pysubtask-{os.urandom(8).hex()}.part"))
         opened = await self.ask(packets.OPEN, packets.open_new(name))
         if not isinstance(opened, Handle):
@@ -234,6 +242,8 @@ class FTPRemote(FTPTransport, Remote):
             return await pool.run(session, lambda: work(session))
 
     async def kind(self, path: str) -> str:
+        """By CWD (RFC 959, section 4.1.1) and back for a folder; by SIZE, MLST or LIST for a file."""
+
         def probe(session: Session) -> str:
             if not path:
                 return FOLDER
@@ -246,18 +256,24 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(probe)
 
     async def home(self) -> str:
+        """By PWD (RFC 959, section 4.1.3): a session's working folder is the first one, as ``kind`` returns to it."""
         return await self.on_session(lambda session: _quoted(session.ask("PWD")))
 
     async def drop_folder(self, path: str) -> bool:
+        """By RMD (RFC 959, section 4.1.3)."""
         return await self.on_session(lambda session: session.ask(f"RMD {path}").ok)
 
     async def drop_file(self, path: str) -> bool:
+        """By DELE (RFC 959, section 4.1.3)."""
         return await self.on_session(lambda session: session.delete(path).ok)
 
     async def ours_in(self, path: str) -> list[str]:
+        """From the listing of ``names_in``."""
         return ours_among(await self.names_in(path))
 
     async def names_in(self, path: str) -> list[str]:
+        """By MLSD (RFC 3659, section 7) where the server has it, else by LIST -a."""
+
         def listed(session: Session) -> list[str]:
             command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
             found = session.listing(f"{command} {path}".rstrip(), _LONGEST_LIST)
@@ -266,6 +282,7 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(listed)
 
     async def fetch(self, name: str, most: int) -> bytes | None:
+        """By RETR (RFC 959, section 4.1.3), broken off after ``most`` bytes."""
         path = below(self._folder, name)
 
         def got(session: Session) -> bytes | None:
@@ -275,6 +292,7 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(got)
 
     async def may_write(self, path: str) -> bool:
+        """By STOR of an empty file, which is removed by DELE (RFC 959, section 4.1.3)."""
         name = below(path, f".pysubtask-{os.urandom(8).hex()}.part")
 
         def tried(session: Session) -> bool:
@@ -300,6 +318,8 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(tried)
 
     async def space(self) -> int | None:
+        """By AVBL (draft-peterson-streamlined-ftp-command-extensions) where FEAT lists it."""
+
         def available(session: Session) -> int | None:
             """AVBL of draft-peterson-streamlined-ftp-command-extensions."""
             if "AVBL" not in session.known.found:
@@ -310,6 +330,8 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(available)
 
     async def reuses_session(self) -> bool | None:
+        """By the data connection of an NLST (RFC 959, section 4.1.3); None, too, where the server refuses one."""
+
         def reused(session: Session) -> bool | None:
             with session.edge():
                 sock, _ = session.wire.open_data("NLST")

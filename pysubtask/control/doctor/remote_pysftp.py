@@ -31,25 +31,32 @@ class PySFTPRemote(PySFTPTransport, Remote):
             return await self._apart(link, lambda call: tried())
 
     async def kind(self, path: str) -> str:
+        """By stat; MISSING, too, where the server refuses it."""
         found = await self.on_connection(lambda connection: connection.stat(path or "."))
         if found is None:
             return MISSING
         return UNKNOWN if found.st_mode is None else FOLDER if modes.S_ISDIR(found.st_mode) else FILE
 
     async def home(self) -> str:
+        """By normalize(".")."""
         return str(await self.on_connection(lambda connection: connection.normalize(".")) or "")
 
     async def drop_folder(self, path: str) -> bool:
+        """By rmdir."""
         return await self.on_connection(lambda connection: [connection.rmdir(path)]) is not None
 
     async def drop_file(self, path: str) -> bool:
+        """By remove."""
         return await self.on_connection(lambda connection: [connection.remove(path)]) is not None
 
     async def ours_in(self, path: str) -> list[str]:
+        """By listdir, which gets all names at once."""
         found = await self.on_connection(lambda connection: list(connection.listdir(path or ".")))
         return ours_among(map(str, found or []))
 
     async def fetch(self, name: str, most: int) -> bytes | None:
+        """By a read of ``most`` bytes at the beginning."""
+
         def got(connection: Any) -> bytes:
             with connection.open(below(self._folder, name), "rb") as file:
                 return bytes(file.read(most))

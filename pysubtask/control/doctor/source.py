@@ -26,8 +26,10 @@ _MODULES = {"ftp": "pysubtask.ftp", "dropbox": "pysubtask.dropbox"}
 
 
 class Target(NamedTuple):
-    """One destination. ``settings`` are resolved, secrets included; ``hidden``: names of those secrets that are set and not
-    known here; ``entries`` is None where the config names none. ``style``: how its config writes a setting, see ``finding``."""
+    """One destination. ``label``: the label of its task, a slash and the section. ``section``: "ftp" or "dropbox".
+    ``settings``: resolved, secrets included. ``state_dir``: the folder of its queue. ``bak_dir``: the folder of its
+    snapshots, None where it makes none. ``entries``: the watch entries, None where the config names none. ``style``: how its
+    config writes a setting, see ``finding``. ``hidden``: names of the secrets that are set and not known here."""
 
     label: str
     section: str

@@ -15,7 +15,8 @@ _PIECE = 1 << 20
 
 
 class File(NamedTuple):
-    """The first ``size`` bytes of ``path``, which go to the remote ``name``. ``digest``: SHA-256 of them, hexadecimal."""
+    """The first ``size`` bytes of ``path``, which go to the remote ``name``. ``digest``: SHA-256 of them, hexadecimal;
+    ``mtime_ns``: the file's time of modification, in nanoseconds since the epoch."""
 
     path: str
     name: str

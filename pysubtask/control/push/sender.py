@@ -32,7 +32,8 @@ _READS_AGAIN = 3
 
 
 class Outcome(NamedTuple):
-    """What became of a file: ``sent`` and how, or ``error``. ``there``: the server had it from an earlier run or try."""
+    """What became of the file ``path`` with the remote ``name``. ``sent``: the delivery, None where there was none; ``error``
+    says why. ``there``: the server had the file from an earlier run or attempt."""
 
     path: str
     name: str
@@ -44,10 +45,17 @@ class Outcome(NamedTuple):
 class Show(Protocol):
     """Who watches a push."""
 
-    def begin(self, name: str, size: int) -> None: ...
-    def progress(self, name: str, done: int) -> None: ...
-    def end(self, outcome: Outcome) -> None: ...
-    def note(self, text: str) -> None: ...
+    def begin(self, name: str, size: int) -> None:
+        """An upload attempt of the file with the remote ``name`` starts; ``size`` in bytes."""
+
+    def progress(self, name: str, done: int) -> None:
+        """``done`` bytes of the file with the remote ``name`` are sent."""
+
+    def end(self, outcome: Outcome) -> None:
+        """The file is delivered, or given up."""
+
+    def note(self, text: str) -> None:
+        """A line for the user: why an attempt failed, and when the next one is."""
 
 
 class Limits(NamedTuple):

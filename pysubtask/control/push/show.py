@@ -35,18 +35,22 @@ class Lines:
         return None
 
     def begin(self, name: str, size: int) -> None:
+        """Nothing is printed: a line comes when the file is done."""
         return None
 
     def progress(self, name: str, done: int) -> None:
+        """Nothing is printed."""
         return None
 
     def end(self, outcome: Outcome) -> None:
+        """A delivered file on stdout, a file that is given up on stderr."""
         if outcome.sent is not None:
             self._delivered(line_of(outcome, self._destination))
         else:
             self._report(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(self._words(outcome.error))}")
 
     def note(self, text: str) -> None:
+        """On stderr."""
         self._report(f"pysubtask: {plain(self._words(text))}")
 
     def clear(self) -> None:
@@ -71,6 +75,7 @@ class Bars(Lines):
         self._bars.stop()
 
     def begin(self, name: str, size: int) -> None:
+        """Draw a bar for the file, or start its bar from zero for another attempt."""
         self._bars.start()
         if name in self._tasks:
             self._bars.update(self._tasks[name], total=size)
@@ -78,15 +83,18 @@ class Bars(Lines):
             self._tasks[name] = self._bars.add_task(plain(name), total=size)
 
     def progress(self, name: str, done: int) -> None:
+        """Move the bar of the file."""
         if name in self._tasks:
             self._bars.update(self._tasks[name], completed=done)
 
     def end(self, outcome: Outcome) -> None:
+        """Remove the bar of the file and print its line."""
         if outcome.name in self._tasks:
             self._bars.remove_task(self._tasks.pop(outcome.name))
         super().end(outcome)
 
     def clear(self) -> None:
+        """Erase all bars and forget them."""
         self._bars.stop()
         # Not started once more: it would take what stands above for its own, and erase it.
         self._bars = _new_bars()

@@ -12,9 +12,12 @@ from .trouble import WORDS, Trouble
 
 
 class Report(NamedTuple):
-    """``lost``: names that did not arrive whole; ``torn``: names that a reader once saw broken; ``twice``: deliveries of what
-    was there already; ``left``: files of ours that cut uploads left; ``on_link``: bytes that crossed the link, None where that
-    was not counted; ``counted_by``: who counted them."""
+    """``destination``: the server's URL. ``secs``: how long the test ran. ``files``: how many files were written;
+    ``new_bytes``: their bytes. ``troubles``: the kinds of the troubles, in their order. ``lost``: names that did not arrive
+    whole. ``torn``: names whose bytes, when read while the test ran, were those of no version. ``looks``: how many times a
+    file was read while the test ran. ``twice``: deliveries of content that the server had already. ``left``: temporary files
+    that cut uploads left. ``on_link``: bytes that crossed the link, None where they were not counted; ``counted_by``: who
+    counted them. ``not_cleaned``: paths that could not be removed. ``notes``: sentences for the user."""
 
     destination: str
     secs: float

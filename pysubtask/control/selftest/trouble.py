@@ -19,7 +19,8 @@ _FEWEST = 3
 
 
 class Trouble(NamedTuple):
-    """``at``: seconds from the beginning; ``secs``: how long it lasts; ``after``: bytes until a DROP cuts."""
+    """``at``: seconds from the beginning of the test. ``kind``: a key of ``WORDS``. ``secs``: how long it lasts. ``after``:
+    bytes until a DROP cuts the link."""
 
     at: float
     kind: str

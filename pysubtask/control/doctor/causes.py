@@ -1,6 +1,7 @@
-"""From a transport's error to its cause and the remedy. Pure.
+"""From a transport's error to the cause and the remedy. Pure.
 
-The words looked for are those of our own transports (which quote the server's) and of common servers.
+The functions search the error's text for the words of pysubtask's own transports (which quote the server) and of common
+servers.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def login_finding(
     public: bool = True,
     rsa: bool = False,
 ) -> Finding:
-    """Why a login by SFTP or FTP did not work. ``missing_key``: the file for a first key, where ssh has none at all; ``named``: how
-    the config calls user and password; ``public``: whether the public half lies beside KeyFile; ``rsa``: it is an RSA key."""
+    """Why a login by SFTP or FTP failed. ``missing_key``: the file for a first key, where ssh has no key at all; ``named``: the
+    config's names of user and password; ``public``: whether the public half lies beside KeyFile; ``rsa``: whether KeyFile is
+    an RSA key."""
     if isinstance(exc, ConfigError):
         return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
     reason = str(exc)
@@ -63,12 +65,13 @@ def login_finding(
 
 
 def may_be_crowd(exc: Exception) -> bool:
-    """Whether the server may have let nobody in because of other connections, before a password or a key was shown to it."""
+    """Whether the server may have refused the connection because of other connections, before it saw a password or a key. Such
+    a login can be tried again without the risk of a locked account."""
     return isinstance(exc, TransportLost) and bool(_CROWD_OF_CONNECTIONS.search(str(exc)))
 
 
 def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
-    """Large packets are swallowed on the way."""
+    """The path to the server drops large packets."""
     cause = exc.cause if isinstance(exc, TransportError) else str(exc)
     return fail(
         check,
@@ -225,7 +228,7 @@ def _refused_by_ssh(
 
 
 def _another_step_needed(reason: str, settings: Mapping[str, Any], named: tuple[str, str]) -> Finding:
-    """The server took one step of the login and wants another."""
+    """The server accepted one step of the login (a key or a password) and requires the other one."""
     if "wants a key" in reason:
         return fail(
             "login",
@@ -246,7 +249,7 @@ def _another_step_needed(reason: str, settings: Mapping[str, Any], named: tuple[
 
 
 def _without_a_key(path: str, offered: str, takes_password: bool, user: str, host: str, port: int | None) -> Finding:
-    """A fresh account: there is no key that the server could know."""
+    """A new account: this machine has no key that the server could know."""
     text = f"there is no key here yet that the server could know; {offered}"
     if takes_password:
         return fail(
@@ -323,7 +326,7 @@ def _of_ftp(reason: str, exc: Exception, settings: Mapping[str, Any], named: tup
 
 
 def dropbox_finding(exc: Exception) -> Finding:
-    """Why Dropbox lets nobody in."""
+    """Why a login at Dropbox failed."""
     reason = str(exc)
     login = "python -m pysubtask.dropbox --login"
     if isinstance(exc, ConfigError):
@@ -369,7 +372,7 @@ def dropbox_finding(exc: Exception) -> Finding:
 
 
 def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder: str) -> Finding:
-    """Why a server did not take a small file. ``folder``: the destination's, as the server calls it."""
+    """Why a server did not take a small file. ``folder``: the destination's folder, as the server names it."""
     reason = str(exc)
     if MTU in reason:
         return of_mtu(check, exc, settings)
@@ -446,7 +449,7 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
 
 
 def _data_connection(reason: str, settings: Mapping[str, Any]) -> Finding:
-    """FTP's second connection, which carries the files."""
+    """FTP's second connection, which carries the files (RFC 959, section 3.2), failed."""
     if re.search(r"session.{0,20}reuse|reuse.{0,20}session|\b522\b", reason, re.IGNORECASE):
         return fail(
             "session reuse",

@@ -1,4 +1,4 @@
-"""What certificate a server shows, and what is wrong with it: looked at only after a handshake was refused."""
+"""The certificate that a server presents, and its defect. The doctor inspects a certificate only after a handshake was refused."""
 
 from __future__ import annotations
 
@@ -26,9 +26,13 @@ class Certificate(NamedTuple):
 
 
 def inspect(address: Address, host: str, starttls: bool, ca_file: str | None, secs: float) -> Certificate:
-    """Blocks: up to three handshakes, no login. OSError, or ssl.SSLError where there is no TLS."""
+    """Blocks for up to three handshakes, without a login; ``secs``: the limit of each operation of a socket. Raises OSError
+    where the connection fails, and ssl.SSLError (an OSError, too) where the server does not speak TLS."""
     naive = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    naive.check_hostname, naive.verify_mode = False, ssl.CERT_NONE  # to see it at all; nothing secret goes over it
+    naive.check_hostname, naive.verify_mode = (
+        False,
+        ssl.CERT_NONE,
+    )  # the first handshake only reads the certificate; no secret is sent over it
     der, _ = _handshake(address, host, starttls, naive, secs)
     seen = Certificate(hashlib.sha256(der).hexdigest().upper())
     try:
@@ -37,7 +41,7 @@ def inspect(address: Address, host: str, starttls: bool, ca_file: str | None, se
         return _with_names(seen, fields)
     except ssl.SSLCertVerificationError as exc:
         code, words = exc.verify_code, exc.verify_message
-    # What it says of itself is told only of one that is trusted: it is made its own authority for that.
+    # getpeercert() returns the fields of a trusted certificate only, so this certificate becomes its own authority here.
     try:
         itself = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         itself.check_hostname = False
@@ -46,7 +50,7 @@ def inspect(address: Address, host: str, starttls: bool, ca_file: str | None, se
         _, fields = _handshake(address, host, starttls, itself, secs)
         seen = _with_names(seen, fields)
     except ssl.SSLCertVerificationError as exc:
-        # It is not valid today, whoever vouches for it: that comes first.
+        # An expired or future certificate is invalid under every authority, so the date is reported before the authority.
         code, words = (exc.verify_code, exc.verify_message) if exc.verify_code in (_EXPIRED, _NOT_YET) else (code, words)
     problem = {_EXPIRED: "expired", _NOT_YET: "early", _HOST: "name", _ADDRESS: "name"}.get(code, "untrusted")
     return seen._replace(problem=problem, words=words)
@@ -65,7 +69,8 @@ def _handshake(address: Address, host: str, starttls: bool, context: ssl.SSLCont
 
 
 def _reply(sock: socket.socket) -> None:
-    """One reply of an FTP server, of any number of lines; what it says does not matter, TLS will tell."""
+    """Read one reply of an FTP server, of one or more lines (RFC 959, section 4.2). The reply's code is ignored: the handshake
+    shows whether the server took AUTH TLS. Raises ConnectionError."""
     heard = b""
     while not re.search(rb"^\d{3} [^\n]*\n", heard, re.MULTILINE):
         block = sock.recv(1024)

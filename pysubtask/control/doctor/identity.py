@@ -1,4 +1,4 @@
-"""How a server is known by its host key or certificate, or why it is not, and what makes it known."""
+"""How the server was authenticated by its host key or certificate, or why it was not, and which setting authenticates it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .remote import FTPRemote, SFTPRemote
 
 
 def of_host_key(reason: str, host_keys: list[str], place: Endpoint, *, named: bool) -> Finding:
-    """From the ``reason`` that ssh gave, and the ``host_keys`` of the server; ``named``: the settings name a known_hosts file."""
+    """The finding for the ``reason`` that ssh gave, and for the ``host_keys`` of the server. ``named``: whether the settings
+    name a known_hosts file."""
     pin = [("HostKey", key.split()[1]) for key in host_keys[:1]]
     keys = f"the server shows {' and '.join(host_keys)}" if host_keys else "the server's key could not be asked for"
     port = place.port
@@ -54,7 +55,8 @@ def of_host_key(reason: str, host_keys: list[str], place: Endpoint, *, named: bo
 
 
 def of_certificate(reason: str, certificate: Certificate, host: str, now: float) -> Finding:
-    """From the ``reason`` of the refused login, and the server's ``certificate``; ``now``: seconds since the epoch."""
+    """The finding for the ``reason`` of the refused login, and for the server's ``certificate``. ``now``: seconds since the
+    epoch."""
     pin = ("TLSFingerprint", certificate.fingerprint)
     names = ", ".join(certificate.names) or "nobody"
     sure = "Ask who runs the server whether that is its certificate; then pin it."
@@ -113,7 +115,7 @@ def of_certificate(reason: str, certificate: Certificate, host: str, now: float)
 
 
 async def of_login(remote: Any, settings: Mapping[str, Any], host: str) -> list[Finding]:
-    """How the server was known, where the login went well."""
+    """How the server was authenticated in a successful login."""
     if isinstance(remote, SFTPRemote):
         how = "the pinned HostKey" if settings.get("HostKey") else "known_hosts"
         if settings.get("HostKeyPolicy") == "accept-new" and not settings.get("HostKey"):

@@ -1,5 +1,5 @@
-"""A remedy for a config whose ``Host`` is a URL: what it says of protocol, port, server and folder is mended in the URL, which a
-setting beside it would contradict. Pure."""
+"""A remedy for a config whose ``Host`` is a URL: protocol, port, server and folder are corrected in the URL, as a separate
+setting would contradict it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...common.errors import ConfigError
 from .finding import Finding
 
 RIGHT_PORT, RIGHT_NAME = "the right port", "the right name or address"
-"""What stands in a remedy where nobody can tell."""
+"""Placeholders of a remedy where the right value is unknown."""
 _TO_FILL_IN = {RIGHT_PORT: "PORT", RIGHT_NAME: "NAME"}
 _WORDS = address.Words("ftp.Host", "", "")
 _USUAL = {"sftp": 22, "ftp": 21, "ftps": 21}
@@ -19,7 +19,7 @@ _IMPLICIT_PORT = 990
 
 
 def remedied(finding: Finding, host: str) -> Finding:
-    """The finding with its settings as they are written where the config says ``host``; as it is where that is no URL."""
+    """The finding with its settings written into the URL ``host``; the finding unchanged where ``host`` is no URL."""
     settings = finding.remedy.settings
     parts = _parts_of(host) if settings else None
     if parts is None:
@@ -47,24 +47,24 @@ def _parts_of(host: str) -> dict[str, Any] | None:
 
 
 def _keys(parts: Mapping[str, Any]) -> set[str]:
-    """The settings that a URL says; the folder only where it names one."""
+    """The settings that a URL determines; HostPath only where the URL has a folder."""
     return {"UseSFTP", "UseTLS", "Host", "HostPort", *(("HostPath",) if parts["HostPath"] else ())}
 
 
 def _lines(parts: Mapping[str, Any], changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The URL with the changes, and beside it what it cannot say: which kind of TLS at an unusual port."""
+    """The URL with the changes, and the setting that a URL cannot express: the kind of TLS at an unusual port."""
     before = _scheme(parts)
     changed = {**parts, **changes}
     if changed["UseSFTP"]:
         changed["UseTLS"] = None
     after = _scheme(changed)
     if "HostPort" not in changes and after != before and parts.get("HostPort") in (_USUAL[before], _IMPLICIT_PORT):
-        changed["HostPort"] = None  # it was that of the protocol
+        changed["HostPort"] = None  # the old port was the usual one of the old protocol
     implicit = changed.get("UseTLS") == "implicit"
     if changed.get("HostPort") == _USUAL[after] and not implicit and (parts.get("HostPort") is None or after != before):
         changed["HostPort"] = None
     changed = {key: _TO_FILL_IN.get(value, value) if isinstance(value, str) else value for key, value in changed.items()}
-    # A URL means TLS from the start with this port, and only with it.
+    # An ftps URL means implicit TLS with port 990, and only with that port.
     says_implicit = changed.get("HostPort") == _IMPLICIT_PORT
     beside = [("UseTLS", changed["UseTLS"])] if after == "ftps" and implicit is not says_implicit else []
     return [("Host", address.written("ftp", changed)), *beside]

@@ -1,4 +1,4 @@
-"""What an SFTP login needs on this machine: a program that speaks ssh, its configuration, the key file, known_hosts."""
+"""The needs of an SFTP login on this machine: a program that speaks ssh, its configuration, the key file, known_hosts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Endpoint(NamedTuple):
 
 
 def check(settings: Mapping[str, Any]) -> list[Finding]:
-    """The programs and files of an SFTP login."""
+    """The findings about the programs and files of an SFTP login."""
     return [*_program(settings), *login_files.check(settings)]
 
 
@@ -73,7 +73,7 @@ def _program(settings: Mapping[str, Any]) -> list[Finding]:
 
 
 def _for_this_user(program: str) -> Finding:
-    """ssh looks the user up by number, and does nothing at all where there is no such entry."""
+    """ssh reads the password database by uid, and refuses to run for a uid without an entry."""
     if account.has_entry():
         return ok("ssh program", program)
     problem = f"{program} does nothing for a user without an entry in /etc/passwd (uid {account.uid()})"
@@ -90,8 +90,8 @@ def _for_this_user(program: str) -> Finding:
 
 
 def endpoint(settings: Mapping[str, Any]) -> Endpoint:
-    """Where the login goes, as ``ssh -G`` tells it; what the settings say where there is no ssh. Blocks for a moment.
-    ConfigError for what cannot be used."""
+    """The endpoint of the login, as ``ssh -G`` prints it; that of the settings where there is no ssh. Blocks for up to
+    ``_SHOW_SECS``. Raises ConfigError for settings that cannot be used."""
     login = login_of(settings)
     plain = Endpoint(login.host, login.port or 22, login.user, True, (login.known_hosts,) if login.known_hosts else ())
     program = shutil.which(str(settings.get("SSHProgram") or "ssh"))
@@ -109,7 +109,7 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     except (OSError, subprocess.TimeoutExpired):
         return plain
     if result.returncode:
-        return plain  # the login will tell what is wrong with its configuration
+        return plain  # the login reports the error in ssh's configuration
     lines = result.stdout.decode("utf-8", "replace").splitlines()
     words = dict(line.partition(" ")[::2] for line in lines)
     between = any(words.get(key, "none") != "none" for key in ("proxyjump", "proxycommand"))
@@ -127,7 +127,7 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
 
 
 def _missing_key(names: Sequence[str]) -> str:
-    """Of the key files that ssh tries: which one to make, where there is none, nor one of an agent."""
+    """The key file to create, of those that ssh tries; '' where one of them exists, or an agent has a key."""
     if any(os.path.exists(os.path.expanduser(name)) for name in names) or login_files.agent_has_keys():
         return ""
     return next((name for name in names if os.path.basename(name) == _FIRST_KEY), f"~/.ssh/{_FIRST_KEY}" if not names else names[0])

@@ -1,6 +1,6 @@
-"""The transports with the few things more that a look at a server needs: what stands there, what is left, what a file holds.
+"""The transports with the further operations that an examination needs: listing a folder, reading a file, free space, removal.
 
-Paths are as the server takes them: from its root with a leading slash, else from where the login begins.
+Paths are as the server takes them: from its root with a leading slash, else from the folder in which a login begins.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLOCK = 32 * 1024
 _STATVFS = "statvfs@openssh.com"
 _LONGEST_LIST = 1 << 20
 _OUR_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
-# A listing comes to an end even where the server gives it none.
+# A hostile server can send a listing without end: these limits end it.
 _MOST_LISTED, _MOST_OURS, _LIST_SECS = 500_000, 10_000, 60.0
 
 FOLDER, FILE, MISSING, UNKNOWN = "folder", "file", "missing", "unknown"
@@ -37,69 +37,71 @@ _T = TypeVar("_T")
 
 
 def ours_among(names: Iterable[str]) -> list[str]:
-    """Those that began as ours, out of a server's listing: nothing that leads elsewhere, and nothing that we never make."""
+    """The names of a server's listing that begin as pysubtask's own. A name with a slash or with characters that pysubtask
+    never writes is left out, as a hostile listing may hold one."""
     return [name for name in names if name.startswith(OURS) and _OUR_NAME.fullmatch(name)]
 
 
 def parents(folder: str) -> list[str]:
-    """A folder and those above it, the deepest first, without the root and the login's own."""
+    """A folder and those above it, the deepest first, without the root and the folder in which a login begins."""
     parts = [part for part in folder.split("/") if part]
     start = "/" if folder.startswith("/") else ""
     return [start + "/".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 class Remote(Transport):
-    """A transport that can look. All of it needs ``connect``; TransportError as from any transport."""
+    """A transport with the operations of an examination. All of them need ``connect`` first, and raise TransportError as any
+    transport does."""
 
     _folder: str
 
     @property
     def folder(self) -> str:
-        """The destination's folder."""
+        """The destination's folder on the server."""
         return self._folder
 
     @abstractmethod
     async def kind(self, path: str) -> str:
-        """FOLDER, FILE, MISSING, or UNKNOWN where the server does not tell."""
+        """FOLDER, FILE, MISSING, or UNKNOWN where the server does not say."""
 
     @abstractmethod
     async def home(self) -> str:
-        """Where the login begins, "" where that is not told."""
+        """The folder in which a login begins, "" where the server does not say."""
 
     @abstractmethod
     async def drop_folder(self, path: str) -> bool:
-        """Remove an empty folder; whether it is gone."""
+        """Remove an empty folder; True where the server did."""
 
     @abstractmethod
     async def drop_file(self, path: str) -> bool:
-        """Remove a file; whether it is gone."""
+        """Remove a file; True where the server did."""
 
     @abstractmethod
     async def ours_in(self, path: str) -> list[str]:
-        """Names in a folder that began as ours (``OURS``); none where the server does not list."""
+        """The names in a folder that begin with one of ``OURS``; none where the server does not list."""
 
     async def names_in(self, path: str) -> list[str]:
-        """The names in a folder, the first of very many; none where the server does not list."""
+        """The names in a folder, up to a limit; none where the server does not list."""
         return []
 
     @abstractmethod
     async def fetch(self, name: str, most: int) -> bytes | None:
-        """The first ``most`` bytes of a file of the destination; None where it cannot be read."""
+        """The first ``most`` bytes of the file ``name`` in the destination's folder; None where the file cannot be read."""
 
     async def may_write(self, path: str) -> bool:
-        """Whether an empty file can be made in a folder; it is removed."""
+        """Whether an empty file can be created in a folder; the file is removed."""
         return False
 
     async def space(self) -> int | None:
-        """Bytes that are free for this login, None where the server does not tell."""
+        """The free bytes for this login, None where the server does not say."""
         return None
 
     async def reuses_session(self) -> bool | None:
-        """Whether a data connection goes on with the TLS session of the control connection; None where there is no such."""
+        """Whether a data connection resumes the TLS session of the control connection; None where there is no such connection."""
         return None
 
     async def missing(self, path: str) -> list[str]:
-        """What of a folder and those above it is not there, the deepest first."""
+        """The folders that do not exist, of a folder and those above it; the deepest first."""
         found = []
         for folder in parents(path):
             if await self.kind(folder) != MISSING:
@@ -109,15 +111,15 @@ class Remote(Transport):
 
 
 class SFTPRemote(SFTPTransport, Remote):
-    """Over the connection of the transport."""
+    """SFTP version 3 (draft-ietf-secsh-filexfer-02), over the connection of the transport."""
 
     async def ask(self, kind: int, body: bytes) -> packets.Reply:
-        """Any request."""
+        """Send one request and await its reply. ``kind``: the type byte; ``body``: the bytes behind the request's id."""
         client, _ = self._open()
         return await client.request(kind, body)
 
     def offers(self, name: str) -> bool:
-        """Whether the server lists an extension."""
+        """Whether the server's SSH_FXP_VERSION lists the extension ``name``."""
         return name in self._open()[0].extensions
 
     async def kind(self, path: str) -> str:
@@ -187,8 +189,8 @@ class SFTPRemote(SFTPTransport, Remote):
         return found
 
     async def why_no_resume(self, path: str) -> str:
-        """Why a file that was begun cannot be gone on with, as after a cut, ``WRITES.lacks`` where that is the order of its bytes;
-        '' where it can. ``path`` is a file to be made; what becomes of it is the caller's."""
+        """Why an interrupted upload cannot be resumed: ``WRITES.lacks`` where the server takes bytes in their order only, else
+        the server's reply; '' where it can. The test creates the file ``path``, which the caller removes."""
         name = os.fsencode(path)
         opened = await self.ask(packets.OPEN, packets.open_new(name))
         if not isinstance(opened, Handle):
@@ -222,7 +224,8 @@ class SFTPRemote(SFTPTransport, Remote):
         return _is_ok(await self.ask(packets.REMOVE, string(name)))
 
     async def space(self) -> int | None:
-        """OpenSSH PROTOCOL 4.4: eleven 64-bit numbers; the second is the size of a fragment, the fifth those that are free."""
+        """By statvfs@openssh.com (OpenSSH PROTOCOL, section 4.4): eleven 64-bit numbers, of which the second is the size of a
+        block and the fifth the number of free blocks."""
         if not self.offers(_STATVFS):
             return None
         answer = await self.ask(packets.EXTENDED, packets.extended(_STATVFS, os.fsencode(self._folder or ".")))
@@ -233,10 +236,10 @@ class SFTPRemote(SFTPTransport, Remote):
 
 
 class FTPRemote(FTPTransport, Remote):
-    """Over sessions of the transport."""
+    """FTP (RFC 959), over sessions of the transport."""
 
     async def on_session(self, work: Callable[[Session], _T]) -> _T:
-        """Any commands, in a thread, with a session of one's own."""
+        """Run any commands in a thread, with a session that no other task uses meanwhile."""
         pool, _ = self._open()
         async with pool.lease() as session:
             return await pool.run(session, lambda: work(session))
@@ -308,7 +311,7 @@ class FTPRemote(FTPTransport, Remote):
         return False
 
     async def renames(self, name: str) -> bool:
-        """Whether a file of the destination can get another name; it has its own again then."""
+        """Whether a file in the destination's folder can be renamed (RNFR and RNTO, RFC 959); the file gets its name back."""
         path = below(self._folder, name)
         other = f"{path}.renamed"
 
@@ -321,7 +324,6 @@ class FTPRemote(FTPTransport, Remote):
         """By AVBL (draft-peterson-streamlined-ftp-command-extensions) where FEAT lists it."""
 
         def available(session: Session) -> int | None:
-            """AVBL of draft-peterson-streamlined-ftp-command-extensions."""
             if "AVBL" not in session.known.found:
                 return None
             reply = session.ask(f"AVBL {self._folder}".rstrip())
@@ -348,11 +350,11 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(reused)
 
     async def offers_tls(self) -> bool:
-        """Whether FEAT lists it (RFC 4217, section 6)."""
+        """Whether FEAT lists AUTH TLS (RFC 4217, section 6)."""
         return await self.on_session(lambda session: "TLS" in session.known.found.get("AUTH", "").upper())
 
     async def certificate(self) -> dict[str, Any]:
-        """What the server's certificate says of itself; empty without TLS, or where only its fingerprint counts."""
+        """The fields of the server's certificate; empty without TLS, or where the certificate is pinned by its fingerprint."""
 
         def fields(session: Session) -> dict[str, Any]:
             get = getattr(session.wire.sock, "getpeercert", None)
@@ -362,7 +364,8 @@ class FTPRemote(FTPTransport, Remote):
 
 
 def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Remote:
-    """A transport that can look, not yet connected. ConfigError as from the transport itself, ImportError without its library."""
+    """A transport with the operations of an examination, not yet connected. Raises ConfigError as the transport itself,
+    ImportError without its library."""
     if transport == "pysftp":
         from .remote_pysftp import PySFTPRemote
 
@@ -376,7 +379,7 @@ def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Re
 
 
 async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[str]:
-    """Remove what was made: files, then folders, the deepest first. What is still there."""
+    """Remove files, then folders, which must be in order with the deepest first. Returns the paths that are still there."""
     left = []
     for drop, kind, paths in ((remote.drop_file, FILE, files), (remote.drop_folder, FOLDER, folders)):
         for path in paths:
@@ -389,7 +392,7 @@ async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[st
 
 
 def below(folder: str, name: str) -> str:
-    """The path of a name in a folder."""
+    """The path of a name in a folder; the name alone where the folder is ''."""
     return f"{folder.rstrip('/')}/{name}" if folder else name
 
 

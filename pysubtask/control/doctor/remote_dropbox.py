@@ -1,4 +1,4 @@
-"""The transport over Dropbox's SDK, with the few things more that a look at it needs. Importing it needs the SDK."""
+"""The transport over Dropbox's SDK, with the further operations that an examination needs. The import needs the SDK."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .remote import FILE, FOLDER, MISSING, Remote, below, ours_among
 
 
 class DropboxRemote(DropboxTransport, Remote):
-    """Through the SDK's client of the transport."""
+    """Dropbox's API, over the SDK's client of the transport."""
 
     async def call(self, name: str, *args: Any) -> Any:
-        """One call of the SDK; None where Dropbox refuses the request itself."""
+        """Call one method of the SDK; None where Dropbox refuses the request itself."""
         from ...transports.dropbox.transport import _answer
 
         here = self._connected()

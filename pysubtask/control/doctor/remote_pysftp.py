@@ -1,4 +1,4 @@
-"""The transport over the old library pysftp, with the few things more that a look at a server needs."""
+"""The transport over the old library pysftp, with the further operations that an examination needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class PySFTPRemote(PySFTPTransport, Remote):
-    """Through pysftp's connection of the transport."""
+    """SFTP, over pysftp's connection of the transport."""
 
     async def on_connection(self, work: Callable[[Any], _T]) -> _T | None:
         """Blocking work with pysftp's connection; None where the server refuses it."""

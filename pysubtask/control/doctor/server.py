@@ -1,4 +1,4 @@
-"""What a server does with a small file: everything an upload will ask of it, tried with files of our own."""
+"""The behaviour of a server with small files of the doctor's own: every operation that an upload will need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
-_LARGE = 1600  # more than a packet holds, and the link may be paid for
+_LARGE = 1600  # more than one packet of 1500 bytes, and small, as the link may be paid for by the megabyte
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
 _AT_ONCE = 4
@@ -34,7 +34,8 @@ _THIRD = b"A line more.\n"
 
 
 class Visit:
-    """A look at one server over one connection. ``until``: when (monotonic) it must be over but for the cleaning."""
+    """The checks of one server over one connection. ``until``: the end of the checks in monotonic seconds; the cleaning comes
+    after it."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Visit:
         self._visibility = habits.Visibility()
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
-        """What is found, one after the other; what was made is removed at the end, whatever happened."""
+        """The findings, one after the other. The created files are removed at the end, after an error or a cancellation, too."""
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
@@ -129,7 +130,7 @@ class Visit:
         try:
             async with asyncio.timeout(_CLEAN_SECS):
                 left = await clean(self._remote, self._created, self._folders)
-                if left:  # the connection may have been lost by what went wrong
+                if left:  # the error that ended the checks may have closed the connection
                     await self._remote.connect()
                     left = await clean(self._remote, self._created, self._folders)
                 return left
@@ -180,7 +181,7 @@ class Visit:
             yield Finding("folder", SKIP, f"the server does not tell what {folder!r} is")
 
     async def _mistyped(self) -> str:
-        """The folder that may have been meant instead of the one that is missing; '' where there is none like it."""
+        """The existing folder of whose name the missing one is a typing error; '' where there is none."""
         if not self._folders:
             return ""
         top, whole = self._folders[-1], self._remote.folder
@@ -190,10 +191,10 @@ class Visit:
             found = f"{above}{slash}{near}"
             return found + whole[len(top) :] if near and await self._remote.kind(found) == FOLDER else ""
         except TransportError:
-            return ""  # it does not list: then nobody can tell
+            return ""  # the server does not list its names
 
     def _path_key(self) -> str:
-        """The setting that has the folder."""
+        """The setting that names the folder."""
         return (
             "HostSFTPPath"
             if self._settings.get("HostSFTPPath") is not None
@@ -219,7 +220,7 @@ class Visit:
         yield ok("write", f"a small file arrived whole (checked by its {self._sent.verified})")
 
     async def _elsewhere(self, found: Finding) -> Finding:
-        """A refused folder, with one that would do where there is one."""
+        """The finding about a refused folder, with a folder that this login may write to where there is one."""
         remote, folder = self._remote, self._remote.folder
         key = self._path_key()
         relative = folder.lstrip("/")
@@ -307,8 +308,8 @@ class Visit:
             yield found
 
     async def _large(self) -> AsyncIterator[Finding]:
-        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
-        has large ones itself."""
+        """A file with packets of the full size: some paths let only small packets pass, and the files before this one were
+        small. An SFTP login has large packets itself, so this check is for FTP."""
         if self._settings.get("UseSFTP", True):
             return
         try:
@@ -321,7 +322,7 @@ class Visit:
             yield ok("large packets", f"a file of {_LARGE:,} bytes arrives like a small one")
 
     async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
-        """Whether the server gives back what was put there."""
+        """Whether the server returns the uploaded bytes."""
         found = await self._remote.fetch(self._name, len(expected) + 1)
         if found is None:
             return ok(check, f"{good} (checked by its size: this login may not read)")
@@ -369,7 +370,7 @@ class Visit:
             )
 
     async def _clock(self) -> AsyncIterator[Finding]:
-        """By the time that the server gives to a file for which none was asked."""
+        """The server's clock, by the time that the server gives to a file whose upload sets none."""
         before = self._wall()
         try:
             mtime = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
@@ -392,12 +393,12 @@ class Visit:
             )
 
     async def _profile(self) -> AsyncIterator[Finding]:
-        """What all this has shown of the server, and a few files at once with times of their own."""
+        """The profile that the uploads before this step have built, and uploads side by side that set a time."""
         profile = self._remote.profile
         if profile is None:
             return
         long_ago = time.time_ns() - 10**13
-        if habits.keeps_all(self._remote):  # each of them would stay there
+        if habits.keeps_all(self._remote):  # this server refuses removals, so each file would remain
             await self._upload(_SECOND, None, mtime_ns=long_ago)
         else:
             numbers = range(1, _AT_ONCE + 1)
@@ -408,7 +409,7 @@ class Visit:
             yield Finding("server", NOTE, line)
 
     async def _names(self) -> AsyncIterator[Finding]:
-        """Whether a name is kept that has a sign which some systems do not allow, as times of the day have."""
+        """Whether the server keeps a name with a colon, which some systems do not allow and times of the day contain."""
         if self._remote.profile is None or self._visibility.hinders or habits.keeps_all(self._remote):
             return
         sent, why = self._name.replace(".txt", "-12:30.txt"), ""
@@ -461,8 +462,8 @@ class Visit:
         mtime_ns: int | None = None,
         name: str = "",
     ) -> Sent:
-        """Put these bytes under our name, or a name of ours with this number, or this ``name``; for an append they are those from
-        ``base`` on."""
+        """Upload these bytes under the doctor's name, under that name with ``number``, or under ``name``. For an append,
+        ``data`` are the bytes from the offset ``base`` on."""
         local = f"{self._local}{number or ''}"
         own = name or (self._name.replace(".txt", f"-{number}.txt") if number else self._name)
         await asyncio.to_thread(_put, local, data)

@@ -1,4 +1,4 @@
-"""Findings for people: a line each, and below what is wrong what to do about it. Pure."""
+"""Findings for people: a line each, and below a defect its remedy. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LABELS = {FAIL: "FAIL"}
 
 
 def colour(finding: Finding) -> str | None:
-    """In which colour a terminal shows it, None for its own."""
+    """The colour of a finding on a terminal, None for the terminal's own."""
     return _COLOURS.get(finding.state)
 
 
@@ -23,7 +23,8 @@ def lines(finding: Finding, section: str, style: str) -> list[str]:
 
 
 def summary(findings: Iterable[Finding], not_examined: Sequence[str] = ()) -> str:
-    """The last lines. ``not_looked_at``: what was left out (see ``left_out``); nobody says then that all is well."""
+    """The last lines. ``not_examined``: the parts that were left out (see ``left_out``); with any of them the summary does not
+    claim that all is well."""
     found = list(findings)
     failed, warned = (sum(finding.state == state for finding in found) for state in (FAIL, WARN))
     if failed:
@@ -40,5 +41,5 @@ def summary(findings: Iterable[Finding], not_examined: Sequence[str] = ()) -> st
 
 
 def left_out(group: str, finding: Finding) -> str:
-    """What a finding says was left out though a config would let it be looked at, '' where that is not so."""
+    """The part that was left out though a config would allow its check, by a finding; '' for other findings."""
     return f"{group.split('  ')[0]}: {finding.check}" if finding.state == SKIP and finding.cause else ""

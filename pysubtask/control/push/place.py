@@ -1,4 +1,4 @@
-"""Where a push goes: a URL, or a task of a config. A URL never holds a password, and no error repeats one."""
+"""The destination of a push: a URL, or a task of a config. A URL never holds a password, and no error repeats one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _WORDS = address.Words(
 
 
 def of_url(dest: str, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
-    """The destination that a URL names, with the settings of ``options`` (KEY=VALUE). ConfigError where it is wrong.
+    """The destination of a URL, with the settings of ``options`` (KEY=VALUE). Raises ConfigError for a wrong URL or option.
 
-    A folder is relative to the one a login starts in; from the root with two slashes, as in sftp://host//srv/in.
+    A folder is relative to the folder in which a login begins; two slashes make it absolute, as in sftp://host//srv/in.
     """
     section, values = parsed(dest)
     values |= _options(section, options)
@@ -41,7 +41,8 @@ def of_url(dest: str, options: Sequence[str], password: str | None, environ: Map
 
 
 def of_task(word: str, config: str | None, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
-    """The destination of a task (``roof``, or ``roof/ftp`` where it has several). CommandError or ConfigError otherwise."""
+    """The destination of a task (``roof``, or ``roof/ftp`` where the task has several). Raises CommandError or ConfigError for
+    others."""
     name, _, extension = word.partition("/")
     if "@" in name:
         remedy = f"Write {word}: with a colon and the folder behind it, as scp takes it, or sftp://{word}."
@@ -59,7 +60,7 @@ def of_task(word: str, config: str | None, options: Sequence[str], password: str
 
 
 def parsed(dest: str) -> tuple[str, dict[str, Any]]:
-    """The section and the settings that an address says. ConfigError, which never repeats a password."""
+    """The section and the settings of a URL. Raises ConfigError, which never repeats a password."""
     section, values = address.parsed(dest, _WORDS)
     return section, {"UseDropbox" if section == "dropbox" else "UseFTP": True, **values}
 

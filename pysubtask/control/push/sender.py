@@ -1,4 +1,4 @@
-"""Sends the files of one push: connect, upload side by side, wait and try again after a loss, as the settings say."""
+"""The uploads of one push: connect, upload side by side, wait and try again after a loss, by the settings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 class Show(Protocol):
-    """Who watches a push."""
+    """The display of a push."""
 
     def begin(self, name: str, size: int) -> None:
         """An upload attempt of the file with the remote ``name`` starts; ``size`` in bytes."""
@@ -59,15 +59,15 @@ class Show(Protocol):
 
 
 class Limits(NamedTuple):
-    """``tries`` in a row without a byte of progress, ``secs`` for all of it (None: no limit)."""
+    """``tries``: attempts in a row without a byte of progress; ``secs``: the limit of the whole push (None: no limit)."""
 
     tries: int
     secs: float | None
 
 
 def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
-    """Seconds until the next try, after ``tries`` losses in a row: RetryWaitSecs, after each RetryCount RetryLongWaitSecs, or
-    what a busy server asks for."""
+    """Seconds until the next attempt, after ``tries`` losses in a row: RetryWaitSecs; RetryLongWaitSecs after each RetryCount;
+    the time that a busy server asks for."""
     if isinstance(error, ServerBusy) and error.retry_after > 0:
         return error.retry_after
     key = "RetryLongWaitSecs" if tries % int(str(settings["RetryCount"])) == 0 else "RetryWaitSecs"
@@ -75,7 +75,7 @@ def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
 
 
 class Sender:
-    """One push of ``requested`` (path, remote name)."""
+    """One push of ``requested``: pairs of path and remote name."""
 
     def __init__(self, target: Target, requested: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
         self._target, self._record, self._limits, self._show = target, record, limits, show
@@ -87,12 +87,13 @@ class Sender:
         self._moved = False
 
     def run(self, password: Password) -> list[Outcome]:
-        """What became of each. Never raises for what a server or a file does; ConfigError where a setting is wrong."""
+        """The outcome of each file. Errors of a server or a file are outcomes and not raised; raises ConfigError for a wrong
+        setting."""
         while True:
             asyncio.run(self._run())
             if self.refused is None:
                 return self._done
-            # Asked for between two rounds, where Ctrl-C is at once and time does not count.
+            # The question comes between two rounds: no event loop delays Ctrl-C there, and --timeout does not count.
             typed = password.instead_of(self.refused)
             if typed is None:
                 self._give_up(password.words(self.refused))
@@ -130,7 +131,7 @@ class Sender:
                 await transport.close()
 
     async def _round(self, transport: Transport) -> None:
-        """All that is left, side by side; the first loss ends it for all."""
+        """Upload the remaining files side by side; the first lost connection ends the round for all."""
         places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, transport.traits.concurrency)))
 
         async def one(name: str, path: str) -> None:
@@ -140,7 +141,7 @@ class Sender:
                     outcome = await self._one(transport, path, name)
                 if isinstance(outcome, Outcome):
                     break
-                # This file waits alone, and its place is another's meanwhile.
+                # This file waits without a place, so that another file can use it.
                 failed = 1 if outcome.further else failed + 1
                 if failed >= self._limits.tries:
                     outcome = Outcome(path, name, None, f"{outcome} ({failed} tries)" if failed > 1 else str(outcome))
@@ -161,7 +162,7 @@ class Sender:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _one(self, transport: Transport, path: str, name: str) -> Outcome | AttemptFailed:
-        """What became of it; an attempt that failed alone is not its end."""
+        """The outcome of a file, or the AttemptFailed of an attempt after which another one may succeed."""
         reads = 0
         while True:
             try:
@@ -199,6 +200,7 @@ class Sender:
         if not state.resume or not state.temp:
             state.stale += [state.temp] if state.temp else []
             state.temp, state.resume = _temp_name(file.name), ""
+        # The temporary name is on the disk before the server has the file: a run after a crash resumes or removes it.
         self._record.save()
         self._show.begin(file.name, file.size)
         sent = await transport.upload(
@@ -223,7 +225,7 @@ class Sender:
 
     def _note(self, state: FileState, text: str) -> None:
         state.resume = text
-        # Lost on a full disk, it costs bytes at the next run and nothing else.
+        # A note that a full disk loses costs the next run some bytes and nothing else.
         with contextlib.suppress(OSError):
             self._record.save()
 
@@ -233,7 +235,7 @@ class Sender:
         self._show.progress(name, done)
 
     def _forget(self, name: str) -> None:
-        """A refused upload has removed its temp file."""
+        """Forget the temporary file of a refused upload. Its name stays in ``stale`` in case the transport did not remove it."""
         state = self._record.states[name]
         state.stale += [state.temp] if state.temp else []
         state.temp = state.resume = ""
@@ -246,19 +248,19 @@ class Sender:
         self._todo.clear()
 
     def worth_keeping(self) -> bool:
-        """Whether the same command, run again, would go on from here."""
+        """Whether the same command, run again, would resume from the record."""
         begun = any(state.temp or state.remote for state in self._record.states.values())
         return bool(self._todo) or (begun and any(outcome.error for outcome in self._done))
 
 
 def _is_there(state: FileState, file: File, found: list[object], own: str) -> bool:
-    """Whether the server has this content, so that a cut answer or a second run sends nothing."""
+    """Whether the server has this content already, so that a second run, or one after a lost reply, sends nothing."""
     if found[3] and own:
         return found[3] == own
     if state.remote is not None:
         return found == state.remote
     left = [file.size, file.mtime_ns // 1_000_000_000]
-    # Where the file before it looked the same, size and time tell nothing.
+    # Where the file before the upload had the same size and time, these say nothing.
     return bool(state.temp) and found[:2] == left and (state.before is None or state.before[:2] != left)
 
 

@@ -1,4 +1,4 @@
-"""How a push looks: a bar for each file on a terminal, else a line for each when it is there."""
+"""The display of a push: a bar for each file on a terminal, else a line for each finished file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOW = {"size": "size", "hash": "digest"}
 
 
 def line_of(outcome: Outcome, destination: str) -> str:
-    """A file that was delivered, for people."""
+    """The line of a delivered file."""
     assert outcome.sent is not None
     how = f"{_HOW.get(outcome.sent.verified, outcome.sent.verified)} compared"
     what = "was there already" if outcome.there else f"{amount(outcome.sent.bytes_sent)} sent"
@@ -22,7 +22,7 @@ def line_of(outcome: Outcome, destination: str) -> str:
 
 
 class Lines:
-    """Without a terminal: what was delivered on stdout, everything else on stderr."""
+    """The display without a terminal: delivered files on stdout, everything else on stderr."""
 
     def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
         self._destination = destination
@@ -54,7 +54,7 @@ class Lines:
         self._report(f"pysubtask: {plain(self._words(text))}")
 
     def clear(self) -> None:
-        """Leave the terminal to somebody else: nothing is drawn until the next file begins."""
+        """Leave the terminal to a question: no bar is drawn until the next file begins."""
 
     def _delivered(self, line: str) -> None:
         say([line])
@@ -64,7 +64,7 @@ class Lines:
 
 
 class Bars(Lines):
-    """On a terminal: bars on stderr, below the lines."""
+    """The display on a terminal: bars on stderr, below the lines."""
 
     def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
         super().__init__(destination, words)
@@ -96,7 +96,7 @@ class Bars(Lines):
     def clear(self) -> None:
         """Erase all bars and forget them."""
         self._bars.stop()
-        # Not started once more: it would take what stands above for its own, and erase it.
+        # A new Progress: the old one, started again, would erase the text that was printed above in the meantime.
         self._bars = _new_bars()
         self._tasks.clear()
 
@@ -110,7 +110,7 @@ class Bars(Lines):
         self._above(line)
 
     def _above(self, line: str) -> None:
-        """A line above the bars, by what draws them: whatever else writes there ends up beside one."""
+        """Print a line above the bars. rich has to print it, since text by other means appears beside a bar."""
         self._bars.console.print(safe(line, sys.stderr), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
@@ -132,5 +132,5 @@ def _new_bars() -> Any:
 
 
 def show_for(destination: str, words: Callable[[str], str] = str) -> Lines:
-    """Bars where stderr is a terminal. ``words``: how errors are put."""
+    """Bars where stderr is a terminal, else Lines. ``words``: rewrites the text of an error."""
     return Bars(destination, words) if sys.stderr.isatty() else Lines(destination, words)

@@ -1,4 +1,4 @@
-"""What came of a selftest. Pure."""
+"""The result of a selftest. Pure."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Report(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Nothing lost, torn or left behind."""
+        """Whether no file was lost, torn or left behind."""
         return not (self.lost or self.torn or self.left or self.not_cleaned)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The object for ``pysubtask selftest --json``: the fields, ``passed`` and ``on_link_per_new_byte``."""
         per_byte = None if self.on_link is None else round(self.on_link / max(1, self.new_bytes), 3)
         return {**self._asdict(), "passed": self.passed, "on_link_per_new_byte": per_byte}
 
 
 def delivered_twice(receipts: Iterable[Receipt]) -> int:
-    """Deliveries whose bytes were sent though the same content stood there by an earlier one."""
+    """The number of deliveries that sent bytes though an earlier delivery had the same name and content."""
     seen, twice = set(), 0
     for receipt in receipts:
         delivery = (receipt.name, receipt.size, receipt.digest)
@@ -56,7 +56,7 @@ def delivered_twice(receipts: Iterable[Receipt]) -> int:
 
 
 def lines(report: Report) -> list[str]:
-    """For people."""
+    """The report as lines for people."""
     troubles = Counter(report.troubles)
     what = ", ".join(f"{count} x {WORDS[kind]}" for kind, count in troubles.items()) or "none"
     new = max(1, report.new_bytes)
@@ -83,5 +83,5 @@ def lines(report: Report) -> list[str]:
 
 
 def kinds(troubles: Iterable[Trouble]) -> tuple[str, ...]:
-    """What was done, in its order."""
+    """The kinds of the troubles, in their order."""
     return tuple(trouble.kind for trouble in troubles)

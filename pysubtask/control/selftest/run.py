@@ -1,4 +1,4 @@
-"""A selftest from its beginning to its end: a task of its own with the user's settings, made-up data, troubles, a verdict."""
+"""A whole selftest: a task of its own with the user's settings, generated data, troubles and a report."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ Say = Callable[[str], None]
 
 
 class SelfTest:
-    """One destination, for ``secs`` seconds. ``say`` is told what happens."""
+    """The test of one destination for ``secs`` seconds. ``say`` gets a line for each event."""
 
     def __init__(self, target: Target, secs: float, seed: int, say: Say) -> None:
         self._target, self._secs, self._seed, self._say = target, secs, seed, say
         self._tag = f"pysubtask-selftest-{random.Random().randbytes(4).hex()}"
 
     def run(self) -> Report:
-        """PysubtaskError where the server cannot even be reached ('pysubtask doctor' says why)."""
+        """Run the test. Raises PysubtaskError where the server cannot be reached at all ('pysubtask doctor' finds the cause)."""
         with _private_registry(), tempfile.TemporaryDirectory(prefix="pysubtask-selftest-") as folder:
             link = open_link(self._target, folder)
             try:
@@ -63,7 +63,7 @@ class SelfTest:
             try:
                 report = self._test(master, link, feed, reader, folder)
             finally:
-                # The link is whole again, so that what a cut upload left is removed.
+                # The relay forwards again before the master stops, so that the child can remove the temporary files of cut uploads.
                 if link.relay is not None:
                     link.relay.heal()
                 master.stop(forcekill=True)
@@ -74,7 +74,7 @@ class SelfTest:
         return report._replace(not_cleaned=tuple(not_cleaned))
 
     def _below(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The settings with a folder of our own below the destination's."""
+        """The settings with a folder of the test below the destination's."""
         found = dict(settings)
         key = "HostPath"
         for own in ("HostSFTPPath",) if found.get("UseSFTP", True) else ("HostFTPPath",):
@@ -104,7 +104,7 @@ class SelfTest:
         config = as_sections(self._target._replace(settings=settings))
         inside = os.path.join(feed.folder, FOLDER)
         entries: list[WatchEntry] = [{"file": feed.path}, {"dir": inside, "as": FOLDER, "settle_secs": 0.2}]
-        # The other destination is not meant, whatever else its section says.
+        # Only this destination is tested: the other one is switched off, and the rest of its section does not matter.
         for section, switch in (("ftp", "UseFTP"), ("dropbox", "UseDropbox")):
             if section != self._target.section:
                 setattr(config, section, {switch: False})
@@ -166,7 +166,7 @@ class SelfTest:
     def _feed_it(
         self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[Trouble], begun: float
     ) -> list[Trouble]:
-        """Data and troubles until the time is over; the troubles that came."""
+        """Write data and make troubles until the time is over; returns the troubles that were made."""
         waiting, done, over = list(planned), list[Trouble](), list[tuple[float, Trouble]]()
         grow = put = next_check = 0.0
         while (now := time.monotonic() - begun) < self._secs:
@@ -224,7 +224,7 @@ def _end(trouble: Trouble, relay: Relay | None) -> None:
 
 @contextmanager
 def _private_registry() -> Iterator[None]:
-    """The child of a selftest is no task of this machine: 'pysubtask status' must not show it."""
+    """A registry of the test's own, so that 'pysubtask status' does not show the child of a selftest."""
     before = os.environ.get(registry.VARIABLE)
     folder = tempfile.mkdtemp(prefix="pysubtask-selftest-")
     os.environ[registry.VARIABLE] = folder

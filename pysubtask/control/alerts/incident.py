@@ -16,7 +16,7 @@ from .kinds import Seen
 
 BEGINS, LASTS, OVER = "begins", "lasts", "over"
 DAY_SECS = 86400.0
-_GROWTH = 4.0
+_GROWTH = 4.0  # the factor for each return: a condition that comes and goes causes few alerts
 
 
 class Rules(NamedTuple):

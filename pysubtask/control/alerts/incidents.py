@@ -14,7 +14,7 @@ from .incident import QUIET, Incident
 
 FOLDER = "alerts"
 _FORMAT = 1
-_MOST_BYTES = 1024 * 1024
+_MOST_BYTES = 1024 * 1024  # a larger file is not one of pysubtask
 _TIMES = ("since", "first", "gone", "begun", "reported")
 
 

@@ -34,10 +34,10 @@ from .retry import Retry
 
 _LONGEST_INTERVAL_SECS = 10.0
 _SHORTEST_INTERVAL_SECS = 0.2
-_TICK_SECS = 0.05
-_MASTER_SECS = 1.0
-_LOCK_SECS = 5.0
-_OUTPUT_CHARS = 600
+_TICK_SECS = 0.05  # between two polls of the running program
+_MASTER_SECS = 1.0  # between two checks that the master is alive
+_LOCK_SECS = 5.0  # between two attempts at a lock that another process has
+_OUTPUT_CHARS = 600  # of the program's output in the log
 _NOT_FOR_OTHERS = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 

@@ -32,9 +32,9 @@ ALL_SECS = 22.0
 """Seconds for one destination. With the cleaning (``server._CLEAN_SECS``) an examination takes less than thirty seconds."""
 _NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 8.0, 1.0
 _HEAR_SECS = 7.0  # some servers resolve the client's name before they greet, which may take seconds
-_TLS_SECS = 3.0
-_DEAD_SECS = 3.0
-_AGAIN_SECS = (0.3, 1.0)
+_TLS_SECS = 3.0  # for the further questions to a server whose greeting is known or missing
+_DEAD_SECS = 3.0  # for an address beside one that answers
+_AGAIN_SECS = (0.3, 1.0)  # waits before another attempt, while the server may still count closed connections
 _NOBODY = "SHA256:" + "A" * 43
 _HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)

@@ -32,11 +32,11 @@ from .source import Target
 
 _MAX_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 _MAX_INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
-_ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
+_ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16  # below these a warning comes even for few folders
 _MOST_FOLDERS = 20_000
 _COUNT_SECS = 3.0
-_ROOM_FOR_A_CHILD = 16
-_AT_ONCE = 50
+_ROOM_FOR_A_CHILD = 16  # processes and threads: a child has about ten, and ssh some
+_AT_ONCE = 50  # paths in one command of a remedy
 _OF_ANOTHER_USER = "made by another user (was it run with sudo once?)"
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 

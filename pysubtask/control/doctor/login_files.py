@@ -18,8 +18,8 @@ from ...transports.shared.ssh_login import login_of, show_words
 from .finding import WARN, Finding, fail, ok, warn
 from .local import near_names
 
-_HEAD = 200
-_MOST_FILES = 200
+_HEAD = 200  # bytes: the first lines of a key file
+_MOST_FILES = 200  # KeyFile may lie in a folder with very many files
 _KEY, _CHECK = "KeyFile", "key file"
 
 

@@ -8,8 +8,8 @@ import os
 import re
 from collections.abc import Container, Iterable
 
-_MOST_NAMES = 20_000
-_ALIKE = 0.8
+_MOST_NAMES = 20_000  # a folder with more files is compared in part
+_ALIKE = 0.8  # the ratio of difflib for a slip in a name of a few characters
 
 
 def meant(name: str, there: Iterable[str]) -> str:

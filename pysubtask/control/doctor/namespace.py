@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...common.errors import TransportError
 from .remote import FOLDER, Remote
 
-_NAMES, _LONGEST = 8, 200
+_NAMES, _LONGEST = 8, 200  # names and characters that fit into one line of the report
 
 
 def without_its_top(path: str) -> list[str]:

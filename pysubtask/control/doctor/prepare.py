@@ -15,7 +15,7 @@ from ...transports.shared.ssh_login import login_of, show_words
 from . import login_files
 from .finding import Finding, fail, ok
 
-_SHOW_SECS = 5.0
+_SHOW_SECS = 5.0  # for ssh -G, which a Match exec in the configuration can delay
 _FIRST_KEY = "id_ed25519"
 
 

@@ -25,9 +25,9 @@ from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Sta
 from ...transports.shared.means import WRITES
 
 OURS = (".pysubtask-", "pysubtask-doctor-", "pysubtask-selftest-")
-_BLOCK = 32 * 1024
+_BLOCK = 32 * 1024  # every server answers a READ of this size (filexfer-02, section 3)
 _STATVFS = "statvfs@openssh.com"
-_LONGEST_LIST = 1 << 20
+_LONGEST_LIST = 1 << 20  # bytes of an FTP listing
 _OUR_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
 # A hostile server can send a listing without end: these limits end it.
 _MOST_LISTED, _MOST_OURS, _LIST_SECS = 500_000, 10_000, 60.0

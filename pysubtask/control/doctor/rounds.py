@@ -23,7 +23,7 @@ from .source import Target, load_python, of_config, of_task, of_task_config
 Tell = Callable[[str, Finding, str, str], None]
 """Reports a finding. Arguments: the group, the finding, the section of the config, the config's style."""
 HERE = "this machine"
-_HERE_SECS = 15.0
+_HERE_SECS = 15.0  # a network disk that is gone blocks its readers for ever
 
 
 def of_word(word: str) -> tuple[list[Target], list[str]]:

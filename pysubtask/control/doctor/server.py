@@ -20,14 +20,14 @@ from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
-_LOW_SPACE = 50 * 1024 * 1024
+_LOW_SPACE = 50 * 1024 * 1024  # bytes
 _LARGE = 1600  # more than one packet of 1500 bytes, and small, as the link may be paid for by the megabyte
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
-_AT_ONCE = 4
+_AT_ONCE = 4  # files side by side
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
-_CLEAN_SECS = 5.0
+_CLEAN_SECS = 5.0  # after the end of the checks, so that Ctrl-C and a dead link end soon
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
 _SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
 _THIRD = b"A line more.\n"

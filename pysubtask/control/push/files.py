@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 from ...common.errors import SourceChanged, SourceError, SourceMissing
 from ..exit_status import USAGE, CommandError
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes per read, so that a large file is never in memory
 
 
 class File(NamedTuple):

@@ -27,8 +27,8 @@ from .files import File
 from .password import Password
 from .record import FileState, Record, as_list
 
-_SIDE_BY_SIDE = 16
-_READS_AGAIN = 3
+_SIDE_BY_SIDE = 16  # files at once at most, where the transport allows more
+_READS_AGAIN = 3  # for a file that changes while it is read or sent
 
 
 class Outcome(NamedTuple):

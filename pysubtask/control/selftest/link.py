@@ -18,7 +18,7 @@ from ..doctor.source import Target
 from .ftp_link import FTPLink
 
 _SYSTEM = "/etc/ssh/ssh_known_hosts"
-_SHOW_SECS = 5.0
+_SHOW_SECS = 5.0  # for ssh -G
 
 
 class Link(NamedTuple):

@@ -13,7 +13,7 @@ from ..doctor.remote import Remote, clean, open_remote
 from .feed import FOLDER, GROWING, Feed
 
 _T = TypeVar("_T")
-_LIMIT_SECS = 60.0
+_LIMIT_SECS = 60.0  # for one operation of the reader
 
 
 class Reader:

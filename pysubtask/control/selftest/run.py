@@ -27,10 +27,10 @@ from .reader import Reader, try_to
 from .report import Report, delivered_twice, kinds
 from .trouble import Trouble, schedule
 
-_TICK_SECS = 0.05
-_GROW_SECS, _PUT_SECS, _CHECK_SECS = 0.5, 1.5, 1.0
-_ARRIVE_SECS = 45.0
-_RETRY_SECS, _STALL_SECS = 0.5, 5.0
+_TICK_SECS = 0.05  # the loop of the test
+_GROW_SECS, _PUT_SECS, _CHECK_SECS = 0.5, 1.5, 1.0  # between two growths, new files and readings
+_ARRIVE_SECS = 45.0  # for the last files to arrive after the troubles
+_RETRY_SECS, _STALL_SECS = 0.5, 5.0  # shorter than the defaults, so that a short test sees many retries
 _LINK = (troubles.CUT, troubles.DROP, troubles.STALL, troubles.REFUSE, troubles.KILL)
 Say = Callable[[str], None]
 

@@ -13,7 +13,7 @@ WORDS = {
     REFUSE: "connections refused",
     KILL: "child killed",
 }
-_CALM = 0.3
+_CALM = 0.3  # the share of the time without troubles, at the end
 _EVERY_SECS = 4.0
 _FEWEST = 3
 

@@ -131,7 +131,7 @@ async def _disk_that_hangs(patch):
     async def late(work, secs):
         raise TimeoutError
 
-    patch.setattr(rounds.network, "apart", late)
+    patch.setattr(rounds.network, "in_thread", late)
     found = await rounds._here([])
     patch.undo()
     return found

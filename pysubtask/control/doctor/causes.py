@@ -64,7 +64,7 @@ def login_finding(
     return _of_ftp(reason, exc, settings, named)
 
 
-def may_be_crowd(exc: Exception) -> bool:
+def may_be_overload(exc: Exception) -> bool:
     """Whether the server may have refused the connection because of other connections, before it saw a password or a key. Such
     a login can be tried again without the risk of a locked account."""
     return isinstance(exc, TransportLost) and bool(_CROWD_OF_CONNECTIONS.search(str(exc)))

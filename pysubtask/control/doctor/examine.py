@@ -21,7 +21,7 @@ from ...transports.shared.reach import PORTAL
 from ...transports.shared.ssh_login import AnotherKey
 from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
-from .causes import dropbox_finding, login_finding, may_be_crowd
+from .causes import dropbox_finding, login_finding, may_be_overload
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
 from .network import Address, Heard, NoAddress, NoAnswer, Resolve
 from .remote import open_remote
@@ -92,16 +92,16 @@ class _Examination:
         ready = True
         try:
             if self._target.transport in ("sftp", "pysftp"):
-                for finding in await network.apart(lambda: prepare.check(self._settings), 10.0):
+                for finding in await network.in_thread(lambda: prepare.check(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
-                self._place = await network.apart(lambda: prepare.endpoint(self._settings), 10.0)
+                self._place = await network.in_thread(lambda: prepare.endpoint(self._settings), 10.0)
             else:
-                for finding in await network.apart(lambda: login_files.check_ftp(self._settings), 10.0):
+                for finding in await network.in_thread(lambda: login_files.check_ftp(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
                 self._place = (
-                    _through(self._settings)
+                    _dropbox_endpoint(self._settings)
                     if dropbox
                     else prepare.Endpoint(str(self._settings["Host"]).strip("[]"), port_of(self._settings))
                 )
@@ -330,8 +330,8 @@ class _Examination:
                         break
                     except PysubtaskError as exc:
                         # The server may still count connections of this examination that are closed already.
-                        if secs is None or not may_be_crowd(exc):
-                            yield await self._explained(exc)
+                        if secs is None or not may_be_overload(exc):
+                            yield await self._refused_login(exc)
                             return
                         await asyncio.sleep(secs)
                 took = time.monotonic() - begun
@@ -355,7 +355,7 @@ class _Examination:
         user = self._settings.get("User") or self._place.user or ("anonymous" if self._target.transport == "ftp" else "")
         return f"as {user}" if user else "done"
 
-    async def _explained(self, exc: Exception) -> Finding:
+    async def _refused_login(self, exc: Exception) -> Finding:
         """Why the login failed. For a refused host key or certificate, the server is asked for the one that it presents."""
         reason = str(exc)
         if (
@@ -413,7 +413,7 @@ class _Examination:
     async def _certificate(self, exc: Exception) -> Finding:
         host, starttls = self._place.host, self._settings.get("UseTLS") == "explicit"
         try:
-            presented = await network.apart(
+            presented = await network.in_thread(
                 lambda: certificate.inspect(self._addresses[0], host, starttls, self._settings.get("CAFile"), self._times.hear),
                 3 * self._times.hear,
             )
@@ -445,7 +445,7 @@ def _settings_for(kind: str, port: int, tls: bool = False) -> list[tuple[str, An
     return [*meant[kind], ("HostPort", port)] if kind in meant else []
 
 
-def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
+def _dropbox_endpoint(settings: Mapping[str, Any]) -> prepare.Endpoint:
     """The endpoint of Dropbox's first connection: Dropbox's own server, or the proxy."""
     import urllib.parse
     import urllib.request

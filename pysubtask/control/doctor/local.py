@@ -173,7 +173,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
             "watch-path-unreadable",
             f"{path}: this user may not read it",
             commands=[advice.look_at(path)],
-            words=_whose(path, "read it"),
+            words=_owner_advice(path, "read it"),
         )
     if not os.access(folder, os.W_OK):
         return fail(
@@ -181,7 +181,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
             "watch-path-readonly",
             f"{folder}: this user may not write there, and the queue and the notifies are files beside the data",
             commands=[advice.look_at(folder)],
-            words=_whose(folder, "write there"),
+            words=_owner_advice(folder, "write there"),
         )
     if entry.kind == "file" and not os.path.exists(path):
         near = mistyped.near_file(path, named)
@@ -276,7 +276,7 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.6), *longer]))
 
 
-def _whose(path: str, may: str) -> str:
+def _owner_advice(path: str, may: str) -> str:
     """Who can help where this user lacks a right. No advice is to run as root."""
     owner = _owner(path)
     if owner == "root":
@@ -304,7 +304,7 @@ _KEPT_ELSEWHERE = "The queue is kept there and not beside the data (StateFolder 
 
 def state_folder(target: Target) -> Finding:
     """Whether the queue can be kept in its folder: the folder is writable, or the nearest existing one above it is."""
-    if _nowhere(target):
+    if _watched_folder_missing(target):
         return Finding("state folder", SKIP, f"{target.state_dir} belongs into a watched folder that is not there")
     where, found = target.state_dir, target.state_dir
     while not os.path.exists(found) and os.path.dirname(found) != found:
@@ -320,7 +320,7 @@ def state_folder(target: Target) -> Finding:
     problem = _cannot_write(found)
     user = None if target.settings.get("RunAs") is None else os.geteuid()
     if not problem:
-        strange = _of_others(where)
+        strange = _foreign_paths(where)
         if strange:
             return fail(
                 "state folder",
@@ -350,11 +350,11 @@ def state_folder(target: Target) -> Finding:
         "state-folder",
         text,
         commands=[advice.look_at(found)],
-        words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}",
+        words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_owner_advice(found, 'write there')}",
     )
 
 
-def _nowhere(target: Target) -> bool:
+def _watched_folder_missing(target: Target) -> bool:
     """Whether the watched folder is missing in which queue and snapshots would be kept. The check of the watch path reports
     that."""
     return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
@@ -377,7 +377,7 @@ def _reclaim(folder: str, top: str, user: int | None) -> tuple[str, ...]:
     return advice.give_back(others, top, user) if others else advice.open_again(folder, top)
 
 
-def _of_others(folder: str) -> list[str]:
+def _foreign_paths(folder: str) -> list[str]:
     """Paths in a state folder that belong to another user, at most ``_AT_ONCE``; links are ignored. Empty for root, who may be
     examining that user's task."""
     if not hasattr(os, "geteuid") or os.geteuid() == 0:
@@ -414,7 +414,7 @@ def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
     folder = target.bak_dir
     if folder is None:
         return []
-    if _nowhere(target):
+    if _watched_folder_missing(target):
         return [Finding("free disk", SKIP, f"{folder} belongs into a watched folder that is not there")]
     while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)

@@ -59,7 +59,7 @@ class Heard(NamedTuple):
     words: str = ""
 
 
-async def apart(work: Callable[[], _T], secs: float) -> _T:
+async def in_thread(work: Callable[[], _T], secs: float) -> _T:
     """Run blocking work in a daemon thread and await it for ``secs``. Raises TimeoutError after that; the thread ends when its
     work ends, as a thread cannot be stopped."""
     loop = asyncio.get_running_loop()
@@ -89,7 +89,7 @@ async def apart(work: Callable[[], _T], secs: float) -> _T:
 async def addresses_of(host: str, port: int, secs: float, resolve: Resolve = socket.getaddrinfo) -> list[Address]:
     """The addresses of a name. Raises NoAddress."""
     try:
-        found = await apart(lambda: resolve(host, port, type=socket.SOCK_STREAM), secs)
+        found = await in_thread(lambda: resolve(host, port, type=socket.SOCK_STREAM), secs)
     except TimeoutError:
         raise NoAddress("no-name-service", f"no name server answered within {secs:g} s") from None
     except UnicodeError:
@@ -111,7 +111,7 @@ async def connect(addresses: list[Address], secs: float) -> tuple[socket.socket,
         return dial(ordered(addresses), time.monotonic() + secs, over=given_up.is_set)
 
     try:
-        sock = await apart(work, secs + 1.0)
+        sock = await in_thread(work, secs + 1.0)
     except OSError as exc:  # includes TimeoutError
         failures = getattr(exc, "failures", None) or [(str(addresses[0][1][0]) if addresses else "", exc)]
         answers = [_no_answer(error, address, addresses[0][1][1] if addresses else 0, secs) for address, error in failures]
@@ -229,7 +229,7 @@ async def hear_within_tls(addresses: list[Address], secs: float) -> Heard:
             return Heard(OTHER)
 
     try:
-        return await apart(talk, secs)
+        return await in_thread(talk, secs)
     except TimeoutError:
         return Heard(SILENT)
     finally:

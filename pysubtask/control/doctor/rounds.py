@@ -137,7 +137,7 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None,
 
 async def _here(targets: Sequence[Target]) -> list[Finding]:
     try:
-        return await network.apart(lambda: local.check(targets), _HERE_SECS)
+        return await network.in_thread(lambda: local.check(targets), _HERE_SECS)
     except RuntimeError as exc:
         if not limits.is_limit(exc):
             raise

@@ -133,11 +133,11 @@ def test_folders_of_ours_are_removed_without_following_a_link(tmp_path: Path) ->
 def test_a_push_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "not" / "yet" / "tasks"))
     one = Record("sftp://x", ["a"])
-    one.marks["a"].temp = "t"
+    one.states["a"].temp = "t"
     one.save()
     one.close(keep=True)
     again = Record("sftp://x", ["a"])
-    assert again.marks["a"].temp == "t"
+    assert again.states["a"].temp == "t"
     again.close(keep=False)
     assert not os.path.exists(again.folder)
 

@@ -86,11 +86,11 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     few = {"/proc/sys/fs/inotify/max_user_watches": "8", "/proc/sys/fs/inotify/max_user_instances": "1"}
     good = target(tmp_path, [{"dir": BAD}])
     disk = lambda free: lambda path: SimpleNamespace(free=free)  # noqa: E731
-    found = local.look([good], read=few.get, disk=disk(1000), wall=lambda: 0.0)
-    found += local.look([good], read=none, disk=disk(2 * good.settings["MinFreeBytes"]))
+    found = local.check([good], read=few.get, disk=disk(1000), wall=lambda: 0.0)
+    found += local.check([good], read=none, disk=disk(2 * good.settings["MinFreeBytes"]))
     found.append(local.watch_path(Entry("dir", str(tmp_path / "file"))))
     for watch in ("/kamera/pics", "/media/usb/camera", "/mnt", str(tmp_path / "new" / "deep"), str(tmp_path / "-rf")):
-        found += local.look([target(tmp_path, [{"dir": watch}])], read=none, disk=disk(10**12))
+        found += local.check([target(tmp_path, [{"dir": watch}])], read=none, disk=disk(10**12))
     # The state folder's nearest is any folder above, down to the root; and each way in which it cannot be written.
     for number in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO):
         patch.setattr(local, "_cannot_write", lambda folder, number=number: OSError(number, os.strerror(number)))
@@ -122,7 +122,7 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     config.write_text("class ftp:\n    Host = 'h'\n    UseSFTP = False\n    Password = 'hunter2'\n")
     config.chmod(0o644)
     found += local.config_file(of_config(load_python(str(config)))[0])
-    found.append(bbr.advice({bbr._IN_USE: "cubic", bbr._THERE: "cubic"}.get, lambda: True))
+    found.append(bbr.advice({bbr._IN_USE: "cubic", bbr._AVAILABLE: "cubic"}.get, lambda: True))
     found += asyncio.run(_disk_that_hangs(patch))
     return found
 
@@ -131,7 +131,7 @@ async def _disk_that_hangs(patch):
     async def late(work, secs):
         raise TimeoutError
 
-    patch.setattr(rounds.network, "apart", late)
+    patch.setattr(rounds.network, "in_thread", late)
     found = await rounds._here([])
     patch.undo()
     return found
@@ -213,12 +213,12 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         for folder in ("/", "", "/sys/kernel", BAD):
             found.append(causes.file_finding("write", FileRefused(said), one, folder))
     where = target(tmp_path, Host="h.example", KnownHostsFile=f"/{BAD}/known")
-    look = examine._Look(where, examine.Times(), 0.0, None, {}.get, False)
+    look = examine._Examination(where, examine.Times(), 0.0, None, {}.get, False)
     look._place = Endpoint("h.example", 2222, "pi", True, (f"/{BAD}/known",))
     for online in ("head\nroute\n", "head\n"):
         look._read = {"/proc/net/route": online}.get
         found += [look._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
-    elsewhere = examine._Look(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
+    elsewhere = examine._Examination(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
     elsewhere._place = look._place
     look._addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
     found.append(asyncio.run(_of_a_dead_address(look, patch)))
@@ -230,11 +230,11 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     found.append(asyncio.run(look._host_key(AnotherKey(f"ssh-ed25519 {KEY}"))))
     look._addresses = [(2, ("127.0.0.1", 1))]
     for problem in ("expired", "early", "name", "untrusted"):
-        patch.setattr(certificate, "look", lambda *_, problem=problem: certificate.Shown("AA", ("a",), "", problem, "?"))
+        patch.setattr(certificate, "inspect", lambda *_, problem=problem: certificate.Certificate("AA", ("a",), "", problem, "?"))
         found.append(asyncio.run(look._certificate(LoginRefused("certificate"))))
     patch.undo()
     secret = target(tmp_path)._replace(hidden=("Password",), task_config=str(tmp_path / "st.toml"))
-    hidden = examine._Look(secret, examine.Times(), 0.0, None, {}.get, False)
+    hidden = examine._Examination(secret, examine.Times(), 0.0, None, {}.get, False)
     found += asyncio.run(_of_hidden(hidden, patch))
     found += asyncio.run(_of_a_clock())
     return found
@@ -254,7 +254,7 @@ async def _of_hidden(look, patch):
     async def good():
         return Finding("x", "ok", "x")
 
-    patch.setattr(prepare, "look", lambda settings: [])
+    patch.setattr(prepare, "check", lambda settings: [])
     patch.setattr(prepare, "endpoint", lambda settings: Endpoint("h", 22))
     look._name = look._port = look._who = good
     found = [finding async for finding in look.findings()]
@@ -287,7 +287,7 @@ def test_nothing_that_the_doctor_tells_to_type_harms(tmp_path, monkeypatch):
 def test_what_is_missing_is_said_once_and_what_depends_on_it_is_not_looked_at(tmp_path):
     """The case that ruined machines: 'sudo chown -R $(id -un) /' for a watched folder that is not there."""
     for watch in ("/kamera/pics", "/media/usb/camera", str(tmp_path / "cam")):
-        found = local.look([target(tmp_path, [{"dir": watch}])], read={}.get)
+        found = local.check([target(tmp_path, [{"dir": watch}])], read={}.get)
         states = {finding.check: finding.state for finding in found}
         assert (states["watch path"], states["state folder"], states["free disk"]) == ("fail", "skip", "skip")
         assert "chown" not in repr(found) and "chmod" not in repr(found)
@@ -295,7 +295,7 @@ def test_what_is_missing_is_said_once_and_what_depends_on_it_is_not_looked_at(tm
 
 def test_a_folder_that_is_mistyped_is_named_and_not_made(tmp_path):
     (tmp_path / "camera").mkdir()
-    [found] = [one for one in local.look([target(tmp_path, [{"dir": "cam"}])]) if one.cause]
+    [found] = [one for one in local.check([target(tmp_path, [{"dir": "cam"}])]) if one.cause]
     assert "did you mean" in found.text and str(tmp_path / "camera") in found.text and found.remedy.commands == ()
 
 

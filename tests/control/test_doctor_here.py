@@ -57,17 +57,17 @@ def test_this_machine(tmp_path):
         return lambda path: SimpleNamespace(free=free)
 
     good = here(tmp_path, [{"dir": "data"}, {"file": "data/later.csv"}])
-    assert causes_of(local.look([good], read=plenty.get, disk=disk(10**12))) == set()
-    missing = local.look([here(tmp_path, [{"dir": "nowhere"}])], read=plenty.get, disk=disk(10**12))
+    assert causes_of(local.check([good], read=plenty.get, disk=disk(10**12))) == set()
+    missing = local.check([here(tmp_path, [{"dir": "nowhere"}])], read=plenty.get, disk=disk(10**12))
     assert causes_of(missing) == {"watch-path-missing"}
     assert any(f"mkdir {tmp_path}/nowhere" in line for finding in missing for line in remedy_lines(finding, "ftp", "python"))
-    low = local.look([good], read=few.get, disk=disk(1000))
+    low = local.check([good], read=few.get, disk=disk(1000))
     assert causes_of(low) == {"inotify-watches", "inotify-instances", "disk-low"}
     lines = [line for finding in low for line in remedy_lines(finding, "ftp", "python")]
     assert any("sysctl -w fs.inotify.max_user_watches=65536" in line for line in lines)
-    assert causes_of(local.look([good], read=plenty.get, disk=disk(10**12), wall=lambda: 0.0)) == {"clock-not-set"}
+    assert causes_of(local.check([good], read=plenty.get, disk=disk(10**12), wall=lambda: 0.0)) == {"clock-not-set"}
     blocked = good._replace(state_dir=str(tmp_path / "file" / "main" / "ftp"))
-    assert causes_of(local.look([blocked], read=plenty.get, disk=disk(10**12))) == {"state-folder"}
+    assert causes_of(local.check([blocked], read=plenty.get, disk=disk(10**12))) == {"state-folder"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file"]  # and nothing was left
 
 
@@ -76,7 +76,7 @@ def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path):
         (tmp_path / name).touch()
 
     def told(*names):
-        [*found] = [one for one in local.look([here(tmp_path, [{"file": name} for name in names])]) if one.check == "watch path"]
+        [*found] = [one for one in local.check([here(tmp_path, [{"file": name} for name in names])]) if one.check == "watch path"]
         return found[0]
 
     found = told("wether.csv")

@@ -126,7 +126,7 @@ def test_a_server_that_is_down_is_asked_for_first_and_another_protocol_is_only_p
         async def elsewhere(self):
             return other.port, (await in_network(other.port))
 
-        monkeypatch.setattr("pysubtask.control.doctor.examine._Look._elsewhere", elsewhere)
+        monkeypatch.setattr("pysubtask.control.doctor.examine._Examination._elsewhere", elsewhere)
         found = diagnose(config)
     words = found.remedy.words
     assert words.startswith("Is the server up?") and words.index("Only if") < words.index(f"port {other.port} of it speaks SSH")

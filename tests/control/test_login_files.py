@@ -167,8 +167,8 @@ def test_with_a_password_besides_a_key_that_does_not_do_is_a_warning(keys: Path,
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (keys / "id_station").chmod(0o644)
     settings = {"Host": "h", "KeyFile": str(keys / "id_station"), "Password": "x"}
-    assert [one.state for one in login_files.look(settings)] == ["warn"]
-    assert [one.state for one in login_files.look({**settings, "Password": None})] == ["fail"]
+    assert [one.state for one in login_files.check(settings)] == ["warn"]
+    assert [one.state for one in login_files.check({**settings, "Password": None})] == ["fail"]
 
 
 @needs_keygen
@@ -180,12 +180,12 @@ def test_the_agent_that_the_configuration_of_ssh_names_is_asked(keys: Path, monk
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "secret", "-N", "", "-f", keys / "open"], check=True, timeout=60)
     (keys / "config").write_text(f"Host h\n    IdentityAgent {keys}/agent\n")
     settings = {"Host": "h", "KeyFile": str(keys / "shut"), "SSHConfigFile": str(keys / "config")}
-    assert login_files.look(settings)[0].cause == "key-has-passphrase"
+    assert login_files.check(settings)[0].cause == "key-has-passphrase"
     with subprocess.Popen(["ssh-agent", "-D", "-a", keys / "agent"], stdout=subprocess.DEVNULL) as agent:
         try:
             ready = f"until [ -S {keys}/agent ]; do sleep 0.05; done; SSH_AUTH_SOCK={keys}/agent ssh-add -q {keys}/open"
             subprocess.run(["sh", "-c", ready], check=True, timeout=60)
-            assert (login_files.look(settings)[0].state, login_files.look(settings)[0].cause) == ("warn", "key-in-agent")
+            assert (login_files.check(settings)[0].state, login_files.check(settings)[0].cause) == ("warn", "key-in-agent")
         finally:
             agent.terminate()
 
@@ -214,7 +214,7 @@ def test_a_python_config_with_a_password_that_others_may_read_is_noted(tmp_path:
     config.write_text(f"class ftp:\n    Host = 'h'\n    UseSFTP = False\n    {text}\n")
     config.chmod(mode)
     [target] = of_config(load_python(str(config)))
-    found = [one for one in local.look([target]) if one.check == "config"]
+    found = [one for one in local.check([target]) if one.check == "config"]
     assert [(one.state, one.cause) for one in found] == ([("warn", "config-open")] if noted else [])
     if noted:
         assert found[0].remedy.commands == (f"chmod 600 '{config}'",) and "hunter2" not in repr(found)

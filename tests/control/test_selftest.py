@@ -75,7 +75,7 @@ def test_what_is_lost_torn_or_left_is_found(tmp_path):
             (box.parent / GROWING).write_bytes(right[: len(right) // 2])
             (box / os.path.basename(name)).write_bytes(b"x" * feed.files[name])
             (box / ".pysubtask-0.part").touch()
-            reader.look()
+            reader.check()
             assert reader.torn == [name]  # half of a growing file is no torn one
             assert set(reader.missing()) == {GROWING, other}
             assert [set(found) for found in reader.judge()] == [{GROWING, name, other}, {".pysubtask-0.part"}]

@@ -1,11 +1,11 @@
-"""What is told of one condition of one task, and when. Pure: the clock is passed in.
+"""Which alerts one condition of one task causes, and when. Pure: the clock is an argument.
 
     quiet --seen--> forming --it lasts--> open: "begins" --a day--> "lasts" ... --gone for long enough--> "over" --> quiet
 
-A condition that comes and goes stays one incident: it is over when it has been gone for SettleSecs, and with each return within
-a day that takes four times as long. So a day has at most a handful of alerts of a kind, however often it comes.
+A condition that comes and goes stays one incident: it is over when it has been gone for SettleSecs, and that time is four times
+as long with each return within a day. So a day has at most a handful of alerts of a kind.
 
-Times are of the wall clock, as they have to outlast the process. A clock that was set back makes nothing older than now.
+Times are of the wall clock, as they have to outlast the process. After the clock was set back, no time lies in the future.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from .kinds import Seen
 
 BEGINS, LASTS, OVER = "begins", "lasts", "over"
 DAY_SECS = 86400.0
-_GROWTH = 4.0
+_GROWTH = 4.0  # the factor for each return: a condition that comes and goes causes few alerts
 
 
 class Rules(NamedTuple):
-    """The settings SettleSecs and RepeatSecs."""
+    """The settings SettleSecs (``settle_secs``) and RepeatSecs (``repeat_secs``), in seconds."""
 
     settle_secs: float
     repeat_secs: float
 
 
 class Incident(NamedTuple):
-    """All times in seconds since the epoch, None for never. ``open``: whether its begin was told, or tried to be.
+    """The state of one condition. All times in seconds since the epoch, None for never. ``open``: whether its beginning was
+    reported, or an attempt was made.
 
-    ``since``: when it began; ``first``: the look that saw it first; ``gone``: since when it is not there, None where it is.
-    ``begun``: when the last one was opened; ``reported``: when a person heard of this one last. ``times``: how many were opened
-    within a day of another."""
+    ``since``: when the condition began; ``first``: when an observation found it first; ``gone``: since when it is gone, None
+    while it is there. ``begun``: when the last incident was opened; ``reported``: when the user's program last took an alert of
+    this one. ``times``: how many incidents were opened within a day of the previous one.
+    """
 
     open: bool = False
     since: float | None = None
@@ -46,7 +48,7 @@ QUIET = Incident()
 
 
 def observed(before: Incident, seen: Seen, now: float, rules: Rules) -> Incident:
-    """After a look; no step of it is told to anybody."""
+    """The incident after an observation. The change alone sends no alert."""
     one = _not_after(before, now)
     if seen.there is None:
         return one
@@ -62,7 +64,7 @@ def observed(before: Incident, seen: Seen, now: float, rules: Rules) -> Incident
 
 
 def due(one: Incident, seen: Seen, now: float, rules: Rules) -> str:
-    """What is to be told of it now: one of BEGINS, LASTS, OVER, or ''."""
+    """The alert that is due now: BEGINS, LASTS, OVER, or ''."""
     if seen.there:
         if one.open and one.reported is not None:
             return LASTS if now - one.reported >= rules.repeat_secs else ""
@@ -74,12 +76,12 @@ def due(one: Incident, seen: Seen, now: float, rules: Rules) -> str:
 
 
 def over_after(one: Incident, rules: Rules) -> float:
-    """How long it has to be gone to be over, in seconds."""
+    """For how many seconds the condition has to be gone until the incident is over."""
     return float(min(DAY_SECS, rules.settle_secs * _GROWTH ** min(one.times, 16)))
 
 
 def tried(one: Incident, what: str, now: float, *, heard: bool) -> Incident:
-    """After ``what`` was told; ``heard``: the user's program has taken it."""
+    """The incident after the alert ``what`` was sent; ``heard``: whether the user's program took it."""
     if what == BEGINS:
         if not one.open:
             again = one.begun is not None and now - one.begun < DAY_SECS
@@ -91,7 +93,7 @@ def tried(one: Incident, what: str, now: float, *, heard: bool) -> Incident:
 
 
 def _not_after(one: Incident, now: float) -> Incident:
-    """No time of it lies in the future: a clock may have been set back."""
+    """The incident with no time after ``now``: the clock may have been set back."""
     times = {
         key: min(value, now) for key in ("since", "first", "gone", "begun", "reported") if (value := getattr(one, key)) is not None
     }

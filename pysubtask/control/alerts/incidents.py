@@ -1,5 +1,5 @@
-"""The incidents of a task, kept over a restart: one small file in the folder of the registry, so that it is there when the disk of
-the data is not."""
+"""The incidents of a task on disk: one small file in the folder of the registry, which is available when the disk of the data
+is not."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .incident import QUIET, Incident
 
 FOLDER = "alerts"
 _FORMAT = 1
-_MOST_BYTES = 1024 * 1024
+_MOST_BYTES = 1024 * 1024  # a larger file is not one of pysubtask
 _TIMES = ("since", "first", "gone", "begun", "reported")
 
 
 def name_of(folder: str, task: str) -> str:
-    """What the files of a task are called, without an ending; ``folder``: the first that it watches."""
+    """The name of a task's files, without an ending. ``folder``: the first folder that the task watches."""
     return hashlib.sha256(os.fsencode(os.path.realpath(folder)) + b"\0" + os.fsencode(task)).hexdigest()[:20]
 
 
 class Incidents:
-    """Those of one task by child and kind. ``problem``: why they are not kept, '' where they are."""
+    """The incidents of one task, by child and kind. ``problem``: why they cannot be kept on disk, '' where they can."""
 
     def __init__(self, name: str) -> None:
         self.problem = ""
@@ -36,20 +36,20 @@ class Incidents:
             self._kept = own_files.read(self.place, self._file, most=_MOST_BYTES)
             self._all = _read(self._kept)
         except FileNotFoundError:
-            pass  # the first time
+            pass  # no incident was kept yet
         except OSError as exc:
             self.problem = str(exc)
 
     def of(self, child: str, kind: str) -> Incident:
-        """The incident of this kind of the child with this extension."""
+        """The incident of this ``kind`` of the ``child`` (its extension); QUIET where there is none."""
         return self._all.get((child, kind), QUIET)
 
     def set(self, child: str, kind: str, one: Incident) -> None:
-        """What it has come to."""
+        """Replace an incident, in memory only."""
         self._all[child, kind] = one
 
     def keep(self) -> bool:
-        """Write down what was told, where that has changed; whether it is written. ``problem`` says why not."""
+        """Write the incidents to disk where they have changed. False where that failed; then ``problem`` has the reason."""
         data = _written(self._all)
         if data == self._kept:
             return True
@@ -63,7 +63,8 @@ class Incidents:
 
 
 def _written(found: Mapping[tuple[str, str], Incident]) -> bytes:
-    """What has to outlast the process: each look may change the rest, and is not worth a write."""
+    """The file's content: only the values that a restart needs, as the others change with each observation and would cause a
+    write each time."""
     rows = [
         {
             "child": child,
@@ -81,7 +82,7 @@ def _written(found: Mapping[tuple[str, str], Incident]) -> bytes:
 
 
 def _read(data: bytes) -> dict[tuple[str, str], Incident]:
-    """Of a damaged file, or one of another format, nothing: then it is told once more."""
+    """The incidents of a file; none of a damaged file or of another format, after which an alert is sent once more."""
     try:
         found = json.loads(data)
         if found["format"] != _FORMAT:

@@ -1,4 +1,4 @@
-"""What is wrong with a task, of what is alerted: by the judgement of ``status --check``. Pure."""
+"""The conditions of a task that cause alerts, by the judgement of ``status --check``. Pure."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from ..view.task_status import TaskStatus
 
 HELD, PARKED, DISK_LOW, SILENT = KINDS = ("held", "parked", "disk low", "silent")
 _AT_WORK = frozenset(("idle", "resting", "sending", "stalled", "parked", "unreadable", "disk low"))
-"""States of a child that has been at its server, and would say what is wrong there."""
+"""States of a child that has reached its server and would report a problem there."""
 _NOT_KNOWN = frozenset(("starting", "stopping", "elsewhere"))
-"""In these nothing new can be told of a task."""
+"""States that say nothing about the conditions of a task."""
 _OF_THEIR_OWN = frozenset((HELD, DISK_LOW))
-"""Critical states that are a kind themselves."""
+"""Critical states that have an alert of their own kind."""
 _NO_PAGE = frozenset(("never run", "unknown"))
 
 
 class Seen(NamedTuple):
-    """One kind at one look. ``there``: whether it is so, None where that cannot be told now. ``since``: from when on, in seconds
-    since the epoch, as far as that is known; None counts from the first look that sees it. ``lasts_secs``: how long it has to last
-    before it counts, None for SettleSecs."""
+    """One condition in one observation. ``there``: whether the task has it, None where the observation cannot say. ``since``:
+    its beginning in seconds since the epoch; None where unknown, and then it counts from the first observation.
+    ``lasts_secs``: how long the condition has to last before it is reported, None for SettleSecs."""
 
     there: bool | None
     since: float | None = None
     lasts_secs: float | None = None
 
 
-UNTOLD = Seen(None)
+UNKNOWN = Seen(None)
 ABSENT = Seen(False)
 
 
 def seen(one: TaskStatus, silent_secs: float) -> dict[str, Seen]:
-    """Each kind in a look at a task; ``silent_secs`` as the setting SilentSecs."""
+    """Each kind with its condition in an observation of a task; ``silent_secs``: the setting SilentSecs."""
     state = judge(one).state
     fresh = _is_fresh(one, state)
     parked = _count(one, PARKED) if fresh or one.pid is None else 0
     low = bool(one.page.get("disk_low"))
     return {
-        HELD: Seen(True, seconds(one.page.get("problem_since"))) if state == HELD else ABSENT if _settled(one, state) else UNTOLD,
-        PARKED: Seen(True) if parked else ABSENT if _settled(one, state) else UNTOLD,
-        DISK_LOW: UNTOLD if not fresh else Seen(True) if low else ABSENT,
+        HELD: Seen(True, seconds(one.page.get("problem_since"))) if state == HELD else ABSENT if _settled(one, state) else UNKNOWN,
+        PARKED: Seen(True) if parked else ABSENT if _settled(one, state) else UNKNOWN,
+        DISK_LOW: UNKNOWN if not fresh else Seen(True) if low else ABSENT,
         SILENT: _silent(one, silent_secs),
     }
 
 
 def _is_fresh(one: TaskStatus, state: str) -> bool:
-    """Whether the page is what a living child says of the present."""
+    """Whether the page describes the present: its child is alive, and wrote it recently."""
     return one.pid is not None and not one.frozen and not one.stale and one.page.get("pid") == one.pid and state not in _NOT_KNOWN
 
 
@@ -57,16 +57,16 @@ def _settled(one: TaskStatus, state: str) -> bool:
 
 
 def _silent(one: TaskStatus, silent_secs: float) -> Seen:
-    """A file waits for too long and none was delivered meanwhile; or the child cannot work, which has to last as long."""
+    """A file waits for too long and none was delivered meanwhile; or the child cannot work, for as long."""
     level, _, state, _ = judge(one)
     delivered = _last_delivery(one.page)
     oldest = seconds(one.queue.get("oldest"))
     if state == HELD or state in _NOT_KNOWN:
-        return UNTOLD  # that it delivers nothing is no news of a task that is held
+        return UNKNOWN  # a held task delivers nothing, and the kind HELD reports it
     if judge(one, silent_secs).why == "age" and _count(one, "waiting") + _count(one, "sending"):
         since = max(filter(None, (oldest, delivered)), default=None)
         if since is None or one.now - since >= silent_secs:
-            # The oldest may be one that is parked: how long another one waits is not known then.
+            # The oldest file may be a parked one, and then the age of the oldest waiting file is unknown.
             return Seen(True, since) if not _count(one, PARKED) else Seen(True, None, silent_secs)
     if state in _NO_PAGE or (level == CRITICAL and state not in _OF_THEIR_OWN):
         return Seen(True, one.last_sign, silent_secs)

@@ -1,6 +1,6 @@
-"""What the user's program is told: a JSON object on its stdin, and the same in variables of its environment. Pure.
+"""The input of the user's program: a JSON object on stdin, and the same in environment variables. Pure.
 
-No secret is in it: it holds what ``status`` shows, and passes the filter that every error passes.
+A message contains no secret: its texts are those of ``status``, and pass through the filter for all errors (``redacted``).
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ PREFIX = "ALERT_"
 _VERSION = 1
 _COUNTS = ("waiting", "sending", "parked")
 _LONGEST = 2000
-"""Characters of a sentence: the whole environment of a program has a limit."""
+"""The limit of a text in characters, as the system limits the environment of a program."""
 
 
 class Message(NamedTuple):
-    """``event``: one of EVENTS. ``kind``: one of KINDS. ``since`` and ``at`` in seconds since the epoch."""
+    """``event``: one of EVENTS. ``kind``: one of KINDS. ``task``: the label of the task. ``extension``: the child, "ftp" or
+    "dropbox". ``destination``: its server. ``host``: the name of this machine. ``since``: when the condition began; ``at``:
+    when the task was read; both in seconds since the epoch. ``why`` and ``remedy``: sentences, as ``status`` shows them.
+    ``counts``: how many files are waiting, sending, parked, not_copied and delivered. ``oldest``: since when the oldest file
+    waits (UTC), '' where none does."""
 
     event: str
     kind: str
@@ -44,7 +48,7 @@ class Message(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """One line: what, where, since when."""
+        """One line: the machine, the task, the condition and its duration."""
         lasted = span(max(0.0, self.at - self.since))
         phrase = {
             BEGINS: self.kind,
@@ -55,7 +59,7 @@ class Message(NamedTuple):
         return _line(f"pysubtask on {self.host}: {self.task}/{self.extension}: {phrase}")
 
     def fields(self) -> dict[str, Any]:
-        """As JSON."""
+        """The message as a JSON object."""
         return {
             "version": _VERSION,
             "event": self.event,
@@ -74,21 +78,21 @@ class Message(NamedTuple):
         }
 
     def as_json(self) -> bytes:
-        """A line of ASCII."""
+        """The message as one line of ASCII."""
         return json.dumps(self.fields()).encode("ascii") + b"\n"
 
     def environment(self) -> dict[str, str]:
-        """``ALERT_EVENT`` and so on; each of the counts has one of its own, as ``ALERT_WAITING``."""
+        """The variables ``ALERT_EVENT`` and so on; each count has its own, as ``ALERT_WAITING``."""
         fields = self.fields()
         texts = {key: str(value) for key, value in fields.items() if key != "counts"}
         numbers = {key: str(value) for key, value in self.counts.items()}
         found = {PREFIX + key.upper(): _line(value) for key, value in (texts | numbers).items()}
-        # In UTF-8, whatever the locale of the app is: a sign that it does not have must not keep the program from being run.
+        # In UTF-8, independent of the locale: a character that the locale lacks must not prevent the start of the program.
         return {key: os.fsdecode(value.encode("utf-8")) for key, value in found.items()}
 
 
 def message(event: str, kind: str, one: TaskStatus, host: str, since: float | None, *, task: str, extension: str) -> Message:
-    """Of a look at a task."""
+    """The message about an observed task."""
     counts = {key: int(one.queue.get(key) or 0) for key in _COUNTS}
     counts |= {key: int(one.page.get(key) or 0) for key in ("not_copied", "delivered")}
     return Message(
@@ -108,6 +112,6 @@ def message(event: str, kind: str, one: TaskStatus, host: str, since: float | No
 
 
 def _line(text: str) -> str:
-    """Without a secret, a line feed, and what a shell or terminal may stumble over."""
+    """The text as one line without secrets and control characters, at most ``_LONGEST`` long."""
     found = plain(redacted(text))
     return found if len(found) <= _LONGEST else found[: _LONGEST - 3] + "..."

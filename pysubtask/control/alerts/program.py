@@ -1,4 +1,4 @@
-"""The user's program while it runs: in a session of its own, with a time limit, its output taken but never waited for."""
+"""The user's program while it runs: in a session of its own, with a time limit. Its output is read without waiting."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ...common.errors import ConfigError
 from ...common.handoff import nameless
 
 _KEPT_BYTES = 4096
-"""Of its output; the rest is read and dropped, so that it can go on."""
+"""The part of the output that is kept; the rest is read and dropped, so that a full pipe does not stop the program."""
 _READ_BYTES = 65536
 _MOST_READS = 64
-"""At one look: one that writes without end is not read without end."""
+"""Reads per poll: a program that writes without end must not keep the loop busy."""
 _OUTPUT = subprocess.PIPE if hasattr(os, "set_blocking") else subprocess.DEVNULL
-"""Where reading would wait, its output is not read."""
+"""Where a pipe cannot be non-blocking, the output is not read."""
 _GRACE_SECS = 2.0
-"""Between the signal that asks it to end and the one that ends it."""
+"""From SIGTERM to SIGKILL."""
 
 
 class Ended(NamedTuple):
-    """``problem``: how it failed, '' where its exit status was 0. ``output``: the beginning of what it has written. ``secs``: how
-    long it took."""
+    """``problem``: how the program failed, '' for the exit status 0; ``output``: the beginning of its output; ``secs``: how
+    long it ran."""
 
     problem: str
     output: str
@@ -35,11 +35,11 @@ class Ended(NamedTuple):
 
 
 class Program:
-    """A started one. ``poll`` tells whether it has ended; nothing here waits."""
+    """A running program. ``poll`` reports its end; no method but ``kill`` waits."""
 
     def __init__(self, words: Sequence[str], environ: Mapping[str, str], stdin: bytes, limit: float, now: float) -> None:
-        """Start it. ``limit``: seconds it may take; ``now``: monotonic seconds. OSError where it cannot be started, ConfigError
-        where somebody else may say what is in it."""
+        """Start the program. ``limit``: its time limit in seconds; ``now``: monotonic seconds. Raises OSError where it cannot
+        be started, and ConfigError where another user could have written it."""
         check_command(words, environ)
         path = program_of(words, environ)
         if path is None:
@@ -67,7 +67,7 @@ class Program:
         self.pid = self._process.pid
 
     def poll(self, now: float) -> Ended | None:
-        """How it ended, None while it runs; past its limit it is asked to end, and then made to."""
+        """The end of the program, None while it runs. After the time limit it gets SIGTERM, and SIGKILL ``_GRACE_SECS`` later."""
         self._read()
         if not self._has_ended():
             if self._asked is None and now - self._began >= self._limit:
@@ -79,14 +79,14 @@ class Program:
         return self._end(now)
 
     def kill(self) -> None:
-        """End it and all that it has started; it takes no time worth mentioning."""
+        """Kill the program and its process group; waits ``_GRACE_SECS`` at most."""
         self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECS)
         self._close()
 
     def _end(self, now: float) -> Ended:
-        # Before it is reaped, its number is that of no other group: what it left behind ends with it.
+        # The kill comes before the reaping: until then no other process group can get this number.
         self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
         code = self._process.wait()
         self._read()
@@ -109,7 +109,7 @@ class Program:
             return True
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(OSError):  # nobody is left
+        with contextlib.suppress(OSError):  # the processes have ended
             if sys.platform == "win32":
                 self._process.terminate()
             elif self._process.returncode is None:
@@ -120,7 +120,7 @@ class Program:
             try:
                 data = os.read(self._pipe, _READ_BYTES)
             except OSError:
-                return  # nothing more now
+                return  # no data at the moment
             if not data:
                 return
             kept = data[: max(0, _KEPT_BYTES - len(self._output))]
@@ -133,7 +133,7 @@ class Program:
 
 
 def begin(words: Sequence[str], environ: Mapping[str, str], stdin: bytes, limit: float, now: float) -> Program | str:
-    """Start the program; a text says why it cannot be."""
+    """Start the program; returns the reason as text where that fails."""
     try:
         return Program(words, environ, stdin, limit, now)
     except ConfigError as exc:

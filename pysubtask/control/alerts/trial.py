@@ -1,4 +1,4 @@
-"""A test alert: the user's program is run as it would be, for a person who waits for it."""
+"""A test alert: the user's program is run as for an alert, and a person waits for the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TICK_SECS = 0.02
 
 
 def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
-    """What a test tells. ``folder``: the first that is watched."""
+    """The message of a test. ``folder``: the first folder that the task watches."""
     label = plan.label or label_of(plan.task, plan.config_file, folder)
     destination = str(plan.settings.get("Host") or plan.extension)
     return Message(
@@ -37,7 +37,7 @@ def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
 
 
 def run_test(settings: Mapping[str, Any], alert: Message) -> Ended:
-    """Run the program of these ``alerts`` settings and wait for it, at most TimeoutSecs and a moment."""
+    """Run the program of these ``alerts`` settings and wait for its end, which takes TimeoutSecs and the grace time at most."""
     environ = {**environment(os.environ, os.environ.get("PYTHONPATH")), **alert.environment()}
     program = begin(settings["Command"], environ, alert.as_json(), settings["TimeoutSecs"], time.monotonic())
     if isinstance(program, str):
@@ -47,5 +47,5 @@ def run_test(settings: Mapping[str, Any], alert: Message) -> Ended:
             time.sleep(_TICK_SECS)
         return ended
     except BaseException:
-        program.kill()  # Ctrl-C
+        program.kill()  # after Ctrl-C, too, no program is left
         raise

@@ -1,6 +1,6 @@
-"""The process that alerts: looks at the children of one task until their master ends, and runs the user's program.
+"""The process of the alerts: it observes the children of one task until their master ends, and runs the user's program.
 
-It opens nothing of theirs for writing, and nobody waits for it.
+The process writes to no file of the children, and no other process waits for it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from .retry import Retry
 
 _LONGEST_INTERVAL_SECS = 10.0
 _SHORTEST_INTERVAL_SECS = 0.2
-_TICK_SECS = 0.05
-_MASTER_SECS = 1.0
-_LOCK_SECS = 5.0
-_OUTPUT_CHARS = 600
+_TICK_SECS = 0.05  # between two polls of the running program
+_MASTER_SECS = 1.0  # between two checks that the master is alive
+_LOCK_SECS = 5.0  # between two attempts at a lock that another process has
+_OUTPUT_CHARS = 600  # of the program's output in the log
 _NOT_FOR_OTHERS = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 
 class _Running(NamedTuple):
-    """The program at work, and what it tells."""
+    """The running program, its message, and the key (extension, kind) of the incident."""
 
     program: Program
     message: Message
@@ -50,7 +50,8 @@ class _Running(NamedTuple):
 
 
 class Watch:
-    """One task. ``read_one`` gives a child as it is now, ``wall`` and ``clock`` the two clocks."""
+    """The watch over one task. ``read_one`` reads the status of a child, ``wall`` and ``clock`` are the wall clock and the
+    monotonic clock."""
 
     def __init__(
         self,
@@ -83,23 +84,23 @@ class Watch:
 
     @property
     def interval_secs(self) -> float:
-        """How often the children are looked at."""
+        """Seconds between two observations: a quarter of the shorter of SettleSecs and SilentSecs, within limits."""
         shortest = min(self._rules.settle_secs, self._settings["SilentSecs"])
         return float(min(_LONGEST_INTERVAL_SECS, max(_SHORTEST_INTERVAL_SECS, shortest / 4)))
 
     @property
     def lock(self) -> StateLock:
-        """What keeps a second process from alerting for the same task."""
+        """The lock against a second process that alerts for the same task."""
         return StateLock(os.path.join(registry.make_folder(FOLDER), f"{self._name}.lock"))
 
     def begin(self) -> None:
-        """Take up what was told before."""
+        """Read the incidents that an earlier process kept."""
         self._incidents = Incidents(self._name)
         self.log.info("Alerts are given by [%s]", display(self._settings["Command"]))
         self._warn_not_kept()
 
     def observe(self) -> None:
-        """Look at the children, and note what is so."""
+        """Observe the children, and update the incidents."""
         now = self._wall()
         for child in self._children:
             try:
@@ -115,7 +116,7 @@ class Watch:
         follow(self.log)
 
     def work(self) -> bool:
-        """Start the program where something is due, or see after it; whether it runs."""
+        """Start the program for an alert that is due, or poll the running one; returns whether the program runs."""
         now = self._clock()
         if self._running is None:
             self._start(now)
@@ -127,7 +128,7 @@ class Watch:
         return self._running is not None
 
     def end(self) -> None:
-        """End the program, if it runs; what it was to tell is told after the next start."""
+        """Kill the program if it runs; its alert is sent again after the next start."""
         if self._running is not None:
             self._running.program.kill()
             self.log.warning("ALERT: the program was ended, as this process ends: it is tried again after the next start")
@@ -144,6 +145,7 @@ class Watch:
                 continue
             child = next(child for child in self._children if child.extension == key[0])
             alert = message(event, key[1], one, socket.gethostname(), incident.since, task=child.label, extension=child.extension)
+            # The incident is on disk before the program starts: a restart then knows that it is open.
             self._incidents.set(*key, tried(incident, event, self._wall(), heard=False))
             self._keep()
             self.log.warning("ALERT: %s: %s", alert.subject, alert.why)
@@ -198,7 +200,8 @@ def _cut(text: str) -> str:
 
 
 def environment(environ: Mapping[str, str], python_path: str | None) -> dict[str, str]:
-    """That of the user's program: the app's own, without secrets of ours and without where our modules are."""
+    """The environment of the user's program: the app's own, without pysubtask's secrets and module path. ``python_path``: the
+    app's PYTHONPATH."""
     found = for_others(environ)
     forget_secrets(found)
     for key in (*_NOT_FOR_OTHERS, "PYTHONPATH"):
@@ -207,16 +210,19 @@ def environment(environ: Mapping[str, str], python_path: str | None) -> dict[str
 
 
 def read_child(child: Watched, now: float) -> TaskStatus:
-    """A child as ``status`` sees it."""
+    """The status of a child, as ``status`` shows it."""
     record = registry.Record(child.task, child.extension, "", child.state_dir, child.label, child.folder, child.config_file)
     return task_status(Task(record), now)
 
 
 def run() -> None:
-    """Do so with what stdin hands over, until the master is gone or a signal comes. ConfigError where stdin has something else."""
+    """Watch the task that stdin hands over, until the master has ended or a signal comes. Raises ConfigError for other input on
+    stdin."""
     with Signals() as signals:
         if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # a stop that came before this was kept back
+            signal.pthread_sigmask(
+                signal.SIG_UNBLOCK, [signal.SIGTERM]
+            )  # a SIGTERM from before the handlers were set is delivered now
         handoff = read()
         know(secrets_of(handoff.settings["Command"]))
         watch = Watch(handoff, read_child)
@@ -251,7 +257,8 @@ def _loop(watch: Watch, goes_on: Callable[[], bool], signals: Signals) -> None:
 
 
 def _locked(watch: Watch, handoff: AlertHandoff, goes_on: Callable[[], bool], signals: Signals) -> StateLock | None:
-    """The lock of the task; None where there can be none, or this process is to end. It waits for another one's end."""
+    """The lock of the task, after the end of another process that has it; None where the lock file cannot be written, or this
+    process is to end."""
     me = Holder(os.getpid(), process_start(os.getpid()) or "", handoff.master_pid, handoff.master_start)
     waits_known = False
     while goes_on():
@@ -267,5 +274,5 @@ def _locked(watch: Watch, handoff: AlertHandoff, goes_on: Callable[[], bool], si
             while time.monotonic() < until and goes_on():
                 signals.wait(_MASTER_SECS)
         except OSError:
-            return None  # nothing can be kept either, which is told
+            return None  # the folder cannot be written, which ``begin`` logs
     return None

@@ -1,4 +1,4 @@
-"""What certificate a server shows, and what is wrong with it: looked at only after a handshake was refused."""
+"""The certificate that a server presents, and its defect. The doctor inspects a certificate only after a handshake was refused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from .network import Address
 _EXPIRED, _NOT_YET, _HOST, _ADDRESS = 10, 9, 62, 64  # X509_V_ERR_... of OpenSSL
 
 
-class Shown(NamedTuple):
-    """``fingerprint``: SHA-256 in hexadecimal digits; ``names``: hosts and addresses it is for; ``until``: its last day as it
-    says itself; ``problem``: "name", "expired", "early", "untrusted" or "" where it is accepted."""
+class Certificate(NamedTuple):
+    """``fingerprint``: SHA-256 in hexadecimal digits; ``names``: the hosts and addresses that the certificate is for;
+    ``until``: its last day as it states it; ``problem``: "name", "expired", "early", "untrusted" or "" where it is accepted;
+    ``words``: OpenSSL's sentence about the problem."""
 
     fingerprint: str
     names: tuple[str, ...] = ()
@@ -24,31 +25,35 @@ class Shown(NamedTuple):
     words: str = ""
 
 
-def look(address: Address, host: str, starttls: bool, ca_file: str | None, secs: float) -> Shown:
-    """Blocks: up to three handshakes, no login. OSError, or ssl.SSLError where there is no TLS."""
+def inspect(address: Address, host: str, starttls: bool, ca_file: str | None, secs: float) -> Certificate:
+    """Blocks for up to three handshakes, without a login; ``secs``: the limit of each operation of a socket. Raises OSError
+    where the connection fails, and ssl.SSLError (an OSError, too) where the server does not speak TLS."""
     naive = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    naive.check_hostname, naive.verify_mode = False, ssl.CERT_NONE  # to see it at all; nothing secret goes over it
+    naive.check_hostname, naive.verify_mode = (
+        False,
+        ssl.CERT_NONE,
+    )  # the first handshake only reads the certificate; no secret is sent over it
     der, _ = _handshake(address, host, starttls, naive, secs)
-    shown = Shown(hashlib.sha256(der).hexdigest().upper())
+    seen = Certificate(hashlib.sha256(der).hexdigest().upper())
     try:
         strict = ssl.create_default_context(cafile=ca_file)
-        _, told = _handshake(address, host, starttls, strict, secs)
-        return _with_names(shown, told)
+        _, fields = _handshake(address, host, starttls, strict, secs)
+        return _with_names(seen, fields)
     except ssl.SSLCertVerificationError as exc:
         code, words = exc.verify_code, exc.verify_message
-    # What it says of itself is told only of one that is trusted: it is made its own authority for that.
+    # getpeercert() returns the fields of a trusted certificate only, so this certificate becomes its own authority here.
     try:
         itself = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         itself.check_hostname = False
         itself.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         itself.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(der))
-        _, told = _handshake(address, host, starttls, itself, secs)
-        shown = _with_names(shown, told)
+        _, fields = _handshake(address, host, starttls, itself, secs)
+        seen = _with_names(seen, fields)
     except ssl.SSLCertVerificationError as exc:
-        # It is not valid today, whoever vouches for it: that comes first.
+        # An expired or future certificate is invalid under every authority, so the date is reported before the authority.
         code, words = (exc.verify_code, exc.verify_message) if exc.verify_code in (_EXPIRED, _NOT_YET) else (code, words)
     problem = {_EXPIRED: "expired", _NOT_YET: "early", _HOST: "name", _ADDRESS: "name"}.get(code, "untrusted")
-    return shown._replace(problem=problem, words=words)
+    return seen._replace(problem=problem, words=words)
 
 
 def _handshake(address: Address, host: str, starttls: bool, context: ssl.SSLContext, secs: float) -> tuple[bytes, dict[str, Any]]:
@@ -64,7 +69,8 @@ def _handshake(address: Address, host: str, starttls: bool, context: ssl.SSLCont
 
 
 def _reply(sock: socket.socket) -> None:
-    """One reply of an FTP server, of any number of lines; what it says does not matter, TLS will tell."""
+    """Read one reply of an FTP server, of one or more lines (RFC 959, section 4.2). The reply's code is ignored: the handshake
+    shows whether the server took AUTH TLS. Raises ConnectionError."""
     heard = b""
     while not re.search(rb"^\d{3} [^\n]*\n", heard, re.MULTILINE):
         block = sock.recv(1024)
@@ -73,8 +79,8 @@ def _reply(sock: socket.socket) -> None:
         heard += block
 
 
-def _with_names(shown: Shown, told: dict[str, Any]) -> Shown:
-    names = tuple(str(value) for kind, value in told.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
+def _with_names(seen: Certificate, fields: dict[str, Any]) -> Certificate:
+    names = tuple(str(value) for kind, value in fields.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
     if not names:
-        names = tuple(str(value) for row in told.get("subject", ()) for key, value in row if key == "commonName")
-    return shown._replace(names=names, until=str(told.get("notAfter", "")))
+        names = tuple(str(value) for row in fields.get("subject", ()) for key, value in row if key == "commonName")
+    return seen._replace(names=names, until=str(fields.get("notAfter", "")))

@@ -1,5 +1,5 @@
-"""One destination from its name to the speed of an upload, within its time. The first thing that fails ends the look: what
-comes after it would fail for the same reason."""
+"""One destination, from its name to the speed of an upload, within a time limit. The first check that fails ends the
+examination: the checks after it would fail for the same reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...transports.shared.reach import PORTAL
 from ...transports.shared.ssh_login import AnotherKey
 from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
-from .causes import dropbox_finding, login_finding, may_be_crowd
+from .causes import dropbox_finding, login_finding, may_be_overload
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
 from .network import Address, Heard, NoAddress, NoAnswer, Resolve
 from .remote import open_remote
@@ -29,19 +29,19 @@ from .server import Visit
 from .source import Target
 
 ALL_SECS = 22.0
-"""For one destination; with the cleaning it is below thirty seconds."""
+"""Seconds for one destination. With the cleaning (``server._CLEAN_SECS``) an examination takes less than thirty seconds."""
 _NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 8.0, 1.0
-_HEAR_SECS = 7.0  # some servers look the name of a client up before they greet it
-_TLS_SECS = 3.0
-_DEAD_SECS = 3.0
-_AGAIN_SECS = (0.3, 1.0)
+_HEAR_SECS = 7.0  # some servers resolve the client's name before they greet, which may take seconds
+_TLS_SECS = 3.0  # for the further questions to a server whose greeting is known or missing
+_DEAD_SECS = 3.0  # for an address beside one that answers
+_AGAIN_SECS = (0.3, 1.0)  # waits before another attempt, while the server may still count closed connections
 _NOBODY = "SHA256:" + "A" * 43
-_SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
+_HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
 
 
 class Times:
-    """What each step may take; tests are less patient."""
+    """The time limits of the steps, in seconds; tests pass shorter ones."""
 
     def __init__(
         self, everything: float = ALL_SECS, port: float = _PORT_SECS, hear: float = _HEAR_SECS, login: float = _LOGIN_SECS
@@ -52,10 +52,10 @@ class Times:
 async def examine(
     target: Target, times: Times | None = None, resolve: Resolve = socket.getaddrinfo, read: Read = read, *, speed: bool = False
 ) -> AsyncGenerator[Finding, None]:
-    """What is found at a destination, one after the other. Never raises but for a bug, or where it is cancelled."""
+    """The findings of a destination, one after the other. Raises nothing but CancelledError; any other exception is a bug."""
     times = times or Times()
     until = time.monotonic() + times.everything
-    async with aclosing(_Look(target, times, until, resolve, read, speed).findings()) as findings:
+    async with aclosing(_Examination(target, times, until, resolve, read, speed).findings()) as findings:
         while True:
             try:
                 async with asyncio.timeout(max(0.1, until - time.monotonic())):
@@ -73,11 +73,11 @@ async def examine(
             yield in_url.remedied(in_secret_file.remedied(finding, target.secret_files), target.host)
 
 
-class _Look:
+class _Examination:
     def __init__(self, target: Target, times: Times, until: float, resolve: Resolve, read: Read, speed: bool) -> None:
         self._speed = speed
         self._target, self._times, self._until, self._resolve, self._read = target, times, until, resolve, read
-        # Neither a look nor what it meets may take longer than all of it has.
+        # No single connection or stall may use up the time of the whole examination.
         self._settings: dict[str, Any] = {
             **target.settings,
             "ConnectTimeoutSecs": min(float(target.settings.get("ConnectTimeoutSecs", 20)), times.login),
@@ -87,21 +87,21 @@ class _Look:
         self._place = prepare.Endpoint("", 0)
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
-        """Everything, in the order in which an upload meets it."""
+        """All checks, in the order in which an upload meets their subjects."""
         dropbox = self._target.section == "dropbox"
         ready = True
         try:
             if self._target.transport in ("sftp", "pysftp"):
-                for finding in await network.apart(lambda: prepare.look(self._settings), 10.0):
+                for finding in await network.in_thread(lambda: prepare.check(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
-                self._place = await network.apart(lambda: prepare.endpoint(self._settings), 10.0)
+                self._place = await network.in_thread(lambda: prepare.endpoint(self._settings), 10.0)
             else:
-                for finding in await network.apart(lambda: login_files.look_for_ftp(self._settings), 10.0):
+                for finding in await network.in_thread(lambda: login_files.check_ftp(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
                 self._place = (
-                    _through(self._settings)
+                    _dropbox_endpoint(self._settings)
                     if dropbox
                     else prepare.Endpoint(str(self._settings["Host"]).strip("[]"), port_of(self._settings))
                 )
@@ -141,11 +141,11 @@ class _Look:
     async def _name(self) -> Finding:
         host, port = self._place.host, self._place.port
         try:
-            self._addresses = await network.look_up(host, port, _NAME_SECS, self._resolve)
+            self._addresses = await network.addresses_of(host, port, _NAME_SECS, self._resolve)
         except NoAddress as exc:
             return self._no_address(exc, host)
-        shown = list(dict.fromkeys(str(address[0]) for _, address in self._addresses))
-        text = f"{host} is an address" if shown == [host] else f"{host} is {', '.join(shown[:4])}"
+        numbers = list(dict.fromkeys(str(address[0]) for _, address in self._addresses))
+        text = f"{host} is an address" if numbers == [host] else f"{host} is {', '.join(numbers[:4])}"
         return ok("name", text)
 
     def _no_address(self, exc: NoAddress, host: str) -> Finding:
@@ -187,7 +187,7 @@ class _Look:
         return ok("port", f"{address} answers on port {self._place.port} after {(time.monotonic() - begun) * 1000:.1f} ms")
 
     async def _dead(self) -> Finding | None:
-        """Addresses of the server that do not answer while another one does."""
+        """The addresses of the server that do not answer while another address does."""
         dead = await network.dead_among(self._addresses, min(_DEAD_SECS, self._times.port)) if len(self._addresses) > 1 else []
         if not dead:
             return None
@@ -196,7 +196,7 @@ class _Look:
             f"{len(dead)} of the {len(self._addresses)} addresses of {self._place.host} {take} no connection: "
             f"{'; '.join(map(str, dead))}"
         )
-        if all(one.cause == "port-closed" for one in dead):  # which costs nothing
+        if all(one.cause == "port-closed" for one in dead):  # a refused connection costs the upload no time
             return Finding("addresses", NOTE, text)
         return warn(
             "addresses",
@@ -226,7 +226,7 @@ class _Look:
         return fail("port", exc.cause, str(exc), *settings, commands=[f"nc -vz -w 5 {host} {port}"], words=words)
 
     async def _elsewhere(self) -> tuple[int, Heard] | None:
-        """Another usual port of the same host where a protocol of ours is spoken."""
+        """Another usual port of the same host, with the protocol (SSH or FTP) that the server speaks there."""
 
         async def ask(port: int) -> tuple[int, Heard] | None:
             places = [(family, (address[0], port, *address[2:])) for family, address in self._addresses]
@@ -242,7 +242,7 @@ class _Look:
         return next((answer for answer in answers if answer is not None), None)
 
     async def _who(self) -> Finding:
-        """Whether what speaks at the port is what the settings expect."""
+        """Whether the protocol at the port is the one that the settings expect."""
         sftp, implicit = self._target.transport != "ftp", self._settings.get("UseTLS") == "implicit"
         if implicit:
             heard = await network.hear_within_tls(self._addresses, self._times.hear)
@@ -253,11 +253,11 @@ class _Look:
                 sock, _ = await network.connect(self._addresses, self._times.port)
             except NoAnswer as exc:
                 return await self._no_answer(exc)
-            # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
+            # A server may resolve the client's name first. The wait for its greeting here does not limit the login.
             heard = await network.hear(sock, self._times.hear)
             if secs is None or heard.kind not in (network.FTP_CROWDED, network.CLOSED):
                 break
-            await asyncio.sleep(secs)  # the connection of the step before may still count there
+            await asyncio.sleep(secs)  # the server may still count the connection of the previous step
         if heard.kind == network.SILENT:
             inside = await network.hear_within_tls(self._addresses, min(_TLS_SECS, self._times.hear))
             heard = Heard(network.TLS, inside.words) if inside.kind == network.FTP else heard
@@ -268,8 +268,8 @@ class _Look:
 
     def _other_protocol(self, heard: Heard, tls: bool) -> Finding:
         implicit = self._settings.get("UseTLS") == "implicit"
-        wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
-        port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
+        expected = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
+        port, greeting = self._place.port, f": {heard.words!r}" if heard.words else ""
         by_url = address.is_address(self._target.host)
         settings = [pair for pair in _settings_for(heard.kind, port, tls) if by_url or self._settings.get(pair[0], pair) != pair[1]]
         if heard.kind in (network.SSH, network.FTP, network.TLS):
@@ -277,7 +277,7 @@ class _Look:
             return fail(
                 "protocol",
                 "wrong-protocol",
-                f"port {port} speaks {name}, and the config asks for {wanted}{said}",
+                f"port {port} speaks {name}, and the config asks for {expected}{greeting}",
                 *settings,
                 words="Write this, or in the URL the port of the other protocol."
                 if by_url
@@ -287,7 +287,7 @@ class _Look:
             return fail(
                 "protocol",
                 "server-full",
-                f"the server takes no more connections{said}",
+                f"the server takes no more connections{greeting}",
                 ("Connections", 1),
                 words="End other programs that are logged in there, or have its limit raised.",
             )
@@ -310,7 +310,7 @@ class _Look:
         return fail(
             "protocol",
             "wrong-protocol",
-            f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
+            f"port {port} speaks {heard.kind}, and the config asks for {expected}{greeting}",
             ("HostPort", 22 if self._target.transport != "ftp" else 21),
             words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""),
         )
@@ -329,9 +329,9 @@ class _Look:
                         await remote.connect()
                         break
                     except PysubtaskError as exc:
-                        # The connections of this look that are closed by now may still count there.
-                        if secs is None or not may_be_crowd(exc):
-                            yield await self._explained(exc)
+                        # The server may still count connections of this examination that are closed already.
+                        if secs is None or not may_be_overload(exc):
+                            yield await self._refused_login(exc)
                             return
                         await asyncio.sleep(secs)
                 took = time.monotonic() - begun
@@ -346,7 +346,7 @@ class _Look:
                 await remote.close()
 
     def _visit_settings(self) -> Mapping[str, Any]:
-        """For Dropbox nothing of FTP is meant."""
+        """The settings for the visit. Dropbox counts as SFTP there, so that the checks of FTP are left out."""
         return self._settings if self._target.section == "ftp" else {**self._settings, "UseSFTP": True}
 
     def _as_whom(self) -> str:
@@ -355,16 +355,16 @@ class _Look:
         user = self._settings.get("User") or self._place.user or ("anonymous" if self._target.transport == "ftp" else "")
         return f"as {user}" if user else "done"
 
-    async def _explained(self, exc: Exception) -> Finding:
-        """Why there was no login, with what a further look tells."""
-        said = str(exc)
+    async def _refused_login(self, exc: Exception) -> Finding:
+        """Why the login failed. For a refused host key or certificate, the server is asked for the one that it presents."""
+        reason = str(exc)
         if (
             self._target.transport in ("sftp", "pysftp")
             and isinstance(exc, LoginRefused)
-            and (isinstance(exc, AnotherKey) or ("host key" in said and "no algorithm" not in said))
+            and (isinstance(exc, AnotherKey) or ("host key" in reason and "no algorithm" not in reason))
         ):
             return await self._host_key(exc)
-        if "certificate" in said and self._target.transport == "ftp":
+        if "certificate" in reason and self._target.transport == "ftp":
             return await self._certificate(exc)
         return self._refused(exc)
 
@@ -390,19 +390,20 @@ class _Look:
         )
 
     async def _host_key(self, exc: Exception) -> Finding:
-        said = str(exc)
-        shown = _SHOWN.findall(said) or await self._keys_shown()
-        return identity.of_host_key(said, shown, self._place, named=bool(self._settings.get("KnownHostsFile")))
+        reason = str(exc)
+        host_keys = _HOST_KEY.findall(reason) or await self._host_keys_offered()
+        return identity.of_host_key(reason, host_keys, self._place, named=bool(self._settings.get("KnownHostsFile")))
 
-    async def _keys_shown(self) -> list[str]:
-        """The server's keys: what it shows to one who asks for a key that no server has. No login is tried for it."""
+    async def _host_keys_offered(self) -> list[str]:
+        """The server's host keys: a connection that requires a key of no server fails with the offered key in its error, before
+        any login."""
         settings = {**self._settings, "HostKey": _NOBODY, "KnownHostsFile": None, "Password": None}
         with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
             remote = open_remote(self._target.transport, settings, workdir)
             try:
                 await remote.connect()
             except LoginRefused as exc:
-                return _SHOWN.findall(str(exc))
+                return _HOST_KEY.findall(str(exc))
             except TransportLost:
                 return []
             finally:
@@ -412,22 +413,22 @@ class _Look:
     async def _certificate(self, exc: Exception) -> Finding:
         host, starttls = self._place.host, self._settings.get("UseTLS") == "explicit"
         try:
-            shown = await network.apart(
-                lambda: certificate.look(self._addresses[0], host, starttls, self._settings.get("CAFile"), self._times.hear),
+            presented = await network.in_thread(
+                lambda: certificate.inspect(self._addresses[0], host, starttls, self._settings.get("CAFile"), self._times.hear),
                 3 * self._times.hear,
             )
         except (OSError, TimeoutError):
             return self._refused(exc)
-        return identity.of_certificate(str(exc), shown, host, time.time())
+        return identity.of_certificate(str(exc), presented, host, time.time())
 
 
 def _has_public(settings: Mapping[str, Any]) -> bool:
-    """Whether the public half of KeyFile lies beside it."""
+    """Whether the public half of KeyFile lies beside it (``KeyFile`` with .pub)."""
     return os.path.exists(os.path.expanduser(f"{settings.get('KeyFile') or ''}.pub"))
 
 
 def with_config(target: Target) -> Remedy:
-    """How to have all of a task looked at that is known by what its child has left."""
+    """The command that examines a task with its config, where only the settings that its child left are known here."""
     if target.task_config:
         command = f"pysubtask doctor {advice.word(target.task_config)}"
         return Remedy(commands=(command,), words="With the config, all of it can be tried.")
@@ -435,7 +436,7 @@ def with_config(target: Target) -> Remedy:
 
 
 def _settings_for(kind: str, port: int, tls: bool = False) -> list[tuple[str, Any]]:
-    """What the config must say for a protocol at a port; ``tls``: whether an FTP server offers it."""
+    """The settings for a protocol at a port; ``tls``: whether an FTP server offers AUTH TLS."""
     meant: dict[str, list[tuple[str, Any]]] = {
         network.SSH: [("UseSFTP", True)],
         network.FTP: [("UseSFTP", False), ("UseTLS", "explicit" if tls else None)],
@@ -444,8 +445,8 @@ def _settings_for(kind: str, port: int, tls: bool = False) -> list[tuple[str, An
     return [*meant[kind], ("HostPort", port)] if kind in meant else []
 
 
-def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
-    """Where the first connection of Dropbox goes: its own server, or the proxy."""
+def _dropbox_endpoint(settings: Mapping[str, Any]) -> prepare.Endpoint:
+    """The endpoint of Dropbox's first connection: Dropbox's own server, or the proxy."""
     import urllib.parse
     import urllib.request
 
@@ -461,7 +462,7 @@ def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
 
 
 def is_online(read: Read = read) -> bool:
-    """Whether this machine has a way to any network but itself: a route in /proc/net. True where that cannot be told."""
+    """Whether this machine has a route to any network except the loopback, by /proc/net. True where /proc/net cannot be read."""
     four, six = read("/proc/net/route"), read("/proc/net/ipv6_route")
     if four is None:
         return True

@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it. Pure."""
+"""The result of a check, and the remedy. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ...common.config import is_secret
 from ..config.problems import in_file_words, in_toml
 
 OK, NOTE, WARN, FAIL, SKIP = "ok", "note", "warn", "fail", "skip"
-"""As it should be; worth knowing; works, but not as it should; does not work; not looked at, and why."""
+"""The five states: as it should be; worth knowing; works, but not as it should; does not work; not checked."""
 
 
 class Remedy(NamedTuple):
-    """``settings``: key and value for the destination's section of the config; ``commands`` for a shell; ``words`` where
-    neither says it all. Any of the settings does, the first is the likeliest, unless ``words`` say otherwise."""
+    """``settings``: key and value for the destination's section of the config; ``commands``: lines for a shell; ``words``:
+    sentences for the rest. One of the settings is enough and the first is the likeliest, unless ``words`` say otherwise."""
 
     settings: tuple[tuple[str, Any], ...] = ()
     commands: tuple[str, ...] = ()
@@ -22,8 +22,9 @@ class Remedy(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """``check``: what was looked at ("login"); ``state``: one of the five; ``text``: what was found, in plain words;
-    ``cause``: a short fixed name of what is wrong ("password-refused"), empty where nothing is."""
+    """``check``: the subject of the check ("login"); ``state``: one of OK, NOTE, WARN, FAIL, SKIP; ``text``: the result, in
+    plain words; ``cause``: a short fixed name of the defect ("password-refused"), empty where there is none; ``remedy``: the
+    way to remove the defect."""
 
     check: str
     state: str
@@ -33,17 +34,17 @@ class Finding(NamedTuple):
 
 
 def ok(check: str, text: str) -> Finding:
-    """It is as it should be."""
+    """The subject is as it should be."""
     return Finding(check, OK, text)
 
 
 def fail(check: str, cause: str, text: str, *settings: tuple[str, Any], commands: Iterable[str] = (), words: str = "") -> Finding:
-    """It does not work."""
+    """The subject does not work."""
     return Finding(check, FAIL, text, cause, Remedy(settings, tuple(commands), words))
 
 
 def warn(check: str, cause: str, text: str, *settings: tuple[str, Any], commands: Iterable[str] = (), words: str = "") -> Finding:
-    """It works, but not as it should."""
+    """The subject works, but not as it should."""
     return fail(check, cause, text, *settings, commands=commands, words=words)._replace(state=WARN)
 
 
@@ -51,14 +52,14 @@ def setting_line(section: str, key: str, value: Any, style: str) -> str:
     """The line for a config. ``style``: "python" (``ftp.HostPort = 22``) or "toml" (``HostPort = 22`` below ``[ftp]``)."""
     if style != "toml":
         return f"{section}.{key} = {value!r}"
-    # A secret is better gone than "none", and of SSHConfigFile "none" is a value of its own.
+    # An empty secret is better removed than written as "none", and "none" is a meaningful value of SSHConfigFile.
     if value is None and (is_secret(key) or is_secret(key.removesuffix("File")) or key == "SSHConfigFile"):
         return f"remove the line {key} from [{section}]"
     return f"{key} = {in_toml(value)}    (in the section [{section}])"
 
 
 def remedy_lines(finding: Finding, section: str, style: str) -> list[str]:
-    """What to do, a line each: words, lines for the config, commands."""
+    """The remedy as lines: the words, the lines for the config, the commands."""
     remedy = finding.remedy
     words = in_words(remedy.words, style)
     lines = [words] if words else []
@@ -67,12 +68,12 @@ def remedy_lines(finding: Finding, section: str, style: str) -> list[str]:
 
 
 def in_words(text: str, style: str) -> str:
-    """A text about settings in the words of the config it is for."""
+    """A text about settings, with the settings written as in a config of this ``style``."""
     return in_file_words(text) if style == "toml" else text
 
 
 def as_json(finding: Finding, section: str, style: str) -> dict[str, Any]:
-    """For programs."""
+    """The object for ``pysubtask doctor --json``."""
     return {
         "check": finding.check,
         "state": finding.state,
@@ -85,13 +86,13 @@ def as_json(finding: Finding, section: str, style: str) -> dict[str, Any]:
 
 
 def worst(findings: Iterable[Finding]) -> str:
-    """The gravest state among them; OK where there is none."""
+    """The most severe state of the findings; OK where there are none."""
     order = (OK, SKIP, NOTE, WARN, FAIL)
     return max((finding.state for finding in findings), key=order.index, default=OK)
 
 
 def size(count: float) -> str:
-    """Bytes as people read them: ``1.5 MB``."""
+    """A number of bytes for people: ``1.5 MB`` (decimal units)."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break
@@ -100,7 +101,7 @@ def size(count: float) -> str:
 
 
 def port_of(settings: Mapping[str, Any]) -> int:
-    """The port the settings mean."""
+    """The port of the settings, or the usual one of their protocol: 22 (SFTP), 21 (FTP), 990 (implicit TLS)."""
     port = int(settings.get("HostPort", -1))
     if port > 0:
         return port

@@ -1,4 +1,4 @@
-"""How a server is known by its host key or certificate, or why it is not, and what makes it known."""
+"""How the server was authenticated by its host key or certificate, or why it was not, and which setting authenticates it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 from ...common import advice
 from ...common.clock import blame
 from ...transports.shared.reach import PORTAL
-from .certificate import Shown
+from .certificate import Certificate
 from .finding import NOTE, Finding, fail, ok, warn
 from .prepare import Endpoint
 from .remote import FTPRemote, SFTPRemote
 
 
-def of_host_key(said: str, shown: list[str], place: Endpoint, *, named: bool) -> Finding:
-    """From what ssh ``said``, and the keys that the server has ``shown``; ``named``: the settings name a known_hosts file."""
-    pin = [("HostKey", key.split()[1]) for key in shown[:1]]
-    keys = f"the server shows {' and '.join(shown)}" if shown else "the server's key could not be asked for"
+def of_host_key(reason: str, host_keys: list[str], place: Endpoint, *, named: bool) -> Finding:
+    """The finding for the ``reason`` that ssh gave, and for the ``host_keys`` of the server. ``named``: whether the settings
+    name a known_hosts file."""
+    pin = [("HostKey", key.split()[1]) for key in host_keys[:1]]
+    keys = f"the server shows {' and '.join(host_keys)}" if host_keys else "the server's key could not be asked for"
     port = place.port
     name = place.host if port == 22 else f"[{place.host}]:{port}"
     check = f"Ask who runs the server whether that is its key ('{advice.show_server_key()}' there shows it); "
-    if "not the pinned" in said:
+    if "not the pinned" in reason:
         return fail(
             "host key",
             "host-key-not-pinned",
@@ -30,9 +31,9 @@ def of_host_key(said: str, shown: list[str], place: Endpoint, *, named: bool) ->
             *pin,
             words=f"{check}if so, pin it. If not, somebody sits in between.",
         )
-    if "revoked" in said:
-        return fail("host key", "host-key-revoked", f"{said}", words="Ask who runs the server for its new key.")
-    if "another host key" in said:
+    if "revoked" in reason:
+        return fail("host key", "host-key-revoked", f"{reason}", words="Ask who runs the server for its new key.")
+    if "another host key" in reason:
         files = [*place.known_hosts, None][0]
         return fail(
             "host key",
@@ -53,12 +54,13 @@ def of_host_key(said: str, shown: list[str], place: Endpoint, *, named: bool) ->
     )
 
 
-def of_certificate(said: str, shown: Shown, host: str, now: float) -> Finding:
-    """From what the login ``said``, and the certificate that the server has ``shown``; ``now``: seconds since the epoch."""
-    pin = ("TLSFingerprint", shown.fingerprint)
-    names = ", ".join(shown.names) or "nobody"
+def of_certificate(reason: str, certificate: Certificate, host: str, now: float) -> Finding:
+    """The finding for the ``reason`` of the refused login, and for the server's ``certificate``. ``now``: seconds since the
+    epoch."""
+    pin = ("TLSFingerprint", certificate.fingerprint)
+    names = ", ".join(certificate.names) or "nobody"
     sure = "Ask who runs the server whether that is its certificate; then pin it."
-    if "not the pinned" in said:
+    if "not the pinned" in reason:
         return fail(
             "TLS",
             "certificate-not-pinned",
@@ -66,32 +68,32 @@ def of_certificate(said: str, shown: Shown, host: str, now: float) -> Finding:
             pin,
             words=f"It was renewed, or somebody sits in between. {sure}",
         )
-    if shown.problem in ("expired", "early") and (wrong := blame(now)):
+    if certificate.problem in ("expired", "early") and (wrong := blame(now)):
         return fail(
             "TLS",
             "clock-not-set",
-            f"by this machine's clock the server's certificate is not valid ({shown.words}): {wrong}, which cannot be right",
+            f"by this machine's clock the server's certificate is not valid ({certificate.words}): {wrong}, which cannot be right",
             commands=[advice.SET_CLOCK],
             words="Set the clock; nothing of the certificate is to be changed.",
         )
-    if shown.problem == "expired":
+    if certificate.problem == "expired":
         return fail(
             "TLS",
             "certificate-expired",
-            f"the server's certificate is out of date ({shown.words})",
+            f"the server's certificate is out of date ({certificate.words})",
             pin,
             words=f"Have it renewed. Until then: {sure}",
         )
-    if shown.problem == "early":
+    if certificate.problem == "early":
         return fail(
             "TLS",
             "certificate-early",
-            f"the server's certificate is not valid yet ({shown.words})",
+            f"the server's certificate is not valid yet ({certificate.words})",
             commands=["date -u"],
             words="One of the two clocks is wrong; most often this machine's.",
         )
-    if shown.problem == "name":
-        hosts = [("Host", name) for name in shown.names if not name.startswith("*")][:1]
+    if certificate.problem == "name":
+        hosts = [("Host", name) for name in certificate.names if not name.startswith("*")][:1]
         return fail(
             "TLS",
             "certificate-name",
@@ -105,7 +107,7 @@ def of_certificate(said: str, shown: Shown, host: str, now: float) -> Finding:
     return fail(
         "TLS",
         "certificate-untrusted",
-        f"nobody this machine trusts vouches for the server's certificate ({shown.words}; it is for {names})",
+        f"nobody this machine trusts vouches for the server's certificate ({certificate.words}; it is for {names})",
         pin,
         ("CAFile", "/path/of/its/authority.pem"),
         words=f"{sure} {PORTAL}.",
@@ -113,7 +115,7 @@ def of_certificate(said: str, shown: Shown, host: str, now: float) -> Finding:
 
 
 async def of_login(remote: Any, settings: Mapping[str, Any], host: str) -> list[Finding]:
-    """How the server was known, where the login went well."""
+    """How the server was authenticated in a successful login."""
     if isinstance(remote, SFTPRemote):
         how = "the pinned HostKey" if settings.get("HostKey") else "known_hosts"
         if settings.get("HostKeyPolicy") == "accept-new" and not settings.get("HostKey"):
@@ -134,8 +136,8 @@ async def of_login(remote: Any, settings: Mapping[str, Any], host: str) -> list[
         return [Finding("TLS", NOTE, "the server offers none: password and data travel in the clear")]
     if settings.get("TLSFingerprint"):
         return [ok("TLS", "the certificate is the pinned one")]
-    told = await remote.certificate()
-    until = str(told.get("notAfter", ""))
+    fields = await remote.certificate()
+    until = str(fields.get("notAfter", ""))
     days = _days_left(until)
     if days is not None and days < 7:
         return [

@@ -1,4 +1,4 @@
-"""A remedy for a config that has its secrets in files: the file is named, and no second place for the secret. Pure."""
+"""A remedy for a config that keeps its secrets in files: the remedy names the file, and no second place for the secret. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from .finding import Finding
 
 
 def remedied(finding: Finding, files: Mapping[str, str]) -> Finding:
-    """The finding with its settings as they are written where ``files`` (``Password`` -> path) hold the secrets."""
+    """The finding with its settings rewritten for a config whose ``files`` (``Password`` -> path) hold the secrets."""
     remedy = finding.remedy
     if not any(key in files for key, _ in remedy.settings):
         return finding
     settings: list[tuple[str, Any]] = []
-    said = [remedy.words] if remedy.words else []
+    sentences = [remedy.words] if remedy.words else []
     for key, value in remedy.settings:
         if key not in files:
             settings.append((key, value))
         elif value is None:
             settings.append((f"{key}File", None))
         else:
-            said.append(f"It belongs into the first line of {files[key]} ({key}File).")
-    return finding._replace(remedy=remedy._replace(settings=tuple(settings), words=" ".join(said)))
+            sentences.append(f"It belongs into the first line of {files[key]} ({key}File).")
+    return finding._replace(remedy=remedy._replace(settings=tuple(settings), words=" ".join(sentences)))

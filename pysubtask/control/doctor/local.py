@@ -1,4 +1,5 @@
-"""This machine: what is watched, where it is kept until it is delivered, the limits of the kernel, programs and versions."""
+"""Checks of this machine: the watched paths, the folders of queue and snapshots, the limits of the kernel, programs and
+versions."""
 
 from __future__ import annotations
 
@@ -31,23 +32,23 @@ from .source import Target
 
 _MAX_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 _MAX_INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
-_ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
+_ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16  # below these a warning comes even for few folders
 _MOST_FOLDERS = 20_000
-_LOOK_SECS = 3.0
-_ROOM_FOR_A_CHILD = 16
-_AT_ONCE = 50
-_MADE_BY_ANOTHER = "made by another user (was it run with sudo once?)"
+_COUNT_SECS = 3.0
+_ROOM_FOR_A_CHILD = 16  # processes and threads: a child has about ten, and ssh some
+_AT_ONCE = 50  # paths in one command of a remedy
+_OF_ANOTHER_USER = "made by another user (was it run with sudo once?)"
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 
 
-def look(
+def check(
     targets: Iterable[Target],
     *,
     read: Read = read,
     wall: Callable[[], float] = time.time,
     disk: Callable[[str], Any] = shutil.disk_usage,
 ) -> list[Finding]:
-    """Everything local, of all destinations. ``read``: files of /proc; ``disk``: as shutil.disk_usage."""
+    """All local checks, for all destinations. ``read`` reads files of /proc, ``disk`` is shutil.disk_usage; tests replace both."""
     targets = list(targets)
     found = [versions()]
     wrong = clock.blame(wall())
@@ -80,7 +81,7 @@ def look(
 
 
 def _rights(targets: Iterable[Target]) -> list[Finding]:
-    """For root alone: a folder that a run of root's is refused over."""
+    """For root alone: a folder over which a run as root is refused."""
     strange = stranger(entry for target in targets if target.settings.get("RunAs") is None for entry in target.entries or ())
     if strange is None:
         return []
@@ -90,7 +91,8 @@ def _rights(targets: Iterable[Target]) -> list[Finding]:
 
 
 def config_file(target: Target) -> list[Finding]:
-    """Whether others may read a Python file with a secret in it; a TOML file is refused then. Silent where they may not."""
+    """Whether other users may read a Python config with a secret in it (a TOML config is refused then). Empty where they may
+    not."""
     path = target.config_file
     secrets = [value for key, value in target.settings.items() if is_secret(key) and isinstance(value, str) and value]
     if path is None or not secrets or os.name != "posix":
@@ -100,7 +102,7 @@ def config_file(target: Target) -> list[Finding]:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read()
     except OSError:
-        return []  # it was read before, so this is not what is wrong
+        return []  # the config was loaded a moment ago, so its file is not the problem
     if not mode & 0o077 or not any(secret in text for secret in secrets):
         return []
     return [
@@ -114,7 +116,8 @@ def config_file(target: Target) -> list[Finding]:
 
 
 def processes(read: Read = read) -> list[Finding]:
-    """Whether the system starts another thread, and a few more: a child needs some ten, and ssh. Silent where there is room."""
+    """Whether the system can start another thread, and ``_ROOM_FOR_A_CHILD`` more: a child needs about ten, and ssh some. Empty
+    where it can."""
     try:
         one = threading.Thread(target=int, name="probe", daemon=True)
         one.start()
@@ -132,20 +135,20 @@ def processes(read: Read = read) -> list[Finding]:
 
 
 def no_more(read: Read = read) -> Finding:
-    """Not even one thread more."""
+    """The system cannot start a single thread more."""
     return fail("processes", "process-limit", limits.reached(read), words=f"{limits.REMEDY}.")
 
 
 def versions() -> Finding:
-    """Of everything that may matter in a report."""
+    """The versions of every program and library that may matter in a bug report."""
     words = [f"pysubtask {__version__}", f"Python {platform.python_version()}", f"{platform.system()} {platform.release()}"]
     ssh = shutil.which("ssh")
     if ssh is not None:
         try:
-            said = subprocess.run(
+            result = subprocess.run(
                 [ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False, env=for_others()
             )
-            version = re.match(r"\S*SSH_\S+", said.stderr.decode("utf-8", "replace"))  # anything else is a complaint
+            version = re.match(r"\S*SSH_\S+", result.stderr.decode("utf-8", "replace"))  # other output is an error message
             words.append(version[0].rstrip(",") if version else "ssh does not start")
         except (OSError, subprocess.TimeoutExpired):
             words.append("ssh does not start")
@@ -158,8 +161,8 @@ def versions() -> Finding:
 
 
 def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
-    """Whether what is to be watched is there and can be read. ``named``: the paths of all entries: none of them is a slip for
-    another."""
+    """Whether the path of an entry exists and can be read. ``named``: the paths of all entries, none of which is a typing error
+    for another one."""
     path = entry.path
     folder = watched(entry)
     if not os.path.isdir(folder):
@@ -170,7 +173,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
             "watch-path-unreadable",
             f"{path}: this user may not read it",
             commands=[advice.list_path(path)],
-            words=_whose(path, "read it"),
+            words=_owner_advice(path, "read it"),
         )
     if not os.access(folder, os.W_OK):
         return fail(
@@ -178,7 +181,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
             "watch-path-readonly",
             f"{folder}: this user may not write there, and the queue and the notifies are files beside the data",
             commands=[advice.list_path(folder)],
-            words=_whose(folder, "write there"),
+            words=_owner_advice(folder, "write there"),
         )
     if entry.kind == "file" and not os.path.exists(path):
         near = mistyped.near_file(path, named)
@@ -194,7 +197,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
 
 
 def too_wide(entry: Entry) -> Finding | None:
-    """A warning where an entry watches the whole system, or a home, where more than data lies; None where it does not."""
+    """A warning for an entry that watches the whole system or a home folder, which hold more than data; None for others."""
     real = os.path.realpath(entry.path)
     if entry.kind != "dir" or not (real in ("/", "/root", "/home") or os.path.dirname(real) == "/home" or real in _homes()):
         return None
@@ -208,7 +211,7 @@ def too_wide(entry: Entry) -> Finding | None:
 
 
 def _homes() -> set[str]:
-    """This user's, by the environment and by the system."""
+    """This user's home folders, by the environment and by the password database."""
     found = {os.path.expanduser("~")}
     if os.name == "posix":
         import pwd
@@ -224,7 +227,7 @@ def watched(entry: Entry) -> str:
 
 
 def _missing(folder: str) -> Finding:
-    """A folder that is not there: mistyped, not mounted, or really to be made."""
+    """A missing folder: mistyped, not mounted, or to be created."""
     if os.path.exists(folder):
         return fail("watch path", "watch-path-missing", f"{folder}: it is a file", words="Watch it as a 'file', or name a folder.")
     above, name = os.path.split(folder)
@@ -265,7 +268,7 @@ def _folders_in(folder: str) -> list[str]:
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
-    """Names that may have been meant, the likeliest first."""
+    """The known names that may have been meant, the likeliest first."""
     import difflib
 
     known = list(known)
@@ -273,8 +276,8 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.6), *longer]))
 
 
-def _whose(path: str, may: str) -> str:
-    """Who could help where this user may not do something; nobody is told to run as root."""
+def _owner_advice(path: str, may: str) -> str:
+    """Who can help where this user lacks a right. No advice is to run as root."""
     owner = _owner(path)
     if owner == "root":
         return f"{path} is root's: watch a folder of this user, or have whoever runs this machine let this user {may}."
@@ -282,7 +285,7 @@ def _whose(path: str, may: str) -> str:
 
 
 def _owner(path: str) -> str:
-    """Whose it is, as far as that can be told."""
+    """The owner's name, or the number where the number has no name."""
     try:
         uid = os.stat(path).st_uid
     except OSError:
@@ -300,8 +303,8 @@ _KEPT_ELSEWHERE = "The queue is kept there and not beside the data (StateFolder 
 
 
 def state_folder(target: Target) -> Finding:
-    """Whether the queue can be kept where it belongs: it, or the nearest folder above it that is there."""
-    if _nowhere(target):
+    """Whether the queue can be kept in its folder: the folder is writable, or the nearest existing one above it is."""
+    if _watched_folder_missing(target):
         return Finding("state folder", SKIP, f"{target.state_dir} belongs into a watched folder that is not there")
     where, found = target.state_dir, target.state_dir
     while not os.path.exists(found) and os.path.dirname(found) != found:
@@ -317,14 +320,14 @@ def state_folder(target: Target) -> Finding:
     problem = _cannot_write(found)
     user = None if target.settings.get("RunAs") is None else os.geteuid()
     if not problem:
-        strange = _of_others(where)
+        strange = _foreign_paths(where)
         if strange:
             return fail(
                 "state folder",
                 "state-folder",
                 f"{strange[0]} belongs to another user, so nothing of it is used",
                 commands=advice.give_back(strange, os.path.dirname(os.path.dirname(where)), user),
-                words=f"It is pysubtask's own, {_MADE_BY_ANOTHER}.",
+                words=f"It is pysubtask's own, {_OF_ANOTHER_USER}.",
             )
         return ok("state folder", where if is_inside(where) else f"{where}, not beside the data (StateFolder)")
     text = f"{where} cannot be written: {problem.strerror or problem}"
@@ -336,58 +339,61 @@ def state_folder(target: Target) -> Finding:
             commands=[advice.list_disk(found)],
             words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.",
         )
-    made = os.path.dirname(os.path.dirname(where))
-    commands = _reclaim(found, made, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
+    top = os.path.dirname(os.path.dirname(where))
+    commands = _reclaim(found, top, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
     if commands:
         others = "chown" in commands[0]
-        whose = _MADE_BY_ANOTHER if others else "and may not be used by its owner"
+        whose = _OF_ANOTHER_USER if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail(
         "state folder",
         "state-folder",
         text,
         commands=[advice.list_path(found)],
-        words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}",
+        words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_owner_advice(found, 'write there')}",
     )
 
 
-def _nowhere(target: Target) -> bool:
-    """Whether the folder is missing that the queue and the snapshots belong into: that is said of the watch path."""
+def _watched_folder_missing(target: Target) -> bool:
+    """Whether the watched folder is missing in which queue and snapshots would be kept. The check of the watch path reports
+    that."""
     return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
 
 
-def _reclaim(folder: str, made: str, user: int | None) -> tuple[str, ...]:
-    """How a folder that we made (below ``made``, or it) can be written again: it, those of ours above it, the files in it."""
-    chain = [folder] if advice.is_ours(folder, made) else []
-    while chain and advice.is_ours(os.path.dirname(chain[0]), made):
+def _reclaim(folder: str, top: str, user: int | None) -> tuple[str, ...]:
+    """The commands that make a folder of pysubtask (``top``, or one below it) writable again, with the folders of pysubtask
+    above it and the files in it."""
+    chain = [folder] if advice.is_ours(folder, top) else []
+    while chain and advice.is_ours(os.path.dirname(chain[0]), top):
         chain.insert(0, os.path.dirname(chain[0]))
     if not chain or any(os.path.islink(path) for path in chain):
-        return ()  # behind a link lies what somebody else made
+        return ()  # the target of a link is a folder of somebody else
     mine = os.getuid() if hasattr(os, "getuid") else -1
     try:
         files = sorted(item.path for item in os.scandir(folder) if item.is_file(follow_symlinks=False))
     except OSError:
         files = []
     others = [path for path in (*chain, *files) if os.lstat(path).st_uid != mine]
-    return advice.give_back(others, made, user) if others else advice.open_again(folder, made)
+    return advice.give_back(others, top, user) if others else advice.open_again(folder, top)
 
 
-def _of_others(folder: str) -> list[str]:
-    """What is in a state folder and belongs to another user, links left alone; some of it, where it is much. Nothing for root, who
-    may be looking at that user's task."""
+def _foreign_paths(folder: str) -> list[str]:
+    """Paths in a state folder that belong to another user, at most ``_AT_ONCE``; links are ignored. Empty for root, who may be
+    examining that user's task."""
     if not hasattr(os, "geteuid") or os.geteuid() == 0:
         return []
     found = []
     for path in (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files)):
-        with contextlib.suppress(FileNotFoundError):  # a child is at work there
-            look = os.lstat(path)
-            if not stat.S_ISLNK(look.st_mode) and look.st_uid != os.geteuid():
+        with contextlib.suppress(FileNotFoundError):  # a running child removes files there
+            info = os.lstat(path)
+            if not stat.S_ISLNK(info.st_mode) and info.st_uid != os.geteuid():
                 found.append(path)
     return found[:_AT_ONCE]
 
 
 def _cannot_write(folder: str) -> OSError | None:
-    """Why a file cannot be made in a folder; None where it can. Tried, since access(2) knows nothing of full disks."""
+    """Why no file can be created in a folder; None where one can. A file is created for it, since access(2) knows nothing of
+    full disks."""
     path = os.path.join(os.path.abspath(folder), f".pysubtask-doctor-{os.urandom(8).hex()}")
     try:
         with beneath.to_write(path) as at:
@@ -404,11 +410,11 @@ def _cannot_write(folder: str) -> OSError | None:
 
 
 def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
-    """Room for snapshots, where they are kept; and whether that is another file system than that of the queue."""
+    """The free space for snapshots, where they are kept."""
     folder = target.bak_dir
     if folder is None:
         return []
-    if _nowhere(target):
+    if _watched_folder_missing(target):
         return [Finding("free disk", SKIP, f"{folder} belongs into a watched folder that is not there")]
     while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
@@ -439,7 +445,7 @@ def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
 
 
 def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
-    """Whether the kernel allows as many watched folders as there are. Without file events everything still works, later."""
+    """Whether the kernel allows as many watched folders as there are. Without inotify files are still found, later."""
     if sys.platform != "linux":
         return []
     watches, instances = _number(read(_MAX_WATCHES)), _number(read(_MAX_INSTANCES))
@@ -448,14 +454,14 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
     folders = count_folders(entries)
     found = []
     if watches < max(folders, _ENOUGH_WATCHES):
-        wanted = max(65536, 2 * folders)
+        enough = max(65536, 2 * folders)
         found.append(
             warn(
                 "inotify",
                 "inotify-watches",
                 f"{folders:,} folders to watch, and the kernel gives this user {watches:,} "
                 "watches in all: files would be found by looking, which is later",
-                commands=[advice.set_kernel("fs.inotify.max_user_watches", wanted)],
+                commands=[advice.set_kernel("fs.inotify.max_user_watches", enough)],
             )
         )
     if instances < _ENOUGH_INSTANCES:
@@ -471,8 +477,9 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
 
 
 def count_folders(entries: Iterable[Entry]) -> int:
-    """How many folders the entries are, with those below recursive ones; it stops at many, and after a moment."""
-    end = time.monotonic() + _LOOK_SECS
+    """How many folders the entries cover, with those below recursive ones. The count stops at ``_MOST_FOLDERS``, and after
+    ``_COUNT_SECS``."""
+    end = time.monotonic() + _COUNT_SECS
     found = set()
     for entry in entries:
         found.add(watched(entry))

@@ -1,4 +1,5 @@
-"""The files that a login needs and the config names: keys, known_hosts, authorities. Looked at only; no server is asked."""
+"""The files that a login needs and the config names: keys, known_hosts, authorities. The checks only read files and ask no
+server."""
 
 from __future__ import annotations
 
@@ -17,33 +18,34 @@ from ...transports.shared.ssh_login import login_of, show_words
 from .finding import WARN, Finding, fail, ok, warn
 from .local import near_names
 
-_HEAD = 200
-_MOST_LOOKED_AT = 200
+_HEAD = 200  # bytes: the first lines of a key file
+_MOST_FILES = 200  # KeyFile may lie in a folder with very many files
 _KEY, _CHECK = "KeyFile", "key file"
 
 
 def of_plan(plan: Plan) -> list[Finding]:
-    """What is found about the files that a destination's settings name."""
-    return look(plan.settings) if plan.extension == "ftp" and plan.settings["UseSFTP"] else look_for_ftp(plan.settings)
+    """The findings about the files that a destination's settings name."""
+    return check(plan.settings) if plan.extension == "ftp" and plan.settings["UseSFTP"] else check_ftp(plan.settings)
 
 
-def look(settings: Mapping[str, Any]) -> list[Finding]:
-    """What is found about each file that an SFTP login is told to use."""
+def check(settings: Mapping[str, Any]) -> list[Finding]:
+    """The findings about each file that the settings name for an SFTP login."""
     by_ssh = not settings.get("SFTPLibrary") and shutil.which(str(settings.get("SSHProgram") or "ssh")) is not None
-    found = key_file(settings.get(_KEY), by_ssh=by_ssh, other_way=bool(settings.get("Password")))
+    found = key_file(settings.get(_KEY), by_ssh=by_ssh, other_login=bool(settings.get("Password")))
     if any(one.cause in (keys.LOCKED, keys.PUBLIC) for one in found) and (agent := _agent_of(settings)) is not None:
-        found = key_file(settings.get(_KEY), by_ssh=by_ssh, agent=agent, other_way=bool(settings.get("Password")))
+        found = key_file(settings.get(_KEY), by_ssh=by_ssh, agent=agent, other_login=bool(settings.get("Password")))
     return [*found, *_ssh_config(settings), *_known_hosts(settings)]
 
 
-def look_for_ftp(settings: Mapping[str, Any]) -> list[Finding]:
-    """The same for FTP and Dropbox: the authority that is trusted."""
+def check_ftp(settings: Mapping[str, Any]) -> list[Finding]:
+    """The findings for FTP and Dropbox: their only file is the trusted authority (CAFile)."""
     return _authority(settings.get("CAFile"))
 
 
-def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_way: bool = False) -> list[Finding]:
-    """Whether a private key can be used; the first thing that is wrong with it. ``by_ssh`` and ``agent``: see
-    ``transports.key_file.look``; ``other_way``: there is another way to log in, so that it works without the key, too."""
+def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_login: bool = False) -> list[Finding]:
+    """Whether a private key can be used; the finding is about its first defect. ``by_ssh`` and ``agent``: see
+    ``transports.shared.key_file.look``; ``other_login``: whether the login has another means (a password), so that a bad key
+    is only a warning."""
     if not given:
         return []
     path = os.path.abspath(os.path.expanduser(str(given)))
@@ -53,12 +55,12 @@ def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other
         if doubt is not None:
             return [warn(_CHECK, "key-file-of-others", doubt.problem, words=doubt.remedy)]
         return [ok(_CHECK, path)]
-    made = _finding(path, found)
-    return [made._replace(state=WARN) if found.works or (other_way and by_ssh) else made]
+    finding = _finding(path, found)
+    return [finding._replace(state=WARN) if found.works or (other_login and by_ssh) else finding]
 
 
 def _finding(path: str, found: keys.Trouble) -> Finding:
-    """With what else could have been meant: other keys in its folder, and those of ssh."""
+    """The finding for a key's defect, with the keys that may have been meant: others in its folder, and those of ssh."""
     if found.cause == keys.MISSING and not os.path.isdir(path):
         return _missing(path)
     others = [found.key] if found.key else []
@@ -70,7 +72,7 @@ def _finding(path: str, found: keys.Trouble) -> Finding:
 
 
 def _missing(path: str) -> Finding:
-    """A name that is mistyped is mended; a new key is offered only where there is none that could be meant."""
+    """A missing key file. A new key is offered only where no existing key can have been meant."""
     folder = os.path.dirname(path)
     near = near_keys(path)
     if near:
@@ -100,14 +102,14 @@ def _missing(path: str) -> Finding:
 
 
 def _of_ssh(path: str) -> list[tuple[str, Any]]:
-    """Keys that ssh itself would try."""
+    """The first existing key that ssh would try by default."""
     names = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
     there = [name for name in names if os.path.exists(os.path.expanduser(name))]
     return [(_KEY, name) for name in there if os.path.basename(name) != os.path.basename(path)][:1]
 
 
 def near_keys(path: str) -> list[str]:
-    """Private keys in the folder of a file that is none, the likeliest first."""
+    """The private keys in the folder of ``path``, which is no private key; the likeliest first."""
     folder, name = os.path.split(path)
     keys = [os.path.basename(key) for key in keys_in(folder)]
     stem = name.removesuffix(".pub").removesuffix(".pem").removesuffix(".key")
@@ -115,10 +117,10 @@ def near_keys(path: str) -> list[str]:
 
 
 def keys_in(folder: str) -> list[str]:
-    """The private keys of this user in a folder."""
+    """The paths of the private keys in a folder that this user can read; of ``_MOST_FILES`` files at most."""
     found = []
     try:
-        items = sorted(os.scandir(folder), key=lambda item: item.name)[:_MOST_LOOKED_AT]
+        items = sorted(os.scandir(folder), key=lambda item: item.name)[:_MOST_FILES]
     except OSError:
         return []
     for item in items:
@@ -128,7 +130,7 @@ def keys_in(folder: str) -> list[str]:
                     if _is_private(file.read(_HEAD)):
                         found.append(item.path)
         except OSError:
-            continue  # not one that could be used
+            continue  # an unreadable file is no usable key
     return found
 
 
@@ -137,21 +139,22 @@ def _is_private(head: bytes) -> bool:
 
 
 def agent_has_keys() -> bool:
-    """Whether ssh-agent has any key."""
-    said = ask("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
-    return said is not None and said.returncode == 0
+    """Whether ssh-agent has at least one key."""
+    result = ask("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
+    return result is not None and result.returncode == 0
 
 
 def _agent_of(settings: Mapping[str, Any]) -> str | None:
-    """The socket of the agent that ssh's own configuration names for this server; None for the one of the environment."""
+    """The socket of the agent that ssh's configuration names for this server; None where the agent is that of the environment,
+    '' for no agent."""
     program = shutil.which(str(settings.get("SSHProgram") or "ssh"))
     if program is None or settings.get("SFTPLibrary"):
         return None
     try:
-        said = ask(*show_words(program, login_of(settings)))
+        result = ask(*show_words(program, login_of(settings)))
     except ConfigError:
         return None
-    lines = said.stdout.decode("utf-8", "replace").splitlines() if said is not None and not said.returncode else []
+    lines = result.stdout.decode("utf-8", "replace").splitlines() if result is not None and not result.returncode else []
     named = next((line.partition(" ")[2] for line in lines if line.startswith("identityagent ")), "")
     if named in ("", "SSH_AUTH_SOCK"):
         return None
@@ -159,7 +162,7 @@ def _agent_of(settings: Mapping[str, Any]) -> str | None:
 
 
 def _known_hosts(settings: Mapping[str, Any]) -> list[Finding]:
-    """Only a file that the config names: that ssh's own is missing shows in the login."""
+    """The finding about a known_hosts file that the config names. The login shows whether ssh's own file is missing."""
     given = settings.get("KnownHostsFile")
     if not given or settings.get("HostKey"):
         return []

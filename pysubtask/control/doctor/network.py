@@ -1,4 +1,5 @@
-"""The way to a server before any login: does its name resolve, does the port answer, and what speaks there."""
+"""The connection to a server before any login: whether its name resolves, whether the port answers, and which protocol the
+server speaks."""
 
 from __future__ import annotations
 
@@ -32,11 +33,11 @@ SSH, FTP, FTP_CROWDED, SMTP, HTTP, TLS, CLOSED, SILENT, OTHER = (
 Address = tuple[int, Any]
 """Family and socket address."""
 Resolve = Callable[..., Any]
-"""``socket.getaddrinfo``, or a test's own."""
+"""``socket.getaddrinfo``, or a function of a test in its place."""
 
 
 class NoAddress(Exception):
-    """The name gives none. ``cause``: "name-unknown" or "no-name-service"."""
+    """A name has no address. ``cause``: "name-unknown" or "no-name-service"."""
 
     def __init__(self, cause: str, text: str) -> None:
         super().__init__(text)
@@ -44,7 +45,7 @@ class NoAddress(Exception):
 
 
 class NoAnswer(Exception):
-    """No connection. ``cause``: "port-closed", "port-filtered", "no-route"."""
+    """A connection failed. ``cause``: "port-closed", "port-filtered" or "no-route"."""
 
     def __init__(self, cause: str, text: str) -> None:
         super().__init__(text)
@@ -52,29 +53,30 @@ class NoAnswer(Exception):
 
 
 class Heard(NamedTuple):
-    """``kind``: who speaks, one of the words above; ``words``: what it said first."""
+    """``kind``: the protocol, one of the constants above; ``words``: the server's first line, printable characters only."""
 
     kind: str
     words: str = ""
 
 
-async def apart(work: Callable[[], _T], secs: float) -> _T:
-    """Blocking work in a daemon thread, awaited for ``secs``: TimeoutError after that, and the thread is left to its end."""
+async def in_thread(work: Callable[[], _T], secs: float) -> _T:
+    """Run blocking work in a daemon thread and await it for ``secs``. Raises TimeoutError after that; the thread ends when its
+    work ends, as a thread cannot be stopped."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[_T] = loop.create_future()
 
     def tell(answer: Callable[[Any], None], value: Any) -> None:
-        def told() -> None:
+        def settle() -> None:
             if not result.done():
                 answer(value)
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            loop.call_soon_threadsafe(told)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller awaits the result
+            loop.call_soon_threadsafe(settle)
 
     def run() -> None:
         try:
             value = work()
-        except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+        except BaseException as exc:  # noqa: BLE001 - every exception goes to the awaiting side
             tell(result.set_exception, exc)
         else:
             tell(result.set_result, value)
@@ -84,10 +86,10 @@ async def apart(work: Callable[[], _T], secs: float) -> _T:
         return await result
 
 
-async def look_up(host: str, port: int, secs: float, resolve: Resolve = socket.getaddrinfo) -> list[Address]:
-    """The addresses of a name. NoAddress."""
+async def addresses_of(host: str, port: int, secs: float, resolve: Resolve = socket.getaddrinfo) -> list[Address]:
+    """The addresses of a name. Raises NoAddress."""
     try:
-        found = await apart(lambda: resolve(host, port, type=socket.SOCK_STREAM), secs)
+        found = await in_thread(lambda: resolve(host, port, type=socket.SOCK_STREAM), secs)
     except TimeoutError:
         raise NoAddress("no-name-service", f"no name server answered within {secs:g} s") from None
     except UnicodeError:
@@ -101,21 +103,21 @@ async def look_up(host: str, port: int, secs: float, resolve: Resolve = socket.g
 
 
 async def connect(addresses: list[Address], secs: float) -> tuple[socket.socket, str]:
-    """A connection to the first address that answers, not blocking, and the address in words; they are tried as an upload tries
-    them. NoAnswer."""
+    """A non-blocking connection to the first address that answers, and the address as text. The order of the addresses is that
+    of an upload. Raises NoAnswer."""
     given_up = threading.Event()
 
     def work() -> socket.socket:
         return dial(ordered(addresses), time.monotonic() + secs, over=given_up.is_set)
 
     try:
-        sock = await apart(work, secs + 1.0)
-    except OSError as exc:  # TimeoutError is one
+        sock = await in_thread(work, secs + 1.0)
+    except OSError as exc:  # includes TimeoutError
         failures = getattr(exc, "failures", None) or [(str(addresses[0][1][0]) if addresses else "", exc)]
-        told = [_no_answer(error, address, addresses[0][1][1] if addresses else 0, secs) for address, error in failures]
+        answers = [_no_answer(error, address, addresses[0][1][1] if addresses else 0, secs) for address, error in failures]
         order = ("port-closed", "port-filtered", "no-route")
-        found = min(told, key=lambda one: order.index(one.cause))
-        raise found if len(told) == 1 else NoAnswer(found.cause, "; ".join(map(str, told))) from exc
+        found = min(answers, key=lambda one: order.index(one.cause))
+        raise found if len(answers) == 1 else NoAnswer(found.cause, "; ".join(map(str, answers))) from exc
     finally:
         given_up.set()
     sock.setblocking(False)
@@ -123,8 +125,8 @@ async def connect(addresses: list[Address], secs: float) -> tuple[socket.socket,
 
 
 async def dead_among(addresses: list[Address], secs: float) -> list[NoAnswer]:
-    """Which of several addresses take no connection; one that this machine has no way to is no fault of the server's. Each is
-    connected to once."""
+    """The addresses that accept no connection. An address without a route from this machine is not counted, as the server is
+    not at fault. Each address gets one connection."""
 
     async def ask(place: Address) -> NoAnswer | None:
         try:
@@ -147,7 +149,7 @@ def _no_answer(exc: OSError, address: str, port: int, secs: float) -> NoAnswer:
 
 
 async def hear(sock: socket.socket, secs: float) -> Heard:
-    """What a server says by itself. Closes the socket."""
+    """The server's greeting. Closes the socket."""
     try:
         async with asyncio.timeout(secs):
             heard = await asyncio.get_running_loop().sock_recv(sock, 512)
@@ -161,7 +163,7 @@ async def hear(sock: socket.socket, secs: float) -> Heard:
 
 
 def who_speaks(heard: bytes) -> Heard:
-    """From the first bytes to who it is. Pure."""
+    """The protocol, from the first bytes of a server. Pure."""
     lines = heard.decode("utf-8", "replace").splitlines()
     words = re.sub(r"[^\x20-\x7e]+", " ", lines[0] if lines else "")[:120].strip()
     if not heard:
@@ -181,7 +183,7 @@ def who_speaks(heard: bytes) -> Heard:
 
 
 async def offers_tls(addresses: list[Address], secs: float) -> bool:
-    """Whether an FTP server lists AUTH TLS to one who has not logged in (RFC 2389, RFC 4217)."""
+    """Whether an FTP server lists AUTH TLS before a login (FEAT, RFC 2389; RFC 4217, section 6)."""
     loop = asyncio.get_running_loop()
     try:
         sock, _ = await connect(addresses, secs)
@@ -198,13 +200,14 @@ async def offers_tls(addresses: list[Address], secs: float) -> bool:
                     if not block:
                         break
                     heard += block
-        except OSError:  # TimeoutError is one: what it did not say in time it does not say
+        except OSError:  # includes TimeoutError: a server without a reply in time counts as one without TLS
             return False
     return re.search(rb"^ *AUTH\b.*TLS", heard, re.MULTILINE | re.IGNORECASE) is not None
 
 
 async def hear_within_tls(addresses: list[Address], secs: float) -> Heard:
-    """What is said inside of TLS by a server that waits for us to begin: SILENT where it does not take TLS either."""
+    """The greeting inside of TLS, for a server that waits for the client to begin; SILENT where the server does not answer to
+    TLS either."""
     try:
         sock, _ = await connect(addresses, secs)
     except NoAnswer:
@@ -212,7 +215,10 @@ async def hear_within_tls(addresses: list[Address], secs: float) -> Heard:
 
     def talk() -> Heard:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is only asked who it is; nothing is told to it
+        context.check_hostname, context.verify_mode = (
+            False,
+            ssl.CERT_NONE,
+        )  # the handshake only reads the greeting; no secret is sent
         sock.settimeout(secs / 2)
         try:
             with context.wrap_socket(sock) as wrapped:
@@ -223,7 +229,7 @@ async def hear_within_tls(addresses: list[Address], secs: float) -> Heard:
             return Heard(OTHER)
 
     try:
-        return await apart(talk, secs)
+        return await in_thread(talk, secs)
     except TimeoutError:
         return Heard(SILENT)
     finally:

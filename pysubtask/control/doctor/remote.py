@@ -1,6 +1,6 @@
-"""The transports with the few things more that a look at a server needs: what stands there, what is left, what a file holds.
+"""The transports with the further operations that an examination needs: listing a folder, reading a file, free space, removal.
 
-Paths are as the server takes them: from its root with a leading slash, else from where the login begins.
+Paths are as the server takes them: from its root with a leading slash, else from the folder in which a login begins.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Sta
 from ...transports.shared.means import WRITES
 
 OURS = (".pysubtask-", "pysubtask-doctor-", "pysubtask-selftest-")
-_BLOCK = 32 * 1024
+_BLOCK = 32 * 1024  # every server answers a READ of this size (filexfer-02, section 3)
 _STATVFS = "statvfs@openssh.com"
-_LONGEST_LIST = 1 << 20
+_LONGEST_LIST = 1 << 20  # bytes of an FTP listing
 _OUR_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
-# A listing comes to an end even where the server gives it none.
+# A hostile server can send a listing without end: these limits end it.
 _MOST_LISTED, _MOST_OURS, _LIST_SECS = 500_000, 10_000, 60.0
 
 FOLDER, FILE, MISSING, UNKNOWN = "folder", "file", "missing", "unknown"
@@ -37,69 +37,71 @@ _T = TypeVar("_T")
 
 
 def ours_among(names: Iterable[str]) -> list[str]:
-    """Those that began as ours, out of a server's listing: nothing that leads elsewhere, and nothing that we never make."""
+    """The names of a server's listing that begin as pysubtask's own. A name with a slash or with characters that pysubtask
+    never writes is left out, as a hostile listing may hold one."""
     return [name for name in names if name.startswith(OURS) and _OUR_NAME.fullmatch(name)]
 
 
 def parents(folder: str) -> list[str]:
-    """A folder and those above it, the deepest first, without the root and the login's own."""
+    """A folder and those above it, the deepest first, without the root and the folder in which a login begins."""
     parts = [part for part in folder.split("/") if part]
     start = "/" if folder.startswith("/") else ""
     return [start + "/".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 class Remote(Transport):
-    """A transport that can look. All of it needs ``connect``; TransportError as from any transport."""
+    """A transport with the operations of an examination. All of them need ``connect`` first, and raise TransportError as any
+    transport does."""
 
     _folder: str
 
     @property
     def folder(self) -> str:
-        """The destination's folder."""
+        """The destination's folder on the server."""
         return self._folder
 
     @abstractmethod
     async def kind(self, path: str) -> str:
-        """FOLDER, FILE, MISSING, or UNKNOWN where the server does not tell."""
+        """FOLDER, FILE, MISSING, or UNKNOWN where the server does not say."""
 
     @abstractmethod
     async def home(self) -> str:
-        """Where the login begins, "" where that is not told."""
+        """The folder in which a login begins, "" where the server does not say."""
 
     @abstractmethod
     async def drop_folder(self, path: str) -> bool:
-        """Remove an empty folder; whether it is gone."""
+        """Remove an empty folder; True where the server did."""
 
     @abstractmethod
     async def drop_file(self, path: str) -> bool:
-        """Remove a file; whether it is gone."""
+        """Remove a file; True where the server did."""
 
     @abstractmethod
     async def ours_in(self, path: str) -> list[str]:
-        """Names in a folder that began as ours (``OURS``); none where the server does not list."""
+        """The names in a folder that begin with one of ``OURS``; none where the server does not list."""
 
     async def names_in(self, path: str) -> list[str]:
-        """The names in a folder, the first of very many; none where the server does not list."""
+        """The names in a folder, up to a limit; none where the server does not list."""
         return []
 
     @abstractmethod
     async def fetch(self, name: str, most: int) -> bytes | None:
-        """The first ``most`` bytes of a file of the destination; None where it cannot be read."""
+        """The first ``most`` bytes of the file ``name`` in the destination's folder; None where the file cannot be read."""
 
     async def may_write(self, path: str) -> bool:
-        """Whether an empty file can be made in a folder; it is removed."""
+        """Whether an empty file can be created in a folder; the file is removed."""
         return False
 
     async def space(self) -> int | None:
-        """Bytes that are free for this login, None where the server does not tell."""
+        """The free bytes for this login, None where the server does not say."""
         return None
 
     async def reuses_session(self) -> bool | None:
-        """Whether a data connection goes on with the TLS session of the control connection; None where there is no such."""
+        """Whether a data connection resumes the TLS session of the control connection; None where there is no such connection."""
         return None
 
     async def missing(self, path: str) -> list[str]:
-        """What of a folder and those above it is not there, the deepest first."""
+        """The folders that do not exist, of a folder and those above it; the deepest first."""
         found = []
         for folder in parents(path):
             if await self.kind(folder) != MISSING:
@@ -109,37 +111,43 @@ class Remote(Transport):
 
 
 class SFTPRemote(SFTPTransport, Remote):
-    """Over the connection of the transport."""
+    """SFTP version 3 (draft-ietf-secsh-filexfer-02), over the connection of the transport."""
 
     async def ask(self, kind: int, body: bytes) -> packets.Reply:
-        """Any request."""
+        """Send one request and await its reply. ``kind``: the type byte; ``body``: the bytes behind the request's id."""
         client, _ = self._open()
         return await client.request(kind, body)
 
     def offers(self, name: str) -> bool:
-        """Whether the server lists an extension."""
+        """Whether the server's SSH_FXP_VERSION lists the extension ``name``."""
         return name in self._open()[0].extensions
 
     async def kind(self, path: str) -> str:
+        """By SSH_FXP_STAT (draft-ietf-secsh-filexfer-02, section 6.8); UNKNOWN where the attributes have no permissions."""
         answer = await self.ask(packets.STAT, string(os.fsencode(path or ".")))
         if isinstance(answer, Attrs):
             return UNKNOWN if answer.permissions is None else FOLDER if modes.S_ISDIR(answer.permissions) else FILE
         return MISSING if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE else UNKNOWN
 
     async def home(self) -> str:
+        """By SSH_FXP_REALPATH of "." (filexfer-02, section 6.11)."""
         answer = await self.ask(packets.REALPATH, string(b"."))
         return os.fsdecode(answer.names[0]) if isinstance(answer, Names) and answer.names else ""
 
     async def drop_folder(self, path: str) -> bool:
+        """By SSH_FXP_RMDIR (filexfer-02, section 6.6)."""
         return _is_ok(await self.ask(packets.RMDIR, string(os.fsencode(path))))
 
     async def drop_file(self, path: str) -> bool:
+        """By SSH_FXP_REMOVE (filexfer-02, section 6.5)."""
         return _is_ok(await self.ask(packets.REMOVE, string(os.fsencode(path))))
 
     async def ours_in(self, path: str) -> list[str]:
+        """At most ``_MOST_OURS`` of them, by the requests of ``names_in``."""
         return (await self._names(path, ours_among, _MOST_OURS))[:_MOST_OURS]
 
     async def names_in(self, path: str) -> list[str]:
+        """By SSH_FXP_OPENDIR and SSH_FXP_READDIR (filexfer-02, section 6.7); at most ``_MOST_LISTED`` names."""
         return await self._names(path, list, _MOST_LISTED)
 
     async def _names(self, path: str, chosen: Callable[[Iterable[str]], list[str]], most: int) -> list[str]:
@@ -157,6 +165,7 @@ class SFTPRemote(SFTPTransport, Remote):
         return list(found)
 
     async def fetch(self, name: str, most: int) -> bytes | None:
+        """By SSH_FXP_READ (filexfer-02, section 6.4), all blocks at once."""
         path = os.fsencode(below(self._folder, name))
         opened = await self.ask(packets.OPEN, packets.open_old(path, read=True, write=False))
         if not isinstance(opened, Handle):
@@ -179,9 +188,9 @@ class SFTPRemote(SFTPTransport, Remote):
                 break
         return found
 
-    async def goes_on(self, path: str) -> str:
-        """Why a file that was begun cannot be gone on with, as after a cut, ``WRITES.lacks`` where that is the order of its bytes;
-        '' where it can. ``path`` is a file to be made; what becomes of it is the caller's."""
+    async def why_no_resume(self, path: str) -> str:
+        """Why an interrupted upload cannot be resumed: ``WRITES.lacks`` where the server takes bytes in their order only, else
+        the server's reply; '' where it can. The test creates the file ``path``, which the caller removes."""
         name = os.fsencode(path)
         opened = await self.ask(packets.OPEN, packets.open_new(name))
         if not isinstance(opened, Handle):
@@ -206,6 +215,7 @@ class SFTPRemote(SFTPTransport, Remote):
         return next((str(answer) for answer in answers if not _is_ok(answer)), "" if isinstance(found, Data) else str(found))
 
     async def may_write(self, path: str) -> bool:
+        """Creates an empty file by SSH_FXP_OPEN (filexfer-02, section 6.3) and removes it."""
         name = os.fsencode(below(path, f".pysubtask-{os.urandom(8).hex()}.part"))
         opened = await self.ask(packets.OPEN, packets.open_new(name))
         if not isinstance(opened, Handle):
@@ -214,7 +224,8 @@ class SFTPRemote(SFTPTransport, Remote):
         return _is_ok(await self.ask(packets.REMOVE, string(name)))
 
     async def space(self) -> int | None:
-        """OpenSSH PROTOCOL 4.4: eleven 64-bit numbers; the second is the size of a fragment, the fifth those that are free."""
+        """By statvfs@openssh.com (OpenSSH PROTOCOL, section 4.4): eleven 64-bit numbers, of which the second is the size of a
+        block and the fifth the number of free blocks."""
         if not self.offers(_STATVFS):
             return None
         answer = await self.ask(packets.EXTENDED, packets.extended(_STATVFS, os.fsencode(self._folder or ".")))
@@ -225,16 +236,18 @@ class SFTPRemote(SFTPTransport, Remote):
 
 
 class FTPRemote(FTPTransport, Remote):
-    """Over sessions of the transport."""
+    """FTP (RFC 959), over sessions of the transport."""
 
     async def on_session(self, work: Callable[[Session], _T]) -> _T:
-        """Any commands, in a thread, with a session of one's own."""
+        """Run any commands in a thread, with a session that no other task uses meanwhile."""
         pool, _ = self._open()
         async with pool.lease() as session:
             return await pool.run(session, lambda: work(session))
 
     async def kind(self, path: str) -> str:
-        def look(session: Session) -> str:
+        """By CWD (RFC 959, section 4.1.1) and back for a folder; by SIZE, MLST or LIST for a file."""
+
+        def probe(session: Session) -> str:
             if not path:
                 return FOLDER
             before = _quoted(session.ask("PWD"))
@@ -243,21 +256,27 @@ class FTPRemote(FTPTransport, Remote):
                 return FOLDER
             return FILE if session.is_there(path) else MISSING
 
-        return await self.on_session(look)
+        return await self.on_session(probe)
 
     async def home(self) -> str:
+        """By PWD (RFC 959, section 4.1.3): a session's working folder is the first one, as ``kind`` returns to it."""
         return await self.on_session(lambda session: _quoted(session.ask("PWD")))
 
     async def drop_folder(self, path: str) -> bool:
+        """By RMD (RFC 959, section 4.1.3)."""
         return await self.on_session(lambda session: session.ask(f"RMD {path}").ok)
 
     async def drop_file(self, path: str) -> bool:
+        """By DELE (RFC 959, section 4.1.3)."""
         return await self.on_session(lambda session: session.delete(path).ok)
 
     async def ours_in(self, path: str) -> list[str]:
+        """From the listing of ``names_in``."""
         return ours_among(await self.names_in(path))
 
     async def names_in(self, path: str) -> list[str]:
+        """By MLSD (RFC 3659, section 7) where the server has it, else by LIST -a."""
+
         def listed(session: Session) -> list[str]:
             command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
             found = session.listing(f"{command} {path}".rstrip(), _LONGEST_LIST)
@@ -266,6 +285,7 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(listed)
 
     async def fetch(self, name: str, most: int) -> bytes | None:
+        """By RETR (RFC 959, section 4.1.3), broken off after ``most`` bytes."""
         path = below(self._folder, name)
 
         def got(session: Session) -> bytes | None:
@@ -275,6 +295,7 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(got)
 
     async def may_write(self, path: str) -> bool:
+        """By STOR of an empty file, which is removed by DELE (RFC 959, section 4.1.3)."""
         name = below(path, f".pysubtask-{os.urandom(8).hex()}.part")
 
         def tried(session: Session) -> bool:
@@ -290,7 +311,7 @@ class FTPRemote(FTPTransport, Remote):
         return False
 
     async def renames(self, name: str) -> bool:
-        """Whether a file of the destination can get another name; it has its own again then."""
+        """Whether a file in the destination's folder can be renamed (RNFR and RNTO, RFC 959); the file gets its name back."""
         path = below(self._folder, name)
         other = f"{path}.renamed"
 
@@ -300,47 +321,51 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(tried)
 
     async def space(self) -> int | None:
-        def told(session: Session) -> int | None:
-            """AVBL of draft-peterson-streamlined-ftp-command-extensions."""
+        """By AVBL (draft-peterson-streamlined-ftp-command-extensions) where FEAT lists it."""
+
+        def available(session: Session) -> int | None:
             if "AVBL" not in session.known.found:
                 return None
-            said = session.ask(f"AVBL {self._folder}".rstrip())
-            return number_in(said.lines[0][3:].strip()) if said.code == 213 else None
+            reply = session.ask(f"AVBL {self._folder}".rstrip())
+            return number_in(reply.lines[0][3:].strip()) if reply.code == 213 else None
 
-        return await self.on_session(told)
+        return await self.on_session(available)
 
     async def reuses_session(self) -> bool | None:
-        def looked(session: Session) -> bool | None:
+        """By the data connection of an NLST (RFC 959, section 4.1.3); None, too, where the server refuses one."""
+
+        def reused(session: Session) -> bool | None:
             with session.edge():
                 sock, _ = session.wire.open_data("NLST")
                 if sock is None:
                     return None
-                reused = getattr(sock, "session_reused", None)
+                reuse = getattr(sock, "session_reused", None)
                 try:
                     receive(session.wire, sock, _LONGEST_LIST)
                 finally:
                     session.wire.drop(sock)
                 session.wire.hear()
-                return reused
+                return reuse
 
-        return await self.on_session(looked)
+        return await self.on_session(reused)
 
     async def offers_tls(self) -> bool:
-        """Whether FEAT lists it (RFC 4217, section 6)."""
+        """Whether FEAT lists AUTH TLS (RFC 4217, section 6)."""
         return await self.on_session(lambda session: "TLS" in session.known.found.get("AUTH", "").upper())
 
     async def certificate(self) -> dict[str, Any]:
-        """What the server's certificate says of itself; empty without TLS, or where only its fingerprint counts."""
+        """The fields of the server's certificate; empty without TLS, or where the certificate is pinned by its fingerprint."""
 
-        def looked(session: Session) -> dict[str, Any]:
+        def fields(session: Session) -> dict[str, Any]:
             get = getattr(session.wire.sock, "getpeercert", None)
             return dict(get() or {}) if get is not None else {}
 
-        return await self.on_session(looked)
+        return await self.on_session(fields)
 
 
 def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Remote:
-    """A transport that can look, not yet connected. ConfigError as from the transport itself, ImportError without its library."""
+    """A transport with the operations of an examination, not yet connected. Raises ConfigError as the transport itself,
+    ImportError without its library."""
     if transport == "pysftp":
         from .remote_pysftp import PySFTPRemote
 
@@ -354,7 +379,7 @@ def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Re
 
 
 async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[str]:
-    """Remove what was made: files, then folders, the deepest first. What is still there."""
+    """Remove files, then folders, which must be in order with the deepest first. Returns the paths that are still there."""
     left = []
     for drop, kind, paths in ((remote.drop_file, FILE, files), (remote.drop_folder, FOLDER, folders)):
         for path in paths:
@@ -367,7 +392,7 @@ async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[st
 
 
 def below(folder: str, name: str) -> str:
-    """The path of a name in a folder."""
+    """The path of a name in a folder; the name alone where the folder is ''."""
     return f"{folder.rstrip('/')}/{name}" if folder else name
 
 
@@ -375,7 +400,7 @@ def _is_ok(answer: packets.Reply) -> bool:
     return isinstance(answer, Status) and answer.code == packets.OK
 
 
-def _quoted(said: Reply) -> str:
+def _quoted(reply: Reply) -> str:
     """RFC 959, appendix II: the path in a 257 reply, with its quotes doubled."""
-    _, quote, rest = said.lines[0].partition('"')
-    return rest.rpartition('"')[0].replace('""', '"') if said.code == 257 and quote else ""
+    _, quote, rest = reply.lines[0].partition('"')
+    return rest.rpartition('"')[0].replace('""', '"') if reply.code == 257 and quote else ""

@@ -1,4 +1,4 @@
-"""The transport over the old library pysftp, with the few things more that a look at a server needs."""
+"""The transport over the old library pysftp, with the further operations that an examination needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class PySFTPRemote(PySFTPTransport, Remote):
-    """Through pysftp's connection of the transport."""
+    """SFTP, over pysftp's connection of the transport."""
 
     async def on_connection(self, work: Callable[[Any], _T]) -> _T | None:
         """Blocking work with pysftp's connection; None where the server refuses it."""
@@ -31,25 +31,32 @@ class PySFTPRemote(PySFTPTransport, Remote):
             return await self._apart(link, lambda call: tried())
 
     async def kind(self, path: str) -> str:
+        """By stat; MISSING, too, where the server refuses it."""
         found = await self.on_connection(lambda connection: connection.stat(path or "."))
         if found is None:
             return MISSING
         return UNKNOWN if found.st_mode is None else FOLDER if modes.S_ISDIR(found.st_mode) else FILE
 
     async def home(self) -> str:
+        """By normalize(".")."""
         return str(await self.on_connection(lambda connection: connection.normalize(".")) or "")
 
     async def drop_folder(self, path: str) -> bool:
+        """By rmdir."""
         return await self.on_connection(lambda connection: [connection.rmdir(path)]) is not None
 
     async def drop_file(self, path: str) -> bool:
+        """By remove."""
         return await self.on_connection(lambda connection: [connection.remove(path)]) is not None
 
     async def ours_in(self, path: str) -> list[str]:
+        """By listdir, which gets all names at once."""
         found = await self.on_connection(lambda connection: list(connection.listdir(path or ".")))
         return ours_among(map(str, found or []))
 
     async def fetch(self, name: str, most: int) -> bytes | None:
+        """By a read of ``most`` bytes at the beginning."""
+
         def got(connection: Any) -> bytes:
             with connection.open(below(self._folder, name), "rb") as file:
                 return bytes(file.read(most))

@@ -1,4 +1,5 @@
-"""All of it: this machine, then each destination, those at the same time; told one after the other."""
+"""All checks: this machine, then each destination. The destinations are examined at the same time and reported one after the
+other."""
 
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ from .finding import FAIL, Finding, fail
 from .source import Target, load_python, of_config, of_task, of_task_config
 
 Tell = Callable[[str, Finding, str, str], None]
-"""Told of a finding: its group, itself, the section of the config and how that writes a setting."""
+"""Reports a finding. Arguments: the group, the finding, the section of the config, the config's style."""
 HERE = "this machine"
-_HERE_SECS = 15.0
+_HERE_SECS = 15.0  # a network disk that is gone blocks its readers for ever
 
 
 def of_word(word: str) -> tuple[list[Target], list[str]]:
-    """The destinations of a config by its file, folder or name, and what is to be said of it. ConfigError, CommandError."""
+    """The destinations of a config by its file, folder or name, and lines about the config. Raises ConfigError and
+    CommandError."""
     if not word.endswith(".toml") and not os.path.isdir(word):
         return of_config(load_python(word)), []
     config = load(word, os.environ)
@@ -34,8 +36,8 @@ def of_word(word: str) -> tuple[list[Target], list[str]]:
 
 
 class Meant(NamedTuple):
-    """What is looked at: ``targets``; ``notes``: lines to be said before; ``left_out``: the tasks that are not looked at, each
-    with what to type for it."""
+    """``targets``: the destinations to examine; ``notes``: lines that are printed first; ``left_out``: the tasks that are not
+    examined, each with the command that does."""
 
     targets: list[Target]
     notes: list[str]
@@ -43,14 +45,14 @@ class Meant(NamedTuple):
 
 
 def meant(word: str | None) -> Meant:
-    """The destinations that are meant: those of a config, by its file, folder or name; without a word those of the config that
-    'pysubtask run' finds, or else the known tasks. ConfigError, CommandError."""
+    """The destinations of a config, by its file, folder or name; without a word those of the config that 'pysubtask run' finds,
+    or else the known tasks. Raises ConfigError and CommandError."""
     if word is None or word.endswith(".toml") or os.path.isdir(word):
         try:
             word = turn_into_users_of(word, os.environ)
         except CommandError as exc:
             if word is not None or exc.status != NO_TASK:
-                raise  # else there is none, and the known tasks are looked at
+                raise  # without a config, the known tasks are examined
     if word is not None:
         return Meant(*of_word(word), [])
     try:
@@ -70,22 +72,22 @@ def meant(word: str | None) -> Meant:
 
 
 def _known(no_config: str) -> Meant:
-    """The tasks that are known, by what their children have left."""
+    """The known tasks, by the settings that their children left."""
     every = find.own()
     found = [(task, of_task(task)) for task in every]
-    looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
-    if not looked_at:
+    examined = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
+    if not examined:
         raise CommandError(
             f"{no_config} No task is known here either that could be looked at. For an app, or a config that is "
             "elsewhere: pysubtask doctor CONFIG",
             NO_TASK,
         )
     notes = ["There is no config where 'pysubtask run' looks for one; these are the tasks that ran here."]
-    return Meant(looked_at, notes, _with_their_configs([task for task, target in found if target is None]))
+    return Meant(examined, notes, _with_their_configs([task for task, target in found if target is None]))
 
 
 def _host_of(target: Target) -> str:
-    """How the config of a known task writes its server, where that can be read now; else ''."""
+    """Host as the config of a known task writes it, where that config can be read now; else ''."""
     if not target.task_config.endswith(".toml"):
         return ""
     try:
@@ -96,45 +98,46 @@ def _host_of(target: Target) -> str:
 
 
 def _with_their_configs(left_out: Sequence[find.Task]) -> list[str]:
-    """Each with the command that looks at it; an app's own config is not known."""
-    shown = zip(left_out, find.names_here(left_out), strict=True) if left_out else ()
+    """Each task with the command that examines it. The config of an app is unknown."""
+    rows = zip(left_out, find.names_here(left_out), strict=True) if left_out else ()
     return [
         f"{name} (pysubtask doctor {advice.word(task.config_file)})" if task.config_file else f"{name} (of an app)"
-        for task, name in shown
+        for task, name in rows
     ]
 
 
 async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None, *, speed: bool = False) -> list[Finding]:
-    """Look at everything; all findings, in the order in which they were told. ``speed``: measure it, with a megabyte at most."""
+    """Examine everything and report each finding by ``tell``; returns all findings in that order. ``speed``: whether the speed
+    of an upload is measured, with at most a megabyte."""
     found: list[Finding] = []
 
-    def told(group: str, finding: Finding, target: Target | None) -> None:
+    def report(group: str, finding: Finding, target: Target | None) -> None:
         found.append(finding)
         tell(group, finding, target.section if target else "base", target.style if target else style)
 
     style = targets[0].style if targets else "python"
-    looks = [asyncio.ensure_future(_all_of(target, times, speed)) for target in targets]
+    examinations = [asyncio.ensure_future(_all_of(target, times, speed)) for target in targets]
     try:
         for finding in await _here(targets):
-            told(HERE, finding, None)
+            report(HERE, finding, None)
         faster = bbr.advice()
-        for target, look in zip(targets, looks, strict=True):
+        for target, examination in zip(targets, examinations, strict=True):
             group = f"{target.label}  {_destination(target)}"
-            for finding in await look:
-                told(group, finding, target)
+            for finding in await examination:
+                report(group, finding, target)
         if faster is not None:
-            told("this kernel", faster, None)
+            report("this kernel", faster, None)
     finally:
-        # After Ctrl-C: each removes what it made on its server.
-        for look in looks:
-            look.cancel()
-        await asyncio.gather(*looks, return_exceptions=True)
+        # After Ctrl-C: each examination removes the files that it created on its server.
+        for examination in examinations:
+            examination.cancel()
+        await asyncio.gather(*examinations, return_exceptions=True)
     return found
 
 
 async def _here(targets: Sequence[Target]) -> list[Finding]:
     try:
-        return await network.apart(lambda: local.look(targets), _HERE_SECS)
+        return await network.in_thread(lambda: local.check(targets), _HERE_SECS)
     except RuntimeError as exc:
         if not limits.is_limit(exc):
             raise
@@ -153,11 +156,11 @@ async def _here(targets: Sequence[Target]) -> list[Finding]:
 async def _all_of(target: Target, times: Times | None, speed: bool) -> list[Finding]:
     found = []
     try:
-        # Closed even when it is cancelled: it removes then what it made on the server.
-        async with aclosing(examine(target, times, speed=speed)) as looking:
-            async for finding in looking:
+        # aclosing: a cancelled examination removes the files that it created on the server.
+        async with aclosing(examine(target, times, speed=speed)) as findings:
+            async for finding in findings:
                 found.append(finding)
-    except Exception as exc:  # noqa: BLE001 - a look that breaks must not hide what the others found
+    except Exception as exc:  # noqa: BLE001 - a bug in one examination must not hide the findings of the others
         if limits.is_limit(exc):
             return [*found, local.no_more()]
         found.append(Finding("doctor", FAIL, f"an error of the program itself: {type(exc).__name__}: {exc}", "bug"))

@@ -1,4 +1,4 @@
-"""What a server does with a small file: everything an upload will ask of it, tried with files of our own."""
+"""The behaviour of a server with small files of the doctor's own: every operation that an upload will need."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
-_LOW_SPACE = 50 * 1024 * 1024
-_LARGE = 1600  # more than a packet holds, and the link may be paid for
+_LOW_SPACE = 50 * 1024 * 1024  # bytes
+_LARGE = 1600  # more than one packet of 1500 bytes, and small, as the link may be paid for by the megabyte
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
-_AT_ONCE = 4
+_AT_ONCE = 4  # files side by side
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
-_CLEAN_SECS = 5.0
+_CLEAN_SECS = 5.0  # after the end of the checks, so that Ctrl-C and a dead link end soon
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
 _SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
 _THIRD = b"A line more.\n"
 
 
 class Visit:
-    """A look at one server over one connection. ``until``: when (monotonic) it must be over but for the cleaning."""
+    """The checks of one server over one connection. ``until``: the end of the checks in monotonic seconds; the cleaning comes
+    after it."""
 
     def __init__(
         self,
@@ -47,17 +48,17 @@ class Visit:
     ) -> None:
         self._asked_for_speed = speed
         self._remote, self._settings, self._until, self._wall = remote, settings, until, wall
-        self._mark = os.urandom(4).hex()
-        self._name = f"pysubtask-doctor-{self._mark}.txt"
-        self._made: list[str] = []
+        self._tag = os.urandom(4).hex()
+        self._name = f"pysubtask-doctor-{self._tag}.txt"
+        self._created: list[str] = []
         self._folders: list[str] = []
         self._near = ""
         self._there = ""
         self._sent: Sent | None = None
-        self._shown = habits.Shown()
+        self._visibility = habits.Visibility()
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
-        """What is found, one after the other; what was made is removed at the end, whatever happened."""
+        """The findings, one after the other. The created files are removed at the end, after an error or a cancellation, too."""
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
@@ -121,18 +122,20 @@ class Visit:
 
     async def _clean(self) -> list[str]:
         profile = self._remote.profile
-        self._made += [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._made]
-        if not self._made:
+        self._created += (
+            [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._created]
+        )
+        if not self._created:
             return []
         try:
             async with asyncio.timeout(_CLEAN_SECS):
-                left = await clean(self._remote, self._made, self._folders)
-                if left:  # the connection may have been lost by what went wrong
+                left = await clean(self._remote, self._created, self._folders)
+                if left:  # the error that ended the checks may have closed the connection
                     await self._remote.connect()
-                    left = await clean(self._remote, self._made, self._folders)
+                    left = await clean(self._remote, self._created, self._folders)
                 return left
         except (TimeoutError, PysubtaskError):
-            return [*self._made, *self._folders]
+            return [*self._created, *self._folders]
 
     # --- the steps
 
@@ -144,7 +147,7 @@ class Visit:
         begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
         begins = begin
         if kind == MISSING and folder.startswith("/"):
-            self._there = await namespace.stands_there(remote, home, folder)
+            self._there = await namespace.describe_start(remote, home, folder)
             begins = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
         if kind == FILE:
             yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
@@ -178,7 +181,7 @@ class Visit:
             yield Finding("folder", SKIP, f"the server does not tell what {folder!r} is")
 
     async def _mistyped(self) -> str:
-        """The folder that may have been meant instead of the one that is missing; '' where there is none like it."""
+        """The existing folder of whose name the missing one is a typing error; '' where there is none."""
         if not self._folders:
             return ""
         top, whole = self._folders[-1], self._remote.folder
@@ -188,10 +191,10 @@ class Visit:
             found = f"{above}{slash}{near}"
             return found + whole[len(top) :] if near and await self._remote.kind(found) == FOLDER else ""
         except TransportError:
-            return ""  # it does not list: then nobody can tell
+            return ""  # the server does not list its names
 
     def _path_key(self) -> str:
-        """The setting that has the folder."""
+        """The setting that names the folder."""
         return (
             "HostSFTPPath"
             if self._settings.get("HostSFTPPath") is not None
@@ -217,7 +220,7 @@ class Visit:
         yield ok("write", f"a small file arrived whole (checked by its {self._sent.verified})")
 
     async def _elsewhere(self, found: Finding) -> Finding:
-        """A refused folder, with one that would do where there is one."""
+        """The finding about a refused folder, with a folder that this login may write to where there is one."""
         remote, folder = self._remote, self._remote.folder
         key = self._path_key()
         relative = folder.lstrip("/")
@@ -251,13 +254,13 @@ class Visit:
             )
 
     async def _stays(self) -> AsyncIterator[Finding]:
-        shown = self._shown = await habits.of_new_files(self._remote, self._name, len(_SECOND))
-        if shown.note:
-            yield Finding("new files", NOTE, shown.note)
+        visibility = self._visibility = await habits.of_new_files(self._remote, self._name, len(_SECOND))
+        if visibility.note:
+            yield Finding("new files", NOTE, visibility.note)
 
     async def _append(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if sent is None or self._shown.hinders or not self._remote.traits.appends:
+        if sent is None or self._visibility.hinders or not self._remote.traits.appends:
             yield Finding("append", NOTE, "not possible here: a file that grew is sent whole each time")
             return
         at = sent.remote.size
@@ -274,7 +277,7 @@ class Visit:
 
     async def _copy(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if not isinstance(self._remote, SFTPRemote) or self._shown.hinders:
+        if not isinstance(self._remote, SFTPRemote) or self._visibility.hinders:
             return
         if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
             yield Finding(
@@ -300,13 +303,13 @@ class Visit:
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
 
     async def _resume(self) -> AsyncIterator[Finding]:
-        found = None if self._shown.hinders else await habits.resume(self._remote, self._name, self._made)
+        found = None if self._visibility.hinders else await habits.resume(self._remote, self._name, self._created)
         if found is not None:
             yield found
 
     async def _large(self) -> AsyncIterator[Finding]:
-        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
-        has large ones itself."""
+        """A file with packets of the full size: some paths let only small packets pass, and the files before this one were
+        small. An SFTP login has large packets itself, so this check is for FTP."""
         if self._settings.get("UseSFTP", True):
             return
         try:
@@ -319,7 +322,7 @@ class Visit:
             yield ok("large packets", f"a file of {_LARGE:,} bytes arrives like a small one")
 
     async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
-        """Whether the server gives back what was put there."""
+        """Whether the server returns the uploaded bytes."""
         found = await self._remote.fetch(self._name, len(expected) + 1)
         if found is None:
             return ok(check, f"{good} (checked by its size: this login may not read)")
@@ -367,16 +370,16 @@ class Visit:
             )
 
     async def _clock(self) -> AsyncIterator[Finding]:
-        """By the time that the server gives to a file for which none was asked."""
+        """The server's clock, by the time that the server gives to a file whose upload sets none."""
         before = self._wall()
         try:
-            shown = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
+            mtime = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
         finally:
             after = self._wall()
-        if shown is None:
+        if mtime is None:
             yield Finding("clock", SKIP, "the server does not tell a file's time")
             return
-        apart = 0.0 if before - 2 <= shown <= after + 2 else shown - (before + after) / 2
+        apart = 0.0 if before - 2 <= mtime <= after + 2 else mtime - (before + after) / 2
         words = f"{abs(apart):,.0f} s {'ahead of' if apart > 0 else 'behind'} this machine"
         if abs(apart) < _LARGE_SKEW_SECS:
             yield ok("clock", "the server's and this machine's agree" if not apart else f"the server is {words}")
@@ -390,24 +393,24 @@ class Visit:
             )
 
     async def _profile(self) -> AsyncIterator[Finding]:
-        """What all this has shown of the server, and a few files at once with times of their own."""
+        """The profile that the uploads before this step have built, and uploads side by side that set a time."""
         profile = self._remote.profile
         if profile is None:
             return
         long_ago = time.time_ns() - 10**13
-        if habits.keeps_all(self._remote):  # each of them would stay there
+        if habits.keeps_all(self._remote):  # this server refuses removals, so each file would remain
             await self._upload(_SECOND, None, mtime_ns=long_ago)
         else:
             numbers = range(1, _AT_ONCE + 1)
             await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
-        if self._shown.rung:
-            profile.learn(LOOK, self._shown.rung)
+        if self._visibility.rung:
+            profile.learn(LOOK, self._visibility.rung)
         for line in profile.lines():
             yield Finding("server", NOTE, line)
 
     async def _names(self) -> AsyncIterator[Finding]:
-        """Whether a name is kept that has a sign which some systems do not allow, as times of the day have."""
-        if self._remote.profile is None or self._shown.hinders or habits.keeps_all(self._remote):
+        """Whether the server keeps a name with a colon, which some systems do not allow and times of the day contain."""
+        if self._remote.profile is None or self._visibility.hinders or habits.keeps_all(self._remote):
             return
         sent, why = self._name.replace(".txt", "-12:30.txt"), ""
         try:
@@ -415,7 +418,7 @@ class Visit:
         except (FileRefused, AttemptFailed) as exc:
             why = str(exc)
         found, changed = await habits.of_a_name(self._remote, sent, why)
-        self._made += changed
+        self._created += changed
         if found is not None:
             yield found
 
@@ -440,10 +443,10 @@ class Visit:
             left = min(begun + _SPEED_SECS, self._until) - now
             if limited or left <= 0:
                 break
-            wanted = min(_MOST - sent, piece * 16, int(rate * left / 2))
-            if wanted <= piece:
+            next_piece = min(_MOST - sent, piece * 16, int(rate * left / 2))
+            if next_piece <= piece:
                 break
-            piece = wanted
+            piece = next_piece
         more = f" (RateLimit allows {size(limited)}/s)" if limited else ""
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
@@ -459,16 +462,16 @@ class Visit:
         mtime_ns: int | None = None,
         name: str = "",
     ) -> Sent:
-        """Put these bytes under our name, or a name of ours with this number, or this ``name``; for an append they are those from
-        ``base`` on."""
+        """Upload these bytes under the doctor's name, under that name with ``number``, or under ``name``. For an append,
+        ``data`` are the bytes from the offset ``base`` on."""
         local = f"{self._local}{number or ''}"
         own = name or (self._name.replace(".txt", f"-{number}.txt") if number else self._name)
         await asyncio.to_thread(_put, local, data)
         remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
         below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
         for each in (own, temp):
-            if below + each not in self._made:
-                self._made.append(below + each)
+            if below + each not in self._created:
+                self._created.append(below + each)
         job = Job(
             local,
             base + len(data),
@@ -481,7 +484,7 @@ class Visit:
             copies=copies,
         )
         sent = await remote.upload(job, lambda done: None)
-        self._made.remove(below + temp)
+        self._created.remove(below + temp)
         return sent
 
 

@@ -1,4 +1,4 @@
-"""Findings for people: a line each, and below what is wrong what to do about it. Pure."""
+"""Findings for people: a line each, and below a defect its remedy. Pure."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from .finding import FAIL, NOTE, SKIP, WARN, Finding, remedy_lines
 
 _WIDTH = 14
 _COLOURS = {FAIL: "red", WARN: "yellow", NOTE: "cyan"}
-_SHOWN = {FAIL: "FAIL"}
+_LABELS = {FAIL: "FAIL"}
 
 
 def colour(finding: Finding) -> str | None:
-    """In which colour a terminal shows it, None for its own."""
+    """The colour of a finding on a terminal, None for the terminal's own."""
     return _COLOURS.get(finding.state)
 
 
 def lines(finding: Finding, section: str, style: str) -> list[str]:
     """``  FAIL  port           nothing listens there`` and, indented, the remedy."""
-    first = f"  {_SHOWN.get(finding.state, finding.state):<5} {finding.check:<{_WIDTH}} {finding.text}"
+    first = f"  {_LABELS.get(finding.state, finding.state):<5} {finding.check:<{_WIDTH}} {finding.text}"
     return [first, *(f"        {'':<{_WIDTH}}-> {line}" for line in remedy_lines(finding, section, style))]
 
 
-def summary(findings: Iterable[Finding], not_looked_at: Sequence[str] = ()) -> str:
-    """The last lines. ``not_looked_at``: what was left out (see ``left_out``); nobody says then that all is well."""
+def summary(findings: Iterable[Finding], not_examined: Sequence[str] = ()) -> str:
+    """The last lines. ``not_examined``: the parts that were left out (see ``left_out``); with any of them the summary does not
+    claim that all is well."""
     found = list(findings)
     failed, warned = (sum(finding.state == state for finding in found) for state in (FAIL, WARN))
     if failed:
-        said = f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
-    elif not_looked_at:
-        said = (
+        text = f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
+    elif not_examined:
+        text = (
             "Nothing wrong was found in what was looked at"
             + (f", {warned} things might be better" if warned > 1 else ", one thing might be better" if warned else "")
             + "."
         )
     else:
-        said = f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
-    return said + (f"\nNot looked at: {'; '.join(not_looked_at)}." if not_looked_at else "")
+        text = f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
+    return text + (f"\nNot looked at: {'; '.join(not_examined)}." if not_examined else "")
 
 
 def left_out(group: str, finding: Finding) -> str:
-    """What a finding says was left out though a config would let it be looked at, '' where that is not so."""
+    """The part that was left out though a config would allow its check, by a finding; '' for other findings."""
     return f"{group.split('  ')[0]}: {finding.check}" if finding.state == SKIP and finding.cause else ""

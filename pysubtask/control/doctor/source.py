@@ -1,4 +1,4 @@
-"""What is to be looked at: the destinations of a config, or those of the tasks that are known on this machine."""
+"""The destinations to examine: those of a config, or those of the known tasks of this machine."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ _MODULES = {"ftp": "pysubtask.ftp", "dropbox": "pysubtask.dropbox"}
 
 
 class Target(NamedTuple):
-    """One destination. ``settings`` are resolved, secrets included; ``hidden``: names of those secrets that are set and not
-    known here; ``entries`` is None where the config names none. ``style``: how its config writes a setting, see ``finding``."""
+    """One destination. ``label``: the label of its task, a slash and the section. ``section``: "ftp" or "dropbox".
+    ``settings``: resolved, secrets included. ``state_dir``: the folder of its queue. ``bak_dir``: the folder of its
+    snapshots, None where it makes none. ``entries``: the watch entries, None where the config names none. ``style``: how its
+    config writes a setting, see ``finding``. ``hidden``: names of the secrets that are set and not known here."""
 
     label: str
     section: str
@@ -38,26 +40,26 @@ class Target(NamedTuple):
     style: str
     hidden: tuple[str, ...] = ()
     config_file: str | None = None
-    """The Python file that the settings are from, where they are."""
+    """The Python file of the settings, None for settings of another origin."""
     remembered: bool = False
-    """Whether the settings are those that its child has left, and not read from a config."""
+    """Whether the settings are from the page that its child left, and not from a config."""
     task_config: str = ""
-    """For such a one: the config that its child was started from, '' for an app's own."""
+    """Where ``remembered``: the config file from which the child was started, '' for the config of an app."""
     host: str = ""
-    """``Host`` as the config has it: it may be a URL, which ``settings`` have in parts. '' where that is not known."""
+    """``Host`` as the config writes it, possibly a URL, which ``settings`` have in parts; '' where the config is unknown."""
     secret_files: Mapping[str, str] = {}
     """The files that hold secrets: ``Password`` -> path."""
 
     @property
     def transport(self) -> str:
-        """Which of the transports it takes."""
+        """The name of the transport, a key of ``transports.TRANSPORTS``."""
         if self.section != "ftp":
             return self.section
         return str(self.settings.get("SFTPLibrary") or "sftp") if self.settings.get("UseSFTP", True) else "ftp"
 
     @property
     def login_words(self) -> tuple[str, str]:
-        """How the config calls the user and the password."""
+        """The config's names of the user and the password."""
         before = "" if self.style == "toml" else "ftp."
         in_url = address.is_address(self.host) and "@" in self.host
         path = self.secret_files.get("Password")
@@ -69,8 +71,8 @@ class Target(NamedTuple):
 
 
 class Config(NamedTuple):
-    """A config as it was read: ``sections`` is a module, object or mapping with sections; ``watch`` its entries as they are
-    written, None where it has none; ``style`` as for a Target; ``folder`` is where its relative paths begin; ``file`` the
+    """A loaded config. ``sections``: a module, object or mapping with sections; ``watch``: its watch entries as they are
+    written, None where it has none; ``style``: as for a Target; ``folder``: the base of its relative paths; ``file``: the
     Python file."""
 
     sections: Any
@@ -81,8 +83,8 @@ class Config(NamedTuple):
 
 
 def load_python(word: str) -> Config:
-    """``station.py``, ``station`` or ``package.module:name``: a module with sections, or a thing in it that has them.
-    ConfigError where it cannot be had."""
+    """Load ``station.py``, ``station`` or ``package.module:name``: a module with sections, or an object in it that has them.
+    Raises ConfigError where it cannot be loaded."""
     where, _, name = word.partition(":") if not os.path.exists(word) else (word, "", "")
     remedy = "Give a Python file with the sections (demo_config.py), a module:name, or a .toml file."
     try:
@@ -92,7 +94,9 @@ def load_python(word: str) -> Config:
             if os.getcwd() not in sys.path:
                 sys.path.insert(0, os.getcwd())
             parts = where.split(".")
-            for count in range(len(parts)):  # to find a module its package is loaded
+            for count in range(
+                len(parts)
+            ):  # find_spec imports the package of a module, so each package is checked before its import
                 _check(importlib.util.find_spec(".".join(parts[: count + 1])))
             module = importlib.import_module(where)
     except ConfigError:
@@ -101,7 +105,7 @@ def load_python(word: str) -> Config:
         raise ConfigError("CONFIG", f"there is no file {where}", remedy) from exc
     except ModuleNotFoundError as exc:
         raise ConfigError("CONFIG", f"there is no module {exc.name!r}", remedy) from exc
-    except Exception as exc:  # it is the user's own program: anything may come out of it
+    except Exception as exc:  # the module is the user's own program and may raise any exception
         raise ConfigError("CONFIG", f"{where} cannot be loaded: {type(exc).__name__}: {exc}", "Mend the file.") from exc
     found = module
     for part in name.split(".") if name else ():
@@ -113,7 +117,7 @@ def load_python(word: str) -> Config:
 
 
 def _check(spec: ModuleSpec | None) -> None:
-    """ConfigError where others may say what is in a module: loading it does what it says."""
+    """Raises ConfigError where other users may write the module: an import runs its code."""
     if spec is not None and spec.has_location and spec.origin is not None:
         with open(spec.origin, "rb") as file:
             obeyed.check_config(spec.origin, os.fstat(file.fileno()))
@@ -126,7 +130,7 @@ def _from_file(path: str) -> Any:
         raise FileNotFoundError(path)
     _check(spec)
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, os.path.dirname(path))  # it may import its neighbours
+    sys.path.insert(0, os.path.dirname(path))  # the module may import modules beside it
     try:
         spec.loader.exec_module(module)
     finally:
@@ -135,17 +139,17 @@ def _from_file(path: str) -> Any:
 
 
 def of_config(config: Config) -> list[Target]:
-    """The destinations a config switches on. ConfigError as when a master is made."""
+    """The destinations that a config switches on. Raises ConfigError as TaskMaster does."""
     sections = check_config(config.sections)
     entries = None if config.watch is None else read_entries(config.watch, cwd=config.folder)
     folder = first_folder(entries) if entries else config.folder
     plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
     host = host_in(sections)
     return [
-        of_plan(made, entries if entries is None else filled_in(entries, made.label), config.style)._replace(
+        of_plan(child_plan, entries if entries is None else filled_in(entries, child_plan.label), config.style)._replace(
             config_file=config.file, host=host
         )
-        for made in plans
+        for child_plan in plans
     ]
 
 
@@ -153,13 +157,15 @@ def of_task_config(task: TaskConfig) -> list[Target]:
     """The destinations of a task of a config file."""
     host = host_in(task.config)
     return [
-        of_plan(made, list(task.entries), "toml")._replace(
+        of_plan(child_plan, list(task.entries), "toml")._replace(
             host=host,
             secret_files={
-                name.partition(".")[2]: path for name, path in task.secret_files.items() if name.startswith(f"{made.extension}.")
+                name.partition(".")[2]: path
+                for name, path in task.secret_files.items()
+                if name.startswith(f"{child_plan.extension}.")
             },
         )
-        for made in task.plans
+        for child_plan in task.plans
     ]
 
 
@@ -170,14 +176,22 @@ def host_in(sections: Any) -> str:
     return str(resolve(defaults_config.SETTINGS, defaults_config, sections, "ftp")["Host"])
 
 
-def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
+def of_plan(child_plan: Plan, entries: list[Entry] | None, style: str) -> Target:
     """A destination from the resolved settings of a child."""
-    return Target(f"{made.label}/{made.extension}", made.extension, made.settings, made.state_dir, made.bak_dir, entries, style)
+    return Target(
+        f"{child_plan.label}/{child_plan.extension}",
+        child_plan.extension,
+        child_plan.settings,
+        child_plan.state_dir,
+        child_plan.bak_dir,
+        entries,
+        style,
+    )
 
 
 def of_task(task: Task) -> Target | None:
-    """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing, or the
-    folder is another user's: what is named there is run and read."""
+    """A destination from the settings that its child left in the state folder, where secrets are hidden. None where there are
+    none, or the folder belongs to another user: programs and files that the settings name are run and read."""
     settings = read_settings_page(task.state_dir, any_owner=False).get("settings")
     if not isinstance(settings, dict) or task.extension not in _MODULES:
         return None
@@ -201,7 +215,7 @@ def of_task(task: Task) -> Target | None:
 
 
 def as_sections(target: Target) -> SimpleNamespace:
-    """The settings of a target as a config again, for a master of its own."""
+    """The settings of a target as a config with sections, for another TaskMaster."""
     from ...defaults_config import SETTINGS
 
     own = {row.key for row in SETTINGS[target.section]}

@@ -1,1 +1,2 @@
-"""A one-off upload: ``place`` says where to, ``files`` what, ``record`` what the next run goes on from, ``sender`` sends."""
+"""A one-off upload. ``place``: the destination; ``files``: the files; ``record``: the state for the next run; ``sender``: the
+uploads."""

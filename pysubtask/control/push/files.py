@@ -1,4 +1,4 @@
-"""What is pushed: a file as it is at this moment, known by its digest."""
+"""The files of a push. A file is identified by the digest of its content at the moment of reading."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import BinaryIO, NamedTuple
 from ...common.errors import SourceChanged, SourceError, SourceMissing
 from ..exit_status import USAGE, CommandError
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes per read, so that a large file is never in memory
 
 
 class File(NamedTuple):
-    """The first ``size`` bytes of ``path``, which go to the remote ``name``. ``digest``: SHA-256 of them, hexadecimal."""
+    """The first ``size`` bytes of ``path``, which go to the remote ``name``. ``mtime_ns``: the time of modification, in
+    nanoseconds since the epoch. ``digest``: SHA-256 of the bytes, hexadecimal."""
 
     path: str
     name: str
@@ -25,7 +26,8 @@ class File(NamedTuple):
 
 
 def named(paths: Sequence[str], name: str | None) -> list[tuple[str, str]]:
-    """(path, remote name) of each. CommandError for what is no file, and where two would have one name."""
+    """The path and the remote name of each file. Raises CommandError for a path that is no file, and where two files would have
+    one name."""
     if name is not None and len(paths) > 1:
         raise CommandError("--as gives one file another name, and there are several. Push them one by one.", USAGE)
     found: dict[str, str] = {}
@@ -42,7 +44,7 @@ def named(paths: Sequence[str], name: str | None) -> list[tuple[str, str]]:
 
 
 def read(path: str, name: str) -> File:
-    """The file as it is now; blocks while it reads it. SourceMissing, SourceChanged or SourceError."""
+    """The file as it is now. Blocks while the content is read. Raises SourceMissing, SourceChanged or SourceError."""
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as exc:
@@ -57,7 +59,7 @@ def read(path: str, name: str) -> File:
 
 
 def is_as_read(file: File) -> bool:
-    """Whether the file still has the size and time that it was read with."""
+    """Whether the file still has the size and time of its reading."""
     try:
         found = os.stat(file.path)
     except OSError:
@@ -66,7 +68,7 @@ def is_as_read(file: File) -> bool:
 
 
 def confirm(file: File) -> None:
-    """SourceChanged where what was sent is not there any more; one that only grew since is as good."""
+    """Raises SourceChanged where the uploaded bytes are no longer the beginning of the file. A file that only grew is accepted."""
     if is_as_read(file):
         return
     try:

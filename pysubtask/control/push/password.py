@@ -1,4 +1,4 @@
-"""The password of a push: whether one is missing, where it comes from, and what is said where nobody can be asked."""
+"""The password of a push: whether one is missing, where it comes from, and the error text where nobody can be asked."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ VARIABLE = "PYSUBTASK_PASSWORD"
 _ASKED_AT_MOST = 3
 _WORDS = {"ftp.User and ftp.Password": "user and password", "User, KeyFile or Password": "user, key or password"}
 _ACCOUNT = "the login was refused"
-"""How each transport begins where it is the account, and not the server's key, a key file, or what the server can do."""
+"""The beginning of each transport's error where the account was refused, and not the host key, a key file or a capability."""
 _BY_KEY_ALONE = re.compile(r"Permission denied \(publickey\)")
 
 
 class Password:
     """Asks for the password of one destination, on a terminal and at most three times. ``section`` and ``settings`` are the
-    destination's; ``shown`` is what it is called; ``pause`` runs before a question, so that it has the terminal to itself."""
+    destination's; ``destination`` is its name in the question; ``pause`` runs before a question and clears the terminal for
+    it."""
 
-    def __init__(self, section: str, settings: Mapping[str, Any], shown: str, pause: Callable[[], None] = lambda: None) -> None:
-        self._section, self._settings, self._shown = section, settings, shown
+    def __init__(
+        self, section: str, settings: Mapping[str, Any], destination: str, pause: Callable[[], None] = lambda: None
+    ) -> None:
+        self._section, self._settings, self._destination = section, settings, destination
         self.pause = pause
         self._asked = 0
 
     def is_missing(self) -> bool:
-        """Whether a login without a password cannot work: by FTP with a name."""
+        """Whether a login without a password cannot work: FTP with a user name needs one."""
         user = self._settings.get("User") or ""
         by_ftp = self._section == "ftp" and not self._settings.get("UseSFTP")
         return by_ftp and bool(user) and user != "anonymous" and not self._settings.get("Password")
 
     def ask(self) -> str | None:
-        """What was typed; None where nobody is there, nothing was typed, or it was asked for often enough."""
+        """The typed password; None where there is no terminal, nothing was typed, or three questions were asked."""
         if self._asked >= _ASKED_AT_MOST or not ask.is_interactive():
             return None
         self._asked += 1
@@ -41,24 +44,24 @@ class Password:
         return ask.for_secret(f"Password for {self._with_user()}") or None
 
     def _with_user(self) -> str:
-        """The destination with the name that is logged in with, which ssh may choose."""
-        scheme, sign, place = self._shown.partition("://")
+        """The destination with the login's user name, which ssh's configuration may choose."""
+        scheme, sign, place = self._destination.partition("://")
         if not sign or "@" in place.partition("/")[0] or not self._settings.get("UseSFTP"):
-            return self._shown
+            return self._destination
         from ..doctor.prepare import endpoint
 
         user = self._settings.get("User") or endpoint(self._settings).user
-        return f"{scheme}://{user}@{place}" if user else self._shown
+        return f"{scheme}://{user}@{place}" if user else self._destination
 
     def instead_of(self, error: LoginRefused) -> str | None:
-        """Another password after a refused login; None where a password cannot help, or the one that was refused was not typed
-        here."""
+        """Another password after a refused login; None where a password cannot help, or the refused one was not typed here."""
         if not self._can_help(error) or (self._settings.get("Password") and not self._asked):
             return None
         return self.ask()
 
     def words(self, error: LoginRefused) -> str:
-        """What is said of a refused login: a push has no settings called Password and User, but a URL and a variable."""
+        """The text of a refused login for a push, which has no settings Password and User but a URL and an environment
+        variable."""
         text = str(error)
         if self._section != "ftp" or not text.startswith(_ACCOUNT):
             return text

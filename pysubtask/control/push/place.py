@@ -1,4 +1,4 @@
-"""Where a push goes: a URL, or a task of a config. A URL never holds a password, and no error repeats one."""
+"""The destination of a push: a URL, or a task of a config. A URL never holds a password, and no error repeats one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _WORDS = address.Words(
 
 
 def of_url(dest: str, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
-    """The destination that a URL names, with the settings of ``options`` (KEY=VALUE). ConfigError where it is wrong.
+    """The destination of a URL, with the settings of ``options`` (KEY=VALUE). Raises ConfigError for a wrong URL or option.
 
-    A folder is relative to the one a login starts in; from the root with two slashes, as in sftp://host//srv/in.
+    A folder is relative to the folder in which a login begins; two slashes make it absolute, as in sftp://host//srv/in.
     """
     section, values = parsed(dest)
     values |= _options(section, options)
@@ -36,30 +36,31 @@ def of_url(dest: str, options: Sequence[str], password: str | None, environ: Map
         values |= {key: environ[name] for key, name in TOKENS.items() if environ.get(name)}
     elif password is not None:
         values["Password"] = password
-    made = plan(section, f"pysubtask.{section}", {section: values}, os.getcwd())
-    return of_plan(made, None, "toml")
+    child_plan = plan(section, f"pysubtask.{section}", {section: values}, os.getcwd())
+    return of_plan(child_plan, None, "toml")
 
 
 def of_task(word: str, config: str | None, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
-    """The destination of a task (``roof``, or ``roof/ftp`` where it has several). CommandError or ConfigError otherwise."""
+    """The destination of a task (``roof``, or ``roof/ftp`` where the task has several). Raises CommandError or ConfigError for
+    others."""
     name, _, extension = word.partition("/")
     if "@" in name:
         remedy = f"Write {word}: with a colon and the folder behind it, as scp takes it, or sftp://{word}."
         raise ConfigError("DEST", f"{word!r} names a server and no folder", remedy)
     found = load(config, environ).named([name])[0].plans
-    fitting = [made for made in found if extension in ("", made.extension)]
+    fitting = [child_plan for child_plan in found if extension in ("", child_plan.extension)]
     if len(fitting) != 1:
-        known = ", ".join(f"{name}/{made.extension}" for made in found)
+        known = ", ".join(f"{name}/{child_plan.extension}" for child_plan in found)
         raise CommandError(f"{word!r} is {'no' if not fitting else 'not one'} destination. There are: {known}.", NO_TASK)
-    made = fitting[0]
-    made.settings.update(_options(made.extension, options))
-    if password is not None and made.extension == "ftp":
-        made.settings["Password"] = password
-    return of_plan(made, None, "toml")
+    child_plan = fitting[0]
+    child_plan.settings.update(_options(child_plan.extension, options))
+    if password is not None and child_plan.extension == "ftp":
+        child_plan.settings["Password"] = password
+    return of_plan(child_plan, None, "toml")
 
 
 def parsed(dest: str) -> tuple[str, dict[str, Any]]:
-    """The section and the settings that an address says. ConfigError, which never repeats a password."""
+    """The section and the settings of a URL. Raises ConfigError, which never repeats a password."""
     section, values = address.parsed(dest, _WORDS)
     return section, {"UseDropbox" if section == "dropbox" else "UseFTP": True, **values}
 

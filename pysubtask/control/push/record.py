@@ -1,4 +1,5 @@
-"""What a push that did not end well leaves for the next run of the same command: no queue, only where it was."""
+"""The state that an incomplete push leaves for the next run of the same command. There is no queue: the state only lets an
+upload resume."""
 
 from __future__ import annotations
 
@@ -20,9 +21,10 @@ _FILE = "push.json"
 _OLD_SECS = 30 * 86400
 
 
-class Mark:
-    """One file. ``temp``: the remote temp name in use for ``digest``, ``resume`` what its upload noted, ``stale`` those of
-    earlier attempts; ``before``: what the server had under the name, ``remote``: what we delivered."""
+class FileState:
+    """The state of one file, kept as JSON by attribute names. ``temp``: the remote temporary name in use for ``digest``;
+    ``resume``: the note of its upload; ``stale``: temporary names of earlier attempts; ``before``: the server's file under
+    the name before the upload; ``remote``: the delivered file."""
 
     def __init__(self) -> None:
         self.digest = self.temp = self.resume = ""
@@ -32,8 +34,8 @@ class Mark:
 
 
 class Record:
-    """The folder of one command: a destination and names. Nobody else uses it while it is open; CommandError (LOCKED) where
-    somebody does."""
+    """The folder of one command (a destination and names), locked against a second process. Raises CommandError (LOCKED) where
+    another process has the lock."""
 
     def __init__(self, destination: str, names: Sequence[str]) -> None:
         key = hashlib.sha256("\0".join([destination, *sorted(names)]).encode("utf-8", "surrogateescape")).hexdigest()[:20]
@@ -48,16 +50,16 @@ class Record:
             holder = self._lock.holder()
             who = f"process {holder.pid}" if holder else "another process"
             raise CommandError(f"The same push goes on already, in {who}. Wait for it, or end that one.", LOCKED) from exc
-        self.marks: dict[str, Mark] = {name: Mark() for name in names}
+        self.states: dict[str, FileState] = {name: FileState() for name in names}
         self._read()
 
     def save(self) -> None:
-        """Keep it as it is now. OSError where the disk takes nothing more."""
-        marks = {name: vars(mark) for name, mark in self.marks.items()}
-        own_files.replace(self.folder, _FILE, json.dumps(marks).encode("ascii"))
+        """Write the states to the disk. Raises OSError on a full disk."""
+        states = {name: vars(state) for name, state in self.states.items()}
+        own_files.replace(self.folder, _FILE, json.dumps(states).encode("ascii"))
 
     def close(self, *, keep: bool) -> None:
-        """Done; ``keep`` where the next run has something to go on from."""
+        """Release the folder, and remove it unless ``keep``: then the next run resumes from it."""
         if not keep:
             _remove(self.folder)
         self._lock.release()
@@ -65,17 +67,17 @@ class Record:
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
             found = json.loads(own_files.read(self.folder, _FILE))
-            for name, mark in self.marks.items():
-                vars(mark).update({key: value for key, value in found.get(name, {}).items() if key in vars(mark)})
+            for name, state in self.states.items():
+                vars(state).update({key: value for key, value in found.get(name, {}).items() if key in vars(state)})
 
 
 def as_list(remote: RemoteStat | None) -> list[Any] | None:
-    """For a mark."""
+    """A remote stat as a list, for the JSON of a FileState."""
     return None if remote is None else list(remote)
 
 
 def _sweep(top: str, now: float) -> None:
-    """What nobody went on from for a month goes."""
+    """Remove the states that no run has used for a month."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(top):
             if now - entry.stat().st_mtime > _OLD_SECS:

@@ -1,4 +1,4 @@
-"""Sends the files of one push: connect, upload side by side, wait and try again after a loss, as the settings say."""
+"""The uploads of one push: connect, upload side by side, wait and try again after a loss, by the settings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from ..doctor.source import Target
 from . import files
 from .files import File
 from .password import Password
-from .record import Mark, Record, as_list
+from .record import FileState, Record, as_list
 
-_SIDE_BY_SIDE = 16
-_READS_AGAIN = 3
+_SIDE_BY_SIDE = 16  # files at once at most, where the transport allows more
+_READS_AGAIN = 3  # for a file that changes while it is read or sent
 
 
 class Outcome(NamedTuple):
-    """What became of a file: ``sent`` and how, or ``error``. ``there``: the server had it from an earlier run or try."""
+    """What became of the file ``path`` with the remote ``name``. ``sent``: the delivery, None where there was none; ``error``
+    says why. ``there``: the server had the file from an earlier run or attempt."""
 
     path: str
     name: str
@@ -42,24 +43,31 @@ class Outcome(NamedTuple):
 
 
 class Show(Protocol):
-    """Who watches a push."""
+    """The display of a push."""
 
-    def begin(self, name: str, size: int) -> None: ...
-    def progress(self, name: str, done: int) -> None: ...
-    def end(self, outcome: Outcome) -> None: ...
-    def note(self, text: str) -> None: ...
+    def begin(self, name: str, size: int) -> None:
+        """An upload attempt of the file with the remote ``name`` starts; ``size`` in bytes."""
+
+    def progress(self, name: str, done: int) -> None:
+        """``done`` bytes of the file with the remote ``name`` are sent."""
+
+    def end(self, outcome: Outcome) -> None:
+        """The file is delivered, or given up."""
+
+    def note(self, text: str) -> None:
+        """A line for the user: why an attempt failed, and when the next one is."""
 
 
 class Limits(NamedTuple):
-    """``tries`` in a row without a byte of progress, ``secs`` for all of it (None: no limit)."""
+    """``tries``: attempts in a row without a byte of progress; ``secs``: the limit of the whole push (None: no limit)."""
 
     tries: int
     secs: float | None
 
 
 def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
-    """Seconds until the next try, after ``tries`` losses in a row: RetryWaitSecs, after each RetryCount RetryLongWaitSecs, or
-    what a busy server asks for."""
+    """Seconds until the next attempt, after ``tries`` losses in a row: RetryWaitSecs; RetryLongWaitSecs after each RetryCount;
+    the time that a busy server asks for."""
     if isinstance(error, ServerBusy) and error.retry_after > 0:
         return error.retry_after
     key = "RetryLongWaitSecs" if tries % int(str(settings["RetryCount"])) == 0 else "RetryWaitSecs"
@@ -67,24 +75,25 @@ def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
 
 
 class Sender:
-    """One push of ``wanted`` (path, remote name)."""
+    """One push of ``requested``: pairs of path and remote name."""
 
-    def __init__(self, target: Target, wanted: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
+    def __init__(self, target: Target, requested: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
         self._target, self._record, self._limits, self._show = target, record, limits, show
         self.refused: LoginRefused | None = None
-        self._todo = {name: path for path, name in wanted}
+        self._todo = {name: path for path, name in requested}
         self._done: list[Outcome] = []
         self._reached: dict[str, int] = {}
         self._read_before: dict[str, File] = {}
         self._moved = False
 
     def run(self, password: Password) -> list[Outcome]:
-        """What became of each. Never raises for what a server or a file does; ConfigError where a setting is wrong."""
+        """The outcome of each file. Errors of a server or a file are outcomes and not raised; raises ConfigError for a wrong
+        setting."""
         while True:
             asyncio.run(self._run())
             if self.refused is None:
                 return self._done
-            # Asked for between two rounds, where Ctrl-C is at once and time does not count.
+            # The question comes between two rounds: no event loop delays Ctrl-C there, and --timeout does not count.
             typed = password.instead_of(self.refused)
             if typed is None:
                 self._give_up(password.words(self.refused))
@@ -122,7 +131,7 @@ class Sender:
                 await transport.close()
 
     async def _round(self, transport: Transport) -> None:
-        """All that is left, side by side; the first loss ends it for all."""
+        """Upload the remaining files side by side; the first lost connection ends the round for all."""
         places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, transport.traits.concurrency)))
 
         async def one(name: str, path: str) -> None:
@@ -132,7 +141,7 @@ class Sender:
                     outcome = await self._one(transport, path, name)
                 if isinstance(outcome, Outcome):
                     break
-                # This file waits alone, and its place is another's meanwhile.
+                # This file waits without a place, so that another file can use it.
                 failed = 1 if outcome.further else failed + 1
                 if failed >= self._limits.tries:
                     outcome = Outcome(path, name, None, f"{outcome} ({failed} tries)" if failed > 1 else str(outcome))
@@ -153,7 +162,7 @@ class Sender:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _one(self, transport: Transport, path: str, name: str) -> Outcome | AttemptFailed:
-        """What became of it; an attempt that failed alone is not its end."""
+        """The outcome of a file, or the AttemptFailed of an attempt after which another one may succeed."""
         reads = 0
         while True:
             try:
@@ -180,17 +189,18 @@ class Sender:
         return found
 
     async def _upload(self, transport: Transport, file: File) -> Outcome:
-        mark = self._record.marks[file.name]
+        state = self._record.states[file.name]
         found = await transport.stat(file.name)
-        if mark.digest == file.digest:
+        if state.digest == file.digest:
             own = await asyncio.to_thread(transport.hash_of, file.path, file.size) if found is not None and found.hash else ""
-            if found is not None and _is_there(mark, file, list(found), own):
+            if found is not None and _is_there(state, file, list(found), own):
                 return Outcome(file.path, file.name, Sent(found, 0, "hash" if own else "size"), there=True)
         else:
-            mark.digest, mark.resume, mark.before, mark.remote = file.digest, "", as_list(found), None
-        if not mark.resume or not mark.temp:
-            mark.stale += [mark.temp] if mark.temp else []
-            mark.temp, mark.resume = _temp_name(file.name), ""
+            state.digest, state.resume, state.before, state.remote = file.digest, "", as_list(found), None
+        if not state.resume or not state.temp:
+            state.stale += [state.temp] if state.temp else []
+            state.temp, state.resume = _temp_name(file.name), ""
+        # The temporary name is on the disk before the server has the file: a run after a crash resumes or removes it.
         self._record.save()
         self._show.begin(file.name, file.size)
         sent = await transport.upload(
@@ -199,23 +209,23 @@ class Sender:
                 file.size,
                 file.mtime_ns,
                 file.name,
-                mark.temp,
-                tuple(mark.stale),
+                state.temp,
+                tuple(state.stale),
                 lambda: files.confirm(file),
-                resume=mark.resume,
-                note=lambda text: self._note(mark, text),
+                resume=state.resume,
+                note=lambda text: self._note(state, text),
                 sha256=file.digest,
             ),
             lambda done: self._progress(file.name, done),
         )
-        mark.remote, mark.temp, mark.resume, mark.stale = list(sent.remote), "", "", []
+        state.remote, state.temp, state.resume, state.stale = list(sent.remote), "", "", []
         self._moved = True
         self._record.save()
         return Outcome(file.path, file.name, sent)
 
-    def _note(self, mark: Mark, text: str) -> None:
-        mark.resume = text
-        # Lost on a full disk, it costs bytes at the next run and nothing else.
+    def _note(self, state: FileState, text: str) -> None:
+        state.resume = text
+        # A note that a full disk loses costs the next run some bytes and nothing else.
         with contextlib.suppress(OSError):
             self._record.save()
 
@@ -225,10 +235,10 @@ class Sender:
         self._show.progress(name, done)
 
     def _forget(self, name: str) -> None:
-        """A refused upload has removed its temp file."""
-        mark = self._record.marks[name]
-        mark.stale += [mark.temp] if mark.temp else []
-        mark.temp = mark.resume = ""
+        """Forget the temporary file of a refused upload. Its name stays in ``stale`` in case the transport did not remove it."""
+        state = self._record.states[name]
+        state.stale += [state.temp] if state.temp else []
+        state.temp = state.resume = ""
 
     def _give_up(self, why: str) -> None:
         for name, path in self._todo.items():
@@ -238,20 +248,20 @@ class Sender:
         self._todo.clear()
 
     def worth_keeping(self) -> bool:
-        """Whether the same command, run again, would go on from here."""
-        begun = any(mark.temp or mark.remote for mark in self._record.marks.values())
+        """Whether the same command, run again, would resume from the record."""
+        begun = any(state.temp or state.remote for state in self._record.states.values())
         return bool(self._todo) or (begun and any(outcome.error for outcome in self._done))
 
 
-def _is_there(mark: Mark, file: File, found: list[object], own: str) -> bool:
-    """Whether the server has this content, so that a cut answer or a second run sends nothing."""
+def _is_there(state: FileState, file: File, found: list[object], own: str) -> bool:
+    """Whether the server has this content already, so that a second run, or one after a lost reply, sends nothing."""
     if found[3] and own:
         return found[3] == own
-    if mark.remote is not None:
-        return found == mark.remote
+    if state.remote is not None:
+        return found == state.remote
     left = [file.size, file.mtime_ns // 1_000_000_000]
-    # Where the file before it looked the same, size and time tell nothing.
-    return bool(mark.temp) and found[:2] == left and (mark.before is None or mark.before[:2] != left)
+    # Where the file before the upload had the same size and time, these say nothing.
+    return bool(state.temp) and found[:2] == left and (state.before is None or state.before[:2] != left)
 
 
 def _temp_name(name: str) -> str:

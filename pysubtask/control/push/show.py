@@ -1,4 +1,4 @@
-"""How a push looks: a bar for each file on a terminal, else a line for each when it is there."""
+"""The display of a push: a bar for each file on a terminal, else a line for each finished file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOW = {"size": "size", "hash": "digest"}
 
 
 def line_of(outcome: Outcome, destination: str) -> str:
-    """A file that was delivered, for people."""
+    """The line of a delivered file."""
     assert outcome.sent is not None
     how = f"{_HOW.get(outcome.sent.verified, outcome.sent.verified)} compared"
     what = "was there already" if outcome.there else f"{amount(outcome.sent.bytes_sent)} sent"
@@ -22,7 +22,7 @@ def line_of(outcome: Outcome, destination: str) -> str:
 
 
 class Lines:
-    """Without a terminal: what was delivered on stdout, everything else on stderr."""
+    """The display without a terminal: delivered files on stdout, everything else on stderr."""
 
     def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
         self._destination = destination
@@ -35,32 +35,36 @@ class Lines:
         return None
 
     def begin(self, name: str, size: int) -> None:
+        """Nothing is printed: a line comes when the file is done."""
         return None
 
     def progress(self, name: str, done: int) -> None:
+        """Nothing is printed."""
         return None
 
     def end(self, outcome: Outcome) -> None:
+        """A delivered file on stdout, a file that is given up on stderr."""
         if outcome.sent is not None:
             self._delivered(line_of(outcome, self._destination))
         else:
-            self._said(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(self._words(outcome.error))}")
+            self._report(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(self._words(outcome.error))}")
 
     def note(self, text: str) -> None:
-        self._said(f"pysubtask: {plain(self._words(text))}")
+        """On stderr."""
+        self._report(f"pysubtask: {plain(self._words(text))}")
 
     def clear(self) -> None:
-        """Leave the terminal to somebody else: nothing is drawn until the next file begins."""
+        """Leave the terminal to a question: no bar is drawn until the next file begins."""
 
     def _delivered(self, line: str) -> None:
         say([line])
 
-    def _said(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         say([line], error=True)
 
 
 class Bars(Lines):
-    """On a terminal: bars on stderr, below the lines."""
+    """The display on a terminal: bars on stderr, below the lines."""
 
     def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
         super().__init__(destination, words)
@@ -71,6 +75,7 @@ class Bars(Lines):
         self._bars.stop()
 
     def begin(self, name: str, size: int) -> None:
+        """Draw a bar for the file, or start its bar from zero for another attempt."""
         self._bars.start()
         if name in self._tasks:
             self._bars.update(self._tasks[name], total=size)
@@ -78,17 +83,20 @@ class Bars(Lines):
             self._tasks[name] = self._bars.add_task(plain(name), total=size)
 
     def progress(self, name: str, done: int) -> None:
+        """Move the bar of the file."""
         if name in self._tasks:
             self._bars.update(self._tasks[name], completed=done)
 
     def end(self, outcome: Outcome) -> None:
+        """Remove the bar of the file and print its line."""
         if outcome.name in self._tasks:
             self._bars.remove_task(self._tasks.pop(outcome.name))
         super().end(outcome)
 
     def clear(self) -> None:
+        """Erase all bars and forget them."""
         self._bars.stop()
-        # Not started once more: it would take what stands above for its own, and erase it.
+        # A new Progress: the old one, started again, would erase the text that was printed above in the meantime.
         self._bars = _new_bars()
         self._tasks.clear()
 
@@ -98,11 +106,11 @@ class Bars(Lines):
         else:
             super()._delivered(line)
 
-    def _said(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self._above(line)
 
     def _above(self, line: str) -> None:
-        """A line above the bars, by what draws them: whatever else writes there ends up beside one."""
+        """Print a line above the bars. rich has to print it, since text by other means appears beside a bar."""
         self._bars.console.print(safe(line, sys.stderr), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
@@ -124,5 +132,5 @@ def _new_bars() -> Any:
 
 
 def show_for(destination: str, words: Callable[[str], str] = str) -> Lines:
-    """Bars where stderr is a terminal. ``words``: how errors are put."""
+    """Bars where stderr is a terminal, else Lines. ``words``: rewrites the text of an error."""
     return Bars(destination, words) if sys.stderr.isatty() else Lines(destination, words)

@@ -1,4 +1,4 @@
-"""The words of transports for a push to a URL: it has no config, so what is mended is the URL or an option. Pure."""
+"""The errors of transports for a push to a URL: there is no config, so the remedies name the URL or an option. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _PLAIN = (
 
 
 def in_words_of_a_push(text: str) -> str:
-    """An error with its remedy in what can be typed at a push: the URL, and --set."""
+    """An error whose remedy names the URL and --set in place of settings."""
     text = _VALUE.sub(lambda found: f"add --set {found[1]}={found[2]}", text)
     text = _PORT.sub(lambda found: f"write {found[1] if 'port' in found[1] else f'{found[1]} port'} into the URL", text)
     for pattern, words in _PLAIN:
         text = re.sub(pattern, words, text)
-    # What began a sentence begins one still.
+    # A replacement at the beginning of a sentence gets a capital letter.
     return re.sub(r"(?<=[.?] )(write|add)\b", lambda found: found[1].capitalize(), text)

@@ -1,12 +1,12 @@
-"""What ``pysubtask selftest`` is made of: the user's own settings, made-up data, and a link that is cut on purpose.
+"""The parts of ``pysubtask selftest``, which uploads generated data with the user's own settings over a link that it disturbs.
 
 ===========  ==========================================================================================
-``feed``     the made-up data, which can be told from its beginning at any length, pure
-``trouble``  when what goes wrong, pure
-``link``     the relay in between, and the settings that lead through it
-``ftp_link`` the same for FTP, whose data connections have ports of their own
-``reader``   who reads on the server meanwhile, and what is there at the end
-``run``      all of it together, and cleaned up
-``report``   what came of it, pure
+``feed``     the generated data, whose content follows from a seed, pure
+``trouble``  the schedule of the troubles, pure
+``link``     the relay between child and server, and the settings that lead through it
+``ftp_link`` the relay for FTP, whose data connections have ports of their own
+``reader``   reads the files on the server during the test and at its end
+``run``      the whole test, and its cleaning
+``report``   the result, pure
 ===========  ==========================================================================================
 """

@@ -1,4 +1,4 @@
-"""Made-up data whose every byte is known, so that any part of it can be judged. Pure but for writing it down."""
+"""Generated data: every byte follows from a seed, so that any part of a file can be verified. Pure except for the writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILE_BYTES = (200, 60_000)
 
 
 class Feed:
-    """A file that grows by lines and a folder that files are put into, below ``folder``. The same ``seed``, the same bytes."""
+    """A file that grows by lines and a folder that gets new files, below ``folder``. The same ``seed`` gives the same bytes."""
 
     def __init__(self, folder: str, seed: int) -> None:
         self.folder = folder
@@ -21,23 +21,23 @@ class Feed:
         self._random = random.Random(seed)
         self._lines = 0
         self.grown = 0
-        """Bytes of the growing file."""
+        """The size of the growing file in bytes."""
         self.files: dict[str, int] = {}
-        """Remote name -> size, of the files that were put into the folder."""
+        """Remote name -> size in bytes, of the files in the folder."""
         os.makedirs(os.path.join(folder, FOLDER), exist_ok=True)
 
     @property
     def path(self) -> str:
-        """The growing file."""
+        """The path of the growing file."""
         return os.path.join(self.folder, GROWING)
 
     @property
     def total(self) -> int:
-        """New bytes so far."""
+        """The number of bytes that were written so far."""
         return self.grown + sum(self.files.values())
 
     def grow(self) -> None:
-        """Some lines more."""
+        """Append some lines to the growing file."""
         count = self._random.randint(*_LINES_AT_ONCE)
         data = b"".join(self._line(self._lines + number) for number in range(count))
         with open(self.path, "ab") as file:
@@ -46,7 +46,7 @@ class Feed:
         self.grown += len(data)
 
     def put(self) -> str:
-        """One more file in the folder; its remote name."""
+        """Write one more file into the folder; returns its remote name."""
         name = f"{FOLDER}/f{len(self.files):04d}.bin"
         size = self._random.randint(*_FILE_BYTES)
         with open(os.path.join(self.folder, *name.split("/")), "wb") as file:
@@ -55,11 +55,12 @@ class Feed:
         return name
 
     def sizes(self) -> dict[str, int]:
-        """Every remote name and how many bytes it has in the end."""
+        """Every remote name with the size of its file now."""
         return {GROWING: self.grown, **self.files} if self.grown else dict(self.files)
 
     def is_right(self, name: str, found: bytes, *, whole: bool) -> bool:
-        """Whether these bytes are what the file has, all of it or (the growing one, not ``whole``) its beginning."""
+        """Whether ``found`` is the content of the file. Of the growing file without ``whole``, any beginning of the content is
+        right."""
         if name == GROWING:
             return found == self._beginning(len(found)) and (not whole or len(found) == self.grown)
         return found == self._bytes(name, self.files[name])

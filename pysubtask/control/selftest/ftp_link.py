@@ -1,7 +1,7 @@
-"""A relay for FTP whose data connections go through it, too, whatever ports the server gives out.
+"""A relay for FTP that forwards the data connections, too, for any ports that the server gives out.
 
-The port of a data connection stands in a reply on the control connection (RFC 959, PASV; RFC 2428, EPSV). It is read as it
-passes, and the relay listens on that port before the reply goes on. Under TLS it cannot be read.
+The port of a data connection is in a reply on the control connection (RFC 959, PASV; RFC 2428, EPSV). The relay reads the
+replies as they pass, and listens on that port before it forwards the reply. Under TLS it cannot read the replies.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ _PASV = re.compile(rb"^227 .*?\d+,\d+,\d+,\d+,(\d{1,3}),(\d{1,3})", re.MULTILINE
 
 
 def ports_in(replies: bytes) -> list[int]:
-    """The data ports that replies tell. Pure."""
+    """The data ports in replies. Pure."""
     found = [int(port) for port in _EPSV.findall(replies)]
     found += [int(high) * 256 + int(low) for high, low in _PASV.findall(replies)]
     return [port for port in found if 0 < port < 65536]
 
 
 class FTPLink(Relay):
-    """Talk to ``host``:``port``; the server is at ``server``:``server_port``. Plain FTP in passive mode only. Linux."""
+    """Listens on ``host``:``port`` and forwards to ``server``:``server_port``. Plain FTP in passive mode only. Linux only."""
 
     def __init__(self, server: str, server_port: int) -> None:
         self._data: dict[int, asyncio.Task[None]] = {}
         super().__init__(server, server_port)
 
     def listen_for_data(self, port: int) -> None:
-        """On the loop: the server waits for a data connection there."""
+        """Listen on a data port of the server. Called on the event loop."""
         if port in self._data:
             return
         try:
             listener = self._bound(port)
         except OSError:
-            return  # a server on this machine that listens on all addresses: its data goes there without us
+            return  # a server on this machine listens on all addresses: its data connections bypass the relay
         listener.listen(4)
         self._data[port] = asyncio.ensure_future(self._accept_data(listener, port))
 
@@ -61,7 +61,7 @@ class FTPLink(Relay):
                 self._connections.add(_Control(self, client))
 
     def _bound(self, port: int) -> socket.socket:
-        self.host = ADDRESS  # not the server's own, where it may be on this machine
+        self.host = ADDRESS  # the server's own address is in use where the server is on this machine
         return super()._bound(port)
 
     async def _stop_listening(self) -> None:
@@ -73,7 +73,7 @@ class FTPLink(Relay):
 class _Data(Connection):
     def __init__(self, relay: Relay, client: socket.socket, port: int) -> None:
         super().__init__(relay, client)
-        self._target = (relay.target[0], port)  # looked at in the task, which has not begun
+        self._target = (relay.target[0], port)  # the connection's task reads it later, when it starts
 
 
 class _Control(Connection):
@@ -83,7 +83,7 @@ class _Control(Connection):
 
 
 class _Listening(Pipe):
-    """Reads the replies as they pass."""
+    """The direction from the server to the client, with the replies read as they pass."""
 
     def __init__(self, relay: FTPLink, connection: Connection) -> None:
         super().__init__(relay._lanes["down"], connection)
@@ -91,7 +91,8 @@ class _Listening(Pipe):
         self._last = b""
 
     async def read(self, source: socket.socket) -> None:
-        """Reads a little ahead, by a look that takes nothing: what has passed is known before it goes on."""
+        """Read each block before the relay forwards it, so that the relay listens on a data port before the client knows the
+        port."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)

@@ -18,11 +18,12 @@ from ..doctor.source import Target
 from .ftp_link import FTPLink
 
 _SYSTEM = "/etc/ssh/ssh_known_hosts"
-_SHOW_SECS = 5.0
+_SHOW_SECS = 5.0  # for ssh -G
 
 
 class Link(NamedTuple):
-    """``relay`` is None where none can be put in between; ``why`` says why not. ``settings``: what leads through it."""
+    """``relay``: None where no relay is possible, for the reason ``why``; ``settings``: the settings that lead through the
+    relay."""
 
     relay: Relay | None
     settings: dict[str, Any]
@@ -30,7 +31,8 @@ class Link(NamedTuple):
 
 
 def open_link(target: Target, folder: str) -> Link:
-    """A relay for this destination; ``folder`` is a private one for files it needs. Blocks for a moment."""
+    """A relay for this destination. ``folder``: a private folder for files of the relay's settings. Blocks for as long as ``ssh
+    -G`` takes."""
     settings = dict(target.settings)
     if target.section == "dropbox":
         return Link(None, settings, "no relay can be put in front of Dropbox")
@@ -58,7 +60,7 @@ def _sftp(settings: dict[str, Any], folder: str) -> Link:
     relay = Relay(place.host, place.port)
     through = {**settings, "Host": relay.host, "HostPort": relay.port, "User": place.user or settings.get("User", "")}
     if not settings.get("HostKey"):
-        # The same trust under the relay's name: known_hosts has a host with its port.
+        # known_hosts has a host with its port, so the server's keys are written under the relay's name and port.
         files = [os.path.expanduser(path) for path in place.known_hosts or ("~/.ssh/known_hosts",)]
         if not settings.get("KnownHostsFile"):
             files.append(_SYSTEM)
@@ -77,7 +79,7 @@ def _sftp(settings: dict[str, Any], folder: str) -> Link:
 
 
 def _key_of_its_own(settings: Mapping[str, Any], user: str) -> str | None:
-    """A key that ssh's configuration names for this host alone: under the relay's name it would not be found."""
+    """The key that ssh's configuration names for this host alone: ssh would not use it under the relay's name."""
     if settings.get("SFTPLibrary") or str(settings.get("SSHConfigFile") or "").lower() == "none":
         return None
     own, usual = (_identities(settings, host) for host in (str(settings["Host"]), "127.0.0.1"))
@@ -91,10 +93,10 @@ def _identities(settings: Mapping[str, Any], host: str) -> list[str]:
     config = settings.get("SSHConfigFile")
     argv = [program, "-G", *(["-F", os.path.expanduser(str(config))] if config else []), "--", host.strip("[]")]
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False, env=for_others()
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    rows = [line.partition(" ") for line in said.stdout.decode("utf-8", "replace").splitlines()]
+    rows = [line.partition(" ") for line in result.stdout.decode("utf-8", "replace").splitlines()]
     return [os.path.expanduser(value) for key, _, value in rows if key == "identityfile"]

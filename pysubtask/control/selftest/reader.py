@@ -1,4 +1,5 @@
-"""Who reads on the server, by a connection of its own that nobody cuts: while it runs, at its end, and to clean up."""
+"""Reads the files on the server, over a connection that the test does not disturb: during the test, at its end, and to remove
+them."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from ..doctor.remote import Remote, clean, open_remote
 from .feed import FOLDER, GROWING, Feed
 
 _T = TypeVar("_T")
-_LIMIT_SECS = 60.0
+_LIMIT_SECS = 60.0  # for one operation of the reader
 
 
 class Reader:
-    """Its connection lives on a loop in a thread; the methods are for the thread that runs the test."""
+    """The connection lives on an event loop in a thread of its own; the methods block and are called by the thread of the test.
+    ``readings`` counts the files that ``check`` has read."""
 
     def __init__(self, transport: str, settings: Mapping[str, Any], workdir: str, feed: Feed) -> None:
         self._remote: Remote = open_remote(transport, settings, workdir)
@@ -26,30 +28,33 @@ class Reader:
         self._thread.start()
         self._missing: list[str] = []
         self.torn: list[str] = []
-        """Names that were once seen with bytes that no version of them has."""
-        self.looks = 0
+        """Names whose bytes, when read, were those of no version of the file."""
+        self.readings = 0
 
     def open(self) -> None:
-        """Log in. PysubtaskError as the transport raises it."""
+        """Log in. Raises PysubtaskError as the transport does."""
         self._do(self._open())
 
-    def look(self) -> None:
-        """Read the growing file and the newest of the folder, and judge what is seen. A lost connection is no news here."""
+    def check(self) -> None:
+        """Read the growing file and the three newest of the folder, and compare their bytes; ``torn`` gets the names of wrong
+        ones. After a lost connection it only logs in again."""
         try:
-            self._do(self._look([GROWING, *list(self._feed.files)[-3:]]))
+            self._do(self._check([GROWING, *list(self._feed.files)[-3:]]))
         except (TransportError, TimeoutError):
             self._do(self._open())
 
     def judge(self) -> tuple[list[str], list[str]]:
-        """What is lost (not there, or other bytes), and what of ours is left besides the files. PysubtaskError."""
+        """The lost names (missing files, and those with other bytes), and the temporary files that uploads left. Raises
+        PysubtaskError."""
         return self._do(self._judge())
 
     def missing(self) -> list[str]:
-        """What does not yet stand there in its whole size."""
+        """The names whose files do not have their whole size on the server yet."""
         return self._do(self._not_whole())
 
     def clean(self) -> list[str]:
-        """Remove everything; what is still there. PysubtaskError where there is no connection any more."""
+        """Remove all files and folders of the test; returns the paths that are still there. Raises PysubtaskError without a
+        connection."""
         return self._do(self._clean())
 
     def close(self) -> None:
@@ -70,24 +75,24 @@ class Reader:
         if not self._missing:
             self._missing = await self._remote.missing(self._remote.folder)
 
-    async def _look(self, names: list[str]) -> None:
+    async def _check(self, names: list[str]) -> None:
         sizes = self._feed.sizes()
         for name in names:
             if name not in sizes:
                 continue
-            # One byte more than it has by now: it may have grown meanwhile, which is judged by itself.
+            # More than the size from above: the file may have grown since, and ``is_right`` accepts the longer content.
             found = await self._remote.fetch(name, sizes[name] + (1 << 20))
             if found is None:
                 continue
-            self.looks += 1
+            self.readings += 1
             if not self._feed.is_right(name, found, whole=False) and name not in self.torn:
                 self.torn.append(name)
 
     async def _not_whole(self) -> list[str]:
         found = []
         for name, size in self._feed.sizes().items():
-            shown = await self._remote.stat(name)
-            if shown is None or shown.size != size:
+            stat = await self._remote.stat(name)
+            if stat is None or stat.size != size:
                 found.append(name)
         return found
 
@@ -110,7 +115,7 @@ class Reader:
             files += [f"{folder}/{name}" for name in await remote.ours_in(folder) if name.startswith(".")]
         below = remote.folder.rstrip("/")
         files += [f"{below}/{name}" for name in self._feed.sizes()]
-        # Those above it that were not there before are ours, too; they are listed the deepest first.
+        # The folders above that did not exist before belong to the test, too; ``_missing`` has the deepest first.
         return await clean(remote, files, list(dict.fromkeys([*folders, *self._missing])))
 
     def _folders(self) -> list[str]:
@@ -119,7 +124,7 @@ class Reader:
 
 
 def try_to(work: Callable[[], _T], otherwise: _T) -> _T:
-    """Do it; where the server or the link does not let us, the other answer."""
+    """The result of ``work``, or ``otherwise`` where the server or the link fails."""
     try:
         return work()
     except (PysubtaskError, TimeoutError):

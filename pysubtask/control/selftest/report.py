@@ -1,4 +1,4 @@
-"""What came of a selftest. Pure."""
+"""The result of a selftest. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from .trouble import WORDS, Trouble
 
 
 class Report(NamedTuple):
-    """``lost``: names that did not arrive whole; ``torn``: names that a reader once saw broken; ``twice``: deliveries of what
-    was there already; ``left``: files of ours that cut uploads left; ``on_link``: bytes that crossed the link, None where that
-    was not counted; ``counted_by``: who counted them."""
+    """``destination``: the server's URL. ``secs``: how long the test ran. ``files``: how many files were written;
+    ``new_bytes``: their bytes. ``troubles``: the kinds of the troubles, in their order. ``lost``: names that did not arrive
+    whole. ``torn``: names whose bytes, when read while the test ran, were those of no version. ``looks``: how many times a
+    file was read while the test ran. ``twice``: deliveries of content that the server had already. ``left``: temporary files
+    that cut uploads left. ``on_link``: bytes that crossed the link, None where they were not counted; ``counted_by``: who
+    counted them. ``not_cleaned``: paths that could not be removed. ``notes``: sentences for the user."""
 
     destination: str
     secs: float
@@ -33,27 +36,27 @@ class Report(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Nothing lost, torn or left behind."""
+        """Whether no file was lost, torn or left behind."""
         return not (self.lost or self.torn or self.left or self.not_cleaned)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The object for ``pysubtask selftest --json``: the fields, ``passed`` and ``on_link_per_new_byte``."""
         per_byte = None if self.on_link is None else round(self.on_link / max(1, self.new_bytes), 3)
         return {**self._asdict(), "passed": self.passed, "on_link_per_new_byte": per_byte}
 
 
 def delivered_twice(receipts: Iterable[Receipt]) -> int:
-    """Deliveries whose bytes were sent though the same content stood there by an earlier one."""
+    """The number of deliveries that sent bytes though an earlier delivery had the same name and content."""
     seen, twice = set(), 0
     for receipt in receipts:
-        mark = (receipt.name, receipt.size, receipt.digest)
-        twice += mark in seen and receipt.bytes_sent > 0
-        seen.add(mark)
+        delivery = (receipt.name, receipt.size, receipt.digest)
+        twice += delivery in seen and receipt.bytes_sent > 0
+        seen.add(delivery)
     return twice
 
 
 def lines(report: Report) -> list[str]:
-    """For people."""
+    """The report as lines for people."""
     troubles = Counter(report.troubles)
     what = ", ".join(f"{count} x {WORDS[kind]}" for kind, count in troubles.items()) or "none"
     new = max(1, report.new_bytes)
@@ -80,5 +83,5 @@ def lines(report: Report) -> list[str]:
 
 
 def kinds(troubles: Iterable[Trouble]) -> tuple[str, ...]:
-    """What was done, in its order."""
+    """The kinds of the troubles, in their order."""
     return tuple(trouble.kind for trouble in troubles)

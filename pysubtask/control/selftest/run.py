@@ -1,4 +1,4 @@
-"""A selftest from its beginning to its end: a task of its own with the user's settings, made-up data, troubles, a verdict."""
+"""A whole selftest: a task of its own with the user's settings, generated data, troubles and a report."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from .reader import Reader, try_to
 from .report import Report, delivered_twice, kinds
 from .trouble import Trouble, schedule
 
-_TICK_SECS = 0.05
-_GROW_SECS, _PUT_SECS, _LOOK_SECS = 0.5, 1.5, 1.0
-_ARRIVE_SECS = 45.0
-_RETRY_SECS, _STALL_SECS = 0.5, 5.0
+_TICK_SECS = 0.05  # the loop of the test
+_GROW_SECS, _PUT_SECS, _CHECK_SECS = 0.5, 1.5, 1.0  # between two growths, new files and readings
+_ARRIVE_SECS = 45.0  # for the last files to arrive after the troubles
+_RETRY_SECS, _STALL_SECS = 0.5, 5.0  # shorter than the defaults, so that a short test sees many retries
 _LINK = (troubles.CUT, troubles.DROP, troubles.STALL, troubles.REFUSE, troubles.KILL)
 Say = Callable[[str], None]
 
 
 class SelfTest:
-    """One destination, for ``secs`` seconds. ``say`` is told what happens."""
+    """The test of one destination for ``secs`` seconds. ``say`` gets a line for each event."""
 
     def __init__(self, target: Target, secs: float, seed: int, say: Say) -> None:
         self._target, self._secs, self._seed, self._say = target, secs, seed, say
-        self._mark = f"pysubtask-selftest-{random.Random().randbytes(4).hex()}"
+        self._tag = f"pysubtask-selftest-{random.Random().randbytes(4).hex()}"
 
     def run(self) -> Report:
-        """PysubtaskError where the server cannot even be reached ('pysubtask doctor' says why)."""
+        """Run the test. Raises PysubtaskError where the server cannot be reached at all ('pysubtask doctor' finds the cause)."""
         with _private_registry(), tempfile.TemporaryDirectory(prefix="pysubtask-selftest-") as folder:
             link = open_link(self._target, folder)
             try:
@@ -63,18 +63,18 @@ class SelfTest:
             try:
                 report = self._test(master, link, feed, reader, folder)
             finally:
-                # The link is whole again, so that what a cut upload left is removed.
+                # The relay forwards again before the master stops, so that the child can remove the temporary files of cut uploads.
                 if link.relay is not None:
                     link.relay.heal()
                 master.stop(forcekill=True)
                 self._say("cleaning up")
-                not_cleaned = try_to(reader.clean, [self._mark])
+                not_cleaned = try_to(reader.clean, [self._tag])
         finally:
             reader.close()
         return report._replace(not_cleaned=tuple(not_cleaned))
 
     def _below(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The settings with a folder of our own below the destination's."""
+        """The settings with a folder of the test below the destination's."""
         found = dict(settings)
         key = "HostPath"
         for own in ("HostSFTPPath",) if found.get("UseSFTP", True) else ("HostFTPPath",):
@@ -82,12 +82,12 @@ class SelfTest:
         before = str(found.get(key) or "").rstrip("/")
         if before == "" and str(found.get(key) or "").startswith("/"):
             before = "/"
-        found[key] = f"{before.rstrip('/')}/{self._mark}" if before else self._mark
+        found[key] = f"{before.rstrip('/')}/{self._tag}" if before else self._tag
         return found
 
     def _master(self, settings: dict[str, Any], feed: Feed, folder: str) -> TaskMaster:
         settings |= {
-            "TaskName": self._mark,
+            "TaskName": self._tag,
             "Master_Log_FileName": None,
             "Subtask_Log_FileName": os.path.join(folder, "child.log"),
             "ArchiveToFolder": None,
@@ -104,7 +104,7 @@ class SelfTest:
         config = as_sections(self._target._replace(settings=settings))
         inside = os.path.join(feed.folder, FOLDER)
         entries: list[WatchEntry] = [{"file": feed.path}, {"dir": inside, "as": FOLDER, "settle_secs": 0.2}]
-        # The other destination is not meant, whatever else its section says.
+        # Only this destination is tested: the other one is switched off, and the rest of its section does not matter.
         for section, switch in (("ftp", "UseFTP"), ("dropbox", "UseDropbox")):
             if section != self._target.section:
                 setattr(config, section, {switch: False})
@@ -127,14 +127,14 @@ class SelfTest:
         secs = time.monotonic() - begun
         lost, left = reader.judge()
         page = next((child.page for child in master.status().children if child.page), None) or {}
-        state = os.path.join(feed.folder, ".pysubtask", self._mark, self._target.section)
+        state = os.path.join(feed.folder, ".pysubtask", self._tag, self._target.section)
         receipts = list(read_receipts(state))
         if link.relay is not None:
             on_link: int | None = link.relay.up + link.relay.down
             counted_by = "by the relay, both ways, with logins"
         else:
-            told = [receipt.bytes_on_wire for receipt in receipts]
-            on_link = None if None in told else sum(count or 0 for count in told)
+            counts = [receipt.bytes_on_wire for receipt in receipts]
+            on_link = None if None in counts else sum(count or 0 for count in counts)
             counted_by = "by the child, for what it delivered"
         notes = [
             f"RetryWaitSecs, RetryLongWaitSecs and StallSecs were shortened to {_RETRY_SECS:g}, {2 * _RETRY_SECS:g} and at "
@@ -154,7 +154,7 @@ class SelfTest:
             kinds(done),
             tuple(lost),
             tuple(reader.torn),
-            reader.looks,
+            reader.readings,
             delivered_twice(receipts),
             tuple(left),
             on_link,
@@ -166,9 +166,9 @@ class SelfTest:
     def _feed_it(
         self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[Trouble], begun: float
     ) -> list[Trouble]:
-        """Data and troubles until the time is over; the troubles that came."""
+        """Write data and make troubles until the time is over; returns the troubles that were made."""
         waiting, done, over = list(planned), list[Trouble](), list[tuple[float, Trouble]]()
-        grow = put = look = 0.0
+        grow = put = next_check = 0.0
         while (now := time.monotonic() - begun) < self._secs:
             if now >= grow:
                 grow = now + _GROW_SECS
@@ -177,9 +177,9 @@ class SelfTest:
             if now >= put:
                 put = now + _PUT_SECS
                 feed.put()
-            if now >= look:
-                look = now + _LOOK_SECS
-                try_to(reader.look, None)
+            if now >= next_check:
+                next_check = now + _CHECK_SECS
+                try_to(reader.check, None)
             while waiting and waiting[0].at <= now:
                 trouble = waiting.pop(0)
                 self._say(f"{now:5.1f} s  {troubles.WORDS[trouble.kind]}")
@@ -224,7 +224,7 @@ def _end(trouble: Trouble, relay: Relay | None) -> None:
 
 @contextmanager
 def _private_registry() -> Iterator[None]:
-    """The child of a selftest is no task of this machine: 'pysubtask status' must not show it."""
+    """A registry of the test's own, so that 'pysubtask status' does not show the child of a selftest."""
     before = os.environ.get(registry.VARIABLE)
     folder = tempfile.mkdtemp(prefix="pysubtask-selftest-")
     os.environ[registry.VARIABLE] = folder

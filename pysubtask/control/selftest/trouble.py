@@ -1,4 +1,4 @@
-"""When what goes wrong. Pure: the same seed, the same troubles."""
+"""The schedule of the troubles. Pure: the same seed gives the same schedule."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ WORDS = {
     REFUSE: "connections refused",
     KILL: "child killed",
 }
-_CALM = 0.3
+_CALM = 0.3  # the share of the time without troubles, at the end
 _EVERY_SECS = 4.0
 _FEWEST = 3
 
 
 class Trouble(NamedTuple):
-    """``at``: seconds from the beginning; ``secs``: how long it lasts; ``after``: bytes until a DROP cuts."""
+    """``at``: seconds from the beginning of the test. ``kind``: a key of ``WORDS``. ``secs``: how long it lasts. ``after``:
+    bytes until a DROP cuts the link."""
 
     at: float
     kind: str
@@ -28,8 +29,8 @@ class Trouble(NamedTuple):
 
 
 def schedule(secs: float, seed: int, kinds: tuple[str, ...]) -> list[Trouble]:
-    """Troubles for so many seconds, one about every four; the last part is calm, so that all can arrive. Three at
-    least; the kinds take turns."""
+    """Troubles for ``secs`` seconds, one about every ``_EVERY_SECS``, three at least; the kinds take turns. The last part
+    (``_CALM``) has none, so that all files can arrive."""
     drawn = random.Random(seed)
     count = max(_FEWEST, int(secs * (1 - _CALM) / _EVERY_SECS))
     step = secs * (1 - _CALM) / count

@@ -220,7 +220,7 @@ def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path) -> Non
     async def case(work: Work, server: OddFTP) -> None:
         jobs = [work.job(f"f{number}", os.urandom(400_000)) for number in range(8)]
         found = await asyncio.gather(*(work.transport.upload(job, lambda done: None) for job in jobs), return_exceptions=True)
-        assert isinstance(found[0], AttemptFailed) and "426" in found[0].said, found[0]
+        assert isinstance(found[0], AttemptFailed) and "426" in found[0].server_text, found[0]
         assert [type(one) for one in found[1:]] == [Sent] * 7
         assert server.logins <= 2, "no control connection was given up for it"
 

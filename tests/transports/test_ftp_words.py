@@ -10,18 +10,8 @@ from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, Log
 from pysubtask.transports import transport_class
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.options import folder_of, identity_of, login_of, parent_of, path_of
-from pysubtask.transports.ftp.replies import (
-    Reply,
-    facts_in,
-    features,
-    has,
-    listed_size,
-    login_error,
-    refusal,
-    size_in,
-    text,
-    time_in,
-)
+from pysubtask.transports.ftp.replies import Reply, facts_in, features, has, listed_size, login_error, refusal, size_in, time_in
+from pysubtask.transports.shared.remote_text import remote_text
 
 
 def test_the_last_line_of_a_long_reply_is_told():
@@ -211,5 +201,5 @@ def test_logins(words, kind, told):
 
 
 def test_words_of_the_other_side_are_tamed():
-    assert text("a\x1b[2J\r\nb\u2028c\udcff") == "a [2J b c"
-    assert len(text("x" * 10_000)) == 160
+    assert remote_text("a\x1b[2J\r\nb\u2028c\udcff") == "a [2J b c"
+    assert len(remote_text("x" * 10_000)) == 160

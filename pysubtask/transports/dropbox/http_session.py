@@ -26,7 +26,7 @@ from ..shared.pace import Pace
 from ..shared.proxy_url import quoted_login
 
 _HOST = "api.dropboxapi.com"
-_LOOK_SECS = 0.1
+_POLL_SECS = 0.1
 _QUIET_SECS = 2.0
 _PART = 64 * 1024
 _LONGEST_DATE = 64
@@ -112,9 +112,9 @@ class Line:
 
     def _answered(self, response: Any, *args: Any, **kwargs: Any) -> None:
         # The SDK tells it of a 429 only, and takes whole seconds alone.
-        said = response.headers.get("retry-after")
-        if said is not None:
-            secs = self._answers.retry_after = pause_in(said, time.time())
+        header = response.headers.get("retry-after")
+        if header is not None:
+            secs = self._answers.retry_after = pause_in(header, time.time())
             response.headers["retry-after"] = str(math.ceil(secs))
 
     def _adapter(self, connections: int) -> Any:
@@ -233,7 +233,7 @@ def _drained(sock: Any, stall: float, ended: threading.Event) -> None:
             return
         if quiet > stall:
             raise TimeoutError(f"nothing was taken for {stall:g} s")
-        ended.wait(min(_LOOK_SECS, quiet + 0.001))
+        ended.wait(min(_POLL_SECS, quiet + 0.001))
         before, left = left, _unsent(sock)
         if left < before:
             moved = time.monotonic()

@@ -130,30 +130,30 @@ def _why(exc: Any) -> str:
 def _refusal(response: Any) -> str:
     """What an HTTP error of oauth2/token says (RFC 6749, section 5.2)."""
     try:
-        told = response.json()
-        error, words = str(told.get("error", "")), str(told.get("error_description", ""))
+        body = response.json()
+        error, words = str(body.get("error", "")), str(body.get("error_description", ""))
     except (ValueError, AttributeError):
         error, words = "", ""
-    said = _clean(words or error or response.reason)
+    message = _clean(words or error or response.reason)
     if error.startswith("invalid_client"):
-        return f"Dropbox does not know this app key: {said}."
+        return f"Dropbox does not know this app key: {message}."
     if error.startswith("invalid_grant"):
-        return f"Dropbox does not take this code: {said}. A code is good once, for a few minutes: begin again."
-    return f"Dropbox answers {response.status_code}: {said}."
+        return f"Dropbox does not take this code: {message}. A code is good once, for a few minutes: begin again."
+    return f"Dropbox answers {response.status_code}: {message}."
 
 
 def _root(exc: BaseException) -> str:
     """The operating system's or TLS library's own words, from inside of what a library wrapped around them."""
-    said, seen = type(exc).__name__, []
+    reason, seen = type(exc).__name__, []
     inner: Any = exc
     while inner is not None and inner not in seen:
         seen.append(inner)
         if isinstance(inner, OSError) and not type(inner).__module__.startswith("requests"):
-            said = getattr(inner, "verify_message", "") or inner.strerror or str(inner) or said
+            reason = getattr(inner, "verify_message", "") or inner.strerror or str(inner) or reason
         # requests keeps the error of urllib3 as argument, urllib3 its reason as attribute.
         wrapped = [getattr(inner, "reason", None), *inner.args, inner.__cause__, inner.__context__]
         inner = next((one for one in wrapped if isinstance(one, BaseException)), None)
-    return _clean(said)
+    return _clean(reason)
 
 
 # ---- the person
@@ -179,9 +179,9 @@ def _say(text: str, to: Any = None) -> None:
     to.flush()
 
 
-def _clean(said: object) -> str:
+def _clean(words: object) -> str:
     """Somebody else's words on one short line, with no control characters for the terminal."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(said)).split())
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(words)).split())
     return text[:200].rstrip(".")
 
 

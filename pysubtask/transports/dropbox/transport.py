@@ -181,15 +181,15 @@ class DropboxTransport(Transport):
             if refusal is not None:
                 raise refusal
             # The session was used up, or another revision is there: perhaps by an attempt of ours whose answer was lost.
-            shown = await self._metadata(here, upload.path, job.name)
-            if shown is not None and hasattr(shown, "content_hash"):
+            metadata = await self._metadata(here, upload.path, job.name)
+            if metadata is not None and hasattr(metadata, "content_hash"):
                 own = await asyncio.to_thread(hash_through, upload.source.read, job.size)
-                if shown.content_hash == own.hexdigest():
+                if metadata.content_hash == own.hexdigest():
                     job.confirm()
-                    return self._done(upload, shown, again=True)
+                    return self._done(upload, metadata, again=True)
                 if not rev:
-                    self._same_spelling(shown, job.name)
-            rev = _rev_of(shown)
+                    self._same_spelling(metadata, job.name)
+            rev = _rev_of(metadata)
             if trouble:
                 if anew:
                     break
@@ -197,8 +197,8 @@ class DropboxTransport(Transport):
         words = f"{job.name!r} is changed again and again at Dropbox by somebody else"
         raise AttemptFailed(words, step="publishing it", file=job.name)
 
-    def _done(self, upload: Upload, shown: Any, *, again: bool = False) -> Sent:
-        found = _stat_of(shown)
+    def _done(self, upload: Upload, metadata: Any, *, again: bool = False) -> Sent:
+        found = _stat_of(metadata)
         assert found is not None
         if not again and (found.size, found.hash) != (upload.job.size, upload.hash.hexdigest()):
             words = f"Dropbox shows other bytes under {upload.job.name!r} than were sent"
@@ -250,7 +250,7 @@ class DropboxTransport(Transport):
         from dropbox import files
 
         size, client = upload.job.size, here.client
-        await self._look_at_session(here, upload)
+        await self._check_session(here, upload)
         while upload.half is None or not upload.half.closed:
             half = upload.half
             offset = 0 if half is None else half.offset
@@ -274,7 +274,7 @@ class DropboxTransport(Transport):
                 raise refusal
             raise AttemptFailed("Dropbox lost the upload session", step="sending its bytes", file=upload.job.name)
 
-    async def _look_at_session(self, here: _Connection, upload: Upload) -> None:
+    async def _check_session(self, here: _Connection, upload: Upload) -> None:
         """Where a session of an earlier attempt really stands; begun anew where it is of no use."""
         from dropbox import files
 
@@ -337,10 +337,10 @@ class DropboxTransport(Transport):
         raise write_verdict(found, name) or FileRefused(f"{name!r}: Dropbox refuses to look")
 
     @staticmethod
-    def _same_spelling(shown: Any, name: str) -> None:
+    def _same_spelling(metadata: Any, name: str) -> None:
         own = name.rpartition("/")[2]
-        if shown.name != own and shown.name.casefold() == own.casefold():
-            raise FileRefused(f"Dropbox holds {shown.name!r} and takes {own!r} for the same name: rename one of the two")
+        if metadata.name != own and metadata.name.casefold() == own.casefold():
+            raise FileRefused(f"Dropbox holds {metadata.name!r} and takes {own!r} for the same name: rename one of the two")
 
 
 def _answer(call: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -363,11 +363,13 @@ def _how(job: Job, rev: str) -> dict[str, Any]:
     return {"mode": mode, "autorename": False, "client_modified": when, "mute": True, "strict_conflict": True}
 
 
-def _rev_of(shown: Any) -> str:
-    return str(getattr(shown, "rev", "") or "")
+def _rev_of(metadata: Any) -> str:
+    return str(getattr(metadata, "rev", "") or "")
 
 
-def _stat_of(shown: Any) -> RemoteStat | None:
-    if shown is None or not hasattr(shown, "content_hash"):
+def _stat_of(metadata: Any) -> RemoteStat | None:
+    if metadata is None or not hasattr(metadata, "content_hash"):
         return None
-    return RemoteStat(shown.size, calendar.timegm(shown.client_modified.utctimetuple()), shown.rev, shown.content_hash or "")
+    return RemoteStat(
+        metadata.size, calendar.timegm(metadata.client_modified.utctimetuple()), metadata.rev, metadata.content_hash or ""
+    )

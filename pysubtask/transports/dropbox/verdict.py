@@ -54,8 +54,8 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
     dead = _within(exc, NoneAnswers)
     if dead is not None:
-        told = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
-        return TransportLost(told.cause, "Has this machine a way to the internet, or needs it a Proxy?")
+        unreachable = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
+        return TransportLost(unreachable.cause, "Has this machine a way to the internet, or needs it a Proxy?")
     bad = _within(exc, ssl.SSLCertVerificationError)
     if bad is not None:
         early = not_valid_now(bad.verify_code, time.time())

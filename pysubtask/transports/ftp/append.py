@@ -62,32 +62,32 @@ class Appender:
         job = attempt.job
         assert job.append is not None and job.replaces is not None
         try:
-            shown = session.look(attempt.target)
+            stat = session.stat(attempt.target)
         except CannotTell:
-            shown = None
-        if shown is None:
+            stat = None
+        if stat is None:
             raise NotAsLeft(f"{job.name}: the server shows no such file")
         at, until = job.append
         left = job.replaces
-        if shown.mtime is not None and (shown.size, shown.mtime) == (left.size, left.mtime) and shown.size == at <= job.size:
+        if stat.mtime is not None and (stat.size, stat.mtime) == (left.size, left.mtime) and stat.size == at <= job.size:
             # A time by the server's own clock says less: somebody may have been there in the same second.
             if session.known.keeps_mtime or ends_as(session, attempt.target, source, at) is not False:
                 return at
             raise NotAsLeft(f"{job.name}: the server's {at:,} bytes do not end as ours do")
         if (
-            shown.size == left.size == at <= job.size
-            and is_same_time(left.mtime, shown.mtime)
+            stat.size == left.size == at <= job.size
+            and is_same_time(left.mtime, stat.mtime)
             and ends_as(session, attempt.target, source, at)
         ):
             return at  # the server shows its time otherwise than before
         # What is stored under its name may be half of another version, which a cut has left: only what we left whole will do.
-        if attempt.in_place or until <= at or not at <= shown.size <= min(until, job.size):
+        if attempt.in_place or until <= at or not at <= stat.size <= min(until, job.size):
             raise NotAsLeft(
-                f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, we left {left.size:,} of {left.mtime}"
+                f"{job.name}: the server shows {stat.size:,} bytes of {stat.mtime}, we left {left.size:,} of {left.mtime}"
             )
-        if not ends_as(session, attempt.target, source, shown.size):
-            raise NotAsLeft(f"{job.name}: the server's {shown.size:,} bytes do not end as ours do")
-        return shown.size
+        if not ends_as(session, attempt.target, source, stat.size):
+            raise NotAsLeft(f"{job.name}: the server's {stat.size:,} bytes do not end as ours do")
+        return stat.size
 
     def put(self, session: Session, attempt: Attempt) -> RemoteStat:
         """Everything after ``check``; what the server then shows."""
@@ -104,7 +104,7 @@ class Appender:
         self._publisher.arrived(attempt)
         self._verify(session, attempt)
         self._publisher.set_time(session, attempt, attempt.target)
-        return self._publisher.shown(session, attempt, "appended to")
+        return self._publisher.final_stat(session, attempt, "appended to")
 
     def _verify(self, session: Session, attempt: Attempt) -> None:
         job = attempt.job
@@ -119,13 +119,13 @@ class Appender:
         job, tally = attempt.job, attempt.tally
         before = tally.sent
         try:
-            said = session.store(attempt.target, source, end, tally, attempt.start)
+            reply = session.store(attempt.target, source, end, tally, attempt.start)
         except CannotRestart as exc:
             self._restarts.refuse(str(exc))
             raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
-        if not said.ok:
-            failed = bad_store(job.name, said)
-            if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(said):
+        if not reply.ok:
+            failed = bad_store(job.name, reply)
+            if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(reply):
                 # Not to be written to, or gone: the whole file may go there all the same, or else is refused by itself.
                 raise NotAsLeft(str(failed))
             raise failed
@@ -134,16 +134,16 @@ class Appender:
     def _check(self, session: Session, attempt: Attempt, end: int) -> None:
         job = attempt.job
         try:
-            shown = settled_size(session, attempt.target, end) or 0
+            remote_size = settled_size(session, attempt.target, end) or 0
         except CannotTell as exc:
             words = f"{job.name}: the server no longer tells its size"
             raise AttemptFailed(words, step="looking at its size", file=job.name) from exc
-        if attempt.start <= shown < end:
-            raise cut_short(job, shown)
-        if shown != end:
+        if attempt.start <= remote_size < end:
+            raise cut_short(job, remote_size)
+        if remote_size != end:
             # What it shows now is wrong: the whole file has to replace it at once.
-            self._restarts.refuse(f"{shown:,} bytes where {end:,} were to be")
-            raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {shown:,}")
+            self._restarts.refuse(f"{remote_size:,} bytes where {end:,} were to be")
+            raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {remote_size:,}")
 
 
 def _whole_lines(source: Source, at: int, job: Job) -> list[int]:

@@ -22,27 +22,27 @@ TEXT_MODE = "the server changes the ends of lines, as in text mode (ASCII), thou
 _TAKE_AS_IT_IS = "Have that switched off on the server; SFTP knows no such mode"
 
 
-def settled_size(session: Session, path: str, wanted: int) -> int | None:
+def settled_size(session: Session, path: str, expected: int) -> int | None:
     """The size of a file whose transfer the server has acknowledged, as :meth:`Session.size` tells it. One that is smaller than
-    ``wanted`` is asked for again while it grows: some say 226 before they have written everything, or tell what they remember."""
-    shown = session.size(path, stored=True)
+    ``expected`` is asked for again while it grows: some say 226 before they have written everything, or tell what they remember."""
+    remote_size = session.size(path, stored=True)
     grew, pauses, end = time.monotonic(), iter(_PAUSES), None
-    while shown is not None and shown < wanted:
+    while remote_size is not None and remote_size < expected:
         now = time.monotonic()
-        end = end or now + session.patience_for(wanted - shown)
+        end = end or now + session.patience_for(expected - remote_size)
         if now - grew >= _QUIET_SECS or now >= end:
             break
         session.rest(next(pauses, _PAUSES[-1]))
-        before, shown = shown, session.size(path, stored=True)
-        if shown is not None and shown > before:
+        before, remote_size = remote_size, session.size(path, stored=True)
+        if remote_size is not None and remote_size > before:
             grew = time.monotonic()
-    return shown
+    return remote_size
 
 
-def text_mode(job: Job, source: Source, shown: int) -> FileRefused | None:
+def text_mode(job: Job, source: Source, remote_size: int) -> FileRefused | None:
     """The error for a server that changes the ends of lines, as in text mode, though it agreed to take a file as it is; None where
     the size that it shows cannot come from that."""
-    if not shown or shown == job.size or not job.size / 2 <= shown <= 2 * job.size or source.base:
+    if not remote_size or remote_size == job.size or not job.size / 2 <= remote_size <= 2 * job.size or source.base:
         return None
     feeds = both = at = 0
     last = b""
@@ -53,10 +53,10 @@ def text_mode(job: Job, source: Source, shown: int) -> FileRefused | None:
         feeds += block.count(b"\n")
         both += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
         last, at = block[-1:], at + len(block)
-    if shown - job.size not in {feeds, feeds - both, -both} - {0}:
+    if remote_size - job.size not in {feeds, feeds - both, -both} - {0}:
         return None
     return FileRefused(
-        f"{job.name}: {TEXT_MODE}: {job.size:,} bytes were sent and it has {shown:,}",
+        f"{job.name}: {TEXT_MODE}: {job.size:,} bytes were sent and it has {remote_size:,}",
         _TAKE_AS_IT_IS,
         step="looking at its size",
         file=job.name,
@@ -91,15 +91,15 @@ class Named:
             if alias is not None:
                 raise self._refused(session, job, folder, path, alias, stood)
 
-    def look(self, session: Session, job: Job, folder: str) -> bool:
+    def is_visible(self, session: Session, job: Job, folder: str) -> bool:
         """The server has acknowledged this name and tells no size of it: whether it shows it all the same. FileRefused where it
         shows another one instead."""
         if not self._names.is_peculiar(job.name):
             return False
-        shown, alias = self._alias(session, job, folder, job.name, job.size)
+        visible, alias = self._alias(session, job, folder, job.name, job.size)
         if alias is not None:
             raise self._refused(session, job, folder, job.name, alias, False)
-        return shown
+        return visible
 
     def _refused(self, session: Session, job: Job, folder: str, path: str, alias: Alias, stood: bool) -> Exception:
         gone = path == job.name and self._removed(session, job, folder, alias, stood)
@@ -114,12 +114,12 @@ class Named:
             return False, None
         alias = find(part, rows, size)
         if alias is None:
-            shown = any(row.name == part for row in rows)
-            if shown and (other := self._names.kept(path, rows)) is not None:
+            visible = any(row.name == part for row in rows)
+            if visible and (other := self._names.kept(path, rows)) is not None:
                 probe = path_of(folder, other)
                 if session.is_there(probe) if path == job.name else session.rows(probe) is not None:
                     self._names.in_any_case()
-            return shown, None
+            return visible, None
         return (True, None) if self._names.judge(job.name, path, alias, job.ours) else (False, alias)
 
     def _removed(self, session: Session, job: Job, folder: str, alias: Alias, stood: bool) -> bool:
@@ -128,10 +128,10 @@ class Named:
         name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
         path = path_of(folder, name)
         try:
-            shown = session.look(path)
+            stat = session.stat(path)
         except CannotTell:
             return False
-        if shown is None or job.mtime_ns is None or shown[:2] != (job.size, job.mtime_ns // 1_000_000_000):
+        if stat is None or job.mtime_ns is None or stat[:2] != (job.size, job.mtime_ns // 1_000_000_000):
             return False
         if job.ours(name):
             job.harmed(name)

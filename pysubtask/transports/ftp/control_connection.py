@@ -42,8 +42,9 @@ Moved = Callable[[], bool]
 class Wire(Sockets):
     """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
-    ``ways``: how a passive port is asked for, in order; ``way``: what the last one led to, ``refused``: the server's words to the
-    one before, which it did not even know (``unknown``). ``ended``: the server ended this connection, which says nothing of
+    ``passive_commands``: "epsv" and "pasv" in the order in which they are sent; ``data_method``: by what the last data
+    connection came about; ``refused``: the server's reply to the command before that one, which it did not even know
+    (``unknown``). ``ended``: the server ended this connection, which says nothing of
     others. ``spoilt``: its replies belong to other commands, so it must not be used again. ``escapes``: whether the byte 255 is
     sent twice.
     """
@@ -51,8 +52,8 @@ class Wire(Sockets):
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
         super().__init__(login, meter)
         self.pace = pace
-        self.ways: tuple[str, ...] = ("epsv", "pasv")
-        self.way = self.refused = ""
+        self.passive_commands: tuple[str, ...] = ("epsv", "pasv")
+        self.data_method = self.refused = ""
         self.unknown = False
         self.escapes: Callable[[], bool] = lambda: False
         self._heard = bytearray()
@@ -135,10 +136,10 @@ class Wire(Sockets):
         self.putcmd(command)
         end = time.monotonic() + self.wait(patience)
         for _ in range(_MOST_PRELIMINARY):
-            said = self.hear(end=end)
-            if said.code >= 200:
-                return said
-        raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {said}")
+            reply = self.hear(end=end)
+            if reply.code >= 200:
+                return reply
+        raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {reply}")
 
     def begin(self, command: str) -> Reply:
         """Send a command, hear its first reply, be it 1yz."""
@@ -164,11 +165,11 @@ class Wire(Sockets):
             raise (Standstill(self.standstill) if self.standstill else exc) from exc
         finally:
             self._moved = None
-        said = Reply(int(code), tuple(lines))
-        if said.code == 421:
+        reply = Reply(int(code), tuple(lines))
+        if reply.code == 421:
             self.ended = True
-            raise TransportLost(f"the server ends the connection: {said}")
-        return said
+            raise TransportLost(f"the server ends the connection: {reply}")
+        return reply
 
     def last_words(self) -> Reply:
         """The next reply, waited for a moment only: the server was silent for a whole time limit already."""
@@ -231,15 +232,15 @@ class Wire(Sockets):
             listener = self.makeport()
         try:
             # RFC 3659 5.3: nothing comes between REST and the transfer, so the port was asked for before.
-            if start and (said := self.ask(f"REST {start}")).code != 350:
-                raise CannotRestart(str(said))
-            said = self.begin(command)
-            if said.ok:  # some servers say 200 before 150
-                said = self.hear()
-            if not 100 <= said.code < 200:
+            if start and (reply := self.ask(f"REST {start}")).code != 350:
+                raise CannotRestart(str(reply))
+            reply = self.begin(command)
+            if reply.ok:  # some servers say 200 before 150
+                reply = self.hear()
+            if not 100 <= reply.code < 200:
                 if listener is None:
                     self.drop(sock)
-                return None, said
+                return None, reply
             if listener is not None:
                 sock = self._accept(listener)
         except BaseException:
@@ -249,7 +250,7 @@ class Wire(Sockets):
         finally:
             if listener is not None:
                 self.drop(listener)
-        return (self._wrap(sock) if self._context is not None else sock), said
+        return (self._wrap(sock) if self._context is not None else sock), reply
 
     def _reach_data(self) -> socket.socket:
         """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
@@ -258,14 +259,14 @@ class Wire(Sockets):
             raise ConnectionAbortedError("closed from here")
         peer = self.sock.getpeername()
         failed: DataLost | None = None
-        for way in self.ways if self.af == socket.AF_INET else ("epsv",):
-            said = self.ask(way.upper())
-            named = self._port_in(way, said, peer)
+        for command in self.passive_commands if self.af == socket.AF_INET else ("epsv",):
+            reply = self.ask(command.upper())
+            named = self._port_in(command, reply, peer)
             if named is None:
-                self.unknown, words = said.unknown, remote_text(" ".join(said.lines))
-                if way == "pasv" and said.code < 400:
-                    raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
-                failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, server_text=words)
+                self.unknown, words = reply.unknown, remote_text(" ".join(reply.lines))
+                if command == "pasv" and reply.code < 400:
+                    raise TransportLost(f"the server gives no passive port: {reply} (not an answer to that)")
+                failed = failed or NoPassivePort(f"the server gives no passive port: {reply}", step=_OPENING, server_text=words)
             else:
                 # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
                 host, port = named
@@ -282,21 +283,21 @@ class Wire(Sockets):
                         step=_OPENING,
                     )
                 else:
-                    self.way = "pasv_control_address" if host != peer[0] else way
+                    self.data_method = "pasv_control_address" if host != peer[0] else command
                     return sock
             self.refused = words
         assert failed is not None
         raise failed
 
     @staticmethod
-    def _port_in(way: str, said: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
+    def _port_in(command: str, reply: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
         """Address and port in a reply; None where it names none."""
-        if said.code != (229 if way == "epsv" else 227):
+        if reply.code != (229 if command == "epsv" else 227):
             return None
         try:
-            host, port = ftplib.parse229(_port_words(said), peer) if way == "epsv" else ftplib.parse227(_port_words(said))
+            host, port = ftplib.parse229(_port_words(reply), peer) if command == "epsv" else ftplib.parse227(_port_words(reply))
         except (ftplib.Error, ValueError):
-            if way == "epsv":
+            if command == "epsv":
                 return None
             raise
         return host, _port(port)
@@ -310,14 +311,14 @@ class Wire(Sockets):
         try:
             port = int(listener.getsockname()[1])
             if self.af == socket.AF_INET:
-                said = self.ask(f"PORT {','.join(here[0].split('.'))},{port >> 8},{port & 255}")
+                reply = self.ask(f"PORT {','.join(here[0].split('.'))},{port >> 8},{port & 255}")
             else:
-                said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
-            if not said.ok:
+                reply = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
+            if not reply.ok:
                 raise NotConnected(
-                    f"the server does not connect to here: {said}. Switch ftp.PassiveMode on",
+                    f"the server does not connect to here: {reply}. Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    server_text=remote_text(" ".join(said.lines)),
+                    server_text=remote_text(" ".join(reply.lines)),
                 )
         except BaseException:
             self.drop(listener)
@@ -346,9 +347,9 @@ class Wire(Sockets):
             sock.close()
 
 
-def _port_words(said: Reply) -> str:
+def _port_words(reply: Reply) -> str:
     """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""
-    return "\n".join(said.lines)[:_LONGEST_PORT_WORDS]
+    return "\n".join(reply.lines)[:_LONGEST_PORT_WORDS]
 
 
 def _port(number: int) -> int:

@@ -102,7 +102,7 @@ class Upload:
         view = memoryview(block)
         while view:
             part = view[: self._wire.pace.piece(BLOCK)]
-            self._wire.pace.hold(len(part), self._wire.look)
+            self._wire.pace.hold(len(part), self._wire.check_open)
             self._send(part)
             view = view[len(part) :]
 

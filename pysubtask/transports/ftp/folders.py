@@ -15,35 +15,35 @@ def make_folders(session: Session, folder: str) -> Reply | None:
     """Make a folder and what is missing above it; the last answer, which may be bad, too, where it stood there already."""
     if session.known.steps:
         return _by_steps(session, folder) or _by_path(session, folder)
-    said = _by_path(session, folder)
-    if said is None or said.ok or "/" not in folder.strip("/"):
-        return said
+    reply = _by_path(session, folder)
+    if reply is None or reply.ok or "/" not in folder.strip("/"):
+        return reply
     # It may be there, or this server makes a folder only in the one that it is in.
-    return _by_steps(session, folder) or said
+    return _by_steps(session, folder) or reply
 
 
 def _by_path(session: Session, folder: str) -> Reply | None:
-    said: Reply | None = None
+    reply: Reply | None = None
     missing: list[str] = []
     while folder not in ("", "/", "."):
-        said = session.ask(f"MKD {folder}")
-        if said.ok:
+        reply = session.ask(f"MKD {folder}")
+        if reply.ok:
             break
         missing.append(folder)
         folder = parent_of(folder)
     # The highest one was answered just now.
-    if said is not None and not said.ok:
+    if reply is not None and not reply.ok:
         missing.pop()
     for folder in reversed(missing):
-        said = session.ask(f"MKD {folder}")
-    return said
+        reply = session.ask(f"MKD {folder}")
+    return reply
 
 
 def _by_steps(session: Session, folder: str) -> Reply | None:
     """Go down, making each folder that cannot be entered; the answer that counts, None where the way back is not told. Afterwards
     the session is where it was."""
-    said = session.ask("PWD")
-    home = ftplib.parse257(said.lines[0]) if said.code == 257 else ""
+    reply = session.ask("PWD")
+    home = ftplib.parse257(reply.lines[0]) if reply.code == 257 else ""
     if not home:
         return None
     there = session.ask(f"CWD {folder}")
@@ -69,9 +69,9 @@ def _down(session: Session, folder: str) -> Reply:
         entered = session.ask(f"CWD {name}")
         if entered.ok:
             continue
-        made = session.ask(f"MKD {name}")
+        mkd_reply = session.ask(f"MKD {name}")
         entered = session.ask(f"CWD {name}")
-        session.known.steps = session.known.steps or (made.ok and entered.ok)
+        session.known.steps = session.known.steps or (mkd_reply.ok and entered.ok)
         if not entered.ok:
-            return made if not made.ok else entered
+            return mkd_reply if not mkd_reply.ok else entered
     return entered

@@ -40,13 +40,13 @@ class Overwrites:
             self._try_out(session, attempt.recorded)
         if self._profile.rung(OVERWRITE) == "over":
             return
-        said = session.delete(attempt.target)
-        if not said.ok and session.is_there(attempt.target):
+        reply = session.delete(attempt.target)
+        if not reply.ok and session.is_there(attempt.target):
             raise FileRefused(
-                f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
+                f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {reply}",
                 step="removing the old file",
                 file=attempt.job.name,
-                server_text=remote_text(" ".join(said.lines)),
+                server_text=remote_text(" ".join(reply.lines)),
             )
 
     def _try_out(self, session: Session, path: str) -> None:
@@ -60,11 +60,11 @@ class Overwrites:
             try:
                 if not session.store(path, Source(file.fileno(), 0), 1, Tally.silent()).ok:
                     return
-                said = session.store(path, Source(file.fileno(), 0), 2, Tally.silent())
-                works = said.ok and self._has_two(session, path)
+                reply = session.store(path, Source(file.fileno(), 0), 2, Tally.silent())
+                works = reply.ok and self._has_two(session, path)
                 if not works:
-                    beside = said.ok
-                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(said.lines)))
+                    beside = reply.ok
+                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(reply.lines)))
                     works = (
                         session.delete(path).ok
                         and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok
@@ -86,7 +86,7 @@ class Overwrites:
 
 
 @contextlib.contextmanager
-def told_of_damage(session: Session, attempt: Attempt) -> Iterator[None]:
+def reporting_damage(session: Session, attempt: Attempt) -> Iterator[None]:
     """An error of an upload to the final name itself says what has become of the file that stood there."""
     try:
         yield
@@ -100,11 +100,11 @@ def told_of_damage(session: Session, attempt: Attempt) -> Iterator[None]:
 def _damage(session: Session, attempt: Attempt) -> str:
     left = attempt.job.replaces
     try:
-        shown = session.size(attempt.target)
+        remote_size = session.size(attempt.target)
     except (CannotTell, TransportError):
         return ""
-    if shown is None:
+    if remote_size is None:
         return "" if left is None else "nothing stands under this name now (StoreInPlace)"
-    if left is not None and shown == left.size:
+    if left is not None and remote_size == left.size:
         return ""
-    return f"the file under this name is not whole now ({shown:,} bytes), as it was written in place (StoreInPlace)"
+    return f"the file under this name is not whole now ({remote_size:,} bytes), as it was written in place (StoreInPlace)"

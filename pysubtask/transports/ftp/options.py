@@ -128,5 +128,5 @@ def identity_of(settings: Mapping[str, Any]) -> str:
     port = int(settings.get("HostPort", -1))
     if ":" in host:
         host = f"[{host.strip('[]')}]"
-    shown = _PORTS.get(tls, 21) if port < 0 else port
-    return f"{'ftps' if tls else 'ftp'}://{user + '@' if user else ''}{host}:{shown}/{folder_of(settings)}"
+    effective_port = _PORTS.get(tls, 21) if port < 0 else port
+    return f"{'ftps' if tls else 'ftp'}://{user + '@' if user else ''}{host}:{effective_port}/{folder_of(settings)}"

@@ -178,12 +178,12 @@ class Pool:
         result: asyncio.Future[_T] = loop.create_future()
 
         def tell(answer: Callable[[Any], None], value: Any) -> None:
-            def told() -> None:
+            def resolve() -> None:
                 if not result.done():
                     answer(value)
 
             with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
-                loop.call_soon_threadsafe(told)
+                loop.call_soon_threadsafe(resolve)
 
         def run() -> None:
             try:

@@ -24,7 +24,7 @@ from .arrival import Named, settled_size, text_mode
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .folders import make_folders
-from .in_place import Overwrites, told_of_damage
+from .in_place import Overwrites, reporting_damage
 from .links import Links
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
@@ -105,7 +105,7 @@ class Publisher:
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
-                with told_of_damage(session, attempt):
+                with reporting_damage(session, attempt):
                     if not self._go_on(session, attempt, source):
                         self._begin(session, attempt, source)
                         self._check_size(session, attempt, source)
@@ -129,9 +129,9 @@ class Publisher:
     def set_time(self, session: Session, attempt: Attempt, path: str) -> None:
         """Of what was stored. That it is refused says something of the server where the file arrives."""
         if attempt.job.mtime_ns is not None:
-            said = session.set_time(path, attempt.job.mtime_ns)
-            if said is not None and not said.ok:
-                attempt.learns.append(lambda: session.no_time(said))
+            reply = session.set_time(path, attempt.job.mtime_ns)
+            if reply is not None and not reply.ok:
+                attempt.learns.append(lambda: session.no_time(reply))
 
     def _verify(self, session: Session, attempt: Attempt, source: Source) -> None:
         """By hash, where it shall be and can be, before the name shows it."""
@@ -189,13 +189,13 @@ class Publisher:
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and what the server then shows."""
         if not attempt.in_place:
-            said = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
-            if not said.ok:
-                lost = vanished.after_refusal(session, self.temps, attempt, str(said)) if said.code >= 450 else None
+            reply = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
+            if not reply.ok:
+                lost = vanished.after_refusal(session, self.temps, attempt, str(reply)) if reply.code >= 450 else None
                 if lost is not None:
                     self.discard(session, attempt)
                     raise lost
-                failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
+                failed = refusal("rename", attempt.job.name, reply, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
                     failed = self._unfollowed(attempt, failed)
@@ -203,9 +203,9 @@ class Publisher:
             session.known.renames = True
             self.temps.tidy(session, attempt)
             self.temps.elsewhere.gone([attempt.job.temp])
-        return self.shown(session, attempt, "renamed into place")
+        return self.final_stat(session, attempt, "renamed into place")
 
-    def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
+    def final_stat(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
         """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
         this look is for the time, and for the size where that could not be told before."""
         job = attempt.job
@@ -214,38 +214,37 @@ class Publisher:
         if job.replaces is None and attempt.link is None:
             self.named.after(session, job, attempt.folder, attempt.stands)
         try:
-            shown = session.look(attempt.target)
+            stat = session.stat(attempt.target)
         except CannotTell:
-            shown = RemoteStat(job.size, session.time(attempt.target))
-        if shown is None:
-            hidden = self.named.look(session, job, attempt.folder)
-            attempt.verified = attempt.verified if hidden else "taken"
-            self.profile.learn(LOOK, "hidden" if hidden else "taken")
+            stat = RemoteStat(job.size, session.time(attempt.target))
+        if stat is None:
+            visible = self.named.is_visible(session, job, attempt.folder)
+            attempt.verified = attempt.verified if visible else "taken"
+            self.profile.learn(LOOK, "hidden" if visible else "taken")
             return RemoteStat(job.size, None)
         state = self.profile.state(LOOK)
         if state.rung != "stays" and not 0 <= time.time() - state.since < TRIAL_SECS:
             self.profile.learn(LOOK, "stays")
-        if shown.size != job.size:
+        if stat.size != job.size:
             if attempt.verified == "reply":
-                raise AttemptFailed(f"{job.name}: {done}, but the server shows {shown.size:,} bytes", step=_RENAMED, file=job.name)
+                raise AttemptFailed(f"{job.name}: {done}, but the server shows {stat.size:,} bytes", step=_RENAMED, file=job.name)
             # Another file was put there meanwhile, or the server tells what it remembers: the next version finds out.
             return RemoteStat(job.size, None)
-        if attempt.verified == "reply" and session.known.size_shown:
+        if attempt.verified == "reply" and session.known.size_answered:
             attempt.verified = "size"
-        self._learn_time(session, job, shown)
-        return shown
+        self._learn_time(session, job, stat)
+        return stat
 
-    def _learn_time(self, session: Session, job: Job, shown: RemoteStat) -> None:
+    def _learn_time(self, session: Session, job: Job, stat: RemoteStat) -> None:
         known = session.known
         if not known.setter or job.mtime_ns is None:
             return
-        if shown.mtime is not None:
-            asked = job.mtime_ns // 1_000_000_000
-            kept = abs(shown.mtime - asked) <= _GRANULARITY_SECS or is_same_time(asked, shown.mtime)
+        requested = job.mtime_ns // 1_000_000_000
+        if stat.mtime is not None:
+            kept = abs(stat.mtime - requested) <= _GRANULARITY_SECS or is_same_time(requested, stat.mtime)
             self.profile.learn(TIME, "kept" if kept else "ignored")
-        wanted = job.mtime_ns // 1_000_000_000
-        known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")
-        if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _GRANULARITY_SECS):
+        known.keeps_mtime = stat.mtime == requested or (stat.mtime is None and known.setter == "MFMT")
+        if known.setter == "MDTM" and (stat.mtime is None or abs(stat.mtime - requested) > _GRANULARITY_SECS):
             session.no_setter()  # it said yes, but it only asks
 
     def clear(self, session: Session, attempt: Attempt) -> None:
@@ -271,7 +270,7 @@ class Publisher:
                     if start < job.size:
                         self._store_rest(session, attempt, source)
                     if keeps:
-                        self._restarts.show(session.known)
+                        self._restarts.record_proof(session.known)
                     return True
             except CannotRestart as exc:
                 self._restarts.refuse(str(exc))
@@ -285,21 +284,21 @@ class Publisher:
         before = attempt.tally.sent
         if source.hash is not None:
             source.hash.upto(start)
-        said = session.store(attempt.temp, source, job.size, attempt.tally, start)
-        if not said.ok:
-            failed = bad_store(job.name, said)
-            if isinstance(failed, FileRefused) and attempt.tally.sent == before and not cannot_hold(said):
-                raise CannotRestart(str(said))
+        reply = session.store(attempt.temp, source, job.size, attempt.tally, start)
+        if not reply.ok:
+            failed = bad_store(job.name, reply)
+            if isinstance(failed, FileRefused) and attempt.tally.sent == before and not cannot_hold(reply):
+                raise CannotRestart(str(reply))
             raise failed
         try:
-            shown = settled_size(session, attempt.temp, job.size) or 0
+            remote_size = settled_size(session, attempt.temp, job.size) or 0
         except CannotTell:
             raise CannotRestart("it no longer tells sizes") from None
-        if shown == job.size:
+        if remote_size == job.size:
             return
-        if start <= shown < job.size and shown != job.size - start:
-            raise cut_short(job, shown)
-        raise CannotRestart(f"{shown:,} bytes")
+        if start <= remote_size < job.size and remote_size != job.size - start:
+            raise cut_short(job, remote_size)
+        raise CannotRestart(f"{remote_size:,} bytes")
 
     def _begin(self, session: Session, attempt: Attempt, source: Source) -> None:
         """From the beginning, whatever is there."""
@@ -359,35 +358,35 @@ class Publisher:
     def _store_as(session: Session, attempt: Attempt, source: Source, make: bool = True) -> None:
         """``make``: the folder may be missing and is to be made."""
         job, tally = attempt.job, attempt.tally
-        said = session.store(attempt.path, source, job.size, tally)
+        reply = session.store(attempt.path, source, job.size, tally)
         more, folder = "", parent_of(attempt.path)
         own = own_folder(os.fsencode(attempt.path)) is not None
-        if said.code in _PERHAPS_NO_FOLDER and folder and (make or own):
-            made = session.ask(f"MKD {folder}") if own else make_folders(session, folder)
-            if made is not None:
-                more = "" if made.ok else f"making its folder: server said: {made}"
-                session.known.made(folder, made.ok)
-                said = session.store(attempt.path, source, job.size, tally)
-        if not said.ok:
-            raise bad_store(job.name, said, more, step="store" if attempt.in_place else "temporary")
-        session.known.made(folder, True)
+        if reply.code in _PERHAPS_NO_FOLDER and folder and (make or own):
+            mkd_reply = session.ask(f"MKD {folder}") if own else make_folders(session, folder)
+            if mkd_reply is not None:
+                more = "" if mkd_reply.ok else f"making its folder: server said: {mkd_reply}"
+                session.known.note_folder(folder, mkd_reply.ok)
+                reply = session.store(attempt.path, source, job.size, tally)
+        if not reply.ok:
+            raise bad_store(job.name, reply, more, step="store" if attempt.in_place else "temporary")
+        session.known.note_folder(folder, True)
 
     def _check_size(self, session: Session, attempt: Attempt, source: Source) -> None:
         job = attempt.job
         try:
-            shown = settled_size(session, attempt.path, job.size)
+            remote_size = settled_size(session, attempt.path, job.size)
         except CannotTell:
             if session.doubt is not None:
                 raise session.doubt from None
-            if session.known.size_shown and not attempt.in_place and session.is_gone(attempt.path):
+            if session.known.size_answered and not attempt.in_place and session.is_gone(attempt.path):
                 raise vanished.gone(attempt) from None
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
             attempt.learns.append(lambda: self.profile.learn(SIZE, "never"))
             return
         if self.profile.rung(SIZE) == "never":
             self.profile.learn(SIZE, "before_close")
-        if shown != job.size:
-            raise text_mode(job, source, shown or 0) or cut_short(job, shown or 0)
+        if remote_size != job.size:
+            raise text_mode(job, source, remote_size or 0) or cut_short(job, remote_size or 0)
 
     def arrived(self, attempt: Attempt) -> None:
         """Every byte is there."""
@@ -412,19 +411,19 @@ class Publisher:
         return lost
 
 
-def bad_store(name: str, said: Reply, more: str = "", step: str = "store") -> TransportError:
+def bad_store(name: str, reply: Reply, more: str = "", step: str = "store") -> TransportError:
     """What a bad reply to STOR means."""
-    failed = refusal(step, name, said, more)
-    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
+    failed = refusal(step, name, reply, more)
+    if reply.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
     return DataLost(str(failed), step=failed.step, file=failed.file, server_text=failed.server_text)
 
 
-def cut_short(job: Job, shown: int) -> DataLost:
+def cut_short(job: Job, remote_size: int) -> DataLost:
     """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
     that for the end of the file."""
     return DataLost(
-        f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
+        f"{job.name}: {job.size:,} bytes were sent and the server has {remote_size:,}, as after a cut on the way",
         step="looking at its size",
         file=job.name,
     )

@@ -100,10 +100,10 @@ class Reply(NamedTuple):
         return repr(words)
 
 
-def features(said: Reply) -> dict[str, str]:
+def features(reply: Reply) -> dict[str, str]:
     """RFC 2389 3.2: the lines between the first and the last, each a name and what belongs to it."""
     found = {}
-    for line in said.lines[1:-1] if said.code == 211 else ():
+    for line in reply.lines[1:-1] if reply.code == 211 else ():
         name, _, more = line.strip().partition(" ")
         found[name.upper()] = more.strip()
     return found
@@ -117,9 +117,9 @@ def number_in(words: str) -> int | None:
     return found if found < 1 << 63 else None
 
 
-def size_in(said: Reply) -> int | None:
+def size_in(reply: Reply) -> int | None:
     """RFC 3659 4: the number of a 213 reply."""
-    return number_in(said.lines[0][3:].strip()) if said.code == 213 else None
+    return number_in(reply.lines[0][3:].strip()) if reply.code == 213 else None
 
 
 def time_in(words: str) -> int | None:
@@ -133,10 +133,10 @@ def time_in(words: str) -> int | None:
     return calendar.timegm((year, month, day, hour, minute, second))
 
 
-def facts_in(said: Reply) -> dict[str, str]:
+def facts_in(reply: Reply) -> dict[str, str]:
     """RFC 3659 7.2: the facts of an MLST reply, names in lower case."""
     facts = {}
-    for line in said.lines[1:-1] if said.ok else ():
+    for line in reply.lines[1:-1] if reply.ok else ():
         head, space, _ = line.lstrip(" ").partition(" ")
         if space and "=" in head:
             for fact in head.split(";"):
@@ -206,30 +206,30 @@ def listed_size(lines: Iterable[str], path: str) -> int | None:
     return None if row is None else row.size
 
 
-def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError:
+def refusal(step: str, name: str, reply: Reply, more: str = "") -> TransportError:
     """What a bad reply to a command about a file means: the connection is only at an end where the reply belongs to no such
     command, or the login is over. ``step`` is store, rename, clear or aside."""
-    words = f"{name}: {_STEPS[step]}: server said: {said}" + (f" ({more})" if more else "")
+    words = f"{name}: {_STEPS[step]}: server said: {reply}" + (f" ({more})" if more else "")
     kind: type[TransportError] = FileRefused
-    if _FULL.search(" ".join(said.lines)):
+    if _FULL.search(" ".join(reply.lines)):
         kind = FileRefused
-    elif said.code < 400:
+    elif reply.code < 400:
         kind, words = TransportLost, f"{words} (not an answer to that)"
-    elif said.code in _LOST:
+    elif reply.code in _LOST:
         kind = TransportLost
-    elif said.code in _WANTS_TLS or (said.code < 500 and said.code not in (450, 451, 452)):
+    elif reply.code in _WANTS_TLS or (reply.code < 500 and reply.code not in (450, 451, 452)):
         kind = AttemptFailed
-    told = remote_text(" ".join(said.lines))
-    if kind is not TransportLost and names_limit(told):
-        crowded = AttemptFailed(words, step=_STEPS[step], file=name, server_text=told)
+    server_text = remote_text(" ".join(reply.lines))
+    if kind is not TransportLost and names_limit(server_text):
+        crowded = AttemptFailed(words, step=_STEPS[step], file=name, server_text=server_text)
         crowded.limit = True
         return crowded
-    return kind(words, step=_STEPS[step], file=name, server_text=told)
+    return kind(words, step=_STEPS[step], file=name, server_text=server_text)
 
 
-def about_tls(said: Reply) -> bool:
+def about_tls(reply: Reply) -> bool:
     """Whether a bad reply to a transfer is about its TLS session and not about the file."""
-    return said.code == 522 or (said.code in _DATA_CODES and _TLS.search(" ".join(said.lines)) is not None)
+    return reply.code == 522 or (reply.code in _DATA_CODES and _TLS.search(" ".join(reply.lines)) is not None)
 
 
 def no_room(words: str) -> bool:
@@ -237,30 +237,32 @@ def no_room(words: str) -> bool:
     return _FULL.search(words) is not None
 
 
-def cannot_hold(said: Reply) -> bool:
+def cannot_hold(reply: Reply) -> bool:
     """Whether a bad reply says that there is no room for the file."""
-    return said.code in (452, 552) or _FULL.search(" ".join(said.lines)) is not None
+    return reply.code in (452, 552) or _FULL.search(" ".join(reply.lines)) is not None
 
 
-def greeting_error(said: Reply) -> TransportError:
+def greeting_error(reply: Reply) -> TransportError:
     """A greeting that is not 220."""
-    if said.code in (331, 332, 230):
-        return TransportLost(f"the server greets out of turn: {said}")
-    return TransportLost(f"the server takes no connection now: {said}")
+    if reply.code in (331, 332, 230):
+        return TransportLost(f"the server greets out of turn: {reply}")
+    return TransportLost(f"the server takes no connection now: {reply}")
 
 
-def login_error(said: Reply, has_tls: bool) -> TransportError:
+def login_error(reply: Reply, has_tls: bool) -> TransportError:
     """A bad reply to USER, PASS or ACCT. RFC 959 5.4, RFC 2228 (533-537), RFC 4217."""
-    words = " ".join(said.lines)
-    if said.code == 421 or (_CROWDED.search(words) and not _BLAMES_LOGIN.search(words)):
-        return TransportLost(f"the server takes no more logins now: {said}")
-    if 400 <= said.code < 500 and said.code != 430:
-        return TransportLost(f"the login failed for now: {said}")
-    if not has_tls and (said.code in _WANTS_TLS or re.search(r"\b(?:TLS|SSL|encrypt\w*)\b", words)):
-        return LoginRefused(f"the server wants TLS. It said: {said}", "Set ftp.UseTLS to 'explicit'")
-    if said.code in (332, 532):
-        return LoginRefused(f"the server wants an account besides user and password, which is not supported. It said: {said}")
-    return LoginRefused(f"the login was refused. It said: {said}", "Check ftp.User and ftp.Password, and the account on the server")
+    words = " ".join(reply.lines)
+    if reply.code == 421 or (_CROWDED.search(words) and not _BLAMES_LOGIN.search(words)):
+        return TransportLost(f"the server takes no more logins now: {reply}")
+    if 400 <= reply.code < 500 and reply.code != 430:
+        return TransportLost(f"the login failed for now: {reply}")
+    if not has_tls and (reply.code in _WANTS_TLS or re.search(r"\b(?:TLS|SSL|encrypt\w*)\b", words)):
+        return LoginRefused(f"the server wants TLS. It said: {reply}", "Set ftp.UseTLS to 'explicit'")
+    if reply.code in (332, 532):
+        return LoginRefused(f"the server wants an account besides user and password, which is not supported. It said: {reply}")
+    return LoginRefused(
+        f"the login was refused. It said: {reply}", "Check ftp.User and ftp.Password, and the account on the server"
+    )
 
 
 def not_ftp(heard: bytes) -> str:
@@ -271,8 +273,8 @@ def not_ftp(heard: bytes) -> str:
         return _SPEAKS_TLS
     if heard.startswith((b"HTTP/", b"<")):
         return _SPEAKS_HTTP
-    shown = remote_text(heard[:80].decode("utf-8", "replace"))
-    return f"what answers at this port does not speak FTP: {shown!r}"
+    excerpt = remote_text(heard[:80].decode("utf-8", "replace"))
+    return f"what answers at this port does not speak FTP: {excerpt!r}"
 
 
 def has(found: Mapping[str, str], name: str, fact: str = "") -> bool:

@@ -41,12 +41,12 @@ class Restarts:
         self._profile = profile
         self._workdir = workdir
         self._identity = identity
-        self._shown: str | None = None
+        self._proven_server: str | None = None
         # Not there or not readable: then it has to be shown again.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
-                self._shown = str(read["server"])
+                self._proven_server = str(read["server"])
 
     def possible(self, known: Known) -> bool:
         """Whether a job with ``append`` is worth a try, from all that is known."""
@@ -58,17 +58,17 @@ class Restarts:
         tells_time = known.mdtm or has(known.found, "MLST", "modify")
         return tells_size and tells_time and (not known.found or "REST" in known.found)
 
-    def shown(self, known: Known) -> bool:
+    def is_proven(self, known: Known) -> bool:
         """Whether this server has shown that it writes just what it is told, just there."""
-        return self._shown == _server(known)
+        return self._proven_server == _server(known)
 
-    def show(self, known: Known) -> None:
+    def record_proof(self, known: Known) -> None:
         """It has."""
-        if self.shown(known):
+        if self.is_proven(known):
             return
-        self._shown = _server(known)
+        self._proven_server = _server(known)
         with contextlib.suppress(OSError):  # then it has to be shown again by the next process
-            text = json.dumps({"identity": self._identity, "server": self._shown})
+            text = json.dumps({"identity": self._identity, "server": self._proven_server})
             own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
     def sent_whole(self) -> None:
@@ -78,7 +78,7 @@ class Restarts:
 
     def refuse(self, why: str) -> None:
         """It did something else."""
-        self.refused, self._shown = True, None
+        self.refused, self._proven_server = True, None
         self._profile.learn(APPEND, "none", why)
         with contextlib.suppress(OSError):
             own_files.remove(self._workdir, _RECORD)
@@ -93,19 +93,19 @@ class Restarts:
         walk = self._profile.walk(APPEND)
         if walk.rung == "none":
             raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file")
-        if self.shown(session.known) and not walk.trial:
+        if self.is_proven(session.known) and not walk.trial:
             return
         # What it does otherwise than asked it always does, and is asked for once a day; what it refuses it may allow again.
         self.refused, wrong, lasting = False, "", False
         try:
             with tempfile.TemporaryFile(buffering=0) as file:
                 file.write(_TRIAL)
-                for start, end, wanted in _STEPS:
-                    said = session.store(path, Source(file.fileno(), 0), end, Tally.silent(), start)
-                    if not said.ok:
-                        wrong = _refused(name, said, anyway=not start)
-                    elif (there := settled_size(session, path, wanted)) != wanted:
-                        wrong, lasting = f"{there} bytes after a transfer to {start} of {wanted}", True
+                for start, end, expected in _STEPS:
+                    reply = session.store(path, Source(file.fileno(), 0), end, Tally.silent(), start)
+                    if not reply.ok:
+                        wrong = _refused(name, reply, anyway=not start)
+                    elif (there := settled_size(session, path, expected)) != expected:
+                        wrong, lasting = f"{there} bytes after a transfer to {start} of {expected}", True
                     if wrong:
                         break
         except FileRefused as exc:
@@ -122,7 +122,7 @@ class Restarts:
             walk.worked()
             raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file: {wrong}")
         walk.worked()
-        self.show(session.known)
+        self.record_proof(session.known)
 
 
 def foothold(session: Session, path: str, source: Source, size: int, tally: Tally, restarts: Restarts) -> tuple[int, bool]:
@@ -138,12 +138,12 @@ def foothold(session: Session, path: str, source: Source, size: int, tally: Tall
         for _ in range(_TRIES):
             if not LEAST <= there <= size:
                 return 0, False
-            if there == size or restarts.shown(session.known):
+            if there == size or restarts.is_proven(session.known):
                 break
             tried = True
-            said = session.store(path, source, there - 1, tally, there - 2)
-            if not said.ok:
-                raise CannotRestart(_refused(path, said))
+            reply = session.store(path, source, there - 1, tally, there - 2)
+            if not reply.ok:
+                raise CannotRestart(_refused(path, reply))
             kept = session.size(path, stored=True) or 0
             if kept in (there, there - 1):
                 break
@@ -176,12 +176,12 @@ def ends_as(session: Session, path: str, source: Source, size: int) -> bool | No
     return heard == source.read(start, len(heard))
 
 
-def _refused(name: str, said: Reply, anyway: bool = False) -> str:
+def _refused(name: str, reply: Reply, anyway: bool = False) -> str:
     """Why a transfer into the middle of a file was refused, if that is the reason; else it is raised."""
-    failed = refusal("store", name, said)
-    if anyway or cannot_hold(said) or isinstance(failed, TransportLost | AttemptFailed):
+    failed = refusal("store", name, reply)
+    if anyway or cannot_hold(reply) or isinstance(failed, TransportLost | AttemptFailed):
         raise failed
-    return str(said)
+    return str(reply)
 
 
 def _server(known: Known) -> str:

@@ -32,8 +32,9 @@ class CannotTell(Exception):
 class Known:
     """What is known of a server, from FEAT (RFC 2389) and from what it answered; lives as long as the transport.
 
-    ``size``: whether SIZE is worth asking; ``size_shown``, ``mlst_shown``: it has told a size, so that a refusal says something
-    about the name; ``size_refused``: how often it was refused for a file that is there, before it ever told one.
+    ``size``: whether SIZE is worth asking; ``size_answered``, ``mlst_answered``: the server has replied to SIZE or MLST with a
+    size, so that a refusal says something about the name; ``size_refused``: how often SIZE was refused for a file that is
+    there, before the server ever told one.
     ``epsv``: whether it knows EPSV; ``tls12``: TLS 1.3 is not offered, as it took no data connection over it, with its words;
     whether 1.2 helps is not known yet. ``no_active_before`` (monotonic): it is offered no port of ours. ``stat``: whether
     STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not needed yet.
@@ -45,9 +46,9 @@ class Known:
     profile: Profile = field(default_factory=lambda: Profile(time.time))
     found: dict[str, str] = field(default_factory=dict)
     size: bool = True
-    size_shown: bool = False
+    size_answered: bool = False
     size_refused: int = 0
-    mlst_shown: bool = False
+    mlst_answered: bool = False
     telnet: bool | None = None
     stat: bool = True
     mdtm: bool = True
@@ -74,7 +75,7 @@ class Known:
         elif version != "TLSv1.2" and self.profile.rung(TLS_VERSION) == "1.2":
             self.profile.learn(TLS_VERSION, "newest")
 
-    def made(self, folder: str, there: bool) -> None:
+    def note_folder(self, folder: str, there: bool) -> None:
         """A folder was made, or something was stored in it."""
         if there and folder not in self.folders:
             if len(self.folders) >= _MOST_FOLDERS:
@@ -88,6 +89,6 @@ class Known:
     def learn(self, found: dict[str, str]) -> None:
         """What a new connection's FEAT lists; an empty one tells nothing."""
         self.found = found
-        wanted = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
-        self.setter = "" if wanted in self.refused_setters else wanted
+        setter = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
+        self.setter = "" if setter in self.refused_setters else setter
         self.keeps_mtime = self.setter == "MFMT" or (self.setter != "" and self.keeps_mtime)

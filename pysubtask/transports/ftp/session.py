@@ -62,10 +62,10 @@ class Session(Transfers):
         with self.edge(login.connect_secs):
             greeted = False
             try:
-                said = wire.open(context)
+                reply = wire.open(context)
                 greeted = True
-                if said.code != 220:
-                    raise greeting_error(said)
+                if reply.code != 220:
+                    raise greeting_error(reply)
                 if login.tls == EXPLICIT:
                     self._secure()
                 self._log_in()
@@ -74,9 +74,9 @@ class Session(Transfers):
                 self.known.learn(features(wire.ask("FEAT")))
                 if has(self.known.found, "UTF8"):
                     wire.ask("OPTS UTF8 ON")  # names are UTF-8 whatever is said (RFC 2640)
-                said = wire.ask("TYPE I")
-                if not said.ok:
-                    raise TransportLost(f"the server takes no binary files: {said}")
+                reply = wire.ask("TYPE I")
+                if not reply.ok:
+                    raise TransportLost(f"the server takes no binary files: {reply}")
             except TimeoutError as exc:
                 hint = (
                     "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')"
@@ -100,32 +100,32 @@ class Session(Transfers):
 
     def _secure(self) -> None:
         """RFC 4217 section 4. Never goes on without."""
-        said = self.wire.ask("AUTH TLS")
-        if said.code != 234:
-            if 400 <= said.code < 500:
-                raise TransportLost(f"the server cannot do TLS now: {said}")
+        reply = self.wire.ask("AUTH TLS")
+        if reply.code != 234:
+            if 400 <= reply.code < 500:
+                raise TransportLost(f"the server cannot do TLS now: {reply}")
             raise LoginRefused(
-                f"the server offers no TLS. It said: {said}",
+                f"the server offers no TLS. It said: {reply}",
                 "Have it switched on there, or set ftp.UseTLS to None if password and data may travel in the clear",
             )
         self.wire.secure()
 
     def _log_in(self) -> None:
         wire, login = self.wire, self._login
-        said = wire.ask(f"USER {login.user or 'anonymous'}")
-        if said.code == 331:
-            said = wire.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
-        if not said.ok:
-            raise login_error(said, bool(login.tls))
+        reply = wire.ask(f"USER {login.user or 'anonymous'}")
+        if reply.code == 331:
+            reply = wire.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
+        if not reply.ok:
+            raise login_error(reply, bool(login.tls))
 
     def _protect(self) -> None:
         """RFC 4217 sections 8 and 9: data connections are protected as well."""
         self.wire.ask("PBSZ 0")
-        said = self.wire.ask("PROT P")
+        reply = self.wire.ask("PROT P")
         # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
-        if not said.ok and not (self._login.tls == IMPLICIT and said.code in (500, 502, 503, 504)):
+        if not reply.ok and not (self._login.tls == IMPLICIT and reply.code in (500, 502, 503, 504)):
             raise LoginRefused(
-                f"the server would take the data in the clear only. It said: {said}",
+                f"the server would take the data in the clear only. It said: {reply}",
                 "Have protected data connections switched on there",
             )
 
@@ -147,12 +147,12 @@ class Session(Transfers):
         """The line of a file in the reply to STAT; None where there is none, also where the server will not."""
         if not self.known.stat:
             return None
-        said = self.ask(f"STAT {path}")
-        self.known.stat = not said.unknown
-        if not said.ok or len(said.lines) < 3:
+        reply = self.ask(f"STAT {path}")
+        self.known.stat = not reply.unknown
+        if not reply.ok or len(reply.lines) < 3:
             return None
         # RFC 959 4.2 has each line in the middle begin with a space, which some leave out.
-        return listed((line.removeprefix(" ") for line in said.lines[1:-1]), path)
+        return listed((line.removeprefix(" ") for line in reply.lines[1:-1]), path)
 
     def patience_for(self, size: int) -> float:
         """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
@@ -161,12 +161,12 @@ class Session(Transfers):
     def rest(self, secs: float) -> None:
         """Wait for a moment, unless the connection was given up."""
         with self.edge():
-            self.wire.look()
+            self.wire.check_open()
             time.sleep(secs)
 
     # --- what the server shows
 
-    def look(self, path: str) -> RemoteStat | None:
+    def stat(self, path: str) -> RemoteStat | None:
         """Size and time of a file; None where there is none. CannotTell where the server tells no size."""
         size = self.size(path)
         return None if size is None else RemoteStat(size, self.time(path))
@@ -178,21 +178,21 @@ class Session(Transfers):
         """
         known, gone = self.known, False
         if known.size:
-            said = self.ask(f"SIZE {path}")
-            if (size := size_in(said)) is not None:
-                known.size_shown = True
+            reply = self.ask(f"SIZE {path}")
+            if (size := size_in(reply)) is not None:
+                known.size_answered = True
                 return size
-            known.size, gone = not said.unknown, known.size_shown and not said.unknown
-            if stored and not known.size_shown:
+            known.size, gone = not reply.unknown, known.size_answered and not reply.unknown
+            if stored and not known.size_answered:
                 known.size_refused += 1
                 known.size = known.size and known.size_refused < _REFUSED_SIZES
         if has(known.found, "MLST", "size"):
-            said = self.ask(f"MLST {path}")
-            facts = facts_in(said)
+            reply = self.ask(f"MLST {path}")
+            facts = facts_in(reply)
             if (size := number_in(facts.get("size", ""))) is not None and facts.get("type", "file").lower() == "file":
-                known.mlst_shown = True
+                known.mlst_answered = True
                 return size
-            gone = gone or said.ok or (known.mlst_shown and not said.unknown)
+            gone = gone or reply.ok or (known.mlst_answered and not reply.unknown)
         if gone and not stored:
             return None
         size = listed_size(self.list_one(path), path)
@@ -204,18 +204,18 @@ class Session(Transfers):
         """Whether the server answers SIZE for this name: then something stands there; else nothing may."""
         if not self.known.size:
             return False
-        said = self.ask(f"SIZE {path}")
-        self.known.size = not said.unknown
-        self.known.size_shown = self.known.size_shown or size_in(said) is not None
-        return size_in(said) is not None
+        reply = self.ask(f"SIZE {path}")
+        self.known.size = not reply.unknown
+        self.known.size_answered = self.known.size_answered or size_in(reply) is not None
+        return size_in(reply) is not None
 
     def time(self, path: str) -> int | None:
         """A file's time by MDTM or MLST, in whole seconds; None where the server does not tell."""
         if self.known.mdtm:
-            said = self.ask(f"MDTM {path}")
-            if said.code == 213:
-                return time_in(said.lines[0][3:])
-            self.known.mdtm = not said.unknown
+            reply = self.ask(f"MDTM {path}")
+            if reply.code == 213:
+                return time_in(reply.lines[0][3:])
+            self.known.mdtm = not reply.unknown
         if has(self.known.found, "MLST", "modify"):
             return time_in(facts_in(self.ask(f"MLST {path}")).get("modify", ""))
         return None
@@ -229,10 +229,10 @@ class Session(Transfers):
             return self.ask(f"{known.setter} {stamp} {path}")
         return None
 
-    def no_time(self, said: Reply) -> None:
+    def no_time(self, reply: Reply) -> None:
         """The server refuses to set times, with this answer."""
         self.no_setter()
-        self.known.profile.learn(TIME, "refused", remote_text(" ".join(said.lines)), unknown=said.unknown)
+        self.known.profile.learn(TIME, "refused", remote_text(" ".join(reply.lines)), unknown=reply.unknown)
 
     def no_setter(self) -> None:
         """The server does not set times after all."""
@@ -245,8 +245,8 @@ class Session(Transfers):
         if self.known.telnet is None and _TELNET.search(path.encode("utf-8", "surrogateescape")):
             for sent, read in _TELNET_TRIALS:
                 with tempfile.TemporaryFile(buffering=0) as file:
-                    said = self.store(f"{temp}.255{sent}", Source(file.fileno(), 0), 0, Tally.silent())
-                if not said.ok:
+                    reply = self.store(f"{temp}.255{sent}", Source(file.fileno(), 0), 0, Tally.silent())
+                if not reply.ok:
                     return
                 self.known.telnet = self.delete(f"{temp}.255{read}").ok
                 if self.known.telnet:
@@ -255,8 +255,8 @@ class Session(Transfers):
 
     def rename(self, old: str, new: str) -> Reply:
         """RNFR and RNTO: the answer that counts."""
-        said = self.ask(f"RNFR {old}")
-        return self.ask(f"RNTO {new}") if said.code == 350 else said
+        reply = self.ask(f"RNFR {old}")
+        return self.ask(f"RNTO {new}") if reply.code == 350 else reply
 
     def delete(self, path: str) -> Reply:
         return self.ask(f"DELE {path}")

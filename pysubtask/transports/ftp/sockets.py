@@ -92,7 +92,7 @@ class Sockets(ftplib.FTP):
         self.due = now + secs + _SLACK_SECS
         return secs
 
-    def look(self) -> None:
+    def check_open(self) -> None:
         """Nothing is due from the server for the moment. ConnectionAbortedError where it was cut meanwhile."""
         self.wait()
         if self._aborted:

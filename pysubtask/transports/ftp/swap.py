@@ -33,17 +33,17 @@ class Swaps:
         if it is bad."""
         walk = self._profile.walk(PUBLISH, _RUNGS, trial=stands)
         if not stands or walk.rung == _RUNGS[0]:
-            said = session.rename(temp, target)
-            if said.ok and stands:
+            reply = session.rename(temp, target)
+            if reply.ok and stands:
                 walk.worked()
-            if said.ok or said.code < 500 or session.is_gone(target) or session.is_gone(temp):
-                return said
-            walk.refused(remote_text(" ".join(said.lines)))
+            if reply.ok or reply.code < 500 or session.is_gone(target) or session.is_gone(temp):
+                return reply
+            walk.refused(remote_text(" ".join(reply.lines)))
         elif session.is_gone(temp):
             return session.rename(temp, target)  # no old file is put aside for one that went away; what is said to it counts
         else:
-            said = None
-        done = self._put_aside(session, temp, target, said)
+            reply = None
+        done = self._put_aside(session, temp, target, reply)
         if done.ok and walk.rung == _RUNGS[1]:
             walk.worked()
         return done
@@ -57,24 +57,24 @@ class Swaps:
             except OSError as exc:
                 return Reply(550, (f"550 not even tried, as the work folder cannot be written: {exc.strerror}",))
         before, session.known.replaces = session.known.replaces, False  # from here on there may be no file for a moment
-        said = session.rename(target, aside)
-        if not said.ok:
+        reply = session.rename(target, aside)
+        if not reply.ok:
             session.known.replaces = before
             # Nothing stood there, after all, or it may not be touched.
-            said = first or session.rename(temp, target)
+            reply = first or session.rename(temp, target)
         else:
-            said = session.rename(temp, target)
-            if not said.ok:
+            reply = session.rename(temp, target)
+            if not reply.ok:
                 if session.rename(aside, target).ok:
                     self._forget(aside)
-                return said
+                return reply
             gone = session.delete(aside)
             if not gone.ok and session.is_there(aside):
                 if self._profile.rung(DELETE) != "refused":
-                    return said  # it stays on record: the next connection removes it
+                    return reply  # it stays on record: the next connection removes it
                 self._profile.leave(aside, reusable=True)
         self._forget(aside)
-        return said
+        return reply
 
     def mend_all(self, session: Session) -> None:
         """Mend every swap on record; done at the start of a connection."""

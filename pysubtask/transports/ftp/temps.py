@@ -67,23 +67,23 @@ class Temps:
     def remove(self, session: Session, path: str, *, reusable: bool = True) -> bool:
         """Remove a file of ours; whether it is gone. If not it is on record, ``reusable`` where nothing that was asked about it is
         unanswered."""
-        said = session.delete(path)
-        if said.ok:
+        reply = session.delete(path)
+        if reply.ok:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
             self._profile.gone([path])
             return True
-        if not self._may_be_there(session, path, said):
+        if not self._may_be_there(session, path, reply):
             self._profile.gone([path])
             return True
-        self._refused(path, said, reusable=reusable)
+        self._refused(path, reply, reusable=reusable)
         return False
 
-    def _may_be_there(self, session: Session, path: str, said: Reply) -> bool:
+    def _may_be_there(self, session: Session, path: str, reply: Reply) -> bool:
         """Whether a file whose removal was refused so stands there; what tells no size tells that by its words alone."""
-        return session.is_there(path) or (self._profile.rung(SIZE) == "never" and not _MISSING.search(str(said)))
+        return session.is_there(path) or (self._profile.rung(SIZE) == "never" and not _MISSING.search(str(reply)))
 
-    def _refused(self, path: str, said: Reply, *, reusable: bool) -> None:
-        self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
+    def _refused(self, path: str, reply: Reply, *, reusable: bool) -> None:
+        self._profile.walk(DELETE, trial=False).came_to("refused", str(reply), unknown=reply.unknown)
         self._profile.leave(path, reusable=reusable)
 
     def disarm(self, session: Session, path: str) -> None:
@@ -100,12 +100,12 @@ class Temps:
         upload may be writing to it."""
         if path in self._profile.left:
             return
-        said = session.delete(path)
-        if said.ok:
+        reply = session.delete(path)
+        if reply.ok:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
             self._profile.gone([path])
         else:
-            self.stays(session, path, said)
+            self.stays(session, path, reply)
 
     def _find(self, session: Session, path: str) -> None:
         """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
@@ -131,16 +131,16 @@ class Temps:
             self._profile.gone([path])
             self._find(session, _moved_on(path))
 
-    def stays(self, session: Session, path: str, said: Reply) -> bool:
+    def stays(self, session: Session, path: str, reply: Reply) -> bool:
         """The removal of a file of ours was refused so; whether there is still one of that name."""
         if path in self._profile.left:
             return False
-        if self._may_be_there(session, path, said):
-            self._refused(path, said, reusable=False)
+        if self._may_be_there(session, path, reply):
+            self._refused(path, reply, reusable=False)
             self.disarm(session, path)
             return path in self._profile.left
         self._profile.gone([path])
-        if self._profile.rung(DELETE) == "refused" or not _MISSING.search(str(said)):
+        if self._profile.rung(DELETE) == "refused" or not _MISSING.search(str(reply)):
             self._find(session, _moved_on(path))
         return False
 
@@ -157,11 +157,11 @@ def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) 
         # One beside what a link points to, or of another kind of name, was put nowhere else.
         path = temps.elsewhere.of(name) or path
         swaps.mend_recorded(session, path)
-        said = session.delete(path)
-        if said.ok:
+        reply = session.delete(path)
+        if reply.ok:
             gone.add(name)
-        elif temps.stays(session, path, said):
-            failed = refusal("clear", name, said)
+        elif temps.stays(session, path, reply):
+            failed = refusal("clear", name, reply)
     temps.elsewhere.gone(gone)
     if failed is not None and not gone:
         raise failed

@@ -14,7 +14,7 @@ from ...common.errors import ConfigError, ServerNotTrusted, TransportError, Tran
 from ..shared.reach import PORTAL, not_valid_now, place
 from .options import EXPLICIT, Login
 
-_LOOK_SECS = 5.0
+_PROBE_SECS = 5.0
 _LONGEST_REPLY = 64 * 1024
 
 
@@ -47,14 +47,14 @@ def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
     """LoginRefused unless the certificate at the other end is the pinned one (where one is pinned)."""
     if login.fingerprint is None:
         return
-    shown = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest().upper()
-    if not hmac.compare_digest(shown, login.fingerprint):
+    fingerprint = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest().upper()
+    if not hmac.compare_digest(fingerprint, login.fingerprint):
         raise ServerNotTrusted(
             "certificate not the pinned one",
-            f"the server's certificate has the fingerprint {shown}, which is not the pinned ftp.TLSFingerprint, so nothing was "
-            "sent",
+            f"the server's certificate has the fingerprint {fingerprint}, which is not the pinned ftp.TLSFingerprint, so nothing "
+            "was sent",
             f"Ask who runs the server whether that is its certificate; if it is not, somebody sits in between. If it is, write "
-            f'TLSFingerprint = "{shown}"',
+            f'TLSFingerprint = "{fingerprint}"',
         )
 
 
@@ -63,37 +63,37 @@ def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
     if isinstance(exc, ssl.SSLCertVerificationError) and (early := not_valid_now(exc.verify_code, time.time())) is not None:
         return early
     if isinstance(exc, ssl.SSLCertVerificationError):
-        shown = ""
+        fingerprint = ""
         with contextlib.suppress(OSError, ValueError):  # then it is told without
-            shown = _fingerprint_shown(login)
+            fingerprint = _fetch_fingerprint(login)
         start = "-starttls ftp " if login.tls == EXPLICIT else ""
-        look = (
+        command = (
             f"openssl s_client {start}-connect {place(login.host, login.port)} </dev/null | "
             "openssl x509 -noout -fingerprint -sha256"
         )
-        told = f"its fingerprint is {shown}" if shown else "its fingerprint was not told"
+        fingerprint_text = f"its fingerprint is {fingerprint}" if fingerprint else "its fingerprint was not told"
         return ServerNotTrusted(
             "certificate not trusted",
-            f"the server's certificate is not accepted ({exc.verify_message}), so nothing was sent; {told}",
-            f"Ask who runs the server whether that is its certificate ({look} shows it again); if it is not, somebody sits in "
-            f'between. If it is, write TLSFingerprint = "{shown or "..."}", or CAFile = "FILE" with the certificate of the '
+            f"the server's certificate is not accepted ({exc.verify_message}), so nothing was sent; {fingerprint_text}",
+            f"Ask who runs the server whether that is its certificate ({command} shows it again); if it is not, somebody sits in "
+            f'between. If it is, write TLSFingerprint = "{fingerprint or "..."}", or CAFile = "FILE" with the certificate of the '
             f"authority that signed it. {PORTAL}",
         )
     if exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"):
-        wanted = "'explicit' (or None, for no TLS)" if login.tls != EXPLICIT else "None, for no TLS"
+        other_setting = "'explicit' (or None, for no TLS)" if login.tls != EXPLICIT else "None, for no TLS"
         return TransportLost(
             f"what answers at {place(login.host, login.port)} is not TLS",
-            f"Set ftp.UseTLS to {wanted}, or ftp.HostPort to another port",
+            f"Set ftp.UseTLS to {other_setting}, or ftp.HostPort to another port",
         )
     return TransportLost(f"no TLS connection to {place(login.host, login.port)}: {exc.reason or exc}")
 
 
-def _fingerprint_shown(login: Login) -> str:
+def _fetch_fingerprint(login: Login) -> str:
     """SHA-256 of the certificate that the server shows, seen over a connection of its own on which nothing secret is sent.
     Blocks. OSError or ValueError where it cannot be seen."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((login.host, login.port), timeout=min(_LOOK_SECS, login.connect_secs)) as sock:
+    with socket.create_connection((login.host, login.port), timeout=min(_PROBE_SECS, login.connect_secs)) as sock:
         if login.tls == EXPLICIT:
             _hear(sock)
             sock.sendall(b"AUTH TLS\r\n")

@@ -54,18 +54,18 @@ class Transfers:
         with self.edge():
             walk = self._tls_walk()
             while True:
-                sock, said = self._transfer(f"STOR {path}", start, walk)
-                said = said if sock is None else self._send(sock, source, size, tally, start)
-                if walk is None or not about_tls(said):
-                    if walk is not None and sock is not None and said.ok:
+                sock, reply = self._transfer(f"STOR {path}", start, walk)
+                reply = reply if sock is None else self._send(sock, source, size, tally, start)
+                if walk is None or not about_tls(reply):
+                    if walk is not None and sock is not None and reply.ok:
                         walk.worked()
                         control = self.wire.sock
                         self.known.took_data(control.version() if isinstance(control, ssl.SSLSocket) else None)
-                    return said
+                    return reply
                 # Some look at the session when all bytes have come.
-                if walk.refused(remote_text(" ".join(said.lines))) is None:
-                    self._older_tls(str(said))
-                    return said
+                if walk.refused(remote_text(" ".join(reply.lines))) is None:
+                    self._older_tls(str(reply))
+                    return reply
 
     def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
         upload = Upload(self.wire, sock, tally, start)
@@ -86,22 +86,22 @@ class Transfers:
                 self.wire.drop(sock)
             # A broken data connection alone does not tell why: the server does.
             if isinstance(broken, TimeoutError):
-                said = self.wire.last_words()
+                reply = self.wire.last_words()
             else:
                 patience = 0.0 if broken else min(size - start, _HELD_BYTES) / SLOW_BYTES
-                said = self.wire.hear(None if broken else upload.moved, patience)
+                reply = self.wire.hear(None if broken else upload.moved, patience)
         finally:
             tally.sent += upload.sent
             self.wire.drop(sock)
-        if broken is not None and said.code < 400:
+        if broken is not None and reply.code < 400:
             words = why(broken, self._login.stall_secs)
             lost = DataLost(
-                f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(said.lines))
+                f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(reply.lines))
             )
-            if not whole or not said.ok:
+            if not whole or not reply.ok:
                 raise lost from broken
             self.doubt = lost
-        return said
+        return reply
 
     def list_one(self, path: str) -> list[str]:
         """LIST one file; no lines where the server will not."""
@@ -166,7 +166,7 @@ class Transfers:
         while True:
             self.wire.resumes = walk is None or walk.rung == "resumed"
             try:
-                sock, said = self._open(command, start)
+                sock, reply = self._open(command, start)
             except MeansRefused as exc:
                 if walk is not None and walk.refused(exc.cause) is not None:
                     continue
@@ -174,15 +174,18 @@ class Transfers:
                 raise DataLost(exc.cause, step=exc.step, server_text=exc.server_text) from exc
             if sock is None and start:
                 self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
-            return sock, said
+            return sock, reply
 
     def _open(self, command: str, start: int) -> tuple[socket.socket | None, Reply]:
         known, wire = self.known, self.wire
-        way = known.profile.walk(DATA) if self._login.passive else None
-        first_is_pasv = way is not None and (way.rung in ("pasv", "pasv_control_address") or not known.epsv)
-        wire.ways, wire.way = ("pasv",) if not known.epsv else ("pasv", "epsv") if first_is_pasv else ("epsv", "pasv"), ""
+        data_walk = known.profile.walk(DATA) if self._login.passive else None
+        first_is_pasv = data_walk is not None and (data_walk.rung in ("pasv", "pasv_control_address") or not known.epsv)
+        wire.passive_commands, wire.data_method = (
+            ("pasv",) if not known.epsv else ("pasv", "epsv") if first_is_pasv else ("epsv", "pasv"),
+            "",
+        )
         try:
-            sock, said = self._open_data(command, start, active=way is not None and way.rung == "active")
+            sock, reply = self._open_data(command, start, active=data_walk is not None and data_walk.rung == "active")
         except (OSError, EOFError) as exc:
             # It may have refused TLS or the session on the data connection: then it says so.
             if isinstance(exc, ssl.SSLError | ConnectionError):
@@ -190,17 +193,17 @@ class Transfers:
                     heard = wire.hear()
                     kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(heard) else DataLost
                     words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
-                    step, said_ = "securing a data connection", remote_text(" ".join(heard.lines))
+                    step, server_text = "securing a data connection", remote_text(" ".join(heard.lines))
                     raise (
-                        MeansRefused("tls_reuse", words, step=step, server_text=said_)
+                        MeansRefused("tls_reuse", words, step=step, server_text=server_text)
                         if kind is MeansRefused
-                        else DataLost(words, step=step, server_text=said_)
+                        else DataLost(words, step=step, server_text=server_text)
                     ) from exc
             raise
-        if way is not None and wire.way:
-            way.came_to(wire.way, wire.refused, unknown=wire.unknown)
-            known.epsv = known.epsv and not (wire.way != "epsv" and wire.unknown)
-        return sock, said
+        if data_walk is not None and wire.data_method:
+            data_walk.came_to(wire.data_method, wire.refused, unknown=wire.unknown)
+            known.epsv = known.epsv and not (wire.data_method != "epsv" and wire.unknown)
+        return sock, reply
 
     def _open_data(self, command: str, start: int, *, active: bool) -> tuple[socket.socket | None, Reply]:
         """Passive or active: where the one is refused, the other. A port that leads nowhere is no refusal: something on the way
@@ -222,7 +225,7 @@ class Transfers:
         except NotConnected:
             active, opened = False, wire.open_data(command, start)
         if active:
-            wire.way, wire.refused, wire.unknown = "active", why_not, False
+            wire.data_method, wire.refused, wire.unknown = "active", why_not, False
         return opened
 
     def _older_tls(self, words: str) -> None:

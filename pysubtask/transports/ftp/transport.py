@@ -144,8 +144,8 @@ class FTPTransport(Transport):
         return await self._sent(pool, publisher, job, progress)
 
     async def _sent(self, pool: Pool, publisher: Publisher, job: Job, progress: Progress) -> Sent:
-        told = _Told(progress, job.note)
-        tally = Tally(job.size, told.progress, told.note)
+        reporter = _Reporter(progress, job.note)
+        tally = Tally(job.size, reporter.progress, reporter.note)
         if job.copies:
             raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
         waits, walk = iter(_CROWDED_SECS), None
@@ -155,7 +155,7 @@ class FTPTransport(Transport):
                 attempt.walk = walk
                 try:
                     async with pool.lease() as session:
-                        shown = await self._deliver(pool, session, publisher, attempt)
+                        stat = await self._deliver(pool, session, publisher, attempt)
                     break
                 except MeansRefused as exc:
                     # Its temporary file went away: another kind of name is next.
@@ -172,23 +172,23 @@ class FTPTransport(Transport):
                         raise
                 await asyncio.sleep(secs)
         finally:
-            told.over = True
+            reporter.over = True
             self._learned()
         if job.size:
             progress(job.size)
-        return Sent(shown, attempt.tally.sent, attempt.verified, attempt.link)
+        return Sent(stat, attempt.tally.sent, attempt.verified, attempt.link)
 
     async def _deliver(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         try:
             if attempt.job.append is not None:
-                shown = await self._append(pool, session, publisher, attempt)
+                stat = await self._append(pool, session, publisher, attempt)
             else:
-                shown = await self._replace(pool, session, publisher, attempt)
+                stat = await self._replace(pool, session, publisher, attempt)
         except (FileRefused, AttemptFailed) as exc:
             attempt.crowded = smells_of_limit(exc.server_text) and pool.crowded()
             raise
         pool.worked()
-        return shown
+        return stat
 
     async def _replace(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         if self._in_place:
@@ -209,14 +209,14 @@ class FTPTransport(Transport):
         pool, _ = self._open()
         path = path_of(self._folder, name)
 
-        def look() -> RemoteStat | None:
+        def read_stat() -> RemoteStat | None:
             try:
-                return session.look(path)
+                return session.stat(path)
             except CannotTell:
                 return None  # then it is sent again, which does no harm
 
         async with pool.lease() as session:
-            return await pool.run(session, look)
+            return await pool.run(session, read_stat)
 
     async def verify(self, job: Job) -> str:
         pool, _ = self._open()
@@ -268,7 +268,7 @@ class FTPTransport(Transport):
         )
 
 
-class _Told:
+class _Reporter:
     """Hands progress and notes from a thread to the loop, until the upload is ``over``."""
 
     def __init__(self, progress: Callable[[int], None], note: Callable[[str], None]) -> None:

@@ -25,7 +25,7 @@ _WHY = "something on the server takes such files away, too"
 _STEP = "looking for it"
 
 
-def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
+def after_refusal(session: Session, temps: Temps, attempt: Attempt, server_text: str) -> TransportError | None:
     """What follows where the rename of a file that was stored whole was refused with these words. None where the file is still
     there, or every kind of it is refused alike."""
     if _renames(session, attempt.temp):
@@ -35,23 +35,23 @@ def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -
             return None
     except CannotTell:
         if not _survives(session, temps, attempt):
-            return _another(session, temps, attempt, said)
-    return gone(attempt, said)
+            return _another(session, temps, attempt, server_text)
+    return gone(attempt, server_text)
 
 
-def gone(attempt: Attempt, said: str = "") -> TransportError:
+def gone(attempt: Attempt, server_text: str = "") -> TransportError:
     """It is not there any more: the next kind of temporary name, where one is left; else the file is refused."""
     if attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True, costly=True) is None:
-        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, server_text=said)
-    return _next_name(attempt, said)
+        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, server_text=server_text)
+    return _next_name(attempt, server_text)
 
 
-def _another(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
+def _another(session: Session, temps: Temps, attempt: Attempt, server_text: str) -> TransportError | None:
     """The first other kind of name under which an empty file can be renamed."""
     while attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True) is not None:
         temps.take(attempt, attempt.walk.rung)
         if _survives(session, temps, attempt):
-            return _next_name(attempt, said)
+            return _next_name(attempt, server_text)
     return None
 
 
@@ -59,8 +59,8 @@ def _words(attempt: Attempt) -> str:
     return f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
 
 
-def _next_name(attempt: Attempt, said: str) -> MeansRefused:
-    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, server_text=said)
+def _next_name(attempt: Attempt, server_text: str) -> MeansRefused:
+    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, server_text=server_text)
 
 
 def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:

@@ -169,8 +169,8 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
             ) from exc
         # A server shows one of its keys, so kinds that are known are asked for first.
         security, kinds = self.get_security_options(), [kind for kind, _ in known.keys]
-        wanted = [kind for kind in security.key_types if not is_among(kind, login.without)]
-        security.key_types = tuple(sorted(wanted, key=lambda kind: not is_among(kind, kinds)))
+        allowed = [kind for kind in security.key_types if not is_among(kind, login.without)]
+        security.key_types = tuple(sorted(allowed, key=lambda kind: not is_among(kind, kinds)))
         try:
             self.start_client()
         except paramiko.IncompatiblePeer as exc:
@@ -181,17 +181,17 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
 
     def _check(self, key: Any, known: OnFile, new_file: str) -> None:
         login, kind = self.options.login, key.get_name()
-        shown, where = f"{kind} {key.fingerprint}", place(login.host, login.port)
+        offered_key, where = f"{kind} {key.fingerprint}", place(login.host, login.port)
         if login.host_key is not None:
             if key.fingerprint != login.host_key:
-                raise AnotherKey(shown)
+                raise AnotherKey(offered_key)
         elif key.asbytes() in known.revoked:
-            raise revoked_key(where, shown)
+            raise revoked_key(where, offered_key)
         elif known.keys:
             if (kind, key.asbytes()) not in known.keys:
-                raise changed_key(where, shown)
+                raise changed_key(where, offered_key)
         elif not login.accept_new:
-            raise unknown_key(where, shown)
+            raise unknown_key(where, offered_key)
         elif not remember(new_file, login.host, self.options.port, kind, key.get_base64()):
             raise ServerNotTrusted(
                 "host key not written down",
@@ -202,7 +202,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
     def _log_in(self, user: str) -> None:
         login, password = self.options.login, self.options.password
         agent = paramiko.Agent() if login.key_file is None and password is None else None
-        said = "there is no key, no agent and no Password to log in with"
+        reason = "there is no key, no agent and no Password to log in with"
         attempts: list[tuple[str, Callable[[], Any]]] = []
         try:
             for key in _keys(login, agent)[:_MOST_KEYS]:
@@ -214,11 +214,11 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                 try:
                     attempt()
                 except paramiko.AuthenticationException as exc:
-                    said = str(exc)
+                    reason = str(exc)
                     if not self.is_active():
                         if number > self.options.skip:
                             raise StartAnew(number) from exc
-                        raise TransportLost(f"the connection ended during the login: {said}") from exc
+                        raise TransportLost(f"the connection ended during the login: {reason}") from exc
                     if method == "password" and "keyboard-interactive" not in getattr(exc, "allowed_types", ()):
                         break  # a wrong one is not tried twice
                 if self.is_authenticated():
@@ -226,7 +226,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         finally:
             if agent is not None:
                 agent.close()
-        raise LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
+        raise LoginRefused(f"the login was refused ({reason})", "Check User, KeyFile or Password, and the account on the server")
 
 
 class _Replies:

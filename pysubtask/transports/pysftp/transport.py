@@ -91,7 +91,7 @@ class PySFTPTransport(Transport):
         temps = Temps(self.profile, path_of(self._folder, job.temp), target)
         stale = [form for name in job.stale if name != job.temp for form in temps.forms(path_of(self._folder, name))]
         async with link.turn:
-            shown = await self._apart(link, lambda call: self._send(call, link, job, temps, stale, progress))
+            stat = await self._apart(link, lambda call: self._send(call, link, job, temps, stale, progress))
             temp = temps.path
             try:
                 job.confirm()
@@ -102,12 +102,12 @@ class PySFTPTransport(Transport):
                 raise
             await self._apart(link, lambda call: _publish(call, link, job.name, temp, target))
             temps.published()
-        return Sent(shown, job.size)
+        return Sent(stat, job.size)
 
     async def stat(self, name: str) -> RemoteStat | None:
         link, path = self._open(), path_of(self._folder, name)
         async with link.turn:
-            return await self._apart(link, lambda call: _look(link, name, path))
+            return await self._apart(link, lambda call: _stat(link, name, path))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
         link, paths = self._open(), {name: path_of(self._folder, name) for name in names}
@@ -171,20 +171,20 @@ class PySFTPTransport(Transport):
                 f"Run: {install('pysftp')}, or leave it unset for the default client.",
             ) from exc
         call.step()  # loading it may have taken its time
-        options, shown = Options(self._login, self._password, link, self._meter), list[str]()
+        options, offered_keys = Options(self._login, self._password, link, self._meter), list[str]()
         while True:
             try:
                 opened = open_connection(options)
                 break
             except AnotherKey as exc:
-                shown.append(exc.shown)
+                offered_keys.append(exc.shown)
                 login = options.login
                 options = options._replace(login=login._replace(without=(*login.without, exc.kind)))
             except StartAnew as exc:
                 options = options._replace(skip=exc.number)
             except NothingInCommon as exc:
-                if shown:  # it has no others
-                    raise another_key(shown) from exc
+                if offered_keys:  # it has no others
+                    raise another_key(offered_keys) from exc
                 raise
         if POSIX_RENAME not in opened.sftp_client.extensions:
             raise LoginRefused(
@@ -234,9 +234,9 @@ class PySFTPTransport(Transport):
                 closing, handle = handle, None
                 client.close_handle(closing)
             call.step()
-            shown = _look(link, job.name, temp)
-            if shown is None or shown.size != job.size:
-                has = "none" if shown is None else f"{shown.size:,}"
+            stat = _stat(link, job.name, temp)
+            if stat is None or stat.size != job.size:
+                has = "none" if stat is None else f"{stat.size:,}"
                 raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server has {has}")
         except (AttemptFailed, FileRefused, SourceError):
             _discard(link, temps.path, handle)
@@ -244,7 +244,7 @@ class PySFTPTransport(Transport):
             raise
         finally:
             os.close(fd)
-        return shown
+        return stat
 
     def _set_time(self, client: Any, path: bytes, mtime_ns: int) -> None:
         secs = min(max(mtime_ns // 10**9, 0), _LAST_SECOND)
@@ -289,14 +289,14 @@ def _doing(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except Status as exc:
-        said = f"{name}: {what}: server said: {exc}"
+        message = f"{name}: {what}: server said: {exc}"
         if names_limit(str(exc)):
-            crowded = AttemptFailed(said, step=what, server_text=str(exc))
+            crowded = AttemptFailed(message, step=what, server_text=str(exc))
             crowded.limit = True
             raise crowded from exc
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
-            raise AttemptFailed(said, step=what, server_text=str(exc)) from exc  # what it stores files on may be away
-        raise FileRefused(said, step=what, server_text=str(exc)) from exc
+            raise AttemptFailed(message, step=what, server_text=str(exc)) from exc  # what it stores files on may be away
+        raise FileRefused(message, step=what, server_text=str(exc)) from exc
 
 
 def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes) -> None:
@@ -309,7 +309,7 @@ def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes
         raise
 
 
-def _look(link: Link, name: str, path: bytes) -> RemoteStat | None:
+def _stat(link: Link, name: str, path: bytes) -> RemoteStat | None:
     with _doing(name, "looking it up"):
         try:
             found = link.connection.stat(path)

@@ -36,7 +36,7 @@ def me() -> Holder:
 def show(folder: Path) -> None:
     """What a server has shown, written down as an FTP transport does it."""
     restarts = Restarts(str(folder), "x", Profile(time.time))
-    restarts.record_proof(type("Known", (), {"found": {"REST": "STREAM"}})())  # type: ignore[arg-type]
+    restarts.record_proof(type("Known", (), {"features": {"REST": "STREAM"}})())  # type: ignore[arg-type]
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {

@@ -259,7 +259,7 @@ class FTPRemote(FTPTransport, Remote):
 
     async def names_in(self, path: str) -> list[str]:
         def listed(session: Session) -> list[str]:
-            command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
+            command = "MLSD" if "MLST" in session.known.features else "LIST -a"  # NLST leaves hidden names out at many servers
             found = session.listing(f"{command} {path}".rstrip(), _LONGEST_LIST)
             return [line.split(" ")[-1] for line in found.decode("utf-8", "surrogateescape").splitlines()]
 
@@ -282,7 +282,7 @@ class FTPRemote(FTPTransport, Remote):
             if sock is None:
                 return False
             session.wire.drop(sock)
-            session.wire.hear()
+            session.wire.read_reply()
             return session.delete(name).ok
 
         with contextlib.suppress(OSError, EOFError):
@@ -302,7 +302,7 @@ class FTPRemote(FTPTransport, Remote):
     async def space(self) -> int | None:
         def told(session: Session) -> int | None:
             """AVBL of draft-peterson-streamlined-ftp-command-extensions."""
-            if "AVBL" not in session.known.found:
+            if "AVBL" not in session.known.features:
                 return None
             said = session.ask(f"AVBL {self._folder}".rstrip())
             return number_in(said.lines[0][3:].strip()) if said.code == 213 else None
@@ -311,7 +311,7 @@ class FTPRemote(FTPTransport, Remote):
 
     async def reuses_session(self) -> bool | None:
         def looked(session: Session) -> bool | None:
-            with session.edge():
+            with session.translated_errors():
                 sock, _ = session.wire.open_data("NLST")
                 if sock is None:
                     return None
@@ -320,14 +320,14 @@ class FTPRemote(FTPTransport, Remote):
                     receive(session.wire, sock, _LONGEST_LIST)
                 finally:
                     session.wire.drop(sock)
-                session.wire.hear()
+                session.wire.read_reply()
                 return reused
 
         return await self.on_session(looked)
 
     async def offers_tls(self) -> bool:
         """Whether FEAT lists it (RFC 4217, section 6)."""
-        return await self.on_session(lambda session: "TLS" in session.known.found.get("AUTH", "").upper())
+        return await self.on_session(lambda session: "TLS" in session.known.features.get("AUTH", "").upper())
 
     async def certificate(self) -> dict[str, Any]:
         """What the server's certificate says of itself; empty without TLS, or where only its fingerprint counts."""

@@ -11,7 +11,7 @@ from ...common.advice import keep_private
 from ...common.errors import ConfigError
 from ...common.redact import know
 from ...common.trust import owners
-from .http_session import Line
+from .http_session import HttpSession
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:
@@ -50,7 +50,7 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
     return token
 
 
-def log_in(settings: Mapping[str, Any], line: Line) -> Any:
+def log_in(settings: Mapping[str, Any], http: HttpSession) -> Any:
     """The SDK's client, logged in. Blocks. Its own retries are off: when to try again is not its business."""
     import dropbox
 
@@ -61,7 +61,7 @@ def log_in(settings: Mapping[str, Any], line: Line) -> Any:
         max_retries_on_error=0,
         max_retries_on_rate_limit=0,
         user_agent="pysubtask",
-        session=line.session,
+        session=http.session,
         timeout=settings["StallSecs"],
     )
     client.users_get_current_account()

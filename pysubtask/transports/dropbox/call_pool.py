@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ...common.errors import ServerBusy, TransportError, TransportLost
 from ..shared.calls import Call
-from .http_session import Line
+from .http_session import HttpSession
 from .verdict import verdict
 
 T = TypeVar("T")
@@ -18,11 +18,11 @@ Run = Callable[..., Awaitable[Any]]
 _A_DAY = 86400.0  # what stands still is ended by the line, much earlier
 
 
-class Lanes:
+class CallPool:
     """Made on the event loop that uses it. ``number``: calls at once."""
 
-    def __init__(self, line: Line, number: int) -> None:
-        self._line = line
+    def __init__(self, http: HttpSession, number: int) -> None:
+        self._http = http
         self._loop = asyncio.get_running_loop()
         self._places = asyncio.Semaphore(number)
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -33,7 +33,7 @@ class Lanes:
         if not self._closed.done():
             self._closed.set_result(None)
         # In a thread: a socket that is being shut down may hold its caller for a moment.
-        threading.Thread(target=self._line.cut, name="dropbox-close", daemon=True).start()
+        threading.Thread(target=self._http.cut, name="dropbox-close", daemon=True).start()
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[Run]:
@@ -56,13 +56,13 @@ class Lanes:
 
     def _sorted(self, work: Callable[..., T], args: tuple[Any, ...]) -> T:
         """In the thread: the call, its errors sorted."""
-        self._line.forget_answer()
+        self._http.forget_answer()
         try:
             return work(*args)
         except TransportError:
             raise
         except Exception as exc:
-            found = verdict(exc, self._line.retry_after())
+            found = verdict(exc, self._http.retry_after())
             if found is exc:
                 raise
             raise found from exc

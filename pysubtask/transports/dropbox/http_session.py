@@ -32,7 +32,7 @@ _PART = 64 * 1024
 _LONGEST_DATE = 64
 
 
-class Line:
+class HttpSession:
     """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up; ``connect_secs``: for
     all addresses of a name together, until one takes the connection (``stall`` where none are given);
     ``pace``: how fast they may send together; ``meter`` counts them."""
@@ -124,37 +124,37 @@ class Line:
 
         from .answer import bounded, timed
 
-        line = self
+        http = self
 
         class Connection(HTTPSConnection):
             counted: Any = None
             response_class: Any = timed(self._stall)
 
             def connect(self) -> None:
-                line._open.add(self)
-                if line._ended.is_set():
+                http._open.add(self)
+                if http._ended.is_set():
                     raise ConnectionAbortedError("closed")
                 super().connect()
                 # Through a proxy that speaks TLS itself, the socket is inside of what urllib3 makes of it.
                 through = getattr(self.sock, "socket", self.sock)
-                line._meter.swap(self.counted, through)
+                http._meter.swap(self.counted, through)
                 self.counted = through
 
             def _new_conn(self) -> Any:
-                self.counted = line._dialled(self)
-                line._meter.add(self.counted)
+                self.counted = http._dialled(self)
+                http._meter.add(self.counted)
                 return self.counted
 
             def close(self) -> None:
-                line._meter.end(self.counted)
+                http._meter.end(self.counted)
                 super().close()
 
             def send(self, data: Any) -> None:
-                for part in line._paced(data):
+                for part in http._paced(data):
                     super().send(part)
 
             def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-                _drained(self.sock, line._stall, line._ended)
+                _drained(self.sock, http._stall, http._ended)
                 return super().getresponse(*args, **kwargs)
 
         class Pool(HTTPSConnectionPool):

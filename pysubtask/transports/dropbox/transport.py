@@ -21,10 +21,10 @@ from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..shared.meter import Meter
 from ..shared.pace import Pace
 from . import account
-from .call_pool import Lanes
+from .call_pool import CallPool
 from .chunks import half_of, next_piece
 from .content_hash import ContentHash, hash_through
-from .http_session import Line
+from .http_session import HttpSession
 from .publish import Publisher
 from .upload import Source, Upload
 from .verdict import session_trouble, write_verdict
@@ -37,7 +37,7 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999, the last one a date can say
 class _Connection(NamedTuple):
     """What stands between a connect and a close."""
 
-    lanes: Lanes
+    calls: CallPool
     client: Any
     publisher: Publisher
 
@@ -61,7 +61,7 @@ class DropboxTransport(Transport):
         self._most = int(settings["ChunkBytes"])
         self._piece = self._most
         self._revs: dict[str, str] = {}
-        self._here: _Connection | None = None
+        self._connection: _Connection | None = None
         self._active = 0
         self._meter = Meter()
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
@@ -84,12 +84,12 @@ class DropboxTransport(Transport):
         await self.close()
         settings = self._settings
         number, stall, limit = int(settings["Connections"]), float(settings["StallSecs"]), float(settings["ConnectTimeoutSecs"])
-        lanes: Lanes | None = None
+        calls: CallPool | None = None
         try:
             async with asyncio.timeout(limit):
                 # The first import of the SDK takes a while.
-                line = await asyncio.to_thread(
-                    Line,
+                http = await asyncio.to_thread(
+                    HttpSession,
                     settings["Proxy"],
                     settings["CAFile"],
                     number,
@@ -98,11 +98,11 @@ class DropboxTransport(Transport):
                     self._meter,
                     max(0.5, limit - _TO_TELL_SECS),
                 )
-                lanes = Lanes(line, number)
-                client = await lanes.run(account.log_in, settings, line)
+                calls = CallPool(http, number)
+                client = await calls.run(account.log_in, settings, http)
         except BaseException as exc:
-            if lanes is not None:
-                lanes.close()
+            if calls is not None:
+                calls.close()
             if isinstance(exc, TimeoutError):
                 raise TransportLost(f"Dropbox gave no answer within {limit:g} s") from exc
             if isinstance(exc, ImportError):
@@ -113,25 +113,25 @@ class DropboxTransport(Transport):
             raise
 
         async def commit(entries: list[Any]) -> list[Any]:
-            result = await lanes.run(client.files_upload_session_finish_batch_v2, entries)
+            result = await calls.run(client.files_upload_session_finish_batch_v2, entries)
             return list(result.entries)
 
-        self._here = _Connection(lanes, client, Publisher(commit))
+        self._connection = _Connection(calls, client, Publisher(commit))
 
     async def close(self) -> None:
-        here, self._here = self._here, None
-        if here is not None:
-            here.lanes.close()
-            here.publisher.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.calls.close()
+            connection.publisher.close()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
-        here = self._connected()
+        connection = self._connected()
         for other in (job.temp, *job.stale):
             self._path(other)
         upload = Upload(job, self._path(job.name), progress)
         self._active += 1
         try:
-            return await self._put(here, upload)
+            return await self._put(connection, upload)
         finally:
             self._active -= 1
 
@@ -146,9 +146,9 @@ class DropboxTransport(Transport):
         return set(names)
 
     def _connected(self) -> _Connection:
-        if self._here is None:
+        if self._connection is None:
             raise TransportLost("not connected")
-        return self._here
+        return self._connection
 
     def _path(self, name: str) -> str:
         """As Dropbox writes it. FileRefused for a name that leaves the folder or is no text."""
@@ -162,7 +162,7 @@ class DropboxTransport(Transport):
 
     # -- one file -----------------------------------------------------------------------------------------
 
-    async def _put(self, here: _Connection, upload: Upload) -> Sent:
+    async def _put(self, connection: _Connection, upload: Upload) -> Sent:
         job = upload.job
         rev = job.replaces.rev if job.replaces is not None else self._revs.get(job.name, "")
         upload.half = half_of(job.resume, job.size, time.time())
@@ -171,9 +171,9 @@ class DropboxTransport(Transport):
         anew = False
         for _ in range(_TRIES):
             if alone:
-                answer = await self._in_one_call(here, upload, rev)
+                answer = await self._in_one_call(connection, upload, rev)
             else:
-                answer = await self._in_pieces(here, upload, rev)
+                answer = await self._in_pieces(connection, upload, rev)
             if hasattr(answer, "content_hash"):
                 return self._done(upload, answer)
             trouble, _offset = session_trouble(answer)
@@ -181,7 +181,7 @@ class DropboxTransport(Transport):
             if refusal is not None:
                 raise refusal
             # The session was used up, or another revision is there: perhaps by an attempt of ours whose answer was lost.
-            metadata = await self._metadata(here, upload.path, job.name)
+            metadata = await self._metadata(connection, upload.path, job.name)
             if metadata is not None and hasattr(metadata, "content_hash"):
                 own = await asyncio.to_thread(hash_through, upload.source.read, job.size)
                 if metadata.content_hash == own.hexdigest():
@@ -214,49 +214,51 @@ class DropboxTransport(Transport):
         if len(self._revs) > 1000:
             del self._revs[next(iter(self._revs))]
 
-    async def _in_one_call(self, here: _Connection, upload: Upload, rev: str) -> Any:
+    async def _in_one_call(self, connection: _Connection, upload: Upload, rev: str) -> Any:
         job = upload.job
-        async with here.lanes.one() as run:
+        async with connection.calls.one() as run:
             data = await run(self._read, upload, 0, job.size)
             upload.sent_hash.check()
             job.confirm()
-            async with here.publisher.lock:
-                found = await self._counted(run, upload, len(data), here.client.files_upload, data, upload.path, **_how(job, rev))
+            async with connection.publisher.lock:
+                found = await self._counted(
+                    run, upload, len(data), connection.client.files_upload, data, upload.path, **_how(job, rev)
+                )
         if hasattr(found, "content_hash"):
             upload.progress(job.size)
         return found
 
-    async def _in_pieces(self, here: _Connection, upload: Upload, rev: str) -> Any:
+    async def _in_pieces(self, connection: _Connection, upload: Upload, rev: str) -> Any:
         from dropbox import files
 
         job = upload.job
         small = job.size <= self._piece
-        here.publisher.coming(small)
+        connection.publisher.coming(small)
         try:
-            await self._send_up(here, upload)
+            await self._send_up(connection, upload)
             await asyncio.to_thread(upload.sent_hash.check)
             job.confirm()
         finally:
-            here.publisher.coming(-small)
+            connection.publisher.coming(-small)
         half = upload.half
         assert half is not None
         cursor = files.UploadSessionCursor(half.session, half.offset)
         commit = files.CommitInfo(upload.path, **_how(job, rev))
-        answer = await here.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
+        answer = await connection.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
         return answer.get_success() if answer.is_success() else answer.get_failure()
 
-    async def _send_up(self, here: _Connection, upload: Upload) -> None:
+    async def _send_up(self, connection: _Connection, upload: Upload) -> None:
         """Every byte into an upload session, from where it stands."""
         from dropbox import files
 
-        size, client = upload.job.size, here.client
-        await self._check_session(here, upload)
+        size, client = upload.job.size, connection.client
+        await self._check_session(connection, upload)
         while upload.half is None or not upload.half.closed:
             half = upload.half
             offset = 0 if half is None else half.offset
             count = min(self._piece, size - offset)
             last = offset + count == size
-            async with here.lanes.one() as run:
+            async with connection.calls.one() as run:
                 data = await run(self._read, upload, offset, count)
                 if half is None:
                     found = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
@@ -274,7 +276,7 @@ class DropboxTransport(Transport):
                 raise refusal
             raise AttemptFailed("Dropbox lost the upload session", step="sending its bytes", file=upload.job.name)
 
-    async def _check_session(self, here: _Connection, upload: Upload) -> None:
+    async def _check_session(self, connection: _Connection, upload: Upload) -> None:
         """Where a session of an earlier attempt really stands; begun anew where it is of no use."""
         from dropbox import files
 
@@ -284,7 +286,7 @@ class DropboxTransport(Transport):
             await asyncio.to_thread(upload.rewind, half.offset if half is not None else 0)
             return
         cursor = files.UploadSessionCursor(half.session, half.offset)
-        found = await here.lanes.run(_answer, here.client.files_upload_session_append_v2, b"", cursor)
+        found = await connection.calls.run(_answer, connection.client.files_upload_session_append_v2, b"", cursor)
         trouble, offset = ("", 0) if found is None else session_trouble(found)
         size = upload.job.size
         if trouble == "offset" and offset <= size:
@@ -326,9 +328,9 @@ class DropboxTransport(Transport):
             self._piece = next_piece(self._piece, time.monotonic() - begun, self._most)
         return found
 
-    async def _metadata(self, here: _Connection, path: str, name: str) -> Any:
+    async def _metadata(self, connection: _Connection, path: str, name: str) -> Any:
         """What stands under a path, or None."""
-        found = await here.lanes.run(_answer, here.client.files_get_metadata, path)
+        found = await connection.calls.run(_answer, connection.client.files_get_metadata, path)
         if not hasattr(found, "is_path"):
             return found
         reason = found.get_path() if found.is_path() else found

@@ -12,7 +12,7 @@ from ..shared.checksum import WrongHash
 from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
-from .publish import Attempt, Publisher, bad_store, cut_short
+from .publish import Attempt, Publisher, cut_short, store_error
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
 from .server_features import CannotTell, DataLost
@@ -124,7 +124,7 @@ class Appender:
             self._restarts.refuse(str(exc))
             raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
         if not reply.ok:
-            failed = bad_store(job.name, reply)
+            failed = store_error(job.name, reply)
             if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(reply):
                 # Not to be written to, or gone: the whole file may go there all the same, or else is refused by itself.
                 raise NotAsLeft(str(failed))
@@ -151,9 +151,9 @@ def _whole_lines(source: Source, at: int, job: Job) -> list[int]:
     too long for one."""
     ends: list[int] = []
     while at < job.size:
-        found = source.read(at, min(_ONE_SEGMENT, job.size - at)).rfind(b"\n") + 1
-        if not found or (len(ends) + 1) * _WORTH > max(job.size, 8 * _WORTH):
+        length = source.read(at, min(_ONE_SEGMENT, job.size - at)).rfind(b"\n") + 1
+        if not length or (len(ends) + 1) * _WORTH > max(job.size, 8 * _WORTH):
             raise NotAsLeft(f"{job.name}: a cut might show half a line")
-        at += found
+        at += length
         ends.append(at)
     return ends

@@ -12,7 +12,7 @@ from .options import parent_of, path_of
 from .server_features import CannotTell
 from .session import Session
 
-__all__ = ["Named", "changed_to", "settled_size", "text_mode"]
+__all__ = ["NameChecks", "changed_to", "settled_size", "text_mode"]
 
 _QUIET_SECS = 1.5
 """A file that has not grown for so long is not written to any more."""
@@ -32,7 +32,7 @@ def settled_size(session: Session, path: str, expected: int) -> int | None:
         end = end or now + session.patience_for(expected - remote_size)
         if now - grew >= _QUIET_SECS or now >= end:
             break
-        session.rest(next(pauses, _PAUSES[-1]))
+        session.pause(next(pauses, _PAUSES[-1]))
         before, remote_size = remote_size, session.size(path, stored=True)
         if remote_size is not None and remote_size > before:
             grew = time.monotonic()
@@ -63,7 +63,7 @@ def text_mode(job: Job, source: Source, remote_size: int) -> FileRefused | None:
     )
 
 
-class Named:
+class NameChecks:
     """Whether a server shows a file under the name that it was given, and nothing of ours is hit by one that it alters. For any
     thread, one at a time for a name."""
 

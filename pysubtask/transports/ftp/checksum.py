@@ -28,16 +28,16 @@ class HashRequest(NamedTuple):
     choose: str = ""
 
 
-def best_hash_request(found: Mapping[str, str]) -> HashRequest | None:
+def best_hash_request(features: Mapping[str, str]) -> HashRequest | None:
     """The best that a server's FEAT offers; pure."""
-    offered = [word.strip() for word in found.get("HASH", "").split(";")]
+    offered = [word.strip() for word in features.get("HASH", "").split(";")]
     for algorithm, name in _HASH_NAMES.items():
         if f"{name}*" in offered:
             return HashRequest(algorithm, "HASH")
         if name in offered:
             return HashRequest(algorithm, "HASH", name)
         for command in _COMMANDS[algorithm]:
-            if command in found:
+            if command in features:
                 return HashRequest(algorithm, command)
     return None
 
@@ -49,13 +49,13 @@ def hash_in(reply: Reply, algorithm: str) -> str | None:
     for line in reversed(reply.lines if reply.ok else ()):
         # A reply to HASH has algorithm and range before it, and the name of the file behind it.
         words = line[4:].split()
-        found = [
+        hashes = [
             word
             for word in (words[2:3] if reply.code == 213 and len(words) > 2 else words)
             if re.fullmatch(rf"[0-9A-Fa-f]{{{least},{digits}}}", word)
         ]
-        if found:
-            return max(found, key=len)
+        if hashes:
+            return max(hashes, key=len)
     return None
 
 
@@ -63,7 +63,7 @@ def check(session: Session, path: str, job: Job, source: Source, checks: Checks)
     """Compare a file on the server with the source: what the receipt says. As ``Checks.compared`` and ``Checks.without``."""
     if not checks.wanted(job):
         return "size"
-    request = best_hash_request(session.known.found)
+    request = best_hash_request(session.known.features)
     if request is None:
         return checks.without(job, "it offers none")
     own = own_hash(job, source.fd, request.algorithm)

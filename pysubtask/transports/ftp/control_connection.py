@@ -27,7 +27,7 @@ from .tls import handshake_error
 _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
 _MOST_PRELIMINARY = 100  # replies 1yz to one command
-_LAST_WORDS_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
+_FINAL_REPLY_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
 _LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
 _LONGEST_PORT_WORDS = 1024
 _OPENING = "opening a data connection"
@@ -56,7 +56,7 @@ class Wire(Sockets):
         self.data_method = self.refused = ""
         self.unknown = False
         self.escapes: Callable[[], bool] = lambda: False
-        self._heard = bytearray()
+        self._buffer = bytearray()
         self._reply_size = 0
         self._moved: Moved | None = None
         self._reply_end = 0.0
@@ -82,20 +82,20 @@ class Wire(Sockets):
         keep_alive(self.sock)
         if login.tls == "implicit":
             self.secure()
-        return self.hear()
+        return self.read_reply()
 
     def secure(self) -> None:
         """TLS from here on. Raises TransportError besides."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
-        if self._heard:
+        if self._buffer:
             raise TransportLost("the server sent more than its answer before TLS began: somebody may sit in between")
         try:
             self.sock = self._wrap(self.sock)
         except ssl.SSLError as exc:
             raise handshake_error(self.login_data, exc) from exc
 
-    def bid_farewell(self) -> None:
+    def send_quit(self) -> None:
         """QUIT, without waiting for anything, and close."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if self.sock is None:
@@ -110,7 +110,7 @@ class Wire(Sockets):
             if self.sock is None:
                 raise ConnectionAbortedError("closed from here")
             self.sock.settimeout(0)
-            self._heard += self.sock.recv(4096)
+            self._buffer += self.sock.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except OSError:
@@ -125,8 +125,8 @@ class Wire(Sockets):
             block = self.sock.recv(4096)
             if not block:
                 raise EOFError
-            self._heard += block
-        return b"\n" in self._heard
+            self._buffer += block
+        return b"\n" in self._buffer
 
     # --- talking
 
@@ -136,7 +136,7 @@ class Wire(Sockets):
         self.putcmd(command)
         end = time.monotonic() + self.wait(patience)
         for _ in range(_MOST_PRELIMINARY):
-            reply = self.hear(end=end)
+            reply = self.read_reply(end=end)
             if reply.code >= 200:
                 return reply
         raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {reply}")
@@ -144,9 +144,9 @@ class Wire(Sockets):
     def begin(self, command: str) -> Reply:
         """Send a command, hear its first reply, be it 1yz."""
         self.putcmd(command)
-        return self.hear()
+        return self.read_reply()
 
-    def hear(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
+    def read_reply(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
         """The next reply. While ``moved`` says that bytes still move it is waited for; ``patience`` more seconds
         than usual. The limit is for the whole reply, in however many lines and pieces it comes; ``end``: when (monotonic) it
         must be there, where that was decided before. TransportLost for 421, after which the server hangs up."""
@@ -157,7 +157,7 @@ class Wire(Sockets):
             lines = [self.getline()]
             code = lines[0][:3]
             if not _STARTS_REPLY.match(lines[0]):
-                raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._heard)))
+                raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._buffer)))
             # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
             while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
                 lines.append(self.getline())
@@ -171,9 +171,9 @@ class Wire(Sockets):
             raise TransportLost(f"the server ends the connection: {reply}")
         return reply
 
-    def last_words(self) -> Reply:
+    def final_reply(self) -> Reply:
         """The next reply, waited for a moment only: the server was silent for a whole time limit already."""
-        return self.hear(end=time.monotonic() + min(_LAST_WORDS_SECS, self.wait()))
+        return self.read_reply(end=time.monotonic() + min(_FINAL_REPLY_SECS, self.wait()))
 
     def putline(self, line: str) -> None:
         if any(sign in line for sign in "\r\n\0"):
@@ -186,16 +186,16 @@ class Wire(Sockets):
         self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
-        while (at := self._heard.find(b"\n")) < 0:
-            if len(self._heard) > _LONGEST_LINE or self._heard.startswith((b"\x15\x03", b"\x16\x03")):
-                raise NotFTP(not_ftp(bytes(self._heard)))
+        while (at := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _LONGEST_LINE or self._buffer.startswith((b"\x15\x03", b"\x16\x03")):
+                raise NotFTP(not_ftp(bytes(self._buffer)))
             if self._moved is not None and self._moved():
                 self._reply_end = max(self._reply_end, time.monotonic() + self.wait())
             self._receive(self._reply_end)
         if time.monotonic() > self._reply_end:
             raise TimeoutError
-        line = bytes(self._heard[:at])
-        del self._heard[: at + 1]
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 1]
         self._reply_size += at + 1
         if self._reply_size > _LONGEST_REPLY:
             raise ftplib.error_proto("a reply without an end")
@@ -213,10 +213,10 @@ class Wire(Sockets):
         except TimeoutError:
             return
         if not block:
-            if self._heard:
-                raise NotFTP(not_ftp(bytes(self._heard)))
+            if self._buffer:
+                raise NotFTP(not_ftp(bytes(self._buffer)))
             raise EOFError
-        self._heard += block
+        self._buffer += block
 
     # --- data connections
 
@@ -236,7 +236,7 @@ class Wire(Sockets):
                 raise CannotRestart(str(reply))
             reply = self.begin(command)
             if reply.ok:  # some servers say 200 before 150
-                reply = self.hear()
+                reply = self.read_reply()
             if not 100 <= reply.code < 200:
                 if listener is None:
                     self.drop(sock)
@@ -261,15 +261,15 @@ class Wire(Sockets):
         failed: DataLost | None = None
         for command in self.passive_commands if self.af == socket.AF_INET else ("epsv",):
             reply = self.ask(command.upper())
-            named = self._port_in(command, reply, peer)
-            if named is None:
+            address = self._port_in(command, reply, peer)
+            if address is None:
                 self.unknown, words = reply.unknown, remote_text(" ".join(reply.lines))
                 if command == "pasv" and reply.code < 400:
                     raise TransportLost(f"the server gives no passive port: {reply} (not an answer to that)")
                 failed = failed or NoPassivePort(f"the server gives no passive port: {reply}", step=_OPENING, server_text=words)
             else:
                 # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
-                host, port = named
+                host, port = address
                 try:
                     end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
                     sock = dial(
@@ -335,7 +335,7 @@ class Wire(Sockets):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                words = remote_text(" ".join(self.last_words().lines))
+                words = remote_text(" ".join(self.final_reply().lines))
                 raise DataLost(
                     "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
                     "Switch ftp.PassiveMode on",

@@ -62,7 +62,7 @@ class Tally:
             self._noted = True
             self._note(BEGUN)
 
-    def anew(self) -> None:
+    def reset(self) -> None:
         """There is nothing to go on from, after all."""
         self._noted = False
         self._note("")
@@ -133,10 +133,10 @@ class Upload:
         """Tell the end of the data: with TLS a close_notify, which the server's own is not waited for, as some
         wait for the end of the connection; then the end of the stream."""
         if isinstance(self._sock, ssl.SSLSocket):
-            self._say_goodbye(self._sock)
+            self._send_close_notify(self._sock)
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
-    def _say_goodbye(self, sock: ssl.SSLSocket) -> None:
+    def _send_close_notify(self, sock: ssl.SSLSocket) -> None:
         end = time.monotonic() + self._wire.wait()
         sock.settimeout(0)
         while True:
@@ -210,9 +210,9 @@ def receive_lines(wire: Wire, sock: socket.socket) -> list[str]:
 def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
     """What comes until the end, or a little more than ``most`` bytes of it. Some servers never close a data connection: where one
     has said how the transfer ended and nothing more comes, that is its end."""
-    heard = bytearray()
+    data = bytearray()
     end = time.monotonic() + wire.wait()
-    while len(heard) <= most:
+    while len(data) <= most:
         sock.settimeout(max(0.001, min(_SLICE_SECS, end - time.monotonic())))
         try:
             block = sock.recv(8192)
@@ -226,8 +226,8 @@ def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
             break
         if not block:
             break
-        heard += block
-    return bytes(heard)
+        data += block
+    return bytes(data)
 
 
 def _wait_writable(sock: socket.socket, secs: float) -> None:

@@ -84,7 +84,7 @@ class Pool:
             first(session)
 
         try:
-            await self._attend(session, prepare, self._login.connect_secs)
+            await self._run_in_thread(session, prepare, self._login.connect_secs)
         except BaseException:
             session.wire.cut()
             raise
@@ -97,7 +97,7 @@ class Pool:
         if not self._closed.done():
             self._closed.set_result(None)
         for session in self._idle:
-            session.wire.bid_farewell()
+            session.wire.send_quit()
         self._idle.clear()
         for session in (*self._sessions, *self._opening.values()):
             session.wire.cut()
@@ -147,7 +147,7 @@ class Pool:
         A control connection that the server ends while others are good costs only what was done over it (AttemptFailed); one that
         falls silent is taken for the link."""
         try:
-            return await self._attend(session, work, self._login.stall_secs)
+            return await self._run_in_thread(session, work, self._login.stall_secs)
         except (FileRefused, AttemptFailed, NotAsLeft, SourceError) as exc:
             if session.wire.spoilt:
                 self._sessions.discard(session)
@@ -172,7 +172,7 @@ class Pool:
                 self._end(exc)
             raise
 
-    async def _attend(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
+    async def _run_in_thread(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
         """Run in a thread and wait for its end, its being too late, or the end of everything."""
         wire, loop = session.wire, asyncio.get_running_loop()
         result: asyncio.Future[_T] = loop.create_future()
@@ -260,7 +260,7 @@ class Pool:
             while self._idle[0].used_at < session.used_at - _IDLE_SECS:
                 old = self._idle.pop(0)
                 self._sessions.discard(old)
-                old.wire.bid_farewell()
+                old.wire.send_quit()
         self._wake()
 
     def _wake(self) -> None:
@@ -287,7 +287,7 @@ class Pool:
         task.add_done_callback(lambda done: self._opened(done, session))
 
     async def _open(self, session: Session) -> None:
-        await self._attend(session, lambda: session.open(self._context), self._login.connect_secs)
+        await self._run_in_thread(session, lambda: session.open(self._context), self._login.connect_secs)
 
     def _opened(self, task: asyncio.Task[None], session: Session) -> None:
         del self._opening[task]

@@ -20,7 +20,7 @@ from ..shared.profile import TRIAL_SECS, Profile, Walk
 from ..shared.server_limit import smells_of_limit
 from ..shared.temp_names import own_folder
 from . import vanished
-from .arrival import Named, settled_size, text_mode
+from .arrival import NameChecks, settled_size, text_mode
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .folders import make_folders
@@ -28,7 +28,7 @@ from .in_place import Overwrites, reporting_damage
 from .links import Links
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
-from .restart import Restarts, foothold
+from .restart import Restarts, resume_point
 from .server_features import CannotTell, DataLost
 from .session import Session
 from .swap import Swaps
@@ -67,8 +67,8 @@ class Attempt:
         self.in_place = in_place
         self.verified = "size"
         self.link: Link | None = None
-        self.named = ""
-        self.stands = True
+        self.link_path = ""
+        self.exists = True
         self.crowded = False
         self.walk: Walk | None = None
         self.learns: list[Callable[[], None]] = []
@@ -91,17 +91,17 @@ class Publisher:
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
-        self.named = Named(AlteredNames(profile))
+        self.name_checks = NameChecks(AlteredNames(profile))
         self._overwrites = Overwrites(profile)
 
     def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
-        self.named.check(attempt.job)
+        self.name_checks.check(attempt.job)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
             self._place(session, attempt)
-            if attempt.job.replaces is None and attempt.link is None and attempt.stands:
-                self.named.before(session, attempt.job, attempt.folder)
+            if attempt.job.replaces is None and attempt.link is None and attempt.exists:
+                self.name_checks.before(session, attempt.job, attempt.folder)
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
@@ -121,7 +121,7 @@ class Publisher:
                 try:
                     source.hash.check()
                 except SourceError:
-                    attempt.tally.anew()  # nothing is built upon it
+                    attempt.tally.reset()  # nothing is built upon it
                     raise
             self._verify(session, attempt, source)
             self.set_time(session, attempt, attempt.path)
@@ -142,13 +142,13 @@ class Publisher:
         except WrongHash:
             # Nothing is built upon it.
             self.discard(session, attempt)
-            attempt.tally.anew()
+            attempt.tally.reset()
             raise
 
     def _place(self, session: Session, attempt: Attempt) -> None:
         """Where the name is a link: what it points to is replaced, or the link."""
         there = attempt.job.replaces is not None or session.tells_size(attempt.target)
-        attempt.stands = there
+        attempt.exists = there
         if attempt.in_place:
             return
         target, attempt.link = self.links.place(session, attempt.target) if there else (attempt.target, None)
@@ -157,7 +157,7 @@ class Publisher:
         folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
         temp = f"{folder.rstrip('/')}/{name}" if folder else name
         if self.links.elsewhere.add(attempt.job.temp, temp):
-            attempt.named, attempt.target, attempt.recorded = attempt.target, target, temp
+            attempt.link_path, attempt.target, attempt.recorded = attempt.target, target, temp
         else:
             attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
 
@@ -174,9 +174,9 @@ class Publisher:
 
     def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
         """What a refusal means: of a followed link that it is replaced with the next attempt."""
-        if not attempt.named or no_room(exc.server_text):
+        if not attempt.link_path or no_room(exc.server_text):
             return exc
-        self.links.refused(attempt.named, exc)
+        self.links.refused(attempt.link_path, exc)
         words = f"{exc} (the name is a link there, which is replaced now)"
         return AttemptFailed(words, step=exc.step, file=exc.file, server_text=exc.server_text)
 
@@ -189,7 +189,7 @@ class Publisher:
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and what the server then shows."""
         if not attempt.in_place:
-            reply = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
+            reply = self._swaps.replace(session, attempt.temp, attempt.target, attempt.exists)
             if not reply.ok:
                 lost = vanished.after_refusal(session, self.temps, attempt, str(reply)) if reply.code >= 450 else None
                 if lost is not None:
@@ -212,13 +212,13 @@ class Publisher:
         for learned in attempt.learns:
             learned()
         if job.replaces is None and attempt.link is None:
-            self.named.after(session, job, attempt.folder, attempt.stands)
+            self.name_checks.after(session, job, attempt.folder, attempt.exists)
         try:
             stat = session.stat(attempt.target)
         except CannotTell:
             stat = RemoteStat(job.size, session.time(attempt.target))
         if stat is None:
-            visible = self.named.is_visible(session, job, attempt.folder)
+            visible = self.name_checks.is_visible(session, job, attempt.folder)
             attempt.verified = attempt.verified if visible else "taken"
             self.profile.learn(LOOK, "hidden" if visible else "taken")
             return RemoteStat(job.size, None)
@@ -263,7 +263,7 @@ class Publisher:
             return False
         if job.resume == BEGUN and not attempt.in_place and not self._restarts.refused:
             try:
-                start, keeps = foothold(session, attempt.temp, source, job.size, tally, self._restarts)
+                start, keeps = resume_point(session, attempt.temp, source, job.size, tally, self._restarts)
                 if start:
                     attempt.start = start
                     tally.reach(start)
@@ -276,7 +276,7 @@ class Publisher:
                 self._restarts.refuse(str(exc))
                 attempt.start = 0
         # From here on a STOR under this name cuts it off: should it be carried out late, no other attempt shall use the name.
-        tally.anew()
+        tally.reset()
         return False
 
     def _store_rest(self, session: Session, attempt: Attempt, source: Source) -> None:
@@ -286,7 +286,7 @@ class Publisher:
             source.hash.upto(start)
         reply = session.store(attempt.temp, source, job.size, attempt.tally, start)
         if not reply.ok:
-            failed = bad_store(job.name, reply)
+            failed = store_error(job.name, reply)
             if isinstance(failed, FileRefused) and attempt.tally.sent == before and not cannot_hold(reply):
                 raise CannotRestart(str(reply))
             raise failed
@@ -368,7 +368,7 @@ class Publisher:
                 session.known.note_folder(folder, mkd_reply.ok)
                 reply = session.store(attempt.path, source, job.size, tally)
         if not reply.ok:
-            raise bad_store(job.name, reply, more, step="store" if attempt.in_place else "temporary")
+            raise store_error(job.name, reply, more, step="store" if attempt.in_place else "temporary")
         session.known.note_folder(folder, True)
 
     def _check_size(self, session: Session, attempt: Attempt, source: Source) -> None:
@@ -411,7 +411,7 @@ class Publisher:
         return lost
 
 
-def bad_store(name: str, reply: Reply, more: str = "", step: str = "store") -> TransportError:
+def store_error(name: str, reply: Reply, more: str = "", step: str = "store") -> TransportError:
     """What a bad reply to STOR means."""
     failed = refusal(step, name, reply, more)
     if reply.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:

@@ -102,19 +102,19 @@ class Reply(NamedTuple):
 
 def features(reply: Reply) -> dict[str, str]:
     """RFC 2389 3.2: the lines between the first and the last, each a name and what belongs to it."""
-    found = {}
+    commands = {}
     for line in reply.lines[1:-1] if reply.code == 211 else ():
         name, _, more = line.strip().partition(" ")
-        found[name.upper()] = more.strip()
-    return found
+        commands[name.upper()] = more.strip()
+    return commands
 
 
 def number_in(words: str) -> int | None:
     """A number of bytes, below 2**63 as the largest file is; None for anything else."""
     if not re.fullmatch(r"[0-9]{1,19}", words):
         return None
-    found = int(words)
-    return found if found < 1 << 63 else None
+    number = int(words)
+    return number if number < 1 << 63 else None
 
 
 def size_in(reply: Reply) -> int | None:
@@ -124,10 +124,10 @@ def size_in(reply: Reply) -> int | None:
 
 def time_in(words: str) -> int | None:
     """RFC 3659 2.3: YYYYMMDDHHMMSS and perhaps a fraction, always UTC, as whole seconds since the epoch."""
-    found = _STAMP.match(words.strip())
-    if found is None:
+    match = _STAMP.match(words.strip())
+    if match is None:
         return None
-    year, month, day, hour, minute, second = map(int, found.groups())
+    year, month, day, hour, minute, second = map(int, match.groups())
     if not (year and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
         return None
     return calendar.timegm((year, month, day, hour, minute, second))
@@ -156,23 +156,23 @@ class Row(NamedTuple):
 
 def rows_in(lines: Iterable[str]) -> list[Row]:
     """What a LIST shows, Unix's or DOS's way; lines of any other kind are left out."""
-    found = []
+    rows = []
     for line in (line.rstrip("\r\n") for line in lines):
         if len(line) > LONGEST_ROW:
             continue
         if file := _UNIX_LINE.match(line) or _DOS_LINE.match(line):
-            found.append(Row(line[file.end() :], number_in(file.group(1))))
+            rows.append(Row(line[file.end() :], number_in(file.group(1))))
         elif other := _UNIX_OTHER.match(line):
             name, arrow, target = line[other.end() :].partition(" -> ")
-            found.append(Row(name, None, target if line[0] == "l" and arrow else "" if line[0] == "l" else None))
+            rows.append(Row(name, None, target if line[0] == "l" and arrow else "" if line[0] == "l" else None))
         elif other := _DOS_FOLDER.match(line):
-            found.append(Row(line[other.end() :], None))
-    return found
+            rows.append(Row(line[other.end() :], None))
+    return rows
 
 
 def machine_rows(lines: Iterable[str]) -> list[Row]:
     """What an MLSD shows (RFC 3659 7.2); the folder itself and the one above it are left out."""
-    found = []
+    rows = []
     for line in (line.rstrip("\r\n") for line in lines):
         head, space, name = line.partition(" ")
         if not space or "=" not in head or len(line) > LONGEST_ROW:
@@ -181,8 +181,8 @@ def machine_rows(lines: Iterable[str]) -> list[Row]:
         kind = facts.get("type", "file")
         if kind in ("cdir", "pdir"):
             continue
-        found.append(Row(name, number_in(facts.get("size", "")) if kind == "file" else None, _link_of(head, kind)))
-    return found
+        rows.append(Row(name, number_in(facts.get("size", "")) if kind == "file" else None, _link_of(head, kind)))
+    return rows
 
 
 def _link_of(head: str, kind: str) -> str | None:
@@ -265,24 +265,24 @@ def login_error(reply: Reply, has_tls: bool) -> TransportError:
     )
 
 
-def not_ftp(heard: bytes) -> str:
+def not_ftp(data: bytes) -> str:
     """What speaks at a port that does not answer as FTP: words for an error. ``NotFTP.remedy`` goes with it."""
-    if heard.startswith(b"SSH-"):
+    if data.startswith(b"SSH-"):
         return _SPEAKS_SSH
-    if heard[:1] in (b"\x15", b"\x16") and heard[1:2] == b"\x03":
+    if data[:1] in (b"\x15", b"\x16") and data[1:2] == b"\x03":
         return _SPEAKS_TLS
-    if heard.startswith((b"HTTP/", b"<")):
+    if data.startswith((b"HTTP/", b"<")):
         return _SPEAKS_HTTP
-    excerpt = remote_text(heard[:80].decode("utf-8", "replace"))
+    excerpt = remote_text(data[:80].decode("utf-8", "replace"))
     return f"what answers at this port does not speak FTP: {excerpt!r}"
 
 
-def has(found: Mapping[str, str], name: str, fact: str = "") -> bool:
+def has(offered: Mapping[str, str], name: str, fact: str = "") -> bool:
     """Whether FEAT lists a command (and, for MLST, a fact of it)."""
-    return name in found and (not fact or fact in found[name].lower().replace("*", "").split(";"))
+    return name in offered and (not fact or fact in offered[name].lower().replace("*", "").split(";"))
 
 
-def why(exc: BaseException, secs: float) -> str:
+def error_text(exc: BaseException, secs: float) -> str:
     """An error of a socket in plain words."""
     if isinstance(exc, TimeoutError):
         return f"no answer for {secs:g} s" + (f": {exc}" if isinstance(exc, Standstill) else "")

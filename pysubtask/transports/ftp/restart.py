@@ -54,9 +54,9 @@ class Restarts:
             return False  # it may be taken away between a look and the first byte
         if self._profile.rung(APPEND) == "none" and not self._profile.is_due(APPEND):
             return False
-        tells_size = known.size or has(known.found, "MLST", "size")
-        tells_time = known.mdtm or has(known.found, "MLST", "modify")
-        return tells_size and tells_time and (not known.found or "REST" in known.found)
+        tells_size = known.size or has(known.features, "MLST", "size")
+        tells_time = known.mdtm or has(known.features, "MLST", "modify")
+        return tells_size and tells_time and (not known.features or "REST" in known.features)
 
     def is_proven(self, known: Known) -> bool:
         """Whether this server has shown that it writes just what it is told, just there."""
@@ -125,7 +125,7 @@ class Restarts:
         self.record_proof(session.known)
 
 
-def foothold(session: Session, path: str, source: Source, size: int, tally: Tally, restarts: Restarts) -> tuple[int, bool]:
+def resume_point(session: Session, path: str, source: Source, size: int, tally: Tally, restarts: Restarts) -> tuple[int, bool]:
     """How many bytes of a temp file of ours an upload can go on from, 0 where none; and whether the server has shown here
     that it leaves alone what it is not told to write. Raises CannotRestart.
 
@@ -168,12 +168,12 @@ def ends_as(session: Session, path: str, source: Source, size: int) -> bool | No
     start = max(source.base, size - TAIL)
     if size <= start:
         return True if size == 0 else None
-    heard = session.fetch(path, start, size - start)
-    if heard is None:
+    data = session.fetch(path, start, size - start)
+    if data is None:
         return None
-    if len(heard) < size - start:
-        raise DataLost(f"{path}: {size - start:,} bytes were to come and {len(heard):,} came, as after a cut on the way")
-    return heard == source.read(start, len(heard))
+    if len(data) < size - start:
+        raise DataLost(f"{path}: {size - start:,} bytes were to come and {len(data):,} came, as after a cut on the way")
+    return data == source.read(start, len(data))
 
 
 def _refused(name: str, reply: Reply, anyway: bool = False) -> str:
@@ -185,4 +185,4 @@ def _refused(name: str, reply: Reply, anyway: bool = False) -> str:
 
 
 def _server(known: Known) -> str:
-    return "; ".join(f"{name} {more}" for name, more in sorted(known.found.items()))
+    return "; ".join(f"{name} {more}" for name, more in sorted(known.features.items()))

@@ -44,7 +44,7 @@ class Known:
     """
 
     profile: Profile = field(default_factory=lambda: Profile(time.time))
-    found: dict[str, str] = field(default_factory=dict)
+    features: dict[str, str] = field(default_factory=dict)
     size: bool = True
     size_answered: bool = False
     size_refused: int = 0
@@ -86,9 +86,9 @@ class Known:
         """Whether a folder is known to be there."""
         return folder in ("", "/", ".") or folder in self.folders
 
-    def learn(self, found: dict[str, str]) -> None:
+    def learn(self, features: dict[str, str]) -> None:
         """What a new connection's FEAT lists; an empty one tells nothing."""
-        self.found = found
-        setter = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
+        self.features = features
+        setter = "MFMT" if "MFMT" in features else "MDTM" if "MDTM" in features or not features else ""
         self.setter = "" if setter in self.refused_setters else setter
         self.keeps_mtime = self.setter == "MFMT" or (self.setter != "" and self.keeps_mtime)

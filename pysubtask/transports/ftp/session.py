@@ -59,7 +59,7 @@ class Session(Transfers):
         if context is not None and self.known.older_tls():
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         wire.until = time.monotonic() + login.connect_secs
-        with self.edge(login.connect_secs):
+        with self.translated_errors(login.connect_secs):
             greeted = False
             try:
                 reply = wire.open(context)
@@ -72,7 +72,7 @@ class Session(Transfers):
                 if login.tls:
                     self._protect()
                 self.known.learn(features(wire.ask("FEAT")))
-                if has(self.known.found, "UTF8"):
+                if has(self.known.features, "UTF8"):
                     wire.ask("OPTS UTF8 ON")  # names are UTF-8 whatever is said (RFC 2640)
                 reply = wire.ask("TYPE I")
                 if not reply.ok:
@@ -132,16 +132,16 @@ class Session(Transfers):
     def rows(self, folder: str) -> list[Row] | None:
         """What a folder ('' is the login's own) shows; None where the server will not list it, shows nothing that can be read, or
         more than is worth reading. Hidden names may be missing."""
-        by_machine = "MLST" in self.known.found
+        by_machine = "MLST" in self.known.features
         if not by_machine and any(sign in folder for sign in "*?[{"):
             return None  # LIST takes such a name for a pattern
         command = f"{'MLSD' if by_machine else 'LIST'} {folder}".rstrip() if folder.strip() else ("MLSD" if by_machine else "LIST")
-        heard = self.whole_listing(command, _LONGEST_FOLDER)
-        if heard is None:
+        data = self.whole_listing(command, _LONGEST_FOLDER)
+        if data is None:
             return None
-        lines = [line for line in heard.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
-        found = machine_rows(lines) if by_machine else rows_in(lines)
-        return found if found or all(line.startswith("total ") for line in lines) or by_machine else None
+        lines = [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
+        rows = machine_rows(lines) if by_machine else rows_in(lines)
+        return rows if rows or all(line.startswith("total ") for line in lines) or by_machine else None
 
     def row(self, path: str) -> Row | None:
         """The line of a file in the reply to STAT; None where there is none, also where the server will not."""
@@ -158,9 +158,9 @@ class Session(Transfers):
         """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
         return self._login.stall_secs + size / SLOW_BYTES
 
-    def rest(self, secs: float) -> None:
+    def pause(self, secs: float) -> None:
         """Wait for a moment, unless the connection was given up."""
-        with self.edge():
+        with self.translated_errors():
             self.wire.check_open()
             time.sleep(secs)
 
@@ -186,7 +186,7 @@ class Session(Transfers):
             if stored and not known.size_answered:
                 known.size_refused += 1
                 known.size = known.size and known.size_refused < _REFUSED_SIZES
-        if has(known.found, "MLST", "size"):
+        if has(known.features, "MLST", "size"):
             reply = self.ask(f"MLST {path}")
             facts = facts_in(reply)
             if (size := number_in(facts.get("size", ""))) is not None and facts.get("type", "file").lower() == "file":
@@ -216,7 +216,7 @@ class Session(Transfers):
             if reply.code == 213:
                 return time_in(reply.lines[0][3:])
             self.known.mdtm = not reply.unknown
-        if has(self.known.found, "MLST", "modify"):
+        if has(self.known.features, "MLST", "modify"):
             return time_in(facts_in(self.ask(f"MLST {path}")).get("modify", ""))
         return None
 

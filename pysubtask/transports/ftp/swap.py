@@ -28,13 +28,13 @@ class Swaps:
         self._profile = profile
         self._lock = threading.Lock()
 
-    def replace(self, session: Session, temp: str, target: str, stands: bool) -> Reply:
+    def replace(self, session: Session, temp: str, target: str, exists: bool) -> Reply:
         """Put ``temp`` in the place of ``target``, where something ``stands`` or may; the answer that counts. The old file is back
         if it is bad."""
-        walk = self._profile.walk(PUBLISH, _RUNGS, trial=stands)
-        if not stands or walk.rung == _RUNGS[0]:
+        walk = self._profile.walk(PUBLISH, _RUNGS, trial=exists)
+        if not exists or walk.rung == _RUNGS[0]:
             reply = session.rename(temp, target)
-            if reply.ok and stands:
+            if reply.ok and exists:
                 walk.worked()
             if reply.ok or reply.code < 500 or session.is_gone(target) or session.is_gone(temp):
                 return reply

@@ -44,7 +44,7 @@ class Temps:
             # Write to a file that had to stay, so that there are never more of them.
             attempt.borrowed = self._profile.take_left(parent_of(path)) or ""
         path = attempt.borrowed or path
-        known = path == attempt.recorded and not attempt.named
+        known = path == attempt.recorded and not attempt.link_path
         attempt.temp = path if known or self.elsewhere.add(attempt.job.temp, path) else attempt.recorded
 
     def give_back(self, attempt: Attempt) -> None:

@@ -95,18 +95,18 @@ def _fetch_fingerprint(login: Login) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection((login.host, login.port), timeout=min(_PROBE_SECS, login.connect_secs)) as sock:
         if login.tls == EXPLICIT:
-            _hear(sock)
+            _skip_reply(sock)
             sock.sendall(b"AUTH TLS\r\n")
-            _hear(sock)
+            _skip_reply(sock)
         with context.wrap_socket(sock, server_hostname=login.host) as wrapped:
             return hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest().upper()
 
 
-def _hear(sock: socket.socket) -> None:
+def _skip_reply(sock: socket.socket) -> None:
     """One reply, of any number of lines; what it says does not matter, the handshake will tell."""
-    heard = b""
-    while not re.search(rb"^\d{3} [^\n]*\n", heard, re.MULTILINE):
+    data = b""
+    while not re.search(rb"^\d{3} [^\n]*\n", data, re.MULTILINE):
         block = sock.recv(1024)
-        if not block or len(heard) > _LONGEST_REPLY:
+        if not block or len(data) > _LONGEST_REPLY:
             raise ConnectionError("the server hung up before TLS")
-        heard += block
+        data += block

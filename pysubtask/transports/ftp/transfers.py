@@ -18,7 +18,7 @@ from ..shared.remote_text import remote_text
 from .control_connection import Wire
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, about_tls, why
+from .replies import CannotRestart, NotFTP, Reply, about_tls, error_text
 from .server_features import DataLost, Known, NoPassivePort, NotConnected
 
 # A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
@@ -45,13 +45,13 @@ class Transfers:
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
         """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
-        with self.edge():
+        with self.translated_errors():
             return self.wire.ask(command, patience)
 
     def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
         """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
         SourceError besides, and CannotRestart where the server refuses REST."""
-        with self.edge():
+        with self.translated_errors():
             walk = self._tls_walk()
             while True:
                 sock, reply = self._transfer(f"STOR {path}", start, walk)
@@ -79,22 +79,22 @@ class Transfers:
                 upload.finish()
             except SourceError:
                 self.wire.drop(sock)
-                self.wire.hear()  # whatever it is: what arrived is removed
+                self.wire.read_reply()  # whatever it is: what arrived is removed
                 raise
             except OSError as exc:
                 broken = exc
                 self.wire.drop(sock)
             # A broken data connection alone does not tell why: the server does.
             if isinstance(broken, TimeoutError):
-                reply = self.wire.last_words()
+                reply = self.wire.final_reply()
             else:
                 patience = 0.0 if broken else min(size - start, _HELD_BYTES) / SLOW_BYTES
-                reply = self.wire.hear(None if broken else upload.moved, patience)
+                reply = self.wire.read_reply(None if broken else upload.moved, patience)
         finally:
             tally.sent += upload.sent
             self.wire.drop(sock)
         if broken is not None and reply.code < 400:
-            words = why(broken, self._login.stall_secs)
+            words = error_text(broken, self._login.stall_secs)
             lost = DataLost(
                 f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(reply.lines))
             )
@@ -105,7 +105,7 @@ class Transfers:
 
     def list_one(self, path: str) -> list[str]:
         """LIST one file; no lines where the server will not."""
-        with self.edge():
+        with self.translated_errors():
             sock, _ = self._transfer(f"LIST {path}")
             if sock is None:
                 return []
@@ -113,11 +113,11 @@ class Transfers:
                 lines = receive_lines(self.wire, sock)
             finally:
                 self.wire.drop(sock)
-            return lines if self.wire.hear().ok else []
+            return lines if self.wire.read_reply().ok else []
 
     def fetch(self, path: str, start: int, most: int) -> bytes | None:
         """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
-        with self.edge():
+        with self.translated_errors():
             try:
                 sock, _ = self._transfer(f"RETR {path}", start)
             except CannotRestart:
@@ -125,36 +125,36 @@ class Transfers:
             if sock is None:
                 return None
             try:
-                heard = receive(self.wire, sock, most)
+                data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
             # It may complain of an end before its own.
-            return heard if self.wire.hear().ok or len(heard) > most else None
+            return data if self.wire.read_reply().ok or len(data) > most else None
 
     def whole_listing(self, command: str, most: int) -> bytes | None:
         """What a listing sends; None where the server will not, or sends more than ``most`` bytes."""
-        with self.edge():
+        with self.translated_errors():
             sock, _ = self._transfer(command)
             if sock is None:
                 return None
             try:
-                heard = receive(self.wire, sock, most)
+                data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
-            return heard if self.wire.hear().ok and len(heard) <= most else None
+            return data if self.wire.read_reply().ok and len(data) <= most else None
 
     def listing(self, command: str, most: int) -> bytes:
         """What a listing sends, at most a little more than ``most`` bytes of it; empty where the server will not."""
-        with self.edge():
+        with self.translated_errors():
             sock, _ = self._transfer(command)
             if sock is None:
                 return b""
             try:
-                found = receive(self.wire, sock, most)
+                data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
-            self.wire.hear()
-            return found
+            self.wire.read_reply()
+            return data
 
     def _tls_walk(self) -> Walk | None:
         """How TLS sessions of data connections are made."""
@@ -190,10 +190,10 @@ class Transfers:
             # It may have refused TLS or the session on the data connection: then it says so.
             if isinstance(exc, ssl.SSLError | ConnectionError):
                 with contextlib.suppress(OSError, EOFError, NotFTP, ftplib.Error):
-                    heard = wire.hear()
-                    kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(heard) else DataLost
-                    words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
-                    step, server_text = "securing a data connection", remote_text(" ".join(heard.lines))
+                    reply = wire.read_reply()
+                    kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(reply) else DataLost
+                    words = f"the data connection failed: {error_text(exc, 0)}. The server said: {reply}"
+                    step, server_text = "securing a data connection", remote_text(" ".join(reply.lines))
                     raise (
                         MeansRefused("tls_reuse", words, step=step, server_text=server_text)
                         if kind is MeansRefused
@@ -236,7 +236,7 @@ class Transfers:
             raise TransportLost(f"the server takes no data connection over TLS 1.3 ({words}): the next connection uses TLS 1.2")
 
     @contextlib.contextmanager
-    def edge(self, limit: float | None = None) -> Iterator[None]:
+    def translated_errors(self, limit: float | None = None) -> Iterator[None]:
         """Turn what the libraries raise into ours."""
         try:
             yield
@@ -246,4 +246,4 @@ class Transfers:
             # ValueError: a socket that was closed under us, a host name that cannot be one.
             self.wire.ended = isinstance(exc, EOFError | ConnectionError)
             remedy = exc.remedy if isinstance(exc, NotFTP) else ""
-            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit), remedy) from exc
+            raise TransportLost(error_text(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

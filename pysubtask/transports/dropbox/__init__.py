@@ -1,8 +1,9 @@
 """Dropbox, through its official SDK.
 
-``transport`` is the contract; ``account`` logs in; ``line`` is the HTTP session and what cuts it; ``lanes`` runs the
-SDK's blocking calls; ``pieces`` is how much goes up at a time and what is remembered of it; ``publish`` commits many
-files in one call; ``verdict`` sorts errors; ``content_hash`` is Dropbox's hash of a file.
+``transport`` keeps the contract; ``account`` logs in; ``http_session`` is the HTTP session and what cuts it; ``answer`` limits
+replies; ``call_pool`` runs the SDK's blocking calls; ``upload`` is one file under way; ``chunks`` decides how much is sent per
+call and what is noted for a resume; ``publish`` commits many files in one call; ``verdict`` sorts errors; ``content_hash`` is
+Dropbox's hash of a file; ``login`` gets a refresh token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who we are at Dropbox: the settings of the login, and the SDK's client made from them."""
+"""The account at Dropbox: the settings of the login, and the SDK's client built from them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def identity(settings: Mapping[str, Any]) -> str:
 
 
 def refresh_token(settings: Mapping[str, Any]) -> str | None:
-    """From ``RefreshToken`` or ``RefreshTokenFile``. ConfigError where the file cannot be read, or others can."""
+    """The token from ``RefreshToken`` or ``RefreshTokenFile``, None for none. Raises ConfigError where the file cannot be read,
+    or where other users can read it."""
     path = settings["RefreshTokenFile"]
     if path is None:
         return settings["RefreshToken"] or None
@@ -51,7 +52,7 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
 
 
 def log_in(settings: Mapping[str, Any], http: HttpSession) -> Any:
-    """The SDK's client, logged in. Blocks. Its own retries are off: when to try again is not its business."""
+    """The SDK's client, logged in. Blocks. The SDK's own retries are off: the queue decides when to try again."""
     import dropbox
 
     client = dropbox.Dropbox(

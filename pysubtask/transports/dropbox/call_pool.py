@@ -1,4 +1,4 @@
-"""The SDK's blocking calls: each in a thread of its own, so many at a time, and none waits longer than a close."""
+"""The SDK's blocking calls: each in a thread of its own, a limited number at once, and none outlives a close."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _A_DAY = 86400.0  # what stands still is ended by the line, much earlier
 
 
 class CallPool:
-    """Made on the event loop that uses it. ``number``: calls at once."""
+    """Runs blocking calls for the event loop on which it was created. ``number``: calls at once."""
 
     def __init__(self, http: HttpSession, number: int) -> None:
         self._http = http
@@ -29,7 +29,7 @@ class CallPool:
         self._not_before = 0.0
 
     def close(self) -> None:
-        """Every call in progress ends in TransportLost, as every later one does."""
+        """End every call in progress, and every later one, in TransportLost."""
         if not self._closed.done():
             self._closed.set_result(None)
         # In a thread: a socket that is being shut down may hold its caller for a moment.
@@ -37,12 +37,12 @@ class CallPool:
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[Run]:
-        """A place among those that carry bytes, for what is read to send and for sending it; gives :meth:`run`."""
+        """A slot among those for calls that carry bytes, from reading the source to the reply; gives :meth:`run`."""
         async with self._places:
             yield self.run
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
-        """One call. Raises TransportLost, ServerBusy, LoginRefused or FileRefused; an ApiError is left as it is."""
+        """One call. Raises TransportLost, ServerBusy, LoginRefused or FileRefused; an ApiError is raised unchanged."""
         # Not asked again before a pause that the server wanted is over.
         while not self._closed.done() and (left := self._not_before - self._loop.time()) > 0:
             await asyncio.wait([self._closed], timeout=left)
@@ -55,7 +55,7 @@ class CallPool:
             raise
 
     def _sorted(self, work: Callable[..., T], args: tuple[Any, ...]) -> T:
-        """In the thread: the call, its errors sorted."""
+        """In the thread: the call, its errors translated by ``verdict``."""
         self._http.forget_answer()
         try:
             return work(*args)

@@ -1,4 +1,4 @@
-"""The HTTP session the SDK talks through: proxy and certificates as the settings say, and sockets that can be cut."""
+"""The HTTP session that the SDK uses: proxy and certificates as the settings say, and sockets that can be cut."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _LONGEST_DATE = 64
 
 
 class HttpSession:
-    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up; ``connect_secs``: for
-    all addresses of a name together, until one takes the connection (``stall`` where none are given);
-    ``pace``: how fast they may send together; ``meter`` counts them."""
+    """Every connection of one session. ``stall``: seconds without progress after which a connection is given up.
+    ``connect_secs``: limit for all addresses of a name together, until one accepts (``stall`` where none is given). ``pace``:
+    how fast the connections may send together. ``meter`` counts their bytes. ``session``: the ``requests.Session``."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class HttpSession:
         self.session.mount("https://", self._adapter(connections))
 
     def cut(self) -> None:
-        """End every connection at once, also one that another thread is waiting on; none is opened any more."""
+        """End every connection at once, those that another thread waits on included; none is opened any more."""
         self._ended.set()
         for connection in list(self._open):
             sock = connection.sock
@@ -70,15 +70,15 @@ class HttpSession:
         self.session.close()
 
     def forget_answer(self) -> None:
-        """In the thread of a call, before it: no answer has come yet."""
+        """In the thread of a call, before the call: no reply has come yet."""
         self._answers.retry_after = 0.0
 
     def retry_after(self) -> float:
-        """In the thread of a call, after it: the seconds that its answer's Retry-After header asks for, or 0."""
+        """In the thread of a call, after the call: the seconds in the reply's Retry-After header, or 0."""
         return float(getattr(self._answers, "retry_after", 0.0))
 
     def _dialled(self, connection: Any) -> socket.socket:
-        """What urllib3 does itself, which tries one address after the other, each for the whole limit (see ``dial``)."""
+        """Connect in place of urllib3, which tries one address after the other, each for the whole limit (see ``dial``)."""
         from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
         limit = connection.timeout if isinstance(connection.timeout, int | float) else self._stall
@@ -96,7 +96,7 @@ class HttpSession:
         return sock
 
     def _paced(self, data: Any) -> Iterator[Any]:
-        """A body in parts, each when it may go; anything else as it is."""
+        """A request body in parts, each when the pace permits; any other body unchanged."""
         if not isinstance(data, bytes) or not self._pace.rate:
             yield data
             return
@@ -176,8 +176,8 @@ class HttpSession:
 
 
 def pause_in(words: str, now: float) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date), from 0 to an hour; 0 for
-    nonsense. ``now``: the wall clock. Pure."""
+    """The seconds in a Retry-After header (RFC 9110 section 10.2.3: a number, or a date), from 0 to an hour; 0 for any other
+    text. ``now``: the wall clock. Pure."""
     words = words.strip()[:_LONGEST_DATE]
     try:
         secs = float(words)
@@ -190,8 +190,8 @@ def pause_in(words: str, now: float) -> float:
 
 
 def make_session(proxy: str | None, ca_file: str | None) -> Any:
-    """A ``requests.Session`` that obeys the settings alone. ``proxy``: URL, "" for none, None for what the environment
-    says. ``ca_file``: PEM file, None for the certificates that come with requests. ConfigError names a missing file."""
+    """A ``requests.Session`` that obeys the settings alone. ``proxy``: URL, "" for none, None for the environment's.
+    ``ca_file``: PEM file, None for the certificates that come with requests. Raises ConfigError for a file that cannot be read."""
     import requests
 
     session = requests.Session()
@@ -221,7 +221,7 @@ def _use(manager: Any, pool: type) -> Any:
 
 
 def _drained(sock: Any, stall: float, ended: threading.Event) -> None:
-    """Wait until the kernel has sent what it was given, or ``ended``: a slow link is not a silent server. TimeoutError
+    """Wait until the kernel has sent its buffer, or until ``ended``: a slow link is not a silent server. Raises TimeoutError
     where nothing moved for ``stall`` seconds. Source: SIOCOUTQ in tcp(7)."""
     left, moved = _unsent(sock), time.monotonic()
     while left and not ended.is_set():

@@ -1,8 +1,8 @@
 """Dropbox as a transport.
 
-Source: Dropbox API v2 reference, namespace ``files``. A file appears whole by itself there, so no temp names are used.
-Every write names the revision it replaces (``update`` with ``strict_conflict``), so that a request which was stuck
-somewhere and arrives late changes nothing.
+Source: Dropbox API v2 reference, namespace ``files``. Dropbox shows a file only when it is whole, so no temporary names are
+used. Every write names the revision that it replaces (``update`` with ``strict_conflict``), so that a request that was delayed
+and arrives late changes nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999, the last one a date can say
 
 
 class _Connection(NamedTuple):
-    """What stands between a connect and a close."""
+    """The objects that live from a connect to a close."""
 
     calls: CallPool
     client: Any
@@ -47,8 +47,8 @@ _TO_TELL_SECS = 1.0
 
 
 class DropboxTransport(Transport):
-    """Uploads into ``HostPath`` of one account: small files in one call or, where many come, in one each and one for all;
-    bigger ones in pieces that a cut does not undo."""
+    """Uploads into ``HostPath`` of one account: a small file in one call or, where many come, one call for each file's bytes
+    and one for all their commits; bigger files in pieces that survive a cut."""
 
     name: ClassVar[str] = "dropbox"
     label: ClassVar[str] = "Dropbox"
@@ -69,18 +69,21 @@ class DropboxTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """As ``account.identity``."""
         return account.identity(settings)
 
     @staticmethod
     def hash_of(path: str, size: int) -> str:
+        """Dropbox's content hash of the first ``size`` bytes. Blocks. Raises SourceError."""
         source = Source(Job(path, size, None, path, ""))
         return hash_through(source.read, size).hexdigest()
 
     def wire(self) -> Wire | None:
-        """A TLS handshake that fails is not counted: the library drops its socket before anyone can look."""
+        """As the contract says, but for a failed TLS handshake: the library drops its socket before the bytes can be counted."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Load the SDK and log in. Raises TransportLost, LoginRefused, and ConfigError where the SDK or a file is missing."""
         await self.close()
         settings = self._settings
         number, stall, limit = int(settings["Connections"]), float(settings["StallSecs"]), float(settings["ConnectTimeoutSecs"])
@@ -119,12 +122,14 @@ class DropboxTransport(Transport):
         self._connection = _Connection(calls, client, Publisher(commit))
 
     async def close(self) -> None:
+        """Cut every HTTP connection; waiting commits end in TransportLost."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.calls.close()
             connection.publisher.close()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """One call for a small file that is sent alone, else an upload session and a commit that other files share."""
         connection = self._connected()
         for other in (job.temp, *job.stale):
             self._path(other)
@@ -136,10 +141,11 @@ class DropboxTransport(Transport):
             self._active -= 1
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """The metadata of a file; None for no file, and for a folder."""
         return _stat_of(await self._metadata(self._connected(), self._path(name), name))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        """Temp names are never used here, so none of them is there."""
+        """Temporary names are never used here, so none of them exists: all are reported as gone."""
         self._connected()
         for name in names:
             self._path(name)
@@ -151,7 +157,7 @@ class DropboxTransport(Transport):
         return self._connection
 
     def _path(self, name: str) -> str:
-        """As Dropbox writes it. FileRefused for a name that leaves the folder or is no text."""
+        """The path in Dropbox's spelling. Raises FileRefused for a name that leaves the folder or is no text."""
         if "\0" in name or not name or any(part in ("", ".", "..") for part in name.split("/")):
             raise FileRefused(f"{name!r} leaves the destination's folder")
         try:
@@ -208,7 +214,7 @@ class DropboxTransport(Transport):
         return Sent(found, upload.sent, "hash")
 
     def _remember(self, name: str, rev: str) -> None:
-        """For what the queue does not know the revision of: heartbeats."""
+        """Keep the revision of names that the queue keeps none for: heartbeats."""
         self._revs.pop(name, None)
         self._revs[name] = rev
         if len(self._revs) > 1000:
@@ -248,7 +254,7 @@ class DropboxTransport(Transport):
         return answer.get_success() if answer.is_success() else answer.get_failure()
 
     async def _send_up(self, connection: _Connection, upload: Upload) -> None:
-        """Every byte into an upload session, from where it stands."""
+        """Send every missing byte into an upload session."""
         from dropbox import files
 
         size, client = upload.job.size, connection.client
@@ -277,7 +283,7 @@ class DropboxTransport(Transport):
             raise AttemptFailed("Dropbox lost the upload session", step="sending its bytes", file=upload.job.name)
 
     async def _check_session(self, connection: _Connection, upload: Upload) -> None:
-        """Where a session of an earlier attempt really stands; begun anew where it is of no use."""
+        """Ask how many bytes the session of an earlier attempt holds; an unusable session is dropped."""
         from dropbox import files
 
         half = upload.half
@@ -303,7 +309,7 @@ class DropboxTransport(Transport):
 
     @staticmethod
     def _read(upload: Upload, offset: int, count: int) -> bytes:
-        """Blocks: the bytes, which go into the hash too."""
+        """The bytes of a piece, which are added to the hash as well. Blocks."""
         data = upload.source.read(offset, count)
         if offset == 0:
             upload.hash = ContentHash()
@@ -315,7 +321,7 @@ class DropboxTransport(Transport):
     async def _counted(
         self, run: Callable[..., Any], upload: Upload, count: int, call: Callable[..., Any], *args: Any, **named: Any
     ) -> Any:
-        """A call that carries bytes: counted, timed, and its time decides how many the next one carries."""
+        """A call that carries bytes: counted and timed, and its duration decides the size of the next piece."""
         begun = time.monotonic()
         upload.sent += count
         try:
@@ -329,7 +335,7 @@ class DropboxTransport(Transport):
         return found
 
     async def _metadata(self, connection: _Connection, path: str, name: str) -> Any:
-        """What stands under a path, or None."""
+        """The metadata under a path, or None."""
         found = await connection.calls.run(_answer, connection.client.files_get_metadata, path)
         if not hasattr(found, "is_path"):
             return found
@@ -346,7 +352,7 @@ class DropboxTransport(Transport):
 
 
 def _answer(call: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    """In a thread: the result, or the union of an ApiError, which is an answer too."""
+    """In a thread: the result of a call, or the union of its ApiError, which is a reply too."""
     from dropbox.exceptions import ApiError
 
     try:

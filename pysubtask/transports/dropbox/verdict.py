@@ -1,4 +1,4 @@
-"""What an error of the SDK means for us, in plain words. No network here."""
+"""The meaning of the SDK's errors, in plain words. Pure."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _TOKEN_ERRORS = {
 
 
 def verdict(exc: Exception, retry_after: float) -> Exception:
-    """The error to raise for one of a call; an ApiError is about the request itself and comes back as it is.
+    """The error to raise for an exception of a call. An ApiError concerns the request itself and is returned unchanged.
 
-    ``retry_after``: what the answer asked for, in seconds, or 0.
+    ``retry_after``: seconds that the reply asked to wait, or 0.
     """
     from dropbox import exceptions
     from requests.exceptions import ProxyError, RequestException, TooManyRedirects
@@ -76,9 +76,9 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
 
 
 def write_verdict(error: object, name: str) -> PysubtaskError | None:
-    """What a write's error says about the file ``name``; None where another file stands there already.
+    """The error in a refused write of the file ``name``; None where another file is under the name already.
 
-    ``error``: the union of upload, start, append or finish, whole.
+    ``error``: the whole union of upload, start, append or finish.
     """
     tag, inner = _tag(error), error
     while tag in ("path", "lookup_failed"):
@@ -102,8 +102,8 @@ def write_verdict(error: object, name: str) -> PysubtaskError | None:
 
 
 def session_trouble(error: object) -> tuple[str, int]:
-    """``('offset', n)``: the session holds n bytes; ``('closed', 0)``; ``('gone', 0)``: it is of no use any more;
-    ``('', 0)``: the error is not about the session."""
+    """What is wrong with an upload session: ``('offset', n)``: the session holds n bytes; ``('closed', 0)``: it takes no more;
+    ``('gone', 0)``: it is of no use any more; ``('', 0)``: the error is not about the session."""
     if _tag(error) == "lookup_failed":
         error = error.get_lookup_failed()  # type: ignore[attr-defined]
     tag = _tag(error)
@@ -128,7 +128,7 @@ def _token_words(exc: BaseException) -> str:
 
 
 def _within(exc: BaseException | None, kind: type[_Error]) -> _Error | None:
-    """An error of this kind among those that led to another one."""
+    """The first error of this kind among the causes of an error."""
     seen: list[BaseException] = []
     while exc is not None and exc not in seen:
         seen.append(exc)

@@ -1,6 +1,7 @@
-"""Appending in place: what the server's file lacks goes behind what it has. A reader sees a true prefix at any moment. Blocking.
+"""Appending in place: the missing bytes are stored behind the server's file. A reader sees a true prefix at any moment.
+Blocking.
 
-Cut in the middle, the file holds a longer true prefix, and the next attempt finishes it. See ``restart`` for why it is never APPE.
+After a cut the file holds a longer true prefix, and the next attempt completes it. ``restart`` says why APPE is never used.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _WORTH = 64 * 1024
 
 
 class Appender:
-    """Appends to files in one folder, over whichever session is given."""
+    """Appends to files in one folder, over the session given to each call."""
 
     def __init__(self, publisher: Publisher, restarts: Restarts) -> None:
         self._publisher = publisher
         self._restarts = restarts
 
     def check(self, session: Session, attempt: Attempt) -> int:
-        """Where the new bytes go. NotAsLeft where that is not sure; then nothing was changed.
+        """The offset where the new bytes go. Raises NotAsLeft where the offset is not certain; nothing was changed then.
 
-        ``whole_records`` asks more than one transfer can promise, as a server stops writing where a cut finds it. So each
-        one carries whole lines that fit one segment then, where that takes less than the whole file would.
+        ``whole_records`` asks more than one transfer can promise, as a server stops writing wherever a cut happens. So each
+        transfer carries whole lines that fit one TCP segment, as long as that costs less than sending the whole file.
         """
         job, restarts = attempt.job, self._restarts
         if job.append is None or job.replaces is None or not restarts.possible(session.known):
@@ -58,7 +59,8 @@ class Appender:
 
     @staticmethod
     def _end(session: Session, attempt: Attempt, source: Source) -> int:
-        """The end of the server's file, if it is the one we left, or that one with more of ours."""
+        """The size of the server's file, if the file is the one that the last delivery left, or that one with more of the
+        source's bytes."""
         job = attempt.job
         assert job.append is not None and job.replaces is not None
         try:
@@ -90,7 +92,8 @@ class Appender:
         return stat.size
 
     def put(self, session: Session, attempt: Attempt) -> RemoteStat:
-        """Everything after ``check``; what the server then shows."""
+        """Store the missing bytes after ``check``, verify them, set the time; the stat of the file afterwards. Raises
+        NotAsLeft, AttemptFailed, FileRefused."""
         job = attempt.job
         if attempt.start < job.size:
             with opened(job) as source:
@@ -147,8 +150,8 @@ class Appender:
 
 
 def _whole_lines(source: Source, at: int, job: Job) -> list[int]:
-    """The ends of transfers that carry whole lines and fit one segment each. NotAsLeft where it takes too many, or a line is
-    too long for one."""
+    """The end offsets of transfers that carry whole lines and fit one segment each. Raises NotAsLeft where there would be too
+    many transfers, or a line is too long for a segment."""
     ends: list[int] = []
     while at < job.size:
         length = source.read(at, min(_ONE_SEGMENT, job.size - at)).rfind(b"\n") + 1

@@ -1,4 +1,4 @@
-"""Whether what was sent is there: sizes that a server is not done with yet, and names that it altered. Blocking."""
+"""Whether the file has arrived: sizes that a server has not settled yet, and names that a server alters. Blocking."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _TAKE_AS_IT_IS = "Have that switched off on the server; SFTP knows no such mode"
 
 
 def settled_size(session: Session, path: str, expected: int) -> int | None:
-    """The size of a file whose transfer the server has acknowledged, as :meth:`Session.size` tells it. One that is smaller than
-    ``expected`` is asked for again while it grows: some say 226 before they have written everything, or tell what they remember."""
+    """The size in bytes of a file whose transfer the server has acknowledged, as :meth:`Session.size` reads it. A size below
+    ``expected`` is read again while it grows: some servers reply 226 before every byte is written, or cache sizes."""
     remote_size = session.size(path, stored=True)
     grew, pauses, end = time.monotonic(), iter(_PAUSES), None
     while remote_size is not None and remote_size < expected:
@@ -40,8 +40,8 @@ def settled_size(session: Session, path: str, expected: int) -> int | None:
 
 
 def text_mode(job: Job, source: Source, remote_size: int) -> FileRefused | None:
-    """The error for a server that changes the ends of lines, as in text mode, though it agreed to take a file as it is; None where
-    the size that it shows cannot come from that."""
+    """The error for a server that changes line ends as in text mode, though it agreed to TYPE I; None where ``remote_size``
+    cannot come from that."""
     if not remote_size or remote_size == job.size or not job.size / 2 <= remote_size <= 2 * job.size or source.base:
         return None
     feeds = both = at = 0
@@ -64,18 +64,19 @@ def text_mode(job: Job, source: Source, remote_size: int) -> FileRefused | None:
 
 
 class NameChecks:
-    """Whether a server shows a file under the name that it was given, and nothing of ours is hit by one that it alters. For any
-    thread, one at a time for a name."""
+    """Whether a server shows a file under the name that was asked for, so that no other file of the queue is hit by an altered
+    name. For any thread, one at a time for a name."""
 
     def __init__(self, names: AlteredNames) -> None:
         self._names = names
 
     def check(self, job: Job) -> None:
-        """FileRefused where the server is known to alter this name."""
+        """Raise FileRefused where the server is known to alter this name."""
         self._names.check(job.name)
 
     def before(self, session: Session, job: Job, folder: str) -> None:
-        """Something stands under a name that nothing of ours is known to have: FileRefused where it is there under another one."""
+        """Check a name before the upload where a file of unknown origin is under it. Raises FileRefused where the server shows
+        that file under another name."""
         if not self._names.may_meet(job.name):
             return
         parts = job.name.split("/")
@@ -84,16 +85,16 @@ class NameChecks:
                 raise self._names.refuse(job.name, path, alias, job.ours)
 
     def after(self, session: Session, job: Job, folder: str, stood: bool) -> None:
-        """The name has been published: FileRefused where the server shows another one instead. What it made of it is removed where
-        it surely is ours, and nothing ``stood`` there before."""
+        """Check the published name. Raises FileRefused where the server shows another name instead; the altered file is removed
+        where size and time prove its origin and nothing ``stood`` under the name before."""
         for path in self._names.open_parts(job.name):
             alias = self._alias(session, job, folder, path, job.size if path == job.name else None)[1]
             if alias is not None:
                 raise self._refused(session, job, folder, path, alias, stood)
 
     def is_visible(self, session: Session, job: Job, folder: str) -> bool:
-        """The server has acknowledged this name and tells no size of it: whether it shows it all the same. FileRefused where it
-        shows another one instead."""
+        """Whether the server shows this name, for which it acknowledged the rename and tells no size. Raises FileRefused where
+        it shows another name instead."""
         if not self._names.is_peculiar(job.name):
             return False
         visible, alias = self._alias(session, job, folder, job.name, job.size)
@@ -106,7 +107,7 @@ class NameChecks:
         return self._names.refuse(job.name, path, alias, job.ours, " (that was removed again)" if gone else "")
 
     def _alias(self, session: Session, job: Job, folder: str, path: str, size: int | None) -> tuple[bool, Alias | None]:
-        """Whether a part of a name is shown, and what is shown in its place where that is another one."""
+        """Whether one part of a name is visible, and the altered name shown in its place."""
         above, _, part = path.rpartition("/")
         rows = session.rows(parent_of(path_of(folder, path)))
         self._names.listed(above, rows)
@@ -123,8 +124,8 @@ class NameChecks:
         return (True, None) if self._names.judge(job.name, path, alias, job.ours) else (False, alias)
 
     def _removed(self, session: Session, job: Job, folder: str, alias: Alias, stood: bool) -> bool:
-        """Whether what the server made of the name could be removed: it has the size and time of what was sent, and is nobody
-        else's."""
+        """Whether the altered file was removed: it has the size and time of what was sent, and its name belongs to no other
+        job."""
         name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
         path = path_of(folder, name)
         try:

@@ -1,6 +1,5 @@
-"""What an FTP server says of the hash of a file: HASH (draft-bryan-ftpext-hash-02), or one of the older
-commands that nobody wrote down and many servers have (XSHA256, XSHA512, XSHA1, XMD5, XCRC), as FEAT lists them. Blocking.
-"""
+"""The hash that an FTP server computes of a file: HASH (draft-bryan-ftpext-hash-02), or one of the older commands that no
+document describes and many servers know (XSHA256, XSHA512, XSHA1, XMD5, XCRC), as FEAT lists them. Blocking."""
 
 from __future__ import annotations
 
@@ -21,7 +20,8 @@ _DIGITS = {"sha256": 64, "sha512": 128, "sha1": 40, "md5": 32, "crc32": 8}
 
 
 class HashRequest(NamedTuple):
-    """How to ask for a hash. ``choose``: what HASH has to be told first, empty where it is set so already."""
+    """How to ask for a hash. ``algorithm``: the name in hashlib, or "crc32". ``command``: "HASH" or one of the older commands.
+    ``choose``: the algorithm to select with OPTS HASH first, empty where it is selected already."""
 
     algorithm: str
     command: str
@@ -29,7 +29,7 @@ class HashRequest(NamedTuple):
 
 
 def best_hash_request(features: Mapping[str, str]) -> HashRequest | None:
-    """The best that a server's FEAT offers; pure."""
+    """The first hash that FEAT offers, in the order SHA-256, SHA-512, SHA-1, MD5, CRC32; None for none. Pure."""
     offered = [word.strip() for word in features.get("HASH", "").split(";")]
     for algorithm, name in _HASH_NAMES.items():
         if f"{name}*" in offered:
@@ -43,7 +43,7 @@ def best_hash_request(features: Mapping[str, str]) -> HashRequest | None:
 
 
 def hash_in(reply: Reply, algorithm: str) -> str | None:
-    """The hash in a reply; pure. A CRC may come without its leading zeros."""
+    """The hash in a reply; None where there is none. Pure. A CRC may come without its leading zeros."""
     digits = _DIGITS[algorithm]
     least = 1 if algorithm == "crc32" else digits
     for line in reversed(reply.lines if reply.ok else ()):
@@ -60,7 +60,8 @@ def hash_in(reply: Reply, algorithm: str) -> str | None:
 
 
 def check(session: Session, path: str, job: Job, source: Source, checks: Checks) -> str:
-    """Compare a file on the server with the source: what the receipt says. As ``Checks.compared`` and ``Checks.without``."""
+    """Compare a file on the server with the source; the word for the receipt. Raises as ``Checks.compared`` and
+    ``Checks.without``."""
     if not checks.wanted(job):
         return "size"
     request = best_hash_request(session.known.features)

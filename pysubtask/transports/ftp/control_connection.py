@@ -1,6 +1,6 @@
-"""What is said over one control connection, and its data connections, blocking, for one thread at a time.
+"""One control connection and its data connections. Blocking, for one thread at a time.
 
-Built on ftplib, with what it leaves out: a time limit on every reply, EPSV on IPv4, names of any bytes.
+Built on ftplib, with what ftplib lacks: a time limit for each reply, EPSV over IPv4, file names of any bytes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ Moved = Callable[[], bool]
 
 
 class Wire(Sockets):
-    """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
+    """``open`` it, ``ask`` it; any thread may ``cut`` it. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
-    ``passive_commands``: "epsv" and "pasv" in the order in which they are sent; ``data_method``: by what the last data
-    connection came about; ``refused``: the server's reply to the command before that one, which it did not even know
-    (``unknown``). ``ended``: the server ended this connection, which says nothing of
-    others. ``spoilt``: its replies belong to other commands, so it must not be used again. ``escapes``: whether the byte 255 is
-    sent twice.
+    ``passive_commands``: "epsv" and "pasv" in the order in which they are sent. ``data_method``: how the last data connection
+    was opened ("epsv", "pasv", "pasv_control_address" or "active"). ``refused``: the server's reply to the command tried before
+    that one; ``unknown``: the server did not even know that command. ``ended``: the server ended this connection, which says
+    nothing about others. ``spoilt``: replies no longer match commands, so the connection must not be used again. ``escapes``:
+    whether the byte 255 is sent twice (RFC 854). ``standstill``: why the present transfer does not move, where the kernel
+    tells.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -66,7 +67,7 @@ class Wire(Sockets):
     # --- opening and ending
 
     def open(self, context: ssl.SSLContext | None) -> Reply:
-        """Connect, with implicit TLS secure it, and hear the greeting."""
+        """Connect, begin TLS where it is implicit, and read the greeting."""
         login, self._context = self.login_data, context
         self.host = login.host
         self.sock = dial_name(
@@ -85,7 +86,8 @@ class Wire(Sockets):
         return self.read_reply()
 
     def secure(self) -> None:
-        """TLS from here on. Raises TransportError besides."""
+        """Begin TLS. Raises ConnectionAbortedError after ``cut``, TransportLost where plain text followed the reply to AUTH, the
+        error of ``handshake_error`` where the handshake failed."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         if self._buffer:
@@ -96,19 +98,18 @@ class Wire(Sockets):
             raise handshake_error(self.login_data, exc) from exc
 
     def send_quit(self) -> None:
-        """QUIT, without waiting for anything, and close."""
+        """Send QUIT without waiting for the reply, and close."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            if self.sock is None:
-                raise ConnectionAbortedError("closed from here")
-            self.sock.settimeout(0)
-            self.sock.send(b"QUIT\r\n")
+            if self.sock is not None:
+                self.sock.settimeout(0)
+                self.sock.send(b"QUIT\r\n")
         self.close()
 
     def is_over(self) -> bool:
-        """Whether the server has hung up, or said that it will, while nobody asked; never waits."""
+        """Whether the server has closed the connection, or has sent something, while no reply was due. Never waits."""
         try:
             if self.sock is None:
-                raise ConnectionAbortedError("closed from here")
+                return True
             self.sock.settimeout(0)
             self._buffer += self.sock.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -118,7 +119,7 @@ class Wire(Sockets):
         return True
 
     def has_reply(self) -> bool:
-        """Whether a line of a reply has come; never waits. Raises as any read where the connection is at its end."""
+        """Whether a line of a reply has arrived. Never waits. Raises EOFError or OSError where the connection has ended."""
         with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
             assert self.sock is not None
             self.sock.settimeout(0)
@@ -131,8 +132,8 @@ class Wire(Sockets):
     # --- talking
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
-        """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over; all of them together
-        have the time of one."""
+        """Send a command and read its reply. Preliminary replies (1yz) to commands that transfer nothing are skipped; all
+        replies to one command share one time limit. ``patience``: more seconds for a command that takes long."""
         self.putcmd(command)
         end = time.monotonic() + self.wait(patience)
         for _ in range(_MOST_PRELIMINARY):
@@ -142,14 +143,18 @@ class Wire(Sockets):
         raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {reply}")
 
     def begin(self, command: str) -> Reply:
-        """Send a command, hear its first reply, be it 1yz."""
+        """Send a command and read its first reply, a preliminary one (1yz) included."""
         self.putcmd(command)
         return self.read_reply()
 
     def read_reply(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
-        """The next reply. While ``moved`` says that bytes still move it is waited for; ``patience`` more seconds
-        than usual. The limit is for the whole reply, in however many lines and pieces it comes; ``end``: when (monotonic) it
-        must be there, where that was decided before. TransportLost for 421, after which the server hangs up."""
+        """Read one reply within one time limit, in however many lines and packets it comes.
+
+        ``moved``: the limit begins again whenever this returns True, for a transfer whose last bytes are still under way.
+        ``patience``: more seconds than the usual limit. ``end``: when (monotonic) the reply must be complete, instead of a
+        limit from now on. Raises TransportLost for 421, after which the server closes the connection, NotFTP for anything but a
+        reply, TimeoutError.
+        """
         self._reply_size = 0
         self._moved = moved
         self._reply_end = time.monotonic() + self.wait(patience) if end is None else end
@@ -172,10 +177,11 @@ class Wire(Sockets):
         return reply
 
     def final_reply(self) -> Reply:
-        """The next reply, waited for a moment only: the server was silent for a whole time limit already."""
+        """Read one reply for a moment only: the server has been silent for a whole time limit already."""
         return self.read_reply(end=time.monotonic() + min(_FINAL_REPLY_SECS, self.wait()))
 
     def putline(self, line: str) -> None:
+        """Send one line, encoded as names are. Raises ValueError for a line break, ConnectionAbortedError after ``cut``."""
         if any(sign in line for sign in "\r\n\0"):
             raise ValueError("a line break in a command")  # every name was checked before
         if self.sock is None:
@@ -186,6 +192,8 @@ class Wire(Sockets):
         self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
+        """Read one line of a reply. Raises TimeoutError after the reply's time limit, NotFTP for a line without end,
+        ftplib.Error for a reply without end."""
         while (at := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > _LONGEST_LINE or self._buffer.startswith((b"\x15\x03", b"\x16\x03")):
                 raise NotFTP(not_ftp(bytes(self._buffer)))
@@ -221,9 +229,9 @@ class Wire(Sockets):
     # --- data connections
 
     def open_data(self, command: str, start: int = 0, *, active: bool = False) -> tuple[socket.socket | None, Reply]:
-        """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
-        first reply. ``active``: the server connects to here, whatever the settings prefer. CannotRestart where it cannot begin
-        there, NoPassivePort where the server gives none."""
+        """Begin a transfer ``start`` bytes into the file: the data socket (None where the server refused the command) and the
+        first reply. ``active``: the server connects to this machine, whatever the settings prefer. Raises CannotRestart where
+        the server refuses REST, NoPassivePort where it offers no port."""
         listener = None
         self.standstill = ""
         if self.passiveserver and not active:
@@ -253,8 +261,9 @@ class Wire(Sockets):
         return (self._wrap(sock) if self._context is not None else sock), reply
 
     def _reach_data(self) -> socket.socket:
-        """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
-        on the way knows only the other. DataLost where neither leads anywhere."""
+        """Ask for a passive port with EPSV (RFC 2428) and PASV (RFC 959) in the order set, and connect to it. The second
+        command follows at once where the first is refused or leads nowhere, as some firewalls know only one of the two. Raises
+        DataLost where neither works."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         peer = self.sock.getpeername()
@@ -291,7 +300,7 @@ class Wire(Sockets):
 
     @staticmethod
     def _port_in(command: str, reply: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
-        """Address and port in a reply; None where it names none."""
+        """Address and port in a reply to EPSV or PASV; None where the reply names none."""
         if reply.code != (229 if command == "epsv" else 227):
             return None
         try:
@@ -303,7 +312,8 @@ class Wire(Sockets):
         return host, _port(port)
 
     def makeport(self) -> socket.socket:
-        """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
+        """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428). Raises NotConnected where the server refuses,
+        ConnectionAbortedError after ``cut``."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         here = self.sock.getsockname()
@@ -348,7 +358,7 @@ class Wire(Sockets):
 
 
 def _port_words(reply: Reply) -> str:
-    """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""
+    """The beginning of a reply that names a port: the time ftplib's search takes grows with the square of the length."""
     return "\n".join(reply.lines)[:_LONGEST_PORT_WORDS]
 
 

@@ -1,4 +1,4 @@
-"""Folders on the server: made by their paths, or step by step where it makes none that way. Blocking."""
+"""Folders on the server: created by their paths, or step by step where a server creates none by a path. Blocking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .session import Session
 
 
 def make_folders(session: Session, folder: str) -> Reply | None:
-    """Make a folder and what is missing above it; the last answer, which may be bad, too, where it stood there already."""
+    """Create a folder and its missing parents; the last reply, negative where the folder existed already. None where nothing
+    had to be asked."""
     if session.known.steps:
         return _by_steps(session, folder) or _by_path(session, folder)
     reply = _by_path(session, folder)
@@ -40,8 +41,9 @@ def _by_path(session: Session, folder: str) -> Reply | None:
 
 
 def _by_steps(session: Session, folder: str) -> Reply | None:
-    """Go down, making each folder that cannot be entered; the answer that counts, None where the way back is not told. Afterwards
-    the session is where it was."""
+    """Enter each folder on the path, creating those that cannot be entered; the reply that decides, None where the server does
+    not tell the present folder. Afterwards the session is back in the folder where it was. Raises AttemptFailed where it is
+    not."""
     reply = session.ask("PWD")
     home = ftplib.parse257(reply.lines[0]) if reply.code == 257 else ""
     if not home:

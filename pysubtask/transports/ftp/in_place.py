@@ -1,5 +1,5 @@
-"""Files that are stored under their final names at once (StoreInPlace): whether the server writes over one that is there, and what
-is left under the name where an upload fails. Blocking."""
+"""Files that are stored under their final names at once (``StoreInPlace``): whether the server overwrites a file, and what is
+left under the name where an upload fails. Blocking."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _RENAMED_TO = (".1", ".2")  # what pure-ftpd calls a file for which the name is 
 
 
 class Overwrites:
-    """Of one destination; for any thread. Some servers refuse to write over a file, others store what comes under another name and
-    say that all is well. Which it is shows on a file of ours, so that no other is lost or stored beside its name."""
+    """Whether one server overwrites files; for any thread. Some servers refuse, others store the new file under another name
+    and acknowledge. A trial on a temporary name shows which, so that no other file is lost or duplicated."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._tried = False
 
     def prepare(self, session: Session, attempt: Attempt) -> None:
-        """Before something is stored where a file may stand: that is removed where the server does not write over it. FileRefused
-        where it can be neither."""
+        """Remove the old file first where the server does not overwrite. Raises FileRefused where the server neither overwrites
+        nor removes."""
         if attempt.job.replaces is None and not session.tells_size(attempt.target):
             return
         if not self._tried or self._profile.is_due(OVERWRITE):
@@ -50,7 +50,7 @@ class Overwrites:
             )
 
     def _try_out(self, session: Session, path: str) -> None:
-        """Two bytes over one, on ``path``, a name of ours. Where that name is refused nothing is learned."""
+        """Store two bytes over one byte under ``path``, a temporary name. Nothing is learned where the name itself is refused."""
         if self._profile.state(OVERWRITE).proven and not self._profile.is_due(OVERWRITE):
             self._tried = True
             return
@@ -87,7 +87,7 @@ class Overwrites:
 
 @contextlib.contextmanager
 def reporting_damage(session: Session, attempt: Attempt) -> Iterator[None]:
-    """An error of an upload to the final name itself says what has become of the file that stood there."""
+    """Add to the error of an upload in place what has become of the file under the final name."""
     try:
         yield
     except (FileRefused, AttemptFailed) as exc:

@@ -1,8 +1,8 @@
 """Several connections to one server, each used by one call at a time, in a thread; awaited on the event loop.
 
-A hung thread cannot be cancelled: its connection is shut down from outside, so that it ends, and it is not
-waited for. The first connection is opened by ``connect``; further ones when somebody waits for a turn. A
-server that takes no more of them just sets the limit lower.
+A thread that hangs cannot be cancelled: its sockets are shut down from outside, so that it ends, and the thread is not awaited.
+``connect`` opens the first connection; more are opened when a call waits for one. A server that refuses more connections lowers
+the limit.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
 class Pool:
-    """As many sessions, and as many of them at work, as ``allowance`` has. ``make_context`` makes what TLS needs, in the first
-    thread; ``limited`` is told another limit; ``hung`` keeps the threads given up, beyond the life of one pool. Before
-    ``alone_until`` (monotonic) there is one session only."""
+    """The sessions of one destination, at most as many as ``allowance`` permits, open or at work. ``make_context`` builds the
+    TLS context, in the first thread. ``limited`` is called with each new limit. ``hung`` keeps the threads given up, beyond the
+    life of one pool. Before ``alone_until`` (monotonic) there is only one session."""
 
     def __init__(
         self,
@@ -72,7 +72,8 @@ class Pool:
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def connect(self, first: Callable[[Session], None]) -> None:
-        """Open the first session and do ``first`` over it."""
+        """Open the first session and call ``first`` with it. Raises TransportLost, also where too many earlier calls still
+        hang."""
         self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
             raise TransportLost(f"{len(self._hung)} earlier calls still hang")
@@ -92,7 +93,7 @@ class Pool:
         self._give_back(session)
 
     async def close(self) -> None:
-        """End everything at once; calls in progress end in TransportLost."""
+        """End all sessions at once; calls in progress end in TransportLost."""
         self._end(TransportLost(_CLOSED))
         if not self._closed.done():
             self._closed.set_result(None)
@@ -107,7 +108,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[Session]:
-        """A session of one's own. It goes back afterwards, unless it was lost."""
+        """A session for the caller alone. The session goes back to the pool afterwards, unless it was lost."""
         session = await self._take()
         self._leased += 1
         try:
@@ -118,18 +119,18 @@ class Pool:
 
     @property
     def is_lost_soon(self) -> bool:
-        """Whether the other end has ended it soon after its beginning. Not where nothing came any more: that is the link, where one
-        connection that hangs must not stand in the way of the others' files."""
+        """Whether the server ended the connection within a minute of its beginning. False where packets merely stopped
+        arriving: then the link is to blame, and one hanging connection must not hold up the other files."""
         return self._over is not None and self._ended_there and time.monotonic() - self._begun < _SOON_SECS
 
     @property
     def limit(self) -> int:
-        """How many may be at work."""
+        """How many sessions may be at work."""
         return self._allowance.limit
 
     def crowded(self) -> bool:
-        """A leased session was refused something, as it may be for a limit of the server; whether others were at work, so that
-        there will be fewer from now on."""
+        """Record that the server refused a leased session something, perhaps for a limit; whether other sessions were at work,
+        so that fewer will be from now on."""
         if self._leased < 2:
             return False
         self._allowance.refused(self._leased - 1)
@@ -137,15 +138,17 @@ class Pool:
         return True
 
     def worked(self) -> None:
-        """A leased session has done what it was asked for."""
+        """Record that a leased session has done its work."""
         self._allowance.worked(self._leased)
         self._limited(self.limit)
 
     async def run(self, session: Session, work: Callable[[], _T]) -> _T:
-        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit.
+        """Call ``work`` with a leased session in a thread. Raises as ``work``, and TransportLost where nothing moves for
+        ``StallSecs``.
 
-        A control connection that the server ends while others are good costs only what was done over it (AttemptFailed); one that
-        falls silent is taken for the link."""
+        A control connection that the server ends while others live costs only the work done over it (AttemptFailed). One that
+        falls silent is taken for a broken link.
+        """
         try:
             return await self._run_in_thread(session, work, self._login.stall_secs)
         except (FileRefused, AttemptFailed, NotAsLeft, SourceError) as exc:
@@ -173,7 +176,7 @@ class Pool:
             raise
 
     async def _run_in_thread(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
-        """Run in a thread and wait for its end, its being too late, or the end of everything."""
+        """Run ``work`` in a thread and wait for its end, its time limit or the close of the pool."""
         wire, loop = session.wire, asyncio.get_running_loop()
         result: asyncio.Future[_T] = loop.create_future()
 
@@ -264,14 +267,14 @@ class Pool:
         self._wake()
 
     def _wake(self) -> None:
-        """The next one in the queue looks again."""
+        """Let the next waiting call try again."""
         for turn in self._turns:
             if not turn.done():
                 turn.set_result(None)
                 return
 
     def _end(self, why: TransportLost) -> None:
-        """From now on every call is lost; those that run end by themselves."""
+        """Lose every later call; calls in progress end by themselves."""
         if self._over is None:
             self._over = why
         for turn in self._turns:

@@ -1,6 +1,6 @@
-"""The order of a safe upload: STOR under a temporary name, size and time, then the rename. Blocking.
+"""The order of a safe upload: STOR under a temporary name, then size, hash and time, then the rename. Blocking.
 
-Nothing is renamed before the server has confirmed the transfer and shows every byte.
+Nothing is renamed before the server has acknowledged the transfer and shows every byte.
 """
 
 from __future__ import annotations
@@ -47,12 +47,19 @@ _GRANULARITY_SECS = 2  # of a FAT file system's clock
 
 
 class Attempt:
-    """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
-    (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
-    path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
-    or that in the other folder; ``stands``: whether something is, or may be, under the name. ``borrowed``: the file of an earlier
-    upload that could not be removed and is written to, else empty; ``borrows``: whether it may be one. ``walk``: which kinds of
-    temporary names were refused to this file; what is learned when it has arrived is called from ``learns``."""
+    """The state of one upload.
+
+    ``job``, ``folder``, ``tally``: what is sent, the destination's folder, the progress. ``target``: the final path; ``temp``:
+    the temporary path used now; ``recorded``: the temporary path that the queue knows, or the one beside a link's target;
+    ``stale``: those of earlier attempts. ``start``: the offset where the last transfer began; ``ends``: the offsets where the
+    transfers of an append end. ``verified``: how the size was confirmed (``base.VERIFIED``).
+
+    ``link``: what was done with a symbolic link; ``link_path``: the path of the followed link, else empty. ``exists``: a file
+    is, or may be, under the final name. ``crowded``: the server is at a limit while other sessions are at work. ``walk``: which
+    kinds of temporary names were refused to this file; ``learns``: called when the file has arrived, as a refusal says
+    something about the server only then. ``borrowed``: the undeletable file of an earlier upload that is written to, else
+    empty; ``borrows``: whether there may be one.
+    """
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -76,12 +83,12 @@ class Attempt:
 
     @property
     def path(self) -> str:
-        """Where the bytes go first."""
+        """The path that the bytes are stored under first."""
         return self.target if self.in_place else self.temp
 
 
 class Publisher:
-    """Uploads into one folder, over whichever session is given."""
+    """Uploads into one folder, over the session given to each call."""
 
     def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks, links: Links, profile: Profile) -> None:
         self.checks = checks
@@ -95,7 +102,8 @@ class Publisher:
         self._overwrites = Overwrites(profile)
 
     def send(self, session: Session, attempt: Attempt) -> None:
-        """Everything up to the rename. A refused upload leaves nothing behind."""
+        """Everything up to the rename. A refused upload leaves no file behind. Raises FileRefused, AttemptFailed, SourceError,
+        TransportLost."""
         self.name_checks.check(attempt.job)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
@@ -127,14 +135,14 @@ class Publisher:
             self.set_time(session, attempt, attempt.path)
 
     def set_time(self, session: Session, attempt: Attempt, path: str) -> None:
-        """Of what was stored. That it is refused says something of the server where the file arrives."""
+        """Set the time of the stored file. A refusal is recorded only if the file arrives."""
         if attempt.job.mtime_ns is not None:
             reply = session.set_time(path, attempt.job.mtime_ns)
             if reply is not None and not reply.ok:
                 attempt.learns.append(lambda: session.no_time(reply))
 
     def _verify(self, session: Session, attempt: Attempt, source: Source) -> None:
-        """By hash, where it shall be and can be, before the name shows it."""
+        """Compare hashes before the final name shows the file, where the settings ask for a hash and the server offers one."""
         if attempt.verified == "reply":
             return
         try:
@@ -146,7 +154,8 @@ class Publisher:
             raise
 
     def _place(self, session: Session, attempt: Attempt) -> None:
-        """Where the name is a link: what it points to is replaced, or the link."""
+        """Find out whether the final name is a symbolic link, and then which of the two is replaced: the link's target or the
+        link."""
         there = attempt.job.replaces is not None or session.tells_size(attempt.target)
         attempt.exists = there
         if attempt.in_place:
@@ -173,7 +182,7 @@ class Publisher:
             raise self._unfollowed(attempt, exc) from exc
 
     def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
-        """What a refusal means: of a followed link that it is replaced with the next attempt."""
+        """The error for a refusal: where a link was followed, the next attempt replaces the link."""
         if not attempt.link_path or no_room(exc.server_text):
             return exc
         self.links.refused(attempt.link_path, exc)
@@ -181,13 +190,13 @@ class Publisher:
         return AttemptFailed(words, step=exc.step, file=exc.file, server_text=exc.server_text)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
-        """Remove the temporary file, if there is one. What stands under the final name stays."""
+        """Remove the temporary file, if there is one. The file under the final name is left alone."""
         if not attempt.in_place and self.temps.remove(session, attempt.temp):
             self.temps.tidy(session, attempt)
             self.temps.elsewhere.gone([attempt.job.temp])
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
-        """The rename, and what the server then shows."""
+        """The rename, and the stat of the final name afterwards. Raises FileRefused, AttemptFailed, TransportLost."""
         if not attempt.in_place:
             reply = self._swaps.replace(session, attempt.temp, attempt.target, attempt.exists)
             if not reply.ok:
@@ -206,8 +215,12 @@ class Publisher:
         return self.final_stat(session, attempt, "renamed into place")
 
     def final_stat(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
-        """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
-        this look is for the time, and for the size where that could not be told before."""
+        """What the server shows under the final name. Raises AttemptFailed where only the reply confirmed the upload and the
+        size is wrong.
+
+        The delivery itself rests on the reply to the rename and on the size or hash read before. This stat is for the time, and
+        for the size where the size could not be read before.
+        """
         job = attempt.job
         for learned in attempt.learns:
             learned()
@@ -248,7 +261,8 @@ class Publisher:
             session.no_setter()  # it said yes, but it only asks
 
     def clear(self, session: Session, attempt: Attempt) -> None:
-        """Earlier attempts at this name are gone before anything is renamed to it."""
+        """Remove what earlier attempts at this name left, before anything is renamed to the name: a late request must find no
+        old file."""
         elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
         for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
@@ -257,7 +271,7 @@ class Publisher:
         self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
-        """Go on with what an earlier attempt at the same bytes has up; whether the temp file is whole now."""
+        """Resume what an earlier attempt at the same bytes has stored; whether the temporary file is whole now."""
         job, tally = attempt.job, attempt.tally
         if not job.resume:
             return False
@@ -301,7 +315,7 @@ class Publisher:
         raise CannotRestart(f"{remote_size:,} bytes")
 
     def _begin(self, session: Session, attempt: Attempt, source: Source) -> None:
-        """From the beginning, whatever is there."""
+        """Store the whole file, whatever the temporary name holds."""
         try:
             self._store(session, attempt, source)
         except FileRefused as exc:
@@ -316,7 +330,7 @@ class Publisher:
             ) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
-        """STOR under a temporary name, of another kind where the server takes no such name."""
+        """STOR under a temporary name; under the next kind of name where the server refuses the present kind."""
         if attempt.in_place:
             self._overwrites.prepare(session, attempt)
             self._store_as(session, attempt, source)
@@ -356,7 +370,7 @@ class Publisher:
 
     @staticmethod
     def _store_as(session: Session, attempt: Attempt, source: Source, make: bool = True) -> None:
-        """``make``: the folder may be missing and is to be made."""
+        """STOR under the attempt's present path. ``make``: create the folder where it may be missing."""
         job, tally = attempt.job, attempt.tally
         reply = session.store(attempt.path, source, job.size, tally)
         more, folder = "", parent_of(attempt.path)
@@ -389,12 +403,12 @@ class Publisher:
             raise text_mode(job, source, remote_size or 0) or cut_short(job, remote_size or 0)
 
     def arrived(self, attempt: Attempt) -> None:
-        """Every byte is there."""
+        """Forget the broken data connections of this file: every byte has arrived."""
         self._cuts.pop(attempt.job.name, None)
 
     def cut(self, attempt: Attempt, lost: DataLost) -> TransportError:
-        """What another break of a data connection means: the link's fault at first, the file's when it goes on and on at the
-        same place."""
+        """The error for a broken data connection: the attempt's at first, the file's (FileRefused) after three breaks at the
+        same offset."""
         name = attempt.job.name
         count, start = self._cuts.pop(name, (0, 0))
         further = attempt.start > start
@@ -412,7 +426,7 @@ class Publisher:
 
 
 def store_error(name: str, reply: Reply, more: str = "", step: str = "store") -> TransportError:
-    """What a bad reply to STOR means."""
+    """The error for a negative reply to STOR."""
     failed = refusal(step, name, reply, more)
     if reply.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
@@ -420,8 +434,8 @@ def store_error(name: str, reply: Reply, more: str = "", step: str = "store") ->
 
 
 def cut_short(job: Job, remote_size: int) -> DataLost:
-    """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
-    that for the end of the file."""
+    """The error where the server acknowledged the transfer and has too few bytes: to a server, a data connection that a
+    middlebox closed looks like the end of the file."""
     return DataLost(
         f"{job.name}: {job.size:,} bytes were sent and the server has {remote_size:,}, as after a cut on the way",
         step="looking at its size",

@@ -1,4 +1,4 @@
-"""What a server's replies say: pure. RFC 959 section 4.2 (codes), RFC 2389 (FEAT), RFC 3659 (SIZE, MDTM, MLST)."""
+"""How replies are read. Pure: no network. Codes: RFC 959 section 4.2; FEAT: RFC 2389; SIZE, MDTM, MLST and MLSD: RFC 3659."""
 
 from __future__ import annotations
 
@@ -61,35 +61,36 @@ _STEPS = {
 
 
 class NotFTP(Exception):
-    """What came is no reply; its argument says what it may be."""
+    """The bytes that came are no FTP reply; the exception's argument says what the peer may speak instead (see ``not_ftp``)."""
 
     @property
     def remedy(self) -> str:
-        """What a person can do about it."""
+        """What a person can do about the wrong protocol."""
         return _REMEDIES.get(str(self), "Set ftp.HostPort to the FTP server's")
 
 
 class Standstill(TimeoutError):
-    """A time limit that is over for a reason that can be seen: its argument."""
+    """A time limit is over and the cause is visible in the socket; the exception's argument is that cause."""
 
 
 class CannotRestart(Exception):
-    """This server begins no transfer in the middle of a file; its argument is what it said."""
+    """The server begins no transfer in the middle of a file; the exception's argument is the server's reply."""
 
 
 class Reply(NamedTuple):
-    """A whole reply: its code and its lines, as they came."""
+    """A whole reply (RFC 959 section 4.2): its ``code`` and its ``lines`` as they came, each with the code in front."""
 
     code: int
     lines: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
+        """Whether the command was carried out (2yz)."""
         return 200 <= self.code < 300
 
     @property
     def unknown(self) -> bool:
-        """Whether the server does not know the command, whatever its argument."""
+        """Whether the server does not know the command, whatever its argument (500, 502, 504)."""
         return self.code in _UNKNOWN
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ class Reply(NamedTuple):
 
 
 def features(reply: Reply) -> dict[str, str]:
-    """RFC 2389 3.2: the lines between the first and the last, each a name and what belongs to it."""
+    """The lines of a reply to FEAT (RFC 2389 section 3.2): command in upper case -> its parameters. Empty for any other reply."""
     commands = {}
     for line in reply.lines[1:-1] if reply.code == 211 else ():
         name, _, more = line.strip().partition(" ")
@@ -110,7 +111,7 @@ def features(reply: Reply) -> dict[str, str]:
 
 
 def number_in(words: str) -> int | None:
-    """A number of bytes, below 2**63 as the largest file is; None for anything else."""
+    """A number of bytes below 2**63, the limit of a file's size; None for any other text."""
     if not re.fullmatch(r"[0-9]{1,19}", words):
         return None
     number = int(words)
@@ -118,12 +119,12 @@ def number_in(words: str) -> int | None:
 
 
 def size_in(reply: Reply) -> int | None:
-    """RFC 3659 4: the number of a 213 reply."""
+    """The size in bytes in a reply to SIZE (RFC 3659 section 4); None for any other reply."""
     return number_in(reply.lines[0][3:].strip()) if reply.code == 213 else None
 
 
 def time_in(words: str) -> int | None:
-    """RFC 3659 2.3: YYYYMMDDHHMMSS and perhaps a fraction, always UTC, as whole seconds since the epoch."""
+    """A time YYYYMMDDHHMMSS[.fraction] in UTC (RFC 3659 section 2.3) as whole seconds since the epoch; None for any other text."""
     match = _STAMP.match(words.strip())
     if match is None:
         return None
@@ -134,7 +135,7 @@ def time_in(words: str) -> int | None:
 
 
 def facts_in(reply: Reply) -> dict[str, str]:
-    """RFC 3659 7.2: the facts of an MLST reply, names in lower case."""
+    """The facts in a reply to MLST (RFC 3659 section 7.2), their names in lower case."""
     facts = {}
     for line in reply.lines[1:-1] if reply.ok else ():
         head, space, _ = line.lstrip(" ").partition(" ")
@@ -146,8 +147,8 @@ def facts_in(reply: Reply) -> dict[str, str]:
 
 
 class Row(NamedTuple):
-    """One line of a listing. ``size`` is that of a file, None for anything else; ``link``: where a symbolic link points, empty
-    where the listing shows that it is one and not where to, None for what is no link."""
+    """One line of a listing. ``name``: the last part of the path. ``size``: bytes of a regular file, None for anything else.
+    ``link``: the target of a symbolic link, empty where the listing shows a link without its target, None for no link."""
 
     name: str
     size: int | None
@@ -155,7 +156,7 @@ class Row(NamedTuple):
 
 
 def rows_in(lines: Iterable[str]) -> list[Row]:
-    """What a LIST shows, Unix's or DOS's way; lines of any other kind are left out."""
+    """The rows of a reply to LIST in the format of Unix's ``ls -l`` or of DOS; lines in any other format are left out."""
     rows = []
     for line in (line.rstrip("\r\n") for line in lines):
         if len(line) > LONGEST_ROW:
@@ -171,7 +172,7 @@ def rows_in(lines: Iterable[str]) -> list[Row]:
 
 
 def machine_rows(lines: Iterable[str]) -> list[Row]:
-    """What an MLSD shows (RFC 3659 7.2); the folder itself and the one above it are left out."""
+    """The rows of a reply to MLSD (RFC 3659 section 7.2) without the folder itself and its parent."""
     rows = []
     for line in (line.rstrip("\r\n") for line in lines):
         head, space, name = line.partition(" ")
@@ -186,7 +187,7 @@ def machine_rows(lines: Iterable[str]) -> list[Row]:
 
 
 def _link_of(head: str, kind: str) -> str | None:
-    """Where a fact ``type=OS.unix=slink:/target`` points."""
+    """The target of a symbolic link, from a fact ``type=OS.unix=slink:/target``; None for no link."""
     if not kind.startswith(("os.unix=slink", "os.unix=symlink")):
         return None
     fact = next(fact for fact in head.split(";") if fact.lower().startswith("type="))
@@ -194,21 +195,24 @@ def _link_of(head: str, kind: str) -> str | None:
 
 
 def listed(lines: Iterable[str], path: str) -> Row | None:
-    """The one line of a LIST of one file; None where it is not just that, as where a server took the name for a pattern."""
+    """The only row in a LIST of one file; None for any other listing, for example where the server took the name for a pattern."""
     rows = rows_in(lines)
     name = path.rpartition("/")[2]
     return rows[0]._replace(name=name) if len(rows) == 1 and rows[0].name in (path, name, f"./{name}") else None
 
 
 def listed_size(lines: Iterable[str], path: str) -> int | None:
-    """The size in a LIST of one file; None where it is not just that."""
+    """The size in bytes in a LIST of one file; None for any other listing."""
     row = listed(lines, path)
     return None if row is None else row.size
 
 
 def refusal(step: str, name: str, reply: Reply, more: str = "") -> TransportError:
-    """What a bad reply to a command about a file means: the connection is only at an end where the reply belongs to no such
-    command, or the login is over. ``step`` is store, rename, clear or aside."""
+    """The error for a negative reply to a command about the file ``name``. ``step``: store, temporary, rename, clear or aside.
+
+    The connection is lost only where the reply belongs to no such command or the login is over. A server that is full is the
+    file's trouble, whatever the code.
+    """
     words = f"{name}: {_STEPS[step]}: server said: {reply}" + (f" ({more})" if more else "")
     kind: type[TransportError] = FileRefused
     if _FULL.search(" ".join(reply.lines)):
@@ -228,29 +232,29 @@ def refusal(step: str, name: str, reply: Reply, more: str = "") -> TransportErro
 
 
 def about_tls(reply: Reply) -> bool:
-    """Whether a bad reply to a transfer is about its TLS session and not about the file."""
+    """Whether a negative reply to a transfer is about the TLS session of the data connection and not about the file."""
     return reply.code == 522 or (reply.code in _DATA_CODES and _TLS.search(" ".join(reply.lines)) is not None)
 
 
 def no_room(words: str) -> bool:
-    """Whether a server's words say that there is no room."""
+    """Whether the server's text says that the disk or the quota is full."""
     return _FULL.search(words) is not None
 
 
 def cannot_hold(reply: Reply) -> bool:
-    """Whether a bad reply says that there is no room for the file."""
+    """Whether a negative reply says that there is no room for the file."""
     return reply.code in (452, 552) or _FULL.search(" ".join(reply.lines)) is not None
 
 
 def greeting_error(reply: Reply) -> TransportError:
-    """A greeting that is not 220."""
+    """The error for a greeting other than 220 (RFC 959 section 5.4)."""
     if reply.code in (331, 332, 230):
         return TransportLost(f"the server greets out of turn: {reply}")
     return TransportLost(f"the server takes no connection now: {reply}")
 
 
 def login_error(reply: Reply, has_tls: bool) -> TransportError:
-    """A bad reply to USER, PASS or ACCT. RFC 959 5.4, RFC 2228 (533-537), RFC 4217."""
+    """The error for a negative reply to USER, PASS or ACCT (RFC 959 section 5.4, RFC 2228 for 533 to 537, RFC 4217)."""
     words = " ".join(reply.lines)
     if reply.code == 421 or (_CROWDED.search(words) and not _BLAMES_LOGIN.search(words)):
         return TransportLost(f"the server takes no more logins now: {reply}")
@@ -266,7 +270,7 @@ def login_error(reply: Reply, has_tls: bool) -> TransportError:
 
 
 def not_ftp(data: bytes) -> str:
-    """What speaks at a port that does not answer as FTP: words for an error. ``NotFTP.remedy`` goes with it."""
+    """What a peer speaks that does not answer as FTP, in words for ``NotFTP``. ``data``: its first bytes."""
     if data.startswith(b"SSH-"):
         return _SPEAKS_SSH
     if data[:1] in (b"\x15", b"\x16") and data[1:2] == b"\x03":
@@ -278,12 +282,12 @@ def not_ftp(data: bytes) -> str:
 
 
 def has(offered: Mapping[str, str], name: str, fact: str = "") -> bool:
-    """Whether FEAT lists a command (and, for MLST, a fact of it)."""
+    """Whether the reply to FEAT lists a command and, for MLST, one of its facts. ``offered``: as ``features`` returns it."""
     return name in offered and (not fact or fact in offered[name].lower().replace("*", "").split(";"))
 
 
 def error_text(exc: BaseException, secs: float) -> str:
-    """An error of a socket in plain words."""
+    """A socket's or ftplib's error in plain words. ``secs``: the time limit that was in force."""
     if isinstance(exc, TimeoutError):
         return f"no answer for {secs:g} s" + (f": {exc}" if isinstance(exc, Standstill) else "")
     if isinstance(exc, EOFError | ssl.SSLEOFError | ssl.SSLZeroReturnError):

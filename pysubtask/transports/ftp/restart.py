@@ -1,9 +1,10 @@
-"""Transfers that begin in the middle of a file (RFC 3659 section 5, REST and STOR): whether this server means it. Blocking.
+"""Transfers that begin in the middle of a file (REST and STOR, RFC 3659 section 5), and whether a server does what they mean.
+Blocking.
 
-``APPE`` is never used: a server that froze and wakes up would put what is late behind bytes that are newer. REST and STOR put
-the same bytes at the same place however late and however often, if the server leaves alone what it is not told to
-write. Some cut the file off there (pure-ftpd) or at its beginning, some ignore REST or refuse it (ProFTPD's default).
-So a server has to show it on a file of ours first, and its word (FEAT) is not taken for it.
+``APPE`` is never used: a server that froze and wakes up would put late bytes behind newer ones. REST and STOR put the same
+bytes at the same offset however late and however often, if the server leaves the other bytes alone. Some servers truncate the
+file at the offset (pure-ftpd) or at its beginning, some ignore REST or refuse it (ProFTPD's default). So a server has to prove
+itself on a temporary file first; its FEAT is no proof.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ _TRIES = 3
 
 
 class Restarts:
-    """What is known of it. ``refused``: REST is of no use here, as long as the process lives. That what a server does is not good
-    enough for a file that others read is in the profile; that it has shown it is remembered in ``workdir``, for this
-    destination and as long as its FEAT says the same."""
+    """What is known about REST on one server.
+
+    ``refused``: REST is of no use here, as long as the process lives. A server that does something else than asked is recorded
+    in the profile. The proof is kept in ``workdir``, for this destination and for as long as FEAT stays the same.
+    """
 
     def __init__(self, workdir: str, identity: str, profile: Profile) -> None:
         self.refused = False
@@ -49,7 +52,7 @@ class Restarts:
                 self._proven_server = str(read["server"])
 
     def possible(self, known: Known) -> bool:
-        """Whether a job with ``append`` is worth a try, from all that is known."""
+        """Whether a job with ``append`` is worth a try on this server, from all that is known."""
         if self._profile.rung(LOOK) != "stays":
             return False  # it may be taken away between a look and the first byte
         if self._profile.rung(APPEND) == "none" and not self._profile.is_due(APPEND):
@@ -59,11 +62,11 @@ class Restarts:
         return tells_size and tells_time and (not known.features or "REST" in known.features)
 
     def is_proven(self, known: Known) -> bool:
-        """Whether this server has shown that it writes just what it is told, just there."""
+        """Whether this server has proven that a transfer writes exactly the bytes sent, exactly at the offset."""
         return self._proven_server == _server(known)
 
     def record_proof(self, known: Known) -> None:
-        """It has."""
+        """Record the proof, in ``workdir`` too."""
         if self.is_proven(known):
             return
         self._proven_server = _server(known)
@@ -72,23 +75,24 @@ class Restarts:
             own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
     def sent_whole(self) -> None:
-        """A file that was there before was sent whole, as nothing is appended here: so many uses, and that is tried again."""
+        """Count a changed file that was sent whole: after a number of them an append is tried again."""
         if self._profile.rung(APPEND) == "none":
             self._profile.learn(APPEND, "none")
 
     def refuse(self, why: str) -> None:
-        """It did something else."""
+        """Record that the server did something else than asked."""
         self.refused, self._proven_server = True, None
         self._profile.learn(APPEND, "none", why)
         with contextlib.suppress(OSError):
             own_files.remove(self._workdir, _RECORD)
 
     def try_out(self, session: Session, name: str, path: str, remove: Callable[[str], object]) -> None:
-        """Let it show that on ``path``, a name of ours, which ``remove`` has go afterwards. NotAsLeft where it does not; else as an
-        upload.
+        """Let the server prove itself on ``path``, a temporary name, which ``remove`` deletes afterwards. Raises NotAsLeft
+        where the proof fails; else as an upload does.
 
-        Eight bytes; two over the middle of them, and still there must be eight; two behind them, and there must be ten.
-        That tells one that cuts off at the place, at the beginning, ignores it or always appends, without reading it.
+        Eight bytes are stored, then two over the middle, after which the size must be eight, then two behind the end, after
+        which the size must be ten. The sizes tell apart a server that truncates at the offset, truncates at the beginning,
+        ignores REST or always appends, without reading the file.
         """
         walk = self._profile.walk(APPEND)
         if walk.rung == "none":
@@ -126,11 +130,11 @@ class Restarts:
 
 
 def resume_point(session: Session, path: str, source: Source, size: int, tally: Tally, restarts: Restarts) -> tuple[int, bool]:
-    """How many bytes of a temp file of ours an upload can go on from, 0 where none; and whether the server has shown here
-    that it leaves alone what it is not told to write. Raises CannotRestart.
+    """From how many bytes of a temporary file an upload can resume, 0 for none; and whether the server has proven here that a
+    transfer leaves other bytes alone. Raises CannotRestart.
 
-    A server that has not shown what it does with REST gets one byte of them again, the last but one: then none or one may be
-    missing behind it, and what is left must be the source's.
+    A server without proof gets one byte again, the last but one: afterwards none or one may be missing behind that byte, and
+    the bytes left must be the source's.
     """
     try:
         kept = there = session.size(path) or 0
@@ -163,8 +167,9 @@ def resume_point(session: Session, path: str, source: Source, size: int, tally: 
 
 
 def ends_as(session: Session, path: str, source: Source, size: int) -> bool | None:
-    """Whether a file of ``size`` bytes there ends with the source's before that; None where that cannot be told. What came
-    behind them meanwhile has to be the source's, too."""
+    """Whether the server's file of ``size`` bytes ends with the source's bytes before that offset; None where the server does
+    not tell. Bytes that arrived behind them meanwhile have to be the source's, too. Raises DataLost where fewer bytes come than
+    the size promises."""
     start = max(source.base, size - TAIL)
     if size <= start:
         return True if size == 0 else None
@@ -177,7 +182,7 @@ def ends_as(session: Session, path: str, source: Source, size: int) -> bool | No
 
 
 def _refused(name: str, reply: Reply, anyway: bool = False) -> str:
-    """Why a transfer into the middle of a file was refused, if that is the reason; else it is raised."""
+    """Why a transfer into the middle of a file was refused. Raises the error itself where its reason is another one."""
     failed = refusal("store", name, reply)
     if anyway or cannot_hold(reply) or isinstance(failed, TransportLost | AttemptFailed):
         raise failed

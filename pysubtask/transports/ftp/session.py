@@ -1,6 +1,6 @@
-"""One logged-in connection: what the transport needs of a server, in commands. Blocking, for one thread at a time.
+"""One logged-in connection: the commands that the transport needs. Blocking, for one thread at a time.
 
-Everything raised here is one of the package's errors.
+Every exception raised here is one of the package's own.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _LAST_STAMP = 253402300800  # the year 10000
 
 
 class Session(Transfers):
-    """``open`` it in a thread. ``wire`` can be aborted from any."""
+    """``open`` it in a thread. Any thread may cut its ``wire``."""
 
     # --- login
 
     def open(self, context: ssl.SSLContext | None) -> None:
-        """Connect, secure, log in, learn what the server can."""
+        """Connect, begin TLS, log in, and learn the server's features (FEAT). Raises TransportLost, LoginRefused."""
         wire, login = self.wire, self._login
         if context is not None and self.known.older_tls():
             context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -99,7 +99,7 @@ class Session(Transfers):
         wire.until = None
 
     def _secure(self) -> None:
-        """RFC 4217 section 4. Never goes on without."""
+        """AUTH TLS (RFC 4217 section 4). The login never goes on without TLS."""
         reply = self.wire.ask("AUTH TLS")
         if reply.code != 234:
             if 400 <= reply.code < 500:
@@ -119,7 +119,7 @@ class Session(Transfers):
             raise login_error(reply, bool(login.tls))
 
     def _protect(self) -> None:
-        """RFC 4217 sections 8 and 9: data connections are protected as well."""
+        """PBSZ and PROT (RFC 4217 sections 8 and 9): data connections use TLS as well."""
         self.wire.ask("PBSZ 0")
         reply = self.wire.ask("PROT P")
         # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
@@ -130,8 +130,8 @@ class Session(Transfers):
             )
 
     def rows(self, folder: str) -> list[Row] | None:
-        """What a folder ('' is the login's own) shows; None where the server will not list it, shows nothing that can be read, or
-        more than is worth reading. Hidden names may be missing."""
+        """The rows of a folder ('' is the login's own). None where the server refuses to list the folder, sends a format that
+        cannot be read, or sends more than 256 KiB. Hidden names may be missing."""
         by_machine = "MLST" in self.known.features
         if not by_machine and any(sign in folder for sign in "*?[{"):
             return None  # LIST takes such a name for a pattern
@@ -144,7 +144,8 @@ class Session(Transfers):
         return rows if rows or all(line.startswith("total ") for line in lines) or by_machine else None
 
     def row(self, path: str) -> Row | None:
-        """The line of a file in the reply to STAT; None where there is none, also where the server will not."""
+        """The row of one file in the reply to STAT (RFC 959 section 4.1.3); None where there is none or the server refuses
+        STAT."""
         if not self.known.stat:
             return None
         reply = self.ask(f"STAT {path}")
@@ -155,11 +156,11 @@ class Session(Transfers):
         return listed((line.removeprefix(" ") for line in reply.lines[1:-1]), path)
 
     def patience_for(self, size: int) -> float:
-        """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
+        """How many seconds the server may take to write ``size`` bytes that it has acknowledged."""
         return self._login.stall_secs + size / SLOW_BYTES
 
     def pause(self, secs: float) -> None:
-        """Wait for a moment, unless the connection was given up."""
+        """Wait ``secs`` seconds, unless the connection was given up meanwhile."""
         with self.translated_errors():
             self.wire.check_open()
             time.sleep(secs)
@@ -167,14 +168,16 @@ class Session(Transfers):
     # --- what the server shows
 
     def stat(self, path: str) -> RemoteStat | None:
-        """Size and time of a file; None where there is none. CannotTell where the server tells no size."""
+        """Size and time of a file; None where there is no file. CannotTell where the server tells no size."""
         size = self.size(path)
         return None if size is None else RemoteStat(size, self.time(path))
 
     def size(self, path: str, stored: bool = False) -> int | None:
-        """A file's size by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: there is one.
+        """The size in bytes of a file by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: the file
+        is known to exist. Raises CannotTell where the server answers none of these commands.
 
-        A question that this server never answered well for any name is no evidence: one that refuses SIZE says 550, too.
+        A refusal counts as "no such file" only from a server that has answered the command before: a server without SIZE may
+        reply 550, too.
         """
         known, gone = self.known, False
         if known.size:
@@ -201,7 +204,7 @@ class Session(Transfers):
         return size
 
     def tells_size(self, path: str) -> bool:
-        """Whether the server answers SIZE for this name: then something stands there; else nothing may."""
+        """Whether the server answers SIZE for this name. True means that a file exists; False does not mean that there is none."""
         if not self.known.size:
             return False
         reply = self.ask(f"SIZE {path}")
@@ -210,7 +213,8 @@ class Session(Transfers):
         return size_in(reply) is not None
 
     def time(self, path: str) -> int | None:
-        """A file's time by MDTM or MLST, in whole seconds; None where the server does not tell."""
+        """The modification time of a file by MDTM or MLST (RFC 3659), in whole seconds since the epoch; None where the server
+        does not tell."""
         if self.known.mdtm:
             reply = self.ask(f"MDTM {path}")
             if reply.code == 213:
@@ -221,8 +225,8 @@ class Session(Transfers):
         return None
 
     def set_time(self, path: str, mtime_ns: int) -> Reply | None:
-        """Give a file its source's time where the server can (draft-somers-ftp-mfxx MFMT, or MDTM with a time); its answer, None
-        where it was not asked."""
+        """Set a file's modification time where the server can (MFMT of draft-somers-ftp-mfxx, or MDTM with a time); the reply,
+        or None where nothing was asked."""
         secs, known = mtime_ns // 1_000_000_000, self.known
         if known.setter and 0 <= secs < _LAST_STAMP:
             stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(secs))
@@ -230,18 +234,19 @@ class Session(Transfers):
         return None
 
     def no_time(self, reply: Reply) -> None:
-        """The server refuses to set times, with this answer."""
+        """Record that the server refuses to set times, with its reply."""
         self.no_setter()
         self.known.profile.learn(TIME, "refused", remote_text(" ".join(reply.lines)), unknown=reply.unknown)
 
     def no_setter(self) -> None:
-        """The server does not set times after all."""
+        """Record that the present command sets no times after all."""
         self.known.refused_setters.add(self.known.setter)
         self.known.setter, self.known.keeps_mtime = "", False
 
     def learn_telnet(self, path: str, temp: str) -> None:
-        """Whether the server takes bytes of a name for a Telnet command (RFC 959 3.3: ProFTPD does, vsftpd and pure-ftpd do not).
-        It shows that on a name of ours, which is gone afterwards, when ``path`` is the first that has such bytes."""
+        """Find out whether the server reads the byte 255 in a name as a Telnet command (RFC 959 section 3.3): ProFTPD does,
+        vsftpd and pure-ftpd do not. Tried on a temporary name, removed afterwards, when ``path`` is the first name with such
+        bytes."""
         if self.known.telnet is None and _TELNET.search(path.encode("utf-8", "surrogateescape")):
             for sent, read in _TELNET_TRIALS:
                 with tempfile.TemporaryFile(buffering=0) as file:
@@ -254,22 +259,23 @@ class Session(Transfers):
                 self.delete(f"{temp}.255{sent}")
 
     def rename(self, old: str, new: str) -> Reply:
-        """RNFR and RNTO: the answer that counts."""
+        """RNFR and RNTO (RFC 959 section 4.1.3): the reply that decides."""
         reply = self.ask(f"RNFR {old}")
         return self.ask(f"RNTO {new}") if reply.code == 350 else reply
 
     def delete(self, path: str) -> Reply:
+        """DELE (RFC 959 section 4.1.3): the server's reply."""
         return self.ask(f"DELE {path}")
 
     def is_gone(self, path: str) -> bool:
-        """Whether no file stands there; False where the server cannot tell."""
+        """Whether there is no such file; False where the server cannot tell."""
         try:
             return self.size(path) is None
         except CannotTell:
             return False
 
     def is_there(self, path: str) -> bool:
-        """Whether a file stands there; False where the server cannot tell."""
+        """Whether there is such a file; False where the server cannot tell."""
         try:
             return self.size(path) is not None
         except CannotTell:

@@ -1,6 +1,7 @@
-"""Servers that refuse to rename over a file: old one aside, new one in, old one away. Blocking, many threads.
+"""Servers that refuse to rename over a file: the old file is put aside, the new one renamed into place, the old one removed.
+Blocking, for many threads.
 
-For a moment a reader sees no file. An aside is never removed while its name is missing.
+For a moment a reader sees no file. A file put aside is never removed while its final name is missing.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Swaps:
         self._lock = threading.Lock()
 
     def replace(self, session: Session, temp: str, target: str, exists: bool) -> Reply:
-        """Put ``temp`` in the place of ``target``, where something ``stands`` or may; the answer that counts. The old file is back
-        if it is bad."""
+        """Rename ``temp`` to ``target``, where a file exists or may exist (``exists``); the reply that decides. The old file is
+        back in place if the reply is negative."""
         walk = self._profile.walk(PUBLISH, _RUNGS, trial=exists)
         if not exists or walk.rung == _RUNGS[0]:
             reply = session.rename(temp, target)
@@ -49,7 +50,7 @@ class Swaps:
         return done
 
     def _put_aside(self, session: Session, temp: str, target: str, first: Reply | None) -> Reply:
-        """The old file aside, the new one in its place; ``first`` is what was said to the rename over it."""
+        """Put the old file aside and the new one in its place. ``first``: the server's reply to the rename over the old file."""
         aside = _aside_of(temp)
         with self._lock:
             try:
@@ -77,7 +78,7 @@ class Swaps:
         return reply
 
     def mend_all(self, session: Session) -> None:
-        """Mend every swap on record; done at the start of a connection."""
+        """Complete or undo every recorded swap; done at the start of a connection."""
         if self._record.known:
             session.known.replaces = False
         for aside, (name, at) in list(self._record.asides.items()):
@@ -86,12 +87,12 @@ class Swaps:
                 self._forget(_text(aside))
 
     def mend(self, session: Session, temp: str, target: str) -> None:
-        """Mend what an earlier attempt with this temp name may have left in the middle."""
+        """Complete or undo the swap that an earlier attempt with this temporary name may have left half done."""
         if not session.known.replaces or _bytes(_aside_of(temp)) in self._record.asides:
             self._mend(session, _aside_of(temp), target)
 
     def mend_recorded(self, session: Session, temp: str) -> None:
-        """The same where only the temp name is known; without a record nothing is touched."""
+        """As ``mend``, where only the temporary name is known; without a record no file is touched."""
         known = self._record.asides.get(_bytes(_aside_of(temp)))
         if known is not None:
             self._mend(session, _aside_of(temp), _text(known[0]))
@@ -111,7 +112,8 @@ class Swaps:
 
 
 def _aside_of(temp: str) -> str:
-    """The name of the old file meanwhile. That of a temporary file with the ending of its final name has that, too."""
+    """The name of the old file while the swap lasts. Behind a temporary name that keeps the final name's ending, the old file
+    keeps it, too."""
     folder, slash, name = temp.rpartition("/")
     stem, dot, ending = name.rpartition(".")
     if not dot or not stem.strip(".") or ending == "part":

@@ -1,4 +1,4 @@
-"""TLS as RFC 4217 wants it: who the server is, and the session that its data connections go on with."""
+"""TLS as RFC 4217 demands: who the server is."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _LONGEST_REPLY = 64 * 1024
 
 
 def context_of(login: Login) -> ssl.SSLContext | None:
-    """What all connections of a destination share; None without TLS. ConfigError for a CAFile that is none.
+    """The TLS context that all connections of a destination share; None without TLS. Raises ConfigError for a CAFile without
+    certificates.
 
-    Certificates are verified, by the system's authorities or by ``CAFile``. A pinned fingerprint says
-    more than they could, so it stands in their place: it is compared in ``check_pin`` after every handshake.
+    Certificates are verified by the system's authorities or by ``CAFile``. A pinned fingerprint replaces both, as it says more:
+    ``check_pin`` compares it after every handshake.
     """
     if not login.tls:
         return None
@@ -44,7 +45,7 @@ def context_of(login: Login) -> ssl.SSLContext | None:
 
 
 def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
-    """LoginRefused unless the certificate at the other end is the pinned one (where one is pinned)."""
+    """Raise ServerNotTrusted unless the peer's certificate is the pinned one, where one is pinned."""
     if login.fingerprint is None:
         return
     fingerprint = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest().upper()
@@ -59,7 +60,7 @@ def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
 
 
 def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
-    """What a failed handshake on the control connection means."""
+    """The error for a failed handshake on the control connection."""
     if isinstance(exc, ssl.SSLCertVerificationError) and (early := not_valid_now(exc.verify_code, time.time())) is not None:
         return early
     if isinstance(exc, ssl.SSLCertVerificationError):
@@ -89,8 +90,8 @@ def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
 
 
 def _fetch_fingerprint(login: Login) -> str:
-    """SHA-256 of the certificate that the server shows, seen over a connection of its own on which nothing secret is sent.
-    Blocks. OSError or ValueError where it cannot be seen."""
+    """SHA-256 of the server's certificate, read over a connection of its own that carries no secret. Blocks. Raises OSError or
+    ValueError where there is no certificate to read."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection((login.host, login.port), timeout=min(_PROBE_SECS, login.connect_secs)) as sock:
@@ -103,7 +104,7 @@ def _fetch_fingerprint(login: Login) -> str:
 
 
 def _skip_reply(sock: socket.socket) -> None:
-    """One reply, of any number of lines; what it says does not matter, the handshake will tell."""
+    """Read one reply, of any number of lines; its text does not matter, as the handshake follows."""
     data = b""
     while not re.search(rb"^\d{3} [^\n]*\n", data, re.MULTILINE):
         block = sock.recv(1024)

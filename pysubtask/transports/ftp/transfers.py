@@ -1,4 +1,5 @@
-"""Transfers over one control connection: by which data connection, with which TLS session, and how each ended. Blocking."""
+"""Transfers over one control connection: how each data connection is opened, with which TLS session, and how each transfer
+ended. Blocking."""
 
 from __future__ import annotations
 
@@ -28,9 +29,8 @@ _NO_ACTIVE_SECS = 600.0
 
 
 class Transfers:
-    """Commands and data connections over one control connection, which whoever opens it has logged in. ``doubt``: the data
-    connection of the last transfer ended oddly when all was sent, and the server acknowledged it all the same: then its size
-    has to tell."""
+    """Commands and data connections over one control connection; the caller has logged in. ``doubt``: the last data connection
+    broke when every byte was sent, and the server acknowledged the transfer all the same: then the size decides."""
 
     def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
         self.wire = Wire(login, pace, meter)
@@ -44,13 +44,13 @@ class Transfers:
     # --- commands
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
-        """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
+        """Send any command that transfers nothing. The server may take ``patience`` seconds longer than usual."""
         with self.translated_errors():
             return self.wire.ask(command, patience)
 
     def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
-        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
-        SourceError besides, and CannotRestart where the server refuses REST."""
+        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST, RFC 3659 section 5); the final reply,
+        positive or negative. Raises SourceError, CannotRestart where the server refuses REST, DataLost, TransportLost."""
         with self.translated_errors():
             walk = self._tls_walk()
             while True:
@@ -104,7 +104,7 @@ class Transfers:
         return reply
 
     def list_one(self, path: str) -> list[str]:
-        """LIST one file; no lines where the server will not."""
+        """LIST one file; no lines where the server refuses."""
         with self.translated_errors():
             sock, _ = self._transfer(f"LIST {path}")
             if sock is None:
@@ -116,7 +116,7 @@ class Transfers:
             return lines if self.wire.read_reply().ok else []
 
     def fetch(self, path: str, start: int, most: int) -> bytes | None:
-        """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
+        """RETR the bytes of a file from ``start`` on, at most a little more than ``most``; None where the server refuses."""
         with self.translated_errors():
             try:
                 sock, _ = self._transfer(f"RETR {path}", start)
@@ -132,7 +132,7 @@ class Transfers:
             return data if self.wire.read_reply().ok or len(data) > most else None
 
     def whole_listing(self, command: str, most: int) -> bytes | None:
-        """What a listing sends; None where the server will not, or sends more than ``most`` bytes."""
+        """All bytes of a listing; None where the server refuses, or sends more than ``most`` bytes."""
         with self.translated_errors():
             sock, _ = self._transfer(command)
             if sock is None:
@@ -144,7 +144,7 @@ class Transfers:
             return data if self.wire.read_reply().ok and len(data) <= most else None
 
     def listing(self, command: str, most: int) -> bytes:
-        """What a listing sends, at most a little more than ``most`` bytes of it; empty where the server will not."""
+        """The bytes of a listing, at most a little more than ``most``; empty where the server refuses."""
         with self.translated_errors():
             sock, _ = self._transfer(command)
             if sock is None:
@@ -157,11 +157,11 @@ class Transfers:
             return data
 
     def _tls_walk(self) -> Walk | None:
-        """How TLS sessions of data connections are made."""
+        """Which kinds of TLS sessions this transfer may try on its data connection."""
         return self.known.profile.walk(TLS_DATA) if self._login.tls else None
 
     def _transfer(self, command: str, start: int = 0, walk: Walk | None = None) -> tuple[socket.socket | None, Reply]:
-        """Begin a transfer. DataLost where its data connection cannot be opened or secured in any way."""
+        """Begin a transfer. Raises DataLost where its data connection can be opened or secured by no method."""
         walk = walk or self._tls_walk()
         while True:
             self.wire.resumes = walk is None or walk.rung == "resumed"
@@ -206,8 +206,9 @@ class Transfers:
         return sock, reply
 
     def _open_data(self, command: str, start: int, *, active: bool) -> tuple[socket.socket | None, Reply]:
-        """Passive or active: where the one is refused, the other. A port that leads nowhere is no refusal: something on the way
-        swallows it. One of ours that nobody came to is not offered again for a while, as each costs a whole time limit."""
+        """Open a data connection, passive or active: where the server refuses one, the other. A port that cannot be reached is
+        no refusal: something on the path drops the packets. A port of this machine that the server never connected to is not
+        offered again for ten minutes, as each attempt costs a whole time limit."""
         wire, why_not = self.wire, ""
         try:
             opened = wire.open_data(command, start, active=active)
@@ -229,7 +230,7 @@ class Transfers:
         return opened
 
     def _older_tls(self, words: str) -> None:
-        """TransportLost where the next connection may do better with TLS 1.2."""
+        """Raise TransportLost where the next connection may do better with TLS 1.2."""
         sock = self.wire.sock
         if isinstance(sock, ssl.SSLSocket) and sock.version() == "TLSv1.3" and not self.known.tls12:
             self.known.tls12 = words
@@ -237,7 +238,8 @@ class Transfers:
 
     @contextlib.contextmanager
     def translated_errors(self, limit: float | None = None) -> Iterator[None]:
-        """Turn what the libraries raise into ours."""
+        """Raise TransportLost in place of each error of ftplib, ssl and socket. ``limit``: the time limit in seconds that the
+        message names, by default ``StallSecs``."""
         try:
             yield
         except (TransportError, SourceError, CannotRestart):

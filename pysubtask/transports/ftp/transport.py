@@ -1,4 +1,4 @@
-"""FTPTransport: the contract of a transport, put together from the parts of this package."""
+"""FTPTransport: the contract of a transport, built from the other modules of this package."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ _CROWDED_SECS = (0.05, 0.2, 0.5)
 
 
 class FTPTransport(Transport):
-    """FTP (RFC 959) and FTPS (RFC 4217), passive or active, with a few connections side by side.
+    """FTP (RFC 959) and FTPS (RFC 4217), passive or active, over a few connections at once.
 
-    Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir``
-    gets ``swaps.json`` where a server cannot rename over a file. With ``StoreInPlace`` a file is stored
-    under its own name at once, for servers that cannot rename at all.
+    Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir`` gets ``swaps.json`` where
+    a server cannot rename over a file. With ``StoreInPlace`` a file is stored under its final name at once, for servers that
+    cannot rename at all.
 
-    An upload that was cut goes on with what its temp file has. ``traits.appends`` says that nothing speaks against it:
-    the first job with ``append`` lets the server show, on a file of ours, that it goes on in the middle of one and
-    leaves the rest alone; where it does not, that job ends in NotAsLeft and the trait is gone. What it has shown is
-    remembered in ``workdir/restarts.json``.
+    An upload that was cut resumes from its temporary file. ``traits.appends`` says that nothing speaks against appends: the
+    first job with ``append`` makes the server prove, on a temporary file, that a transfer into the middle of a file leaves the
+    other bytes alone; where the proof fails, the job ends in NotAsLeft and the trait is gone. The proof is kept in
+    ``workdir/restarts.json``.
     """
 
     name: ClassVar[str] = "ftp"
@@ -86,12 +86,16 @@ class FTPTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """As ``options.identity_of``."""
         return identity_of(settings)
 
     def wire(self) -> Wire | None:
+        """Bytes of all control and data connections, as the kernel counts them."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Open the first session; more are opened as uploads wait for one. Interrupted swaps are completed and old temporary
+        files are removed first."""
         await self.close()
         make_workdir(self._workdir)
         if self._swaps is None or self._restarts is None or self._publisher is None:
@@ -127,6 +131,7 @@ class FTPTransport(Transport):
         self._learned()
 
     async def close(self) -> None:
+        """Shut every socket down. Threads that hang in a call are given up, not awaited."""
         pool, self._pool = self._pool, None
         if pool is not None and pool.is_lost_soon and self._spares_logins:
             self._alone_until = time.monotonic() + _ALONE_SECS
@@ -134,6 +139,8 @@ class FTPTransport(Transport):
             await pool.close()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Uploads of new names that differ in case alone run one after the other, as a server may take the names for one.
+        Raises as ``Publisher.send`` and ``Publisher.publish``, or NotAsLeft."""
         pool, publisher = self._open()
         if job.replaces is None:
             turn = await self._turns.enter(job.name)
@@ -206,6 +213,7 @@ class FTPTransport(Transport):
         return await pool.run(session, lambda: appender.put(session, attempt))
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """Size and time; None for no file, and for a server that tells no size: sending the file again does no harm."""
         pool, _ = self._open()
         path = path_of(self._folder, name)
 
@@ -219,6 +227,7 @@ class FTPTransport(Transport):
             return await pool.run(session, read_stat)
 
     async def verify(self, job: Job) -> str:
+        """Compare by the server's hash (see ``checksum``), else by size."""
         pool, _ = self._open()
         path = path_of(self._folder, job.name)
 
@@ -234,6 +243,7 @@ class FTPTransport(Transport):
             return await pool.run(session, compare)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """DELE, in one session. Raises the first refusal where a file stays and none was removed."""
         pool, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         swaps = self._swaps
@@ -269,7 +279,7 @@ class FTPTransport(Transport):
 
 
 class _Reporter:
-    """Hands progress and notes from a thread to the loop, until the upload is ``over``."""
+    """Hands progress and notes from a thread to the event loop, until the upload is ``over``."""
 
     def __init__(self, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()

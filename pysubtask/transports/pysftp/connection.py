@@ -1,7 +1,7 @@
-"""pysftp's connection with what it lacks; importing this loads pysftp and paramiko. Blocking: for a thread.
+"""pysftp's connection with what pysftp lacks; importing this module loads pysftp and paramiko. Blocking: for a thread.
 
-pysftp 0.2.9 looks host keys up without the port, logs in with RSA keys alone and has no time limits; paramiko's client
-drops the server's extensions and the codes of its answers. Each is put right by overriding the method that does it.
+pysftp 0.2.9 searches host keys without the port, logs in with RSA keys alone and has no time limits; paramiko's client drops
+the server's extensions and the codes of its replies. Each fault is corrected by overriding the method at fault.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Options(NamedTuple):
-    """Stands in for pysftp.CnOpts (``hostkeys`` None leaves its own lookup of host keys out)."""
+    """Passed in place of pysftp.CnOpts, whose attributes ``log``, ``compression``, ``ciphers`` and ``hostkeys`` pysftp reads
+    (``hostkeys`` None skips pysftp's own search for host keys). ``login``, ``password``: the account. ``link`` and ``meter``
+    are given each new socket."""
 
     login: Login
     password: str | None
@@ -79,6 +81,7 @@ class Options(NamedTuple):
 
     @property
     def port(self) -> int:
+        """The port, 22 where none is set."""
         return 22 if self.login.port is None else self.login.port
 
     def __repr__(self) -> str:
@@ -86,8 +89,8 @@ class Options(NamedTuple):
 
 
 class StartAnew(Exception):
-    """The server hung up at the second attempt to log in, as some do since paramiko begins each with a service request
-    of its own (RFC 4253, section 10): the attempt ``number`` needs a connection of its own."""
+    """The server hung up at the second attempt to log in, as some do since paramiko begins each attempt with a service request
+    of its own (RFC 4253 section 10): attempt ``number`` needs a connection of its own."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -95,7 +98,7 @@ class StartAnew(Exception):
 
 
 class NothingInCommon(LoginRefused):
-    """The server and this client share no algorithm; after another key was shown, no other kind of key."""
+    """The server and this client share no algorithm or, after a key was refused, no other kind of host key."""
 
 
 def open_connection(options: Options) -> Connection:
@@ -113,7 +116,7 @@ def open_connection(options: Options) -> Connection:
 
 
 class Connection(pysftp.Connection):  # type: ignore[misc]
-    """``sftp_client`` is a ``Client``."""
+    """pysftp's connection, whose ``sftp_client`` is a ``Client``."""
 
     _sftp_live: bool
 
@@ -134,7 +137,7 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
         self._transport = transport
 
     def _set_authentication(self, *_: Any) -> None:
-        """Left to ``_Session``: this one would take RSA keys alone."""
+        """Does nothing: ``_Session`` logs in, as pysftp would take RSA keys alone."""
 
     def _sftp_connect(self) -> None:
         if not self._sftp_live:
@@ -142,21 +145,22 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
             self._sftp_live = True
 
     def is_alive(self) -> bool:
+        """Whether paramiko's thread still runs."""
         return bool(self._transport.is_active())
 
     def close(self) -> None:
-        """Also called by whoever collects the garbage, so it must not wait."""
+        """Shut the socket down. The garbage collector calls this as well, so it must not wait."""
         if self._transport is not None:
             hang_up(self._transport.sock)
 
 
 class _Session(paramiko.Transport):  # type: ignore[misc]
-    """Checks the host key for the right port and logs in with any kind of key."""
+    """paramiko's transport, which checks the host key for the right port and logs in with any kind of key."""
 
     options: Options
 
     def connect(self, hostkey: None = None, username: str = "", password: None = None, pkey: None = None) -> None:
-        """What pysftp calls in the end; see ``open_connection``."""
+        """Called by pysftp in the end; see ``open_connection``."""
         login = self.options.login
         files = [login.known_hosts] if login.known_hosts else [os.path.expanduser(path) for path in _KNOWN]
         try:
@@ -230,8 +234,8 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
 
 
 class _Replies:
-    """To what a server asks; the password once, to a question for it. Called in paramiko's own thread, which ends with what this
-    raises and hands it on."""
+    """Replies to keyboard-interactive questions (RFC 4256): the password once, to a question for a password. Called in
+    paramiko's own thread, which ends with what this raises and hands the exception on."""
 
     def __init__(self, password: str) -> None:
         self._password, self._answered = password, False
@@ -248,7 +252,7 @@ class _Replies:
 
 
 def _keys(login: Login, agent: Any) -> list[Any]:
-    """KeyFile alone, or what the agent has and the usual files; none where there is only a password."""
+    """The key in KeyFile alone, or the agent's keys and those in the usual files; none where only a password is set."""
     if login.key_file is not None:
         try:
             return [paramiko.PKey.from_path(login.key_file)]
@@ -265,13 +269,14 @@ def _keys(login: Login, agent: Any) -> list[Any]:
 
 
 class Client(paramiko.SFTPClient):  # type: ignore[misc]
-    """Hears the server's extensions, raises ``Status``, and checks the answer to every WRITE. For one thread at a time."""
+    """paramiko's client, which records the server's extensions, raises ``Status``, and checks the reply to every WRITE. For one
+    thread at a time."""
 
     extensions: frozenset[str] = frozenset()
 
     def open_new(self, path: bytes) -> bytes:
-        """The handle of a new file, open for writing. Not a paramiko.SFTPFile: that one may talk to the server when
-        it is collected as garbage, and keeps what the server said at its close to itself."""
+        """The handle of a new file, open for writing. No paramiko.SFTPFile is used: it may talk to the server when it is
+        garbage collected, and hides the reply to CLOSE."""
         _, answer = self._request(CMD_OPEN, path, SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL, paramiko.SFTPAttributes())
         return bytes(answer.get_binary())
 
@@ -285,10 +290,10 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         step: Callable[[], None],
         took: Callable[[int, bytes], None] = lambda at, data: None,
     ) -> None:
-        """Write the first ``size`` bytes of a file, at ``pace``; ``moved`` is called with the bytes confirmed so far, ``step``
-        while it waits, ``took`` with each piece that is sent and its place.
+        """Write the first ``size`` bytes of a file, at ``pace``. ``moved`` is called with the number of bytes acknowledged so
+        far, ``step`` while the pace makes it wait, ``took`` with the offset and the bytes of each piece sent.
 
-        SourceChanged where the source is shorter or cannot be read.
+        Raises SourceChanged where the source is shorter or cannot be read, Status where the server refuses a WRITE.
         """
         answers, sent, channel = _Answers(self), 0, self.get_channel()
         while sent < size or answers.waiting:
@@ -306,7 +311,7 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
             sent += len(block)
 
     def sync(self, handle: bytes, secs: float) -> None:
-        """fsync, where the server offers it; it may take ``secs`` longer than other answers."""
+        """fsync@openssh.com, where the server offers it; the reply may take ``secs`` seconds longer than others."""
         if FSYNC not in self.extensions:
             return
         channel = self.get_channel()
@@ -321,7 +326,7 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
             channel.settimeout(limit)
 
     def close_handle(self, handle: bytes) -> None:
-        """CLOSE, and hear what the server says to it: without a sync it may only now know that its disk is full."""
+        """CLOSE, and read the reply: without a sync the server may only now know that its disk is full."""
         self._request(CMD_CLOSE, handle)
 
     def _send_version(self) -> int:
@@ -346,7 +351,8 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
 
 
 class _Answers:
-    """Where paramiko puts the answers to WRITEs, in whatever order they come: ``waiting`` by number of the request."""
+    """paramiko's receiver of the replies to WRITE requests, in whatever order they arrive. ``waiting``: request number ->
+    bytes."""
 
     def __init__(self, client: Client) -> None:
         self.waiting: dict[int, int] = {}

@@ -40,9 +40,9 @@ _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 class PySFTPTransport(Transport):
     """SFTP version 3 through pysftp 0.2.9 and paramiko, in threads.
 
-    One file at a time: paramiko's client is read by whoever waits for an answer. ssh's configuration files are not
-    read (``SSHConfigFile``, ``SSHProgram``), and ``KeepAliveCount`` means nothing to paramiko. A server without
-    posix-rename is refused: the default client can replace files there. ConfigError from connect where pysftp is missing.
+    One file at a time: any thread that waits for a reply reads paramiko's client. ssh's configuration files are not read
+    (``SSHConfigFile``, ``SSHProgram``), and ``KeepAliveCount`` means nothing to paramiko. A server without posix-rename is
+    refused: the default client can replace files there. ``connect`` raises ConfigError where pysftp is missing.
     """
 
     name: ClassVar[str] = "pysftp"
@@ -62,12 +62,16 @@ class PySFTPTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """As ``sftp_names.identity_of``."""
         return identity_of(settings)
 
     def wire(self) -> Wire | None:
+        """Bytes of all sockets so far, as the kernel counts them."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Raises TransportLost, LoginRefused, and ConfigError where pysftp is missing. TransportLost, too, where too many
+        earlier calls still hang."""
         await self.close()
         self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
@@ -80,12 +84,14 @@ class PySFTPTransport(Transport):
             raise
 
     async def close(self) -> None:
+        """Shut the socket down; the thread at work ends by itself."""
         link, self._link = self._link, None
         if link is not None:
             link.closed.set_result(None)
             link.cut()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Write under the temporary name, set the time, sync, close, stat, rename. No upload resumes or appends."""
         link = self._open()
         target = path_of(self._folder, job.name)
         temps = Temps(self.profile, path_of(self._folder, job.temp), target)
@@ -105,11 +111,13 @@ class PySFTPTransport(Transport):
         return Sent(stat, job.size)
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """Size and time of a file; None where there is none."""
         link, path = self._open(), path_of(self._folder, name)
         async with link.turn:
             return await self._apart(link, lambda call: _stat(link, name, path))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """Remove temporary files under every kind of name that an upload may have used."""
         link, paths = self._open(), {name: path_of(self._folder, name) for name in names}
         stepped = TEMP.name in self.profile.stepped
 
@@ -132,7 +140,8 @@ class PySFTPTransport(Transport):
         return self._link
 
     async def _apart(self, link: Link, work: Callable[[Call[_T]], _T], limit: float | None = None) -> _T:
-        """Do it in a thread. The connection ends with any error but a file's own, for nobody knows then what is under way."""
+        """Call ``work`` in a thread. Any error but a file's own ends the connection, as nobody knows then which request is
+        under way."""
         if link.is_cut:
             raise TransportLost("the connection is over")
         limit = limit or self._stall
@@ -161,7 +170,7 @@ class PySFTPTransport(Transport):
             raise failed from exc
 
     def _log_in(self, call: Call[None], link: Link) -> None:
-        """Connect; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
+        """Connect; where the pinned host key is not the one offered, ask for the server's keys of other kinds."""
         try:
             from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
         except ImportError as exc:
@@ -204,7 +213,7 @@ class PySFTPTransport(Transport):
     def _send(
         self, call: Call[RemoteStat], link: Link, job: Job, temps: Temps, stale: list[bytes], progress: Progress
     ) -> RemoteStat:
-        """All but the rename: what the server now shows under the temporary name."""
+        """Everything but the rename; the stat of the temporary file."""
         client = link.connection.sftp_client
         self._checks.without(job, "the library pysftp asks for none")
         fd = open_source(job)
@@ -257,8 +266,8 @@ class PySFTPTransport(Transport):
             self.profile.learn(TIME, "kept")
 
     def _sync(self, client: Any, handle: bytes, job: Job) -> None:
-        """Where the server will not sync, that it closes the file without an error has to do; where it could before, this file is
-        tried again."""
+        """fsync. Where the server refuses, a CLOSE without error has to do; where an fsync succeeded before, this file is tried
+        again."""
         try:
             with _doing(job.name, "writing it to the server's disk"):
                 client.sync(handle, job.size / _SLOW_DISK)
@@ -271,7 +280,7 @@ class PySFTPTransport(Transport):
 
 
 def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
-    """Do it; what paramiko says of the connection becomes TransportLost."""
+    """Call ``work``; paramiko's errors about the connection become TransportLost."""
     try:
         return work(call)
     except Exception as exc:
@@ -285,7 +294,7 @@ def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
 
 @contextlib.contextmanager
 def _doing(name: str, what: str) -> Iterator[None]:
-    """A status of the server in here is about this file."""
+    """Turn a server's status inside this block into an error of this file."""
     try:
         yield
     except Status as exc:
@@ -323,8 +332,8 @@ def _stat(link: Link, name: str, path: bytes) -> RemoteStat | None:
 
 
 def _clear(link: Link, path: bytes, profile: Profile) -> None:
-    """Remove a file, or rename it where this server lets none be removed, so that no late request finds it; Status where that is
-    refused, too."""
+    """Remove a file, or rename it where this server lets none be removed, so that no late request finds it. Raises Status where
+    the server refuses both."""
     try:
         link.connection.remove(path)
     except Status as refused:
@@ -342,7 +351,7 @@ def _clear(link: Link, path: bytes, profile: Profile) -> None:
 
 
 def _make(link: Link, name: str, temps: Temps) -> bytes:
-    """Make the temporary file, under another kind of name where the server takes no such one; its handle."""
+    """The handle of the new temporary file, under the next kind of name where the server refuses the present kind."""
     first: FileRefused | None = None
     while True:
         try:
@@ -369,8 +378,8 @@ def _open_new(link: Link, path: bytes) -> bytes:
 
 
 def _make_folder(link: Link, folder: bytes) -> None:
-    """Make it and what is missing above it. Whether it is good shows when a file is opened in it: that it is there
-    already is a failure in SFTP 3 like any other."""
+    """Create a folder and its missing parents. Errors are left to the open that follows: SFTP 3 has no code of its own for a
+    folder that exists."""
     try:
         link.connection.mkdir(folder)
     except Status as exc:
@@ -382,7 +391,7 @@ def _make_folder(link: Link, folder: bytes) -> None:
 
 
 def _discard(link: Link, temp: bytes, handle: bytes | None = None) -> None:
-    """Have the server forget a temporary file; it is on record, and the first error is the one to tell."""
+    """Close and remove a temporary file. Errors are ignored: the file is on record, and the first error is the one to report."""
     with contextlib.suppress(Status):
         if handle is not None:
             link.connection.sftp_client.close_handle(handle)

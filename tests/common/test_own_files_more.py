@@ -77,7 +77,7 @@ def test_no_record_is_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "swaps.json").symlink_to("elsewhere")
     (tmp_path / "restarts.json").symlink_to("elsewhere")
     assert SwapRecord(str(tmp_path), "x").asides == {}
-    known = type("Known", (), {"found": {}})()
+    known = type("Known", (), {"features": {}})()
     assert not Restarts(str(tmp_path), "x", Profile(time.time)).is_proven(known)
 
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from .transport import DropboxTransport
 
-if find_spec("dropbox") is None:  # loaded at the first connect, missed at once
+if find_spec("dropbox") is None:  # the SDK is loaded at the first connect, but its absence is reported at once
     raise ImportError("the Dropbox SDK is not installed", name="dropbox")
 
 __all__ = ["DropboxTransport"]

@@ -13,9 +13,9 @@ from http.client import HTTPResponse
 from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
-"""So much an answer may be when it is unpacked."""
+"""The longest reply, uncompressed."""
 GRACE_SECS = 2.0
-"""So long after the time for a sign of life all of the answer must be there."""
+"""Seconds beyond ``StallSecs`` within which the whole reply must have arrived."""
 
 
 class _Timed(io.RawIOBase):

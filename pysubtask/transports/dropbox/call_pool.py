@@ -15,7 +15,7 @@ from .verdict import verdict
 
 T = TypeVar("T")
 Run = Callable[..., Awaitable[Any]]
-_A_DAY = 86400.0  # what stands still is ended by the line, much earlier
+_A_DAY = 86400.0  # a limit that is never reached: the HTTP session ends stalled calls much earlier
 
 
 class CallPool:
@@ -32,7 +32,7 @@ class CallPool:
         """End every call in progress, and every later one, in TransportLost."""
         if not self._closed.done():
             self._closed.set_result(None)
-        # In a thread: a socket that is being shut down may hold its caller for a moment.
+        # In a thread, as shutting a socket down may block for a moment.
         threading.Thread(target=self._http.cut, name="dropbox-close", daemon=True).start()
 
     @contextlib.asynccontextmanager
@@ -43,7 +43,7 @@ class CallPool:
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
         """One call. Raises TransportLost, ServerBusy, LoginRefused or FileRefused; an ApiError is raised unchanged."""
-        # Not asked again before a pause that the server wanted is over.
+        # The server asked for a pause: no call begins before its end.
         while not self._closed.done() and (left := self._not_before - self._loop.time()) > 0:
             await asyncio.wait([self._closed], timeout=left)
         if self._closed.done():

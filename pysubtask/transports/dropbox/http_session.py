@@ -26,10 +26,10 @@ from ..shared.pace import Pace
 from ..shared.proxy_url import quoted_login
 
 _HOST = "api.dropboxapi.com"
-_POLL_SECS = 0.1
-_QUIET_SECS = 2.0
+_POLL_SECS = 0.1  # how often the kernel is asked for unsent bytes
+_QUIET_SECS = 2.0  # without movement for this long, readable bytes are taken for the reply
 _PART = 64 * 1024
-_LONGEST_DATE = 64
+_LONGEST_DATE = 64  # longer Retry-After headers are no dates
 
 
 class HttpSession:
@@ -64,8 +64,8 @@ class HttpSession:
         for connection in list(self._open):
             sock = connection.sock
             if sock is not None:
-                with contextlib.suppress(OSError, ValueError):  # it was gone already
-                    # Not SSLSocket's own, which takes the TLS state from under the thread that uses it.
+                with contextlib.suppress(OSError, ValueError):  # the socket is closed already
+                    # SSLSocket.shutdown would drop the TLS state while another thread uses it.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self.session.close()
 
@@ -111,7 +111,7 @@ class HttpSession:
             view = view[len(part) :]
 
     def _answered(self, response: Any, *args: Any, **kwargs: Any) -> None:
-        # The SDK tells it of a 429 only, and takes whole seconds alone.
+        # The SDK reports the header of a 429 only, and accepts whole seconds only.
         header = response.headers.get("retry-after")
         if header is not None:
             secs = self._answers.retry_after = pause_in(header, time.time())
@@ -135,7 +135,7 @@ class HttpSession:
                 if http._ended.is_set():
                     raise ConnectionAbortedError("closed")
                 super().connect()
-                # Through a proxy that speaks TLS itself, the socket is inside of what urllib3 makes of it.
+                # Through a proxy that speaks TLS itself, urllib3 wraps the socket in an object of its own.
                 through = getattr(self.sock, "socket", self.sock)
                 http._meter.swap(self.counted, through)
                 self.counted = through
@@ -169,7 +169,7 @@ class HttpSession:
                 _use(self.poolmanager, Pool)
 
             def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-                # Towards a proxy urllib3 leaves Nagle's algorithm on, which holds small requests back.
+                # Towards a proxy urllib3 leaves Nagle's algorithm on, which delays small requests.
                 return _use(super().proxy_manager_for(*args, socket_options=Connection.default_socket_options, **kwargs), Pool)
 
         return Adapter(pool_connections=4, pool_maxsize=connections)
@@ -195,9 +195,9 @@ def make_session(proxy: str | None, ca_file: str | None) -> Any:
     import requests
 
     session = requests.Session()
-    # Else REQUESTS_CA_BUNDLE would quietly win over ca_file, and .netrc over the token.
+    # With trust_env, REQUESTS_CA_BUNDLE would silently override ca_file, and .netrc the token.
     session.trust_env = False
-    # Dropbox's API answers where it is asked; whoever sends us on is not Dropbox.
+    # Dropbox's API never redirects; a redirect comes from something else, as a portal.
     session.max_redirects = 0
     if proxy is None and not urllib.request.proxy_bypass(_HOST):
         proxy = urllib.request.getproxies().get("https")
@@ -225,8 +225,8 @@ def _drained(sock: Any, stall: float, ended: threading.Event) -> None:
     where nothing moved for ``stall`` seconds. Source: SIOCOUTQ in tcp(7)."""
     left, moved = _unsent(sock), time.monotonic()
     while left and not ended.is_set():
-        # What can be read may be the answer of a server that takes no more, or only a ticket of TLS 1.3: the answer
-        # is looked for when nothing moves any more.
+        # The readable bytes may be the reply of a server that takes no more, or only a ticket of TLS 1.3: the reply
+        # is read when no byte moves any more.
         readable = bool(select.select([sock], [], [], 0)[0])
         quiet = time.monotonic() - moved
         if readable and (sock.pending() or quiet > min(_QUIET_SECS, stall / 4)):

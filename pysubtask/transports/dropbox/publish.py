@@ -16,7 +16,9 @@ from ..shared.calls import fail
 MOST = 1000
 """Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""
 LINGER_SECS = 0.2
+"""Wait for files that the queue has yet to begin, before a call."""
 LONGEST_SECS = 10.0
+"""The longest that a finished upload waits for others."""
 
 
 class Publisher:
@@ -35,7 +37,7 @@ class Publisher:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.lock = asyncio.Lock()
-        """Held during each commit; also by whoever commits otherwise."""
+        """Held during each commit, also by a caller that commits without this object."""
 
     def coming(self, number: int) -> None:
         """Announce ``number`` more files (or fewer, where negative) on their way to :meth:`publish`."""
@@ -99,11 +101,11 @@ class Publisher:
             if len(batch) == 1:
                 _fail(batch, exc)
                 return
-            # The call as a whole was refused, and one of them may be the reason.
+            # The whole call was refused, and one entry may be the reason: halves find it.
             half = len(batch) // 2
             for part in (batch[:half], batch[half:]):
                 await self._publish(part)
-        except Exception as exc:  # noqa: BLE001 - each caller shall see it
+        except Exception as exc:  # noqa: BLE001 - each caller must see the exception
             _fail(batch, exc)
         else:
             for (_, answer), found in zip(batch, answers, strict=True):

@@ -31,7 +31,7 @@ from .verdict import session_trouble, write_verdict
 
 _TRIES = 4
 _EPOCH = datetime(1970, 1, 1)
-_LAST_SECOND = 253_402_300_799  # of the year 9999, the last one a date can say
+_LAST_SECOND = 253_402_300_799  # the last second that datetime can express
 
 
 class _Connection(NamedTuple):
@@ -43,7 +43,7 @@ class _Connection(NamedTuple):
 
 
 _TO_TELL_SECS = 1.0
-"""A connect that comes to nothing ends so much before the limit of the login, so that its own words are told."""
+"""A TCP connect gives up this long before the limit of the login, so that its more precise error is the one reported."""
 
 
 class DropboxTransport(Transport):
@@ -53,7 +53,7 @@ class DropboxTransport(Transport):
     name: ClassVar[str] = "dropbox"
     label: ClassVar[str] = "Dropbox"
     case_sensitive: ClassVar[bool] = False
-    big_at_once: ClassVar[int] = 256  # one call publishes many
+    big_at_once: ClassVar[int] = 256  # one call commits many files
 
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
         self._settings = settings
@@ -111,7 +111,7 @@ class DropboxTransport(Transport):
             if isinstance(exc, ImportError):
                 raise ConfigError("UseDropbox", f"it needs {exc.name}", f"Run: {install('dropbox')}.") from exc
             if isinstance(exc, FileRefused):
-                # What would condemn a file condemns the account here.
+                # An error that would refuse one file refuses the account here.
                 raise LoginRefused(str(exc)) from exc
             raise
 
@@ -172,9 +172,9 @@ class DropboxTransport(Transport):
         job = upload.job
         rev = job.replaces.rev if job.replaces is not None else self._revs.get(job.name, "")
         upload.half = half_of(job.resume, job.size, time.time())
-        await asyncio.sleep(0)  # those that were begun together see each other
+        await asyncio.sleep(0)  # uploads begun together then see each other in ``_active``
         alone = self._active == 1 and upload.half is None and job.size <= self._piece
-        anew = False
+        restarted = False
         for _ in range(_TRIES):
             if alone:
                 answer = await self._in_one_call(connection, upload, rev)
@@ -186,7 +186,7 @@ class DropboxTransport(Transport):
             refusal = None if trouble else write_verdict(answer, job.name)
             if refusal is not None:
                 raise refusal
-            # The session was used up, or another revision is there: perhaps by an attempt of ours whose answer was lost.
+            # The session is used up, or there is another revision, perhaps from an attempt of this queue whose reply was lost.
             metadata = await self._metadata(connection, upload.path, job.name)
             if metadata is not None and hasattr(metadata, "content_hash"):
                 own = await asyncio.to_thread(hash_through, upload.source.read, job.size)
@@ -197,9 +197,9 @@ class DropboxTransport(Transport):
                     self._same_spelling(metadata, job.name)
             rev = _rev_of(metadata)
             if trouble:
-                if anew:
+                if restarted:
                     break
-                anew, upload.half = True, None
+                restarted, upload.half = True, None
         words = f"{job.name!r} is changed again and again at Dropbox by somebody else"
         raise AttemptFailed(words, step="publishing it", file=job.name)
 
@@ -288,7 +288,7 @@ class DropboxTransport(Transport):
 
         half = upload.half
         if half is None or half.closed:
-            # A closed one is told by the commit itself, and its bytes are hashed for the comparison.
+            # A closed session takes no request but the commit; its bytes are hashed here for the comparison afterwards.
             await asyncio.to_thread(upload.rewind, half.offset if half is not None else 0)
             return
         cursor = files.UploadSessionCursor(half.session, half.offset)

@@ -20,7 +20,7 @@ class Source:
         self.path, self.fd = job.source, open_source(job)
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was never opened
+        with contextlib.suppress(AttributeError):  # the open failed, so there is no descriptor
             os.close(self.fd)
 
     def read(self, offset: int, count: int) -> bytes:

@@ -65,13 +65,13 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
             "Is there a proxy in between? Then set CAFile to its authority",
         )
     if isinstance(exc, ProxyError):
-        # Also what a connection that was lost behind a proxy looks like.
+        # A connection that was lost behind a proxy raises ProxyError as well.
         return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")
     if isinstance(exc, TooManyRedirects):
         return TransportLost("what answers for Dropbox sends us elsewhere: is there a portal in between that asks for a login?")
     if isinstance(exc, (RequestException, OSError)):
         return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
-    # An answer that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
+    # A reply that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
     return TransportLost(f"no answer that makes sense: {type(exc).__name__}: {_shortened(exc)}")
 
 

@@ -20,9 +20,10 @@ from .server_features import CannotTell, DataLost
 from .session import Session
 
 _ONE_SEGMENT = 1200
-"""Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""
+"""Bytes that fit one packet on any path, so that they arrive together or not at all: IPv6 guarantees packets of 1,280 bytes, which
+leaves this much beside the headers and TLS."""
 _WORTH = 64 * 1024
-"""A transfer takes about as long as so many bytes on a slow link."""
+"""One transfer's overhead takes about as long as this many bytes on a slow link."""
 
 
 class Appender:
@@ -52,7 +53,7 @@ class Appender:
             at = self._end(session, attempt, source)
             attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
             if source.hash is not None:
-                source.hash.check()  # before the first byte: a reader sees each as it arrives
+                source.hash.check()  # before the first byte is sent, as readers see each byte as it arrives
         attempt.start = at
         attempt.tally.reach(at)
         return at
@@ -72,7 +73,7 @@ class Appender:
         at, until = job.append
         left = job.replaces
         if stat.mtime is not None and (stat.size, stat.mtime) == (left.size, left.mtime) and stat.size == at <= job.size:
-            # A time by the server's own clock says less: somebody may have been there in the same second.
+            # A time by the server's own clock proves less: another client may have written in the same second.
             if session.known.keeps_mtime or ends_as(session, attempt.target, source, at) is not False:
                 return at
             raise NotAsLeft(f"{job.name}: the server's {at:,} bytes do not end as ours do")
@@ -81,8 +82,8 @@ class Appender:
             and is_same_time(left.mtime, stat.mtime)
             and ends_as(session, attempt.target, source, at)
         ):
-            return at  # the server shows its time otherwise than before
-        # What is stored under its name may be half of another version, which a cut has left: only what we left whole will do.
+            return at  # only the server's way to show the time has changed
+        # A file stored in place may be half of another version after a cut: only a file that was left whole can be appended to.
         if attempt.in_place or until <= at or not at <= stat.size <= min(until, job.size):
             raise NotAsLeft(
                 f"{job.name}: the server shows {stat.size:,} bytes of {stat.mtime}, we left {left.size:,} of {left.mtime}"
@@ -97,7 +98,7 @@ class Appender:
         job = attempt.job
         if attempt.start < job.size:
             with opened(job) as source:
-                source = source._replace(hash=None)  # ``check`` has looked at it
+                source = source._replace(hash=None)  # ``check`` has compared the hash
                 try:
                     for end in attempt.ends:
                         self._store(session, attempt, source, end)
@@ -115,7 +116,7 @@ class Appender:
             with opened(job) as source:
                 attempt.verified = check(session, attempt.target, job, source, self._publisher.checks)
         except WrongHash as exc:
-            # The name shows it already: the whole file has to replace it at once.
+            # Readers see the wrong bytes already: the whole file has to replace them at once.
             raise NotAsLeft(str(exc)) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source, end: int) -> None:
@@ -129,7 +130,7 @@ class Appender:
         if not reply.ok:
             failed = store_error(job.name, reply)
             if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(reply):
-                # Not to be written to, or gone: the whole file may go there all the same, or else is refused by itself.
+                # The file is read-only or gone: sending the whole file works all the same, or is refused for its own reason.
                 raise NotAsLeft(str(failed))
             raise failed
         self._check(session, attempt, end)
@@ -144,7 +145,7 @@ class Appender:
         if attempt.start <= remote_size < end:
             raise cut_short(job, remote_size)
         if remote_size != end:
-            # What it shows now is wrong: the whole file has to replace it at once.
+            # Readers see wrong bytes now: the whole file has to replace them at once.
             self._restarts.refuse(f"{remote_size:,} bytes where {end:,} were to be")
             raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {remote_size:,}")
 

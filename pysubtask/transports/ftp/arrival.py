@@ -15,7 +15,7 @@ from .session import Session
 __all__ = ["NameChecks", "changed_to", "settled_size", "text_mode"]
 
 _QUIET_SECS = 1.5
-"""A file that has not grown for so long is not written to any more."""
+"""A file that has not grown for this long is complete."""
 _PAUSES = (0.05, 0.1, 0.15, 0.2, 0.25)
 _BLOCK = 1024 * 1024
 TEXT_MODE = "the server changes the ends of lines, as in text mode (ASCII), though it agreed to take files as they are (TYPE I)"

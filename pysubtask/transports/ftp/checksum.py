@@ -47,7 +47,7 @@ def hash_in(reply: Reply, algorithm: str) -> str | None:
     digits = _DIGITS[algorithm]
     least = 1 if algorithm == "crc32" else digits
     for line in reversed(reply.lines if reply.ok else ()):
-        # A reply to HASH has algorithm and range before it, and the name of the file behind it.
+        # In a reply to HASH the algorithm and the range come before the hash, and the file's name behind it.
         words = line[4:].split()
         hashes = [
             word
@@ -75,7 +75,7 @@ def check(session: Session, path: str, job: Job, source: Source, checks: Checks)
         if not reply.ok:
             return checks.without(job, str(reply))
         session.chosen_hash = request.choose
-    # HASH takes a name as any command does; the older ones may be given a range behind it.
+    # HASH takes a name unquoted as any command does; behind a name, the older commands accept a range, hence the quotes.
     name = f'"{path}"' if request.command != "HASH" and " " in path else path
     try:
         reply = session.ask(f"{request.command} {name}", patience(job.size))

@@ -26,13 +26,13 @@ from .tls import handshake_error
 
 _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
-_MOST_PRELIMINARY = 100  # replies 1yz to one command
-_FINAL_REPLY_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
-_LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
+_MOST_PRELIMINARY = 100  # replies 1yz to one command; a server that sends more would hold the thread for ever
+_FINAL_REPLY_SECS = 2.0  # for the reason of a failure, after the server was silent for a whole time limit
+_LEAST_PORT = 1024  # below are other services: a server must not be able to direct data to them
 _LONGEST_PORT_WORDS = 1024
 _OPENING = "opening a data connection"
-_SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
-# What Telnet (RFC 854) says to a command of its own in the place of a name, in front of the reply; no reply begins so.
+_SLICE_SECS = 1.0  # how often the kernel is asked whether bytes moved, while a reply is awaited
+# Replies of a Telnet layer (RFC 854) to the byte 255 in a name, in front of the FTP reply; no FTP reply begins with 255.
 _TELNET = re.compile(rb"\A(?:\xff[\xfb-\xfe].|\xff[\xf0-\xfa])+", re.DOTALL)
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
@@ -61,7 +61,7 @@ class Wire(Sockets):
         self._reply_size = 0
         self._moved: Moved | None = None
         self._reply_end = 0.0
-        self.standstill = ""  # why the present transfer does not move, where that can be seen
+        self.standstill = ""  # why the present transfer does not move, where the kernel tells
         self.ended = self.spoilt = False
 
     # --- opening and ending
@@ -129,7 +129,7 @@ class Wire(Sockets):
             self._buffer += block
         return b"\n" in self._buffer
 
-    # --- talking
+    # --- commands and replies
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
         """Send a command and read its reply. Preliminary replies (1yz) to commands that transfer nothing are skipped; all
@@ -163,7 +163,7 @@ class Wire(Sockets):
             code = lines[0][:3]
             if not _STARTS_REPLY.match(lines[0]):
                 raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._buffer)))
-            # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
+            # RFC 959 4.2: a reply goes from "code-" to a line that begins with "code " (some servers leave the space out).
             while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
                 lines.append(self.getline())
         except TimeoutError as exc:
@@ -183,12 +183,12 @@ class Wire(Sockets):
     def putline(self, line: str) -> None:
         """Send one line, encoded as names are. Raises ValueError for a line break, ConnectionAbortedError after ``cut``."""
         if any(sign in line for sign in "\r\n\0"):
-            raise ValueError("a line break in a command")  # every name was checked before
+            raise ValueError("a line break in a command")  # every name was checked before, so this is a defect of the caller
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         self.sock.settimeout(self.wait())
         raw = line.encode("utf-8", "surrogateescape")
-        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command; sent twice, it is the byte itself.
         self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
@@ -239,11 +239,11 @@ class Wire(Sockets):
         else:
             listener = self.makeport()
         try:
-            # RFC 3659 5.3: nothing comes between REST and the transfer, so the port was asked for before.
+            # RFC 3659 5.3: no command may come between REST and the transfer, so the port was requested before.
             if start and (reply := self.ask(f"REST {start}")).code != 350:
                 raise CannotRestart(str(reply))
             reply = self.begin(command)
-            if reply.ok:  # some servers say 200 before 150
+            if reply.ok:  # some servers send 200 before 150
                 reply = self.read_reply()
             if not 100 <= reply.code < 200:
                 if listener is None:
@@ -277,7 +277,7 @@ class Wire(Sockets):
                     raise TransportLost(f"the server gives no passive port: {reply} (not an answer to that)")
                 failed = failed or NoPassivePort(f"the server gives no passive port: {reply}", step=_OPENING, server_text=words)
             else:
-                # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
+                # The address in a reply to PASV is ignored: behind NAT it is wrong, and a hostile server could misdirect data.
                 host, port = address
                 try:
                     end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)

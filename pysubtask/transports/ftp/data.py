@@ -23,14 +23,14 @@ from .replies import Standstill
 try:
     from fcntl import ioctl
     from termios import TIOCOUTQ
-except ImportError:  # not a POSIX system: what is still on the way cannot be asked for
+except ImportError:  # not a POSIX system: the kernel does not tell how many bytes are unacknowledged
     ioctl = None  # type: ignore[assignment]
 
 BLOCK = 256 * 1024
 LEAST = 16 * 1024
-"""Fewer bytes are sent again rather than looked at."""
+"""Below this size, sending the bytes again costs less than asking the server what it has of them."""
 BEGUN = '{"begun": true}'
-"""What is noted of an attempt: how much the server has of it, only the server knows."""
+"""The note of an attempt. It holds no offset: how many bytes are stored, only the server knows."""
 _NOTE_BYTES = 512 * 1024
 _NOTE_SECS = 1.0
 _SLICE_SECS = 1.0
@@ -79,7 +79,8 @@ class Upload:
         self._waiting = 0
         self.sent = 0
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # What is not even on its way yet stays with us: else a slow link stands behind megabytes in the kernel.
+            # Bytes not yet sent stay in this process: else megabytes queue up in the kernel before a slow link, and neither
+            # the pace nor the progress is true.
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT)
 
@@ -149,8 +150,8 @@ class Upload:
                     raise TimeoutError from None
                 continue
             except (OSError, ValueError):
-                # Sent, and the server's is not there yet; or the server ended it its own way, which only its reply
-                # and the size of the file can tell from a cut.
+                # The close_notify is sent, and the server's own has not arrived; or the server closed without one, which
+                # only its reply and the file's size can tell from a cut.
                 pass
             return
 
@@ -169,7 +170,7 @@ class Source(NamedTuple):
     fd: int
     base: int
     hash: SentHash | None = None
-    """Of what is read as ``blocks`` to be sent."""
+    """The hash of the bytes that ``blocks`` has read; None where no hash is kept."""
 
     def read(self, at: int, count: int) -> bytes:
         """Up to ``count`` bytes from offset ``at`` of the whole file. Raises SourceChanged where they cannot be read."""
@@ -223,7 +224,7 @@ def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
             if time.monotonic() >= end:
                 raise
             continue
-        except ssl.SSLEOFError:  # no goodbye: the reply will tell whether it was whole
+        except ssl.SSLEOFError:  # the server sent no close_notify: its reply says whether the data are whole
             break
         if not block:
             break

@@ -19,7 +19,7 @@ def make_folders(session: Session, folder: str) -> Reply | None:
     reply = _by_path(session, folder)
     if reply is None or reply.ok or "/" not in folder.strip("/"):
         return reply
-    # It may be there, or this server makes a folder only in the one that it is in.
+    # The folder may exist, or this server creates folders only in the session's present folder.
     return _by_steps(session, folder) or reply
 
 
@@ -32,7 +32,7 @@ def _by_path(session: Session, folder: str) -> Reply | None:
             break
         missing.append(folder)
         folder = parent_of(folder)
-    # The highest one was answered just now.
+    # The highest folder was refused just now, so it is not asked for again.
     if reply is not None and not reply.ok:
         missing.pop()
     for folder in reversed(missing):
@@ -53,7 +53,7 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
         there = _down(session, folder)
     back = session.ask(f"CWD {home}")
     if not back.ok:
-        session.wire.spoilt = True  # relative paths lead elsewhere from here
+        session.wire.spoilt = True  # relative paths lead to another folder from now on
         raise AttemptFailed(
             f"the server does not lead back to {home!r}: {back}",
             step="making its folder",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .publish import Attempt
 
 _TRIAL = b"ab"
-_RENAMED_TO = (".1", ".2")  # what pure-ftpd calls a file for which the name is taken (its option --autorename)
+_RENAMED_TO = (".1", ".2")  # pure-ftpd adds these endings where the name is taken (its option --autorename)
 
 
 class Overwrites:
@@ -82,7 +82,7 @@ class Overwrites:
         try:
             return session.size(path, stored=True) == len(_TRIAL)
         except CannotTell:
-            return True  # then its word is all there is
+            return True  # without a size, the reply to STOR is the only evidence
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ class Elsewhere:
         self._identity = identity
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
-        # Not there or not readable: a temporary file may then stay there.
+        # Without a readable record a temporary file may stay behind beside a link's target.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
@@ -102,7 +102,7 @@ class Links:
         try:
             rows = session.rows(parent_of(path)) or ()
         except AttemptFailed:
-            return None  # no reason against the upload itself
+            return None  # a listing that fails is no reason to refuse the upload
         return next((row.link for row in rows if row.name == path.rpartition("/")[2]), None)
 
     def place(self, session: Session, path: str) -> tuple[str, Link | None]:

@@ -16,7 +16,7 @@ _PORTS = {"": 21, EXPLICIT: 21, IMPLICIT: 990}
 _HOST_BAD = re.compile(r"[\x00-\x20\x7f/@]")
 _LINE_BAD = re.compile(r"[\x00\r\n]")
 _DIGEST = re.compile(r"[0-9A-F]{64}\Z")
-# What a server may take for something else at the head of a command's argument: an option, a home, a time to set.
+# Beginnings of an argument that servers take for something else: an option (-), a home (~), a time to set (14 digits).
 _LEADS_ASTRAY = re.compile(r"[ ~-]|[0-9]{14}")
 
 

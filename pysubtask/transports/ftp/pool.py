@@ -29,9 +29,9 @@ from .session import Session
 _T = TypeVar("_T")
 
 _CLOSED = "the connection was closed from here"
-_IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
-_TOGETHER_SECS = 0.25
-_SOON_SECS = 60.0
+_IDLE_SECS = 60.0  # a connection that is idle longer is closed, before the server or a NAT drops it
+_TOGETHER_SECS = 0.25  # connections that end within this time of each other have ended for one reason
+_SOON_SECS = 60.0  # the server ended the first connection within this time: see ``is_lost_soon``
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
@@ -158,16 +158,16 @@ class Pool:
                 if not self._sessions and not self._opening:
                     self._end(TransportLost("the server's answers belong to no command"))
             if isinstance(exc, AttemptFailed) and self._closed.done():
-                # Its data connection was cut from here: that says nothing of the attempt.
+                # This side cut the data connection, which says nothing about the attempt.
                 raise TransportLost(_CLOSED) from exc
             raise
         except BaseException as exc:
-            # Nobody knows what it waits for now.
+            # Which request the session waits for is unknown now, so no other call may use it.
             self._sessions.discard(session)
             session.wire.cut()
             if isinstance(exc, TransportLost):
                 if session.wire.ended and self._sessions and self._over is None:
-                    await asyncio.sleep(_TOGETHER_SECS)  # where all of them end, this is one of several
+                    await asyncio.sleep(_TOGETHER_SECS)  # where all connections end, the link is lost, not the attempt
                     if self._sessions and self._over is None:
                         words = f"one of several connections ended: {exc.cause}"
                         raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, server_text=exc.server_text) from exc
@@ -185,13 +185,13 @@ class Pool:
                 if not result.done():
                     answer(value)
 
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no call awaits the result
                 loop.call_soon_threadsafe(resolve)
 
         def run() -> None:
             try:
                 value = work()
-            except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+            except BaseException as exc:  # noqa: BLE001 - the awaiting side must see every exception
                 wire.leave()
                 tell(functools.partial(fail, result), exc)
             else:
@@ -302,7 +302,7 @@ class Pool:
             self._give_back(session)
             return
         session.wire.cut()
-        # Whatever the server had against it: the connections that are open go on.
+        # The reason of the refusal does not matter: the open connections remain in use.
         if isinstance(failed, TransportError) and not self._closed.done():
             self._allowance.refused(max(1, len(self._sessions)))
             self._limited(self.limit)

@@ -39,11 +39,11 @@ _NO_RENAME = (
     "if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
     "a reader may then find half a file"
 )
-_CUTS = 3  # broken data connections for one file in a row, after which it is put aside
+_CUTS = 3  # breaks at one offset in a row, after which the file is to blame and no longer the link
 _MOST_NAMES = 1000
 _ENDED_TRANSFER = (425, 426)
 _PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)
-_GRANULARITY_SECS = 2  # of a FAT file system's clock
+_GRANULARITY_SECS = 2  # FAT stores times in steps of two seconds
 
 
 class Attempt:
@@ -129,7 +129,7 @@ class Publisher:
                 try:
                     source.hash.check()
                 except SourceError:
-                    attempt.tally.reset()  # nothing is built upon it
+                    attempt.tally.reset()  # no later attempt may resume from these bytes
                     raise
             self._verify(session, attempt, source)
             self.set_time(session, attempt, attempt.path)
@@ -148,7 +148,7 @@ class Publisher:
         try:
             attempt.verified = check(session, attempt.path, attempt.job, source, self.checks)
         except WrongHash:
-            # Nothing is built upon it.
+            # No later attempt may resume from these bytes.
             self.discard(session, attempt)
             attempt.tally.reset()
             raise
@@ -241,7 +241,7 @@ class Publisher:
         if stat.size != job.size:
             if attempt.verified == "reply":
                 raise AttemptFailed(f"{job.name}: {done}, but the server shows {stat.size:,} bytes", step=_RENAMED, file=job.name)
-            # Another file was put there meanwhile, or the server tells what it remembers: the next version finds out.
+            # Another client replaced the file meanwhile, or the server caches sizes: the next version will show which.
             return RemoteStat(job.size, None)
         if attempt.verified == "reply" and session.known.size_answered:
             attempt.verified = "size"
@@ -258,7 +258,7 @@ class Publisher:
             self.profile.learn(TIME, "kept" if kept else "ignored")
         known.keeps_mtime = stat.mtime == requested or (stat.mtime is None and known.setter == "MFMT")
         if known.setter == "MDTM" and (stat.mtime is None or abs(stat.mtime - requested) > _GRANULARITY_SECS):
-            session.no_setter()  # it said yes, but it only asks
+            session.no_setter()  # the server took the command for a question about the time
 
     def clear(self, session: Session, attempt: Attempt) -> None:
         """Remove what earlier attempts at this name left, before anything is renamed to the name: a late request must find no
@@ -289,7 +289,8 @@ class Publisher:
             except CannotRestart as exc:
                 self._restarts.refuse(str(exc))
                 attempt.start = 0
-        # From here on a STOR under this name cuts it off: should it be carried out late, no other attempt shall use the name.
+        # From here on a STOR under this name truncates the file. As the STOR may be carried out late, the note is withdrawn
+        # first, so that no later attempt uses the name.
         tally.reset()
         return False
 
@@ -321,7 +322,7 @@ class Publisher:
         except FileRefused as exc:
             if not attempt.job.resume:
                 raise
-            # A session that died unnoticed may still hold the temp file: another attempt takes another name.
+            # A session that died unnoticed may still hold the temporary file: the next attempt takes another name.
             raise AttemptFailed(
                 f"{exc} (the file of the attempt that was cut cannot be used)",
                 step=exc.step,
@@ -343,7 +344,7 @@ class Publisher:
             try:
                 self._store_as(session, attempt, source, make=first is None)
             except FileRefused as exc:
-                # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
+                # A file begun before, no room, a limit or a missing folder: the name is not the reason.
                 if (
                     attempt.tally.sent != before
                     or attempt.job.resume
@@ -359,7 +360,7 @@ class Publisher:
             except TransportLost as exc:
                 if first is None:
                     raise
-                # It said more than one thing to the name before.
+                # The server sent more than one reply to the STOR before, so replies no longer match commands.
                 session.wire.spoilt = True
                 raise first from exc
             else:
@@ -394,7 +395,7 @@ class Publisher:
                 raise session.doubt from None
             if session.known.size_answered and not attempt.in_place and session.is_gone(attempt.path):
                 raise vanished.gone(attempt) from None
-            attempt.verified = "reply"  # that it has the whole file is all that this server ever says
+            attempt.verified = "reply"  # this server confirms a file by its reply to STOR alone
             attempt.learns.append(lambda: self.profile.learn(SIZE, "never"))
             return
         if self.profile.rung(SIZE) == "never":

@@ -24,7 +24,7 @@ _UNIX_OTHER = re.compile(
 _DOS_FOLDER = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+<[A-Z]+>\s+", re.ASCII)
 _DOS_LINE = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+(\d+)\s", re.ASCII)
 
-# Some servers say a full disk with a code for a broken connection; then only the words tell the two apart.
+# Some servers report a full disk with the code of a broken connection; only the text tells the two apart.
 _FULL = re.compile(
     r"no space|not enough (?:disk )?space|insufficient (?:disk |storage )?space|disk (?:is )?full|quota|"
     r"file too large|file size limit",
@@ -95,7 +95,7 @@ class Reply(NamedTuple):
 
     def __str__(self) -> str:
         words = remote_text(" ".join(self.lines))
-        if len(self.lines) > 1 and len(" ".join(self.lines)) > LONGEST:  # the reason stands in the last line, below a banner
+        if len(self.lines) > 1 and len(" ".join(self.lines)) > LONGEST:  # the reason is in the last line, below a banner
             last = remote_text(self.lines[-1])
             words = f"{remote_text(' '.join(self.lines[:-1]))[: max(0, LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
         return repr(words)

@@ -25,10 +25,10 @@ from .server_features import CannotTell, DataLost, Known
 from .session import Session
 
 TAIL = 4096
-"""So many bytes at the end of what the server has are compared with the source, before anything is put behind them."""
+"""Bytes at the end of the server's file that are compared with the source, before more bytes are stored behind them."""
 _RECORD = "restarts.json"
 _TRIAL = b"01234567ab"
-_STEPS = ((0, 8, 8), (4, 6, 8), (8, 10, 10))  # from, to, size afterwards
+_STEPS = ((0, 8, 8), (4, 6, 8), (8, 10, 10))  # offset, end, expected size afterwards
 _TRIES = 3
 
 
@@ -45,7 +45,7 @@ class Restarts:
         self._workdir = workdir
         self._identity = identity
         self._proven_server: str | None = None
-        # Not there or not readable: then it has to be shown again.
+        # Without a readable record the server has to prove itself again.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
@@ -54,7 +54,7 @@ class Restarts:
     def possible(self, known: Known) -> bool:
         """Whether a job with ``append`` is worth a try on this server, from all that is known."""
         if self._profile.rung(LOOK) != "stays":
-            return False  # it may be taken away between a look and the first byte
+            return False  # a program there removes finished files, perhaps between the check and the first byte
         if self._profile.rung(APPEND) == "none" and not self._profile.is_due(APPEND):
             return False
         tells_size = known.size or has(known.features, "MLST", "size")
@@ -70,7 +70,7 @@ class Restarts:
         if self.is_proven(known):
             return
         self._proven_server = _server(known)
-        with contextlib.suppress(OSError):  # then it has to be shown again by the next process
+        with contextlib.suppress(OSError):  # without a record, the next process asks for the proof again
             text = json.dumps({"identity": self._identity, "server": self._proven_server})
             own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
@@ -99,7 +99,7 @@ class Restarts:
             raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file")
         if self.is_proven(session.known) and not walk.trial:
             return
-        # What it does otherwise than asked it always does, and is asked for once a day; what it refuses it may allow again.
+        # A server that does something else than asked will always do so, and is tried once a day; a refusal may be lifted.
         self.refused, wrong, lasting = False, "", False
         try:
             with tempfile.TemporaryFile(buffering=0) as file:
@@ -113,7 +113,7 @@ class Restarts:
                     if wrong:
                         break
         except FileRefused as exc:
-            if not no_room(exc.server_text):  # else it may be possible again in a while
+            if not no_room(exc.server_text):  # a full disk says nothing about REST
                 walk.refused(exc.server_text)
                 walk.worked()
             raise NotAsLeft(f"{name}: nothing can be tried out: {exc}") from exc
@@ -153,7 +153,7 @@ def resume_point(session: Session, path: str, source: Source, size: int, tally: 
                 break
             if kept < there:
                 raise CannotRestart(f"{there:,} bytes became {kept:,}")
-            there = kept  # what the attempt that was cut had on its way may still arrive
+            there = kept  # bytes of the attempt that was cut may still arrive
         else:
             raise CannotRestart(f"it grows to {kept:,} bytes and on")
     except CannotTell:
@@ -162,7 +162,7 @@ def resume_point(session: Session, path: str, source: Source, size: int, tally: 
     if kept != there and not same:
         raise CannotRestart("what lies before the place is lost")
     if same is None:
-        same = True  # it may not be read by us: then its size is all there is
+        same = True  # the server refuses RETR: the size is the only evidence
     return (kept, tried and kept == there) if same else (0, False)
 
 

@@ -36,16 +36,16 @@ from .replies import (
 from .server_features import CannotTell
 from .transfers import SLOW_BYTES, Transfers
 
-_REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
+_REFUSED_SIZES = 3  # refusals for existing files, after which SIZE is not asked any more
 _TELNET = re.compile(rb"\xff[\xf0-\xff]")
 _TELNET_TRIALS = tuple(
     (sent.decode("utf-8", "surrogateescape"), read.decode("utf-8", "surrogateescape"))
     for sent, read in ((b"\xff\xf1", b""), (b"\xff\xffx", b"\xffx"))
 )
-"""Ends of a name, and what they are to one who reads Telnet: a command that means nothing, which ProFTPD 1.3.8 leaves as it is, and
-the byte 255."""
+"""Ends of a name as sent, and as a server reads them that knows Telnet: NOP, which disappears (ProFTPD 1.3.8 leaves it in place),
+and the byte 255, which is sent twice."""
 _LONGEST_FOLDER = 256 * 1024
-_LAST_STAMP = 253402300800  # the year 10000
+_LAST_STAMP = 253402300800  # the year 10000, which YYYYMMDDHHMMSS cannot express
 
 
 class Session(Transfers):
@@ -73,7 +73,7 @@ class Session(Transfers):
                     self._protect()
                 self.known.learn(features(wire.ask("FEAT")))
                 if has(self.known.features, "UTF8"):
-                    wire.ask("OPTS UTF8 ON")  # names are UTF-8 whatever is said (RFC 2640)
+                    wire.ask("OPTS UTF8 ON")  # names are sent in UTF-8 whatever the reply (RFC 2640)
                 reply = wire.ask("TYPE I")
                 if not reply.ok:
                     raise TransportLost(f"the server takes no binary files: {reply}")
@@ -122,7 +122,7 @@ class Session(Transfers):
         """PBSZ and PROT (RFC 4217 sections 8 and 9): data connections use TLS as well."""
         self.wire.ask("PBSZ 0")
         reply = self.wire.ask("PROT P")
-        # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
+        # With implicit TLS some servers know no PROT and protect every data connection; this client sends no data without TLS.
         if not reply.ok and not (self._login.tls == IMPLICIT and reply.code in (500, 502, 503, 504)):
             raise LoginRefused(
                 f"the server would take the data in the clear only. It said: {reply}",
@@ -134,7 +134,7 @@ class Session(Transfers):
         cannot be read, or sends more than 256 KiB. Hidden names may be missing."""
         by_machine = "MLST" in self.known.features
         if not by_machine and any(sign in folder for sign in "*?[{"):
-            return None  # LIST takes such a name for a pattern
+            return None  # servers take such a name for a pattern in LIST
         command = f"{'MLSD' if by_machine else 'LIST'} {folder}".rstrip() if folder.strip() else ("MLSD" if by_machine else "LIST")
         data = self.whole_listing(command, _LONGEST_FOLDER)
         if data is None:
@@ -152,7 +152,7 @@ class Session(Transfers):
         self.known.stat = not reply.unknown
         if not reply.ok or len(reply.lines) < 3:
             return None
-        # RFC 959 4.2 has each line in the middle begin with a space, which some leave out.
+        # RFC 959 4.2: each line in the middle begins with a space, which some servers leave out.
         return listed((line.removeprefix(" ") for line in reply.lines[1:-1]), path)
 
     def patience_for(self, size: int) -> float:

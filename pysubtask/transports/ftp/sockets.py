@@ -16,8 +16,8 @@ from ..shared.meter import Meter
 from .options import Login
 from .tls import check_pin
 
-_SLACK_SECS = 2.0
-_KEEP_ALIVE_SECS = 60
+_SLACK_SECS = 2.0  # a thread's own time limit comes before the caller gives the thread up
+_KEEP_ALIVE_SECS = 60  # one packet a minute keeps the entry in a NAT's table
 
 
 class Sockets(ftplib.FTP):
@@ -66,7 +66,7 @@ class Sockets(ftplib.FTP):
             busy = self._busy
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket's own, which would take TLS away under the other thread.
+                    # SSLSocket.shutdown would drop the TLS state while the other thread uses it.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         if not busy:
             self.close()

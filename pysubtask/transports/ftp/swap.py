@@ -18,7 +18,7 @@ from .session import Session
 
 _SUFFIX = ".old"
 _RUNGS = ("posix_rename", "aside")  # FTP has one rename, which replaces or does not
-_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old command for as long as it lives
+_KEEP_SECS = 24 * 3600  # a stalled server may carry out an old command late; after a day the record is dropped
 
 
 class Swaps:
@@ -41,7 +41,7 @@ class Swaps:
                 return reply
             walk.refused(remote_text(" ".join(reply.lines)))
         elif session.is_gone(temp):
-            return session.rename(temp, target)  # no old file is put aside for one that went away; what is said to it counts
+            return session.rename(temp, target)  # the new file is gone, so the old one stays; the refusal decides
         else:
             reply = None
         done = self._put_aside(session, temp, target, reply)
@@ -57,11 +57,11 @@ class Swaps:
                 self._record.add(_bytes(aside), _bytes(target), time.time())
             except OSError as exc:
                 return Reply(550, (f"550 not even tried, as the work folder cannot be written: {exc.strerror}",))
-        before, session.known.replaces = session.known.replaces, False  # from here on there may be no file for a moment
+        before, session.known.replaces = session.known.replaces, False  # from here on a reader may find no file for a moment
         reply = session.rename(target, aside)
         if not reply.ok:
             session.known.replaces = before
-            # Nothing stood there, after all, or it may not be touched.
+            # There was no old file after all, or the server does not let it be renamed.
             reply = first or session.rename(temp, target)
         else:
             reply = session.rename(temp, target)
@@ -72,7 +72,7 @@ class Swaps:
             gone = session.delete(aside)
             if not gone.ok and session.is_there(aside):
                 if self._profile.rung(DELETE) != "refused":
-                    return reply  # it stays on record: the next connection removes it
+                    return reply  # the old file stays on record, and the next connection removes it
                 self._profile.leave(aside, reusable=True)
         self._forget(aside)
         return reply

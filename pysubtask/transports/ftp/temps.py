@@ -41,7 +41,7 @@ class Temps:
             return
         path = os.fsdecode(formed(os.fsencode(attempt.recorded), rung or self._known(), os.fsencode(attempt.target)))
         if self._profile.rung(DELETE) == "refused" and attempt.borrows and not attempt.borrowed:
-            # Write to a file that had to stay, so that there are never more of them.
+            # The upload writes to a file that could not be removed, so that the number of such files does not grow.
             attempt.borrowed = self._profile.take_left(parent_of(path)) or ""
         path = attempt.borrowed or path
         known = path == attempt.recorded and not attempt.link_path
@@ -155,7 +155,7 @@ def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) 
     gone: set[str] = set()
     failed: TransportError | None = None
     for name, path in paths.items():
-        # One beside what a link points to, or of another kind of name, was put nowhere else.
+        # A temporary file beside a link's target, or under another kind of name, is found by its record alone.
         path = temps.elsewhere.of(name) or path
         swaps.mend_recorded(session, path)
         reply = session.delete(path)

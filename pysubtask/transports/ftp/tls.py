@@ -14,8 +14,8 @@ from ...common.errors import ConfigError, ServerNotTrusted, TransportError, Tran
 from ..shared.reach import PORTAL, not_valid_now, place
 from .options import EXPLICIT, Login
 
-_PROBE_SECS = 5.0
-_LONGEST_REPLY = 64 * 1024
+_PROBE_SECS = 5.0  # for reading the certificate again, which only improves a message
+_LONGEST_REPLY = 64 * 1024  # the most that is read in search of a reply's end
 
 
 def context_of(login: Login) -> ssl.SSLContext | None:
@@ -65,7 +65,7 @@ def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
         return early
     if isinstance(exc, ssl.SSLCertVerificationError):
         fingerprint = ""
-        with contextlib.suppress(OSError, ValueError):  # then it is told without
+        with contextlib.suppress(OSError, ValueError):  # then the message has no fingerprint
             fingerprint = _fetch_fingerprint(login)
         start = "-starttls ftp " if login.tls == EXPLICIT else ""
         command = (

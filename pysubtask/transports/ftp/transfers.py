@@ -22,10 +22,10 @@ from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, about_tls, error_text
 from .server_features import DataLost, Known, NoPassivePort, NotConnected
 
-# A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
+# A proxy or the server's buffers may hold this many bytes that TCP has acknowledged; they are written at SLOW_BYTES per second.
 _HELD_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 128 * 1024
-_NO_ACTIVE_SECS = 600.0
+_NO_ACTIVE_SECS = 600.0  # each port offered that is never used costs a whole time limit
 
 
 class Transfers:
@@ -34,7 +34,7 @@ class Transfers:
 
     def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
         self.wire = Wire(login, pace, meter)
-        self.wire.escapes = lambda: bool(known.telnet)  # learned by any session
+        self.wire.escapes = lambda: bool(known.telnet)  # any session of this server may learn it
         self.known = known
         self.used_at = time.monotonic()
         self.chosen_hash = ""
@@ -62,7 +62,7 @@ class Transfers:
                         control = self.wire.sock
                         self.known.took_data(control.version() if isinstance(control, ssl.SSLSocket) else None)
                     return reply
-                # Some look at the session when all bytes have come.
+                # Some servers check the TLS session only when all bytes have arrived.
                 if walk.refused(remote_text(" ".join(reply.lines))) is None:
                     self._older_tls(str(reply))
                     return reply
@@ -79,12 +79,12 @@ class Transfers:
                 upload.finish()
             except SourceError:
                 self.wire.drop(sock)
-                self.wire.read_reply()  # whatever it is: what arrived is removed
+                self.wire.read_reply()  # the reply does not matter: the stored bytes are removed
                 raise
             except OSError as exc:
                 broken = exc
                 self.wire.drop(sock)
-            # A broken data connection alone does not tell why: the server does.
+            # A broken data connection does not tell the reason; the server's reply does.
             if isinstance(broken, TimeoutError):
                 reply = self.wire.final_reply()
             else:
@@ -128,7 +128,7 @@ class Transfers:
                 data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
-            # It may complain of an end before its own.
+            # The server may reply with an error, as this side closed the connection before the end of the file.
             return data if self.wire.read_reply().ok or len(data) > most else None
 
     def whole_listing(self, command: str, most: int) -> bytes | None:
@@ -173,7 +173,7 @@ class Transfers:
                 self._older_tls(exc.cause)
                 raise DataLost(exc.cause, step=exc.step, server_text=exc.server_text) from exc
             if sock is None and start:
-                self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
+                self.wire.ask("REST 0")  # or the server may apply the offset to the next transfer, of another file
             return sock, reply
 
     def _open(self, command: str, start: int) -> tuple[socket.socket | None, Reply]:
@@ -187,7 +187,7 @@ class Transfers:
         try:
             sock, reply = self._open_data(command, start, active=data_walk is not None and data_walk.rung == "active")
         except (OSError, EOFError) as exc:
-            # It may have refused TLS or the session on the data connection: then it says so.
+            # A server that refuses TLS or the TLS session of the data connection says so in a reply.
             if isinstance(exc, ssl.SSLError | ConnectionError):
                 with contextlib.suppress(OSError, EOFError, NotFTP, ftplib.Error):
                     reply = wire.read_reply()
@@ -218,7 +218,7 @@ class Transfers:
             try:
                 opened = wire.open_data(command, start, active=True)
             except DataLost as exc:
-                if not isinstance(exc, NotConnected):  # waited for in vain
+                if not isinstance(exc, NotConnected):  # the server accepted the port and never connected
                     self.known.no_active_before = time.monotonic() + _NO_ACTIVE_SECS
                 words = f"{passive.cause}, nor does it connect to here: {exc.cause}"
                 raise DataLost(words, step=passive.step, server_text=passive.server_text) from exc
@@ -245,7 +245,7 @@ class Transfers:
         except (TransportError, SourceError, CannotRestart):
             raise
         except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
-            # ValueError: a socket that was closed under us, a host name that cannot be one.
+            # ValueError: ``cut`` closed the socket, or the host name is malformed.
             self.wire.ended = isinstance(exc, EOFError | ConnectionError)
             remedy = exc.remedy if isinstance(exc, NotFTP) else ""
             raise TransportLost(error_text(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

@@ -39,10 +39,10 @@ from .tls import context_of
 _V = TypeVar("_V")
 
 _ALONE_SECS = 20.0
-"""Where a connection was lost soon, one has to do for so long: each further one is a login more that many servers count before they
-ban an address."""
+"""After a connection was lost soon, only one connection is used for this long: each further one is a login, and many servers count
+logins before they ban an address."""
 _CROWDED_SECS = (0.05, 0.2, 0.5)
-"""Waits for a server that is at a limit while nobody else is at work, before the file itself waits."""
+"""Waits before further tries at a server that is at a limit while no other upload is at work; then the queue waits."""
 
 
 class FTPTransport(Transport):
@@ -165,14 +165,14 @@ class FTPTransport(Transport):
                         stat = await self._deliver(pool, session, publisher, attempt)
                     break
                 except MeansRefused as exc:
-                    # Its temporary file went away: another kind of name is next.
+                    # The temporary file was removed there: the next kind of name follows.
                     if exc.means != TEMP.name or attempt.walk is None:
                         raise
                     walk, secs = attempt.walk, 0.0
                 except (FileRefused, AttemptFailed) as exc:
                     if tally.sent:
                         raise
-                    # With fewer at work at the same time, or later: another session has its file open yet.
+                    # The next try has fewer uploads beside it, or comes later: another session's file is still open.
                     limit = isinstance(exc, AttemptFailed) and exc.limit
                     secs = 0.0 if attempt.crowded else next(waits, None) if limit else None
                     if secs is None:
@@ -199,7 +199,7 @@ class FTPTransport(Transport):
 
     async def _replace(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         if self._in_place:
-            attempt.job.confirm()  # the name shows the bytes as they come, so this is the last moment
+            attempt.job.confirm()  # readers see each byte as it arrives, so nothing can be withdrawn later
         await pool.run(session, lambda: publisher.send(session, attempt))
         if not self._in_place:
             await self._confirm(pool, session, publisher, attempt)
@@ -221,7 +221,7 @@ class FTPTransport(Transport):
             try:
                 return session.stat(path)
             except CannotTell:
-                return None  # then it is sent again, which does no harm
+                return None  # then the file is sent again, which does no harm
 
         async with pool.lease() as session:
             return await pool.run(session, read_stat)
@@ -234,7 +234,7 @@ class FTPTransport(Transport):
         def compare() -> str:
             with opened(job) as source:
                 try:
-                    # Of its own: what is wrong here is no fault of an upload.
+                    # A fresh ``Checks``: a wrong hash here must not count against uploads.
                     return check(session, path, job, source, Checks(self._checked_by))
                 except WrongHash:
                     return ""
@@ -256,7 +256,7 @@ class FTPTransport(Transport):
         try:
             attempt.job.confirm()
         except Exception:
-            # The temporary file is on record; what confirm raised is what counts.
+            # The temporary file is on record, so the exception of confirm is the one to raise.
             with contextlib.suppress(TransportError):
                 await pool.run(session, lambda: publisher.discard(session, attempt))
             raise
@@ -295,7 +295,7 @@ class _Reporter:
         self._hand(self._on_note, text)
 
     def _hand(self, call: Callable[[_V], None], value: _V) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller awaits the progress
             self._loop.call_soon_threadsafe(call, value)
 
     def _on_note(self, text: str) -> None:

@@ -41,13 +41,13 @@ from ..shared.ssh_login import AnotherKey, Login, asks_for_password, changed_key
 from .link import Link, Status, hang_up
 
 if not hasattr(paramiko, "DSSKey"):
-    # pysftp names it when it is imported; paramiko 4 dropped DSA. Nothing here makes a key of that kind.
+    # pysftp uses this name at import; paramiko 4 dropped DSA. No key of that kind is ever created here.
     paramiko.DSSKey = type("DSSKey", (), {})
 
 import pysftp
 
 LOST = (EOFError, OSError, paramiko.SSHException, SFTPError)
-"""What paramiko raises when a connection is of no more use."""
+"""Exceptions of paramiko after which a connection is of no more use."""
 
 FSYNC, POSIX_RENAME = "fsync@openssh.com", "posix-rename@openssh.com"
 
@@ -59,7 +59,7 @@ _BLOCK = 32 * 1024  # every server takes a WRITE of this size (section 3 of draf
 _IN_FLIGHT = 32  # blocks; well below a channel's window, so that a slow link is not mistaken for one that hangs
 _VERSION, _OK = 3, 0
 
-# paramiko's threads tell what they think of a broken connection; without a handler that goes to stderr.
+# paramiko's threads log broken connections, on stderr unless there is a handler.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
@@ -73,7 +73,7 @@ class Options(NamedTuple):
     link: Link
     meter: Meter
     skip: int = 0
-    """Attempts to log in that were made already."""
+    """The number of login attempts made already."""
     log: bool = False
     compression: bool = False
     ciphers: None = None
@@ -132,7 +132,7 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
             sock.close()
             raise
         transport.options = self._cnopts
-        # The whole login has one time limit, kept from outside; these must only not be shorter.
+        # The caller limits the whole login; paramiko's own limits must not be shorter.
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = transport.channel_timeout = limit
         self._transport = transport
 
@@ -171,7 +171,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                 f"known_hosts cannot be read ({exc}), so no host key is known",
                 "Mend it, or set KnownHostsFile or HostKey",
             ) from exc
-        # A server shows one of its keys, so kinds that are known are asked for first.
+        # A server offers one of its keys only, so known kinds are asked for first.
         security, kinds = self.get_security_options(), [kind for kind, _ in known.keys]
         allowed = [kind for kind in security.key_types if not is_among(kind, login.without)]
         security.key_types = tuple(sorted(allowed, key=lambda kind: not is_among(kind, kinds)))
@@ -224,7 +224,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                             raise StartAnew(number) from exc
                         raise TransportLost(f"the connection ended during the login: {reason}") from exc
                     if method == "password" and "keyboard-interactive" not in getattr(exc, "allowed_types", ()):
-                        break  # a wrong one is not tried twice
+                        break  # a wrong password is not tried twice
                 if self.is_authenticated():
                     return
         finally:
@@ -263,7 +263,7 @@ def _keys(login: Login, agent: Any) -> list[Any]:
             raise explained(refused, login.key_file, login.user, by_ssh=False) from exc
     found = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
-        with contextlib.suppress(*_BAD_KEY):  # not there, or locked: not the one to log in with
+        with contextlib.suppress(*_BAD_KEY):  # a missing or locked key file is skipped
             found.append(paramiko.PKey.from_path(os.path.expanduser(path)))
     return found
 
@@ -365,7 +365,7 @@ class _Answers:
         try:
             self._client._convert_status(message)
         except Status as exc:
-            self.failed = self.failed or exc  # not raised: another file's request may be the one that is waited for
+            self.failed = self.failed or exc  # not raised here: the caller may be waiting for another file's reply
         else:
             self.confirmed += size
 

@@ -34,7 +34,7 @@ class Link:
     def hold(self, sock: socket.socket) -> None:
         """In the thread: take over a new socket, and end the one before. Raises TransportLost where the link was cut while the
         socket was opened."""
-        if self._sock is not None:  # an attempt to log in that was not the last
+        if self._sock is not None:  # the socket of an earlier attempt to log in
             hang_up(self._sock)
         self._sock = sock
         if self.is_cut:

@@ -30,8 +30,8 @@ from .temps import Temps
 
 _T = TypeVar("_T")
 
-_SLOW_DISK = 1024 * 1024  # bytes/s: what a server's disk is trusted to sync at least
-_LAST_SECOND = 0xFFFFFFFF  # SFTP 3 has 32 bits for a time
+_SLOW_DISK = 1024 * 1024  # bytes/s: the slowest sync that is waited for
+_LAST_SECOND = 0xFFFFFFFF  # SFTP 3 sends a time in 32 bits
 _SSH_PORT = 22
 _LEFT = b".left"
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
@@ -102,7 +102,7 @@ class PySFTPTransport(Transport):
             try:
                 job.confirm()
             except BaseException:
-                # A temp that cannot be removed now is on record; what confirm raised is what counts.
+                # The temporary file is on record, so the exception of confirm is the one to raise.
                 with contextlib.suppress(TransportError):
                     await self._apart(link, lambda call: _discard(link, temp))
                 raise
@@ -125,7 +125,7 @@ class PySFTPTransport(Transport):
             gone = set()
             for name, path in paths.items():
                 for form in every(path, path) if stepped else [path]:
-                    with contextlib.suppress(Status):  # its own upload will meet it again
+                    with contextlib.suppress(Status):  # the next upload of that name removes the file
                         link.connection.remove(form)
                         gone.add(name)
                     call.step()
@@ -179,7 +179,7 @@ class PySFTPTransport(Transport):
                 f"pysftp cannot be loaded ({exc})",
                 f"Run: {install('pysftp')}, or leave it unset for the default client.",
             ) from exc
-        call.step()  # loading it may have taken its time
+        call.step()  # loading pysftp may have taken seconds, which are not the server's
         options, offered_keys = Options(self._login, self._password, link, self._meter), list[str]()
         while True:
             try:
@@ -192,7 +192,7 @@ class PySFTPTransport(Transport):
             except StartAnew as exc:
                 options = options._replace(skip=exc.number)
             except NothingInCommon as exc:
-                if offered_keys:  # it has no others
+                if offered_keys:  # the server has no other keys
                     raise another_key(offered_keys) from exc
                 raise
         if POSIX_RENAME not in opened.sftp_client.extensions:
@@ -204,7 +204,7 @@ class PySFTPTransport(Transport):
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened
-        for path in list(self.profile.pending):  # of a process that ended before it could
+        for path in list(self.profile.pending):  # temporary files of a process that ended before it could remove them
             with contextlib.suppress(Status):
                 link.connection.remove(os.fsencode(path))
             self.profile.gone([path])
@@ -284,7 +284,7 @@ def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
     try:
         return work(call)
     except Exception as exc:
-        with contextlib.suppress(ImportError):  # then nothing of paramiko was raised
+        with contextlib.suppress(ImportError):  # without paramiko, the exception is not one of paramiko's
             from .connection import LOST
 
             if isinstance(exc, LOST):
@@ -304,7 +304,7 @@ def _doing(name: str, what: str) -> Iterator[None]:
             crowded.limit = True
             raise crowded from exc
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
-            raise AttemptFailed(message, step=what, server_text=str(exc)) from exc  # what it stores files on may be away
+            raise AttemptFailed(message, step=what, server_text=str(exc)) from exc  # the server's storage may be away for a while
         raise FileRefused(message, step=what, server_text=str(exc)) from exc
 
 
@@ -340,7 +340,7 @@ def _clear(link: Link, path: bytes, profile: Profile) -> None:
         try:
             link.connection.lstat(path)
         except Status as exc:
-            if exc.code == Status.NO_SUCH_FILE:  # some servers say Failure for a missing file
+            if exc.code == Status.NO_SUCH_FILE:  # some servers reply Failure to the removal of a missing file
                 return
         try:
             link.connection.sftp_client.posix_rename(path, path + _LEFT)
@@ -360,7 +360,7 @@ def _make(link: Link, name: str, temps: Temps) -> bytes:
         except FileRefused as exc:
             first = first or exc
             status = exc.__cause__
-            # A folder that is not there is no matter of the file's name.
+            # A missing folder says nothing about the kind of name.
             if (isinstance(status, Status) and status.code == Status.NO_SUCH_FILE) or not temps.refused(exc.server_text):
                 raise first from exc
 

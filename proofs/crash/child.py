@@ -157,7 +157,7 @@ class _Loop(asyncio.SelectorEventLoop):
 async def _run_here(self: CallPool, work: Callable[..., Any], *args: Any) -> Any:
     if self._closed.done():
         raise TransportLost("closed meanwhile")
-    return self._sorted(work, args)
+    return self._translated(work, args)
 
 
 def _close_here(self: CallPool) -> None:

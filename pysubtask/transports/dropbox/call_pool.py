@@ -49,12 +49,12 @@ class CallPool:
         if self._closed.done():
             raise TransportLost("closed meanwhile")
         try:
-            return await Call(lambda call: self._sorted(work, args), "dropbox-call").outcome(self._closed, _A_DAY, "a day", [])
+            return await Call(lambda call: self._translated(work, args), "dropbox-call").outcome(self._closed, _A_DAY, "a day", [])
         except ServerBusy as exc:
             self._not_before = max(self._not_before, self._loop.time() + exc.retry_after)
             raise
 
-    def _sorted(self, work: Callable[..., T], args: tuple[Any, ...]) -> T:
+    def _translated(self, work: Callable[..., T], args: tuple[Any, ...]) -> T:
         """In the thread: the call, its errors translated by ``verdict``."""
         self._http.forget_answer()
         try:
@@ -62,7 +62,7 @@ class CallPool:
         except TransportError:
             raise
         except Exception as exc:
-            found = verdict(exc, self._http.retry_after())
-            if found is exc:
+            translated = verdict(exc, self._http.retry_after())
+            if translated is exc:
                 raise
-            raise found from exc
+            raise translated from exc

@@ -41,7 +41,7 @@ class ContentHash:
 
 def hash_through(read: Callable[[int, int], bytes], size: int) -> ContentHash:
     """The hash of the first ``size`` bytes; ``read(offset, count)`` returns exactly ``count`` bytes."""
-    found = ContentHash()
+    content_hash = ContentHash()
     for offset in range(0, size, BLOCK):
-        found.update(read(offset, min(BLOCK, size - offset)))
-    return found
+        content_hash.update(read(offset, min(BLOCK, size - offset)))
+    return content_hash

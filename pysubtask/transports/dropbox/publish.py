@@ -108,9 +108,9 @@ class Publisher:
         except Exception as exc:  # noqa: BLE001 - each caller must see the exception
             _fail(batch, exc)
         else:
-            for (_, answer), found in zip(batch, answers, strict=True):
+            for (_, answer), result in zip(batch, answers, strict=True):
                 if not answer.done():
-                    answer.set_result(found)
+                    answer.set_result(result)
 
 
 def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], exc: Exception) -> None:

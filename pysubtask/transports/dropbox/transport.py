@@ -204,14 +204,14 @@ class DropboxTransport(Transport):
         raise AttemptFailed(words, step="publishing it", file=job.name)
 
     def _done(self, upload: Upload, metadata: Any, *, again: bool = False) -> Sent:
-        found = _stat_of(metadata)
-        assert found is not None
-        if not again and (found.size, found.hash) != (upload.job.size, upload.hash.hexdigest()):
+        stat = _stat_of(metadata)
+        assert stat is not None
+        if not again and (stat.size, stat.hash) != (upload.job.size, upload.hash.hexdigest()):
             words = f"Dropbox shows other bytes under {upload.job.name!r} than were sent"
             raise AttemptFailed(words, step="looking at what it has", file=upload.job.name)
         if upload.job.replaces is None:
-            self._remember(upload.job.name, found.rev)
-        return Sent(found, upload.sent, "hash")
+            self._remember(upload.job.name, stat.rev)
+        return Sent(stat, upload.sent, "hash")
 
     def _remember(self, name: str, rev: str) -> None:
         """Keep the revision of names that the queue keeps none for: heartbeats."""
@@ -227,12 +227,12 @@ class DropboxTransport(Transport):
             upload.sent_hash.check()
             job.confirm()
             async with connection.publisher.lock:
-                found = await self._counted(
-                    run, upload, len(data), connection.client.files_upload, data, upload.path, **_how(job, rev)
+                result = await self._counted(
+                    run, upload, len(data), connection.client.files_upload, data, upload.path, **_commit_arguments(job, rev)
                 )
-        if hasattr(found, "content_hash"):
+        if hasattr(result, "content_hash"):
             upload.progress(job.size)
-        return found
+        return result
 
     async def _in_pieces(self, connection: _Connection, upload: Upload, rev: str) -> Any:
         from dropbox import files
@@ -249,7 +249,7 @@ class DropboxTransport(Transport):
         half = upload.half
         assert half is not None
         cursor = files.UploadSessionCursor(half.session, half.offset)
-        commit = files.CommitInfo(upload.path, **_how(job, rev))
+        commit = files.CommitInfo(upload.path, **_commit_arguments(job, rev))
         answer = await connection.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
         return answer.get_success() if answer.is_success() else answer.get_failure()
 
@@ -267,18 +267,20 @@ class DropboxTransport(Transport):
             async with connection.calls.one() as run:
                 data = await run(self._read, upload, offset, count)
                 if half is None:
-                    found = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
-                    if hasattr(found, "session_id"):
-                        upload.keep(found.session_id, count, time.time())
+                    result = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
+                    if hasattr(result, "session_id"):
+                        upload.keep(result.session_id, count, time.time())
                         continue
                 else:
                     cursor = files.UploadSessionCursor(half.session, offset)
-                    found = await self._counted(run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last)
-                    if found is None:
+                    result = await self._counted(
+                        run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last
+                    )
+                    if result is None:
                         upload.keep(half.session, offset + count, half.at)
                         continue
-            refusal = write_verdict(found, upload.job.name)
-            if refusal is not None and not session_trouble(found)[0]:
+            refusal = write_verdict(result, upload.job.name)
+            if refusal is not None and not session_trouble(result)[0]:
                 raise refusal
             raise AttemptFailed("Dropbox lost the upload session", step="sending its bytes", file=upload.job.name)
 
@@ -292,14 +294,14 @@ class DropboxTransport(Transport):
             await asyncio.to_thread(upload.rewind, half.offset if half is not None else 0)
             return
         cursor = files.UploadSessionCursor(half.session, half.offset)
-        found = await connection.calls.run(_answer, connection.client.files_upload_session_append_v2, b"", cursor)
-        trouble, offset = ("", 0) if found is None else session_trouble(found)
+        result = await connection.calls.run(_answer, connection.client.files_upload_session_append_v2, b"", cursor)
+        trouble, offset = ("", 0) if result is None else session_trouble(result)
         size = upload.job.size
         if trouble == "offset" and offset <= size:
             half = half._replace(offset=offset)
         elif trouble == "closed":
             half = half._replace(offset=size, closed=True)
-        elif found is not None:
+        elif result is not None:
             upload.half = None
             upload.hash = ContentHash()
             return
@@ -325,24 +327,24 @@ class DropboxTransport(Transport):
         begun = time.monotonic()
         upload.sent += count
         try:
-            found = await run(functools.partial(_answer, call, *args, **named))
+            result = await run(functools.partial(_answer, call, *args, **named))
         except TransportLost:
             if count:
                 self._piece = next_piece(min(self._piece, count), None, self._most)
             raise
         if count == self._piece:
             self._piece = next_piece(self._piece, time.monotonic() - begun, self._most)
-        return found
+        return result
 
     async def _metadata(self, connection: _Connection, path: str, name: str) -> Any:
         """The metadata under a path, or None."""
-        found = await connection.calls.run(_answer, connection.client.files_get_metadata, path)
-        if not hasattr(found, "is_path"):
-            return found
-        reason = found.get_path() if found.is_path() else found
+        result = await connection.calls.run(_answer, connection.client.files_get_metadata, path)
+        if not hasattr(result, "is_path"):
+            return result
+        reason = result.get_path() if result.is_path() else result
         if getattr(reason, "is_not_found", lambda: False)():
             return None
-        raise write_verdict(found, name) or FileRefused(f"{name!r}: Dropbox refuses to look")
+        raise write_verdict(result, name) or FileRefused(f"{name!r}: Dropbox refuses to look")
 
     @staticmethod
     def _same_spelling(metadata: Any, name: str) -> None:
@@ -361,7 +363,7 @@ def _answer(call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         return exc.error
 
 
-def _how(job: Job, rev: str) -> dict[str, Any]:
+def _commit_arguments(job: Job, rev: str) -> dict[str, Any]:
     from dropbox import files
 
     when = None

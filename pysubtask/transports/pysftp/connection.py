@@ -261,11 +261,11 @@ def _keys(login: Login, agent: Any) -> list[Any]:
                 f"the key file {login.key_file} cannot be used: {exc}", "Set KeyFile to one without a passphrase, or use an agent"
             )
             raise explained(refused, login.key_file, login.user, by_ssh=False) from exc
-    found = list(agent.get_keys()) if agent is not None else []
+    keys = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
         with contextlib.suppress(*_BAD_KEY):  # a missing or locked key file is skipped
-            found.append(paramiko.PKey.from_path(os.path.expanduser(path)))
-    return found
+            keys.append(paramiko.PKey.from_path(os.path.expanduser(path)))
+    return keys
 
 
 class Client(paramiko.SFTPClient):  # type: ignore[misc]
@@ -336,12 +336,12 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         kind, data = self._read_packet()
         if kind != CMD_VERSION:
             raise SFTPError("the server's first word is not SFTP")
-        answer, found = paramiko.Message(data), []
+        answer, names = paramiko.Message(data), []
         version = int(answer.get_int())
         while answer.get_remainder():
-            found.append(answer.get_binary().decode("ascii", "replace"))
+            names.append(answer.get_binary().decode("ascii", "replace"))
             answer.get_binary()
-        self.extensions = frozenset(found)
+        self.extensions = frozenset(names)
         return version
 
     def _convert_status(self, message: Any) -> None:

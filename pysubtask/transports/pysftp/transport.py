@@ -147,11 +147,11 @@ class PySFTPTransport(Transport):
         limit = limit or self._stall
         late = f"the server did not answer within {limit:g} s"
 
-        def sorted_work(call: Call[_T]) -> _T:
-            return _sorted(work, call)
+        def translated_work(call: Call[_T]) -> _T:
+            return _translated(work, call)
 
         try:
-            return await Call(sorted_work, "pysftp-transport").outcome(link.closed, limit, late, self._hung)
+            return await Call(translated_work, "pysftp-transport").outcome(link.closed, limit, late, self._hung)
         except (AttemptFailed, FileRefused, SourceError):
             raise
         except BaseException:
@@ -225,13 +225,13 @@ class PySFTPTransport(Transport):
             call.tell(progress, done)
 
         try:
-            with _doing(job.name, "removing an earlier temporary file"):
+            with _errors_about(job.name, "removing an earlier temporary file"):
                 for path in stale:
                     _clear(link, path, self.profile)
                     call.step()
             handle = _make(link, job.name, temps)
             temp = temps.path
-            with _doing(job.name, "writing"):
+            with _errors_about(job.name, "writing"):
                 client.write(handle, fd, job.size, moved, self._pace, call.step, own.took)
             own.check()
             if job.mtime_ns is not None:
@@ -239,7 +239,7 @@ class PySFTPTransport(Transport):
             call.step(job.size / _SLOW_DISK)
             self._sync(client, handle, job)
             call.step()
-            with _doing(job.name, "closing"):
+            with _errors_about(job.name, "closing"):
                 closing, handle = handle, None
                 client.close_handle(closing)
             call.step()
@@ -269,7 +269,7 @@ class PySFTPTransport(Transport):
         """fsync. Where the server refuses, a CLOSE without error has to do; where an fsync succeeded before, this file is tried
         again."""
         try:
-            with _doing(job.name, "writing it to the server's disk"):
+            with _errors_about(job.name, "writing it to the server's disk"):
                 client.sync(handle, job.size / _SLOW_DISK)
         except FileRefused as exc:
             if not self.profile.struck(SYNC):
@@ -279,7 +279,7 @@ class PySFTPTransport(Transport):
             self.profile.learn(SYNC, "kept")
 
 
-def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
+def _translated(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
     """Call ``work``; paramiko's errors about the connection become TransportLost."""
     try:
         return work(call)
@@ -293,7 +293,7 @@ def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
 
 
 @contextlib.contextmanager
-def _doing(name: str, what: str) -> Iterator[None]:
+def _errors_about(name: str, what: str) -> Iterator[None]:
     """Turn a server's status inside this block into an error of this file."""
     try:
         yield
@@ -311,7 +311,7 @@ def _doing(name: str, what: str) -> Iterator[None]:
 def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes) -> None:
     call.step()
     try:
-        with _doing(name, "renaming it into place"):
+        with _errors_about(name, "renaming it into place"):
             link.connection.sftp_client.posix_rename(temp, target)
     except (AttemptFailed, FileRefused):
         _discard(link, temp)
@@ -319,16 +319,16 @@ def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes
 
 
 def _stat(link: Link, name: str, path: bytes) -> RemoteStat | None:
-    with _doing(name, "looking it up"):
+    with _errors_about(name, "looking it up"):
         try:
-            found = link.connection.stat(path)
+            attributes = link.connection.stat(path)
         except Status as exc:
             if exc.code == Status.NO_SUCH_FILE:
                 return None
             raise
-    if found.st_size is None:
+    if attributes.st_size is None:
         raise FileRefused(f"{name}: the server does not tell its size")
-    return RemoteStat(found.st_size, found.st_mtime)
+    return RemoteStat(attributes.st_size, attributes.st_mtime)
 
 
 def _clear(link: Link, path: bytes, profile: Profile) -> None:
@@ -355,7 +355,7 @@ def _make(link: Link, name: str, temps: Temps) -> bytes:
     first: FileRefused | None = None
     while True:
         try:
-            with _doing(name, "making the temporary file"):
+            with _errors_about(name, "making the temporary file"):
                 return _open_new(link, temps.path)
         except FileRefused as exc:
             first = first or exc

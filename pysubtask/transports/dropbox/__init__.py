@@ -8,11 +8,19 @@ Dropbox's hash of a file; ``login`` gets a refresh token.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from .transport import DropboxTransport
-
-if find_spec("dropbox") is None:  # the SDK is loaded at the first connect, but its absence is reported at once
-    raise ImportError("the Dropbox SDK is not installed", name="dropbox")
+if TYPE_CHECKING:
+    from .transport import DropboxTransport
 
 __all__ = ["DropboxTransport"]
+
+
+def __getattr__(name: str) -> Any:
+    """The transport, loaded on demand: ``login`` has to load without the SDK, as it reports the missing SDK itself. Raises
+    AttributeError for other names, and ImportError where the SDK is missing."""
+    if name != "DropboxTransport":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .transport import DropboxTransport
+
+    return DropboxTransport

@@ -13,6 +13,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
 from ...common.advice import install
@@ -28,6 +29,9 @@ from .http_session import HttpSession
 from .publish import Publisher
 from .upload import Source, Upload
 from .verdict import session_trouble, write_verdict
+
+if find_spec("dropbox") is None:  # the SDK is loaded at the first connect, but its absence is reported at once
+    raise ImportError("the Dropbox SDK is not installed", name="dropbox")
 
 _TRIES = 4
 _EPOCH = datetime(1970, 1, 1)

@@ -243,7 +243,7 @@ class FTPTransport(Transport):
             return await pool.run(session, compare)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        """DELE, in one session. Raises the first refusal where a file stays and none was removed."""
+        """DELE, in one session. Raises the last refusal where a file stays and none was removed."""
         pool, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         swaps = self._swaps

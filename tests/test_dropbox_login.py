@@ -35,8 +35,8 @@ CODE = "the-code-of-the-page"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DropboxServer]:
-    with dropbox_server(tmp_path_factory.mktemp("dropbox"), refresh_token=TOKEN) as made:
-        yield made
+    with dropbox_server(tmp_path_factory.mktemp("dropbox"), refresh_token=TOKEN) as server:
+        yield server
 
 
 class Login:
@@ -57,7 +57,7 @@ class Login:
             env={**plain, "PYTHONPATH": path, "HOME": str(folder), **environ},
             umask=0,
         )
-        self.said = ""
+        self.output = ""
 
     def type(self, line: str) -> None:
         self.process.stdin.write(line + "\n")
@@ -67,7 +67,7 @@ class Login:
         """Allow it on the page that it names; what the page was asked."""
         while not (line := self.process.stdout.readline()).startswith("https://"):
             assert line, self.process.communicate(timeout=SECS)
-            self.said += line
+            self.output += line
         url = urllib.parse.urlsplit(line.strip())
         asked = urllib.parse.parse_qs(url.query)
         assert (url.netloc, url.path) == ("www.dropbox.com", "/oauth2/authorize")
@@ -75,31 +75,31 @@ class Login:
         return asked
 
     def end(self) -> tuple[int, str]:
-        """Exit status and stderr; stdout is in ``said``."""
+        """Exit status and stderr; stdout is in ``output``."""
         out, err = self.process.communicate(timeout=SECS)
-        self.said += out
-        assert "Traceback" not in err and "Traceback" not in self.said
+        self.output += out
+        assert "Traceback" not in err and "Traceback" not in self.output
         return self.process.returncode, err
 
 
 @pytest.fixture
 def login(server: DropboxServer, tmp_path: Path) -> Iterator[Any]:
-    made: list[Login] = []
+    logins: list[Login] = []
 
     def make(*more: str, ca: bool = True, **given: str) -> Login:
         words = ["--ca-file", str(server.ca_file)] if ca else []
-        made.append(Login(tmp_path, server, *words, *more, **given))
-        return made[-1]
+        logins.append(Login(tmp_path, server, *words, *more, **given))
+        return logins[-1]
 
     yield make
-    for one in made:
+    for one in logins:
         one.process.kill()
         one.process.communicate()
 
 
-def config_of(said: str) -> Section:
+def config_of(output: str) -> Section:
     """What a config has after the lines were put into it."""
-    lines = [line for line in said.splitlines() if line.startswith("dropbox.")]
+    lines = [line for line in output.splitlines() if line.startswith("dropbox.")]
     namespace = {"dropbox": Section("")}
     exec("\n".join(lines), namespace)
     return namespace["dropbox"]
@@ -111,11 +111,11 @@ def test_a_person_is_led_through_and_the_lines_it_prints_are_a_config(login: Any
     asked = one.open_the_page()
     assert asked["client_id"] == ["standin"] and asked["token_access_type"] == ["offline"]
     assert asked["code_challenge_method"] == ["S256"] and "client_secret" not in asked
-    assert "dropbox.com/developers/apps" in one.said and "App folder" in one.said
+    assert "dropbox.com/developers/apps" in one.output and "App folder" in one.output
     one.type(f"  {CODE} ")
     assert one.end() == (0, "")
-    assert "Stand In (stand-in@example.com)" in one.said
-    found = config_of(one.said)
+    assert "Stand In (stand-in@example.com)" in one.output
+    found = config_of(one.output)
     assert list(found) == ["AppKey", "RefreshToken"]
     assert (found.AppKey, found.RefreshToken) == ("standin", TOKEN)
     assert plan("dropbox", "pysubtask.dropbox", {"dropbox": found}, str(tmp_path)).settings["RefreshToken"] == TOKEN
@@ -129,7 +129,7 @@ def test_a_stored_token_is_for_its_owner_alone_at_every_moment(login: Any, serve
     url = f"http://me:geheim@{server.proxy.removeprefix('http://')}"
     one = login("--app-key", "standin", "--store", "token", HTTPS_PROXY=url)
     one.open_the_page()
-    assert "developers" not in one.said, "who has a key is not told how to get one"
+    assert "developers" not in one.output, "who has a key is not told how to get one"
     (temp,) = [path for path in tmp_path.iterdir() if path.name != "token"]
     assert stat.S_IMODE(temp.stat().st_mode) == 0o600, "before anything is in it"
     inode = temp.stat().st_ino
@@ -138,8 +138,8 @@ def test_a_stored_token_is_for_its_owner_alone_at_every_moment(login: Any, serve
     (left,) = tmp_path.iterdir()
     assert left.stat().st_ino == inode and stat.S_IMODE(left.stat().st_mode) == 0o600
     assert left.read_text() == TOKEN + "\n"
-    assert TOKEN not in one.said and "geheim" not in one.said
-    assert config_of(one.said).RefreshTokenFile == str(tmp_path / "token")
+    assert TOKEN not in one.output and "geheim" not in one.output
+    assert config_of(one.output).RefreshTokenFile == str(tmp_path / "token")
 
 
 def wrong_code(one: Login) -> str:
@@ -157,10 +157,10 @@ def test_a_login_that_ends_early_changes_nothing(login: Any, server: DropboxServ
     (tmp_path / "token").write_text("older")
     one = login("--app-key", "standin", "--proxy", server.proxy, "--store", "token")
     one.open_the_page()
-    said = what(one)
+    expected = what(one)
     status, err = one.end()
-    assert status == 1 and said in err, err
-    assert "dropbox." not in one.said.replace("www.dropbox.com", "")
+    assert status == 1 and expected in err, err
+    assert "dropbox." not in one.output.replace("www.dropbox.com", "")
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
     assert (tmp_path / "token").read_text() == "older"
 
@@ -177,11 +177,11 @@ def test_without_a_network_it_says_so_and_shows_no_code(login: Any):
     one.type(CODE)
     status, err = one.end()
     assert status == 1 and len(err.splitlines()) == 1, err
-    assert "(Connection refused). Check --proxy" in err and CODE not in err and "dropbox.AppKey" not in one.said
+    assert "(Connection refused). Check --proxy" in err and CODE not in err and "dropbox.AppKey" not in one.output
 
 
 @pytest.mark.parametrize(
-    ("given", "fault", "status", "said"),
+    ("given", "fault", "status", "expected"),
     [
         ({"app_key": "other"}, {}, 1, "does not know this app key"),
         ({"ca_file": None}, {}, 1, "the certificate is not trusted"),
@@ -192,8 +192,8 @@ def test_without_a_network_it_says_so_and_shows_no_code(login: Any):
         ({}, {"route": "users/get_current_account", "status": 429, "retry_after": 60}, 1, "does not take it"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
-    server: DropboxServer, monkeypatch: Any, capsys: Any, given: dict[str, Any], fault: dict[str, Any], status: int, said: str
+def test_what_is_wrong_is_reported_in_one_line(
+    server: DropboxServer, monkeypatch: Any, capsys: Any, given: dict[str, Any], fault: dict[str, Any], status: int, expected: str
 ):
     def typed(prompt: str) -> str:
         (page,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("https://")]
@@ -205,9 +205,9 @@ def test_what_is_wrong_is_said_in_one_line(
         server.fail(**fault)
     ca_file = given.get("ca_file", str(server.ca_file))
     assert login_program.login(given.get("app_key", "standin"), None, server.proxy, ca_file) == status
-    shown = capsys.readouterr()
-    assert said in shown.err and len(shown.err.splitlines()) == 1
-    assert "dropbox.AppKey" not in shown.out and CODE not in shown.err
+    output = capsys.readouterr()
+    assert expected in output.err and len(output.err.splitlines()) == 1
+    assert "dropbox.AppKey" not in output.out and CODE not in output.err
 
 
 def test_without_the_library_it_names_the_extra(login: Any, tmp_path: Path):
@@ -219,11 +219,11 @@ def test_without_the_library_it_names_the_extra(login: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize("words", [["--store", "/no/such/folder/x"], ["--store", "."], ["--ca-file", "no.pem"]])
-def test_files_that_cannot_be_are_said_before_anything_is_asked(words: list[str], capsys: Any, tmp_path: Path):
+def test_files_that_cannot_be_are_reported_before_any_question(words: list[str], capsys: Any, tmp_path: Path):
     given = dict(zip(words[::2], words[1::2], strict=True))
     assert login_program.login("k", given.get("--store"), "", given.get("--ca-file")) == 2
-    said = capsys.readouterr()
-    assert words[0] in said.err and not said.out
+    output = capsys.readouterr()
+    assert words[0] in output.err and not output.out
 
 
 def test_store_without_login_is_a_mistake(capsys: Any):
@@ -233,7 +233,7 @@ def test_store_without_login_is_a_mistake(capsys: Any):
 
 
 @pytest.mark.parametrize(
-    ("token", "scope", "said"),
+    ("token", "scope", "expected"),
     [
         ("", None, "no refresh token"),
         ("t", "account_info.read", "files.content.write and files.metadata.read"),
@@ -242,11 +242,11 @@ def test_store_without_login_is_a_mistake(capsys: Any):
         ("t", None, None),
     ],
 )
-def test_a_token_that_would_be_of_no_use_is_refused(token: str, scope: str | None, said: str | None):
-    if said is None:
+def test_a_token_that_would_be_of_no_use_is_refused(token: str, scope: str | None, expected: str | None):
+    if expected is None:
         login_program._check(token, scope)
         return
-    with pytest.raises(login_program._Ended, match=said):
+    with pytest.raises(login_program._Ended, match=expected):
         login_program._check(token, scope)
 
 
@@ -274,14 +274,14 @@ def test_the_token_is_seen_nowhere_else(tmp_path: Path, server: DropboxServer):
             one.notify("a.csv")
             one.wait_kind("login_refused")
             wait_until(lambda: one.page().get("state") == "held", what="held")
-            shown = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
+            records = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
     finally:
         server.restore()
         one.close()
     words = (TOKEN, "geheim")
     assert any(b"pysubtask.dropbox" in line for line in seen), "the look saw the child"
     assert [line for line in seen if any(word.encode() in line for word in words)] == []
-    assert not any(word in shown for word in words)
+    assert not any(word in records for word in words)
     assert server.count("oauth2/token"), "the child fetched access tokens"
     for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
         data = path.read_bytes()

@@ -20,7 +20,7 @@ from pysubtask.subtask.delivery.dispatcher import Courier
 from pysubtask.subtask.spool import spool_thread
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.dropbox import transport as dropbox_transport
-from pysubtask.transports.dropbox.call_pool import Lanes
+from pysubtask.transports.dropbox.call_pool import CallPool
 from pysubtask.transports.dropbox.transport import DropboxTransport
 from pysubtask.transports.sftp.transport import SFTPTransport
 from pysubtask.transports.ssh.stream import ByteStream
@@ -154,13 +154,13 @@ class _Loop(asyncio.SelectorEventLoop):
         return self._jump.now
 
 
-async def _run_here(self: Lanes, work: Callable[..., Any], *args: Any) -> Any:
+async def _run_here(self: CallPool, work: Callable[..., Any], *args: Any) -> Any:
     if self._closed.done():
         raise TransportLost("closed meanwhile")
-    return self._sorted(work, args)
+    return self._translated(work, args)
 
 
-def _close_here(self: Lanes) -> None:
+def _close_here(self: CallPool) -> None:
     if not self._closed.done():
         self._closed.set_result(None)
 
@@ -253,7 +253,11 @@ def live(
     ]
     if kind.dropbox:
         model = ModelDropbox(station.server, station.account, steps, shown)
-        parts += [(dropbox_transport, "Line", model.line), (Lanes, "run", _run_here), (Lanes, "close", _close_here)]
+        parts += [
+            (dropbox_transport, "HttpSession", model.http_session),
+            (CallPool, "run", _run_here),
+            (CallPool, "close", _close_here),
+        ]
     for module, name, part in parts:
         setattr(module, name, part)
     steps.install()

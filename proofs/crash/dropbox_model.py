@@ -19,7 +19,7 @@ from pysubtask.testing.servers._dropbox_routes import Routes
 from pysubtask.testing.servers._dropbox_sessions import Body, Session
 from pysubtask.testing.servers._dropbox_tokens import Tokens
 from pysubtask.testing.servers._dropbox_tree import Tree, _stamp
-from pysubtask.transports.dropbox.http_session import Line
+from pysubtask.transports.dropbox.http_session import HttpSession
 
 from .steps import Steps
 
@@ -58,11 +58,13 @@ class ModelDropbox:
         )
         self._load()
 
-    def line(self, proxy: Any, ca_file: Any, connections: int, stall: float, pace: Any, meter: Any, connect_secs: float) -> Line:
-        """In the place of the Line that would go out into the world."""
+    def http_session(
+        self, proxy: Any, ca_file: Any, connections: int, stall: float, pace: Any, meter: Any, connect_secs: float
+    ) -> HttpSession:
+        """In the place of the HttpSession that would go out into the world."""
         model = self
 
-        class Inside(Line):
+        class Inside(HttpSession):
             def _adapter(self, connections: int) -> Any:
                 return _Adapter(model)
 

@@ -16,7 +16,7 @@ TRANSPORTS: dict[str, tuple[str, str]] = {
     "sftp": ("pysubtask.transports.sftp:SFTPTransport", "asyncssh"),
     "ftp": ("pysubtask.transports.ftp:FTPTransport", ""),
     "pysftp": ("pysubtask.transports.pysftp:PySFTPTransport", "pysftp"),
-    "dropbox": ("pysubtask.transports.dropbox:DropboxTransport", "dropbox"),
+    "dropbox": ("pysubtask.transports.dropbox.transport:DropboxTransport", "dropbox"),
 }
 """name -> (module:class, the extra that installs what it may need)."""
 

@@ -36,7 +36,7 @@ def me() -> Holder:
 def show(folder: Path) -> None:
     """What a server has shown, written down as an FTP transport does it."""
     restarts = Restarts(str(folder), "x", Profile(time.time))
-    restarts.show(type("Known", (), {"found": {"REST": "STREAM"}})())  # type: ignore[arg-type]
+    restarts.record_proof(type("Known", (), {"features": {"REST": "STREAM"}})())  # type: ignore[arg-type]
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -77,8 +77,8 @@ def test_no_record_is_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "swaps.json").symlink_to("elsewhere")
     (tmp_path / "restarts.json").symlink_to("elsewhere")
     assert SwapRecord(str(tmp_path), "x").asides == {}
-    known = type("Known", (), {"found": {}})()
-    assert not Restarts(str(tmp_path), "x", Profile(time.time)).shown(known)
+    known = type("Known", (), {"features": {}})()
+    assert not Restarts(str(tmp_path), "x", Profile(time.time)).is_proven(known)
 
 
 def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path) -> None:

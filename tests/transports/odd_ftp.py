@@ -55,9 +55,9 @@ class Talk:
             with self.server.guard:
                 self.server.commands.append((name, arg))
             found = getattr(self, f"do_{name}", None)
-            said = "502 not here" if found is None else found(arg)
-            if said is not None:
-                self.say(said)
+            reply = "502 not here" if found is None else found(arg)
+            if reply is not None:
+                self.say(reply)
 
     # --- login and state
 

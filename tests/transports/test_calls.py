@@ -37,7 +37,7 @@ def over_ftp(work: Work) -> Awaitable[Any]:
 
     pool = Pool.__new__(Pool)
     pool._closed, pool._hung = asyncio.get_running_loop().create_future(), []
-    return pool._attend(Session(), work, 20.0)  # type: ignore[arg-type]
+    return pool._run_in_thread(Session(), work, 20.0)  # type: ignore[arg-type]
 
 
 def by_a_call(work: Work) -> Awaitable[Any]:

@@ -21,7 +21,7 @@ from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, missing, openssh_server
 from pysubtask.transports.base import Append, Job, Sent, Transport
 from pysubtask.transports.ftp import FTPTransport
-from pysubtask.transports.ftp.checksum import Way, hash_in, way
+from pysubtask.transports.ftp.checksum import HashRequest, best_hash_request, hash_in
 from pysubtask.transports.ftp.replies import Reply
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.shared.checksum import ALGORITHMS, Checks, own_hash
@@ -44,16 +44,16 @@ def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
     ("found", "wanted"),
     [
         ({}, None),
-        ({"HASH": "SHA-1;SHA-256*;MD5"}, Way("sha256", "HASH")),
-        ({"HASH": "SHA-1*;SHA-256", "XSHA256": ""}, Way("sha256", "HASH", "SHA-256")),
-        ({"HASH": "SHA-1*;MD5", "XSHA256": ""}, Way("sha256", "XSHA256")),
-        ({"XCRC": "filename;start;end", "XSHA": ""}, Way("sha1", "XSHA")),
-        ({"XCRC": ""}, Way("crc32", "XCRC")),
+        ({"HASH": "SHA-1;SHA-256*;MD5"}, HashRequest("sha256", "HASH")),
+        ({"HASH": "SHA-1*;SHA-256", "XSHA256": ""}, HashRequest("sha256", "HASH", "SHA-256")),
+        ({"HASH": "SHA-1*;MD5", "XSHA256": ""}, HashRequest("sha256", "XSHA256")),
+        ({"XCRC": "filename;start;end", "XSHA": ""}, HashRequest("sha1", "XSHA")),
+        ({"XCRC": ""}, HashRequest("crc32", "XCRC")),
         ({"HASH": "WHIRLPOOL*"}, None),
     ],
 )
-def test_the_best_that_is_offered(found: dict[str, str], wanted: Way | None) -> None:
-    assert way(found) == wanted
+def test_the_best_that_is_offered(found: dict[str, str], wanted: HashRequest | None) -> None:
+    assert best_hash_request(found) == wanted
 
 
 @pytest.mark.parametrize(

@@ -251,14 +251,14 @@ def test_a_lost_answer_to_the_end_is_found_done(site: Site) -> None:
             await site.put(transport, job)
         sent = await site.put(transport, job._replace(resume=site.notes[-1]))
         assert (sent.bytes_sent, sent.remote.size) == (0, len(data))
-        shown = await transport.stat("big")
-        assert shown is not None and shown.hash == transport.hash_of(job.source, job.size)
+        stat = await transport.stat("big")
+        assert stat is not None and stat.hash == transport.hash_of(job.source, job.size)
 
     site.run(case)
     assert site.server.content_bytes == len(data)
 
 
-def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
+def test_a_source_that_shrinks_during_the_upload(site: Site) -> None:
     async def case(transport: DropboxTransport) -> None:
         job = site.job("big", os.urandom(MIB))
         site.server.hold(APPEND)
@@ -300,8 +300,8 @@ def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, s
         site.server.release()
         await asyncio.sleep(0.3)
         assert (site.folder / "a").read_bytes() == newer
-        shown = await transport.stat("a")
-        assert shown == sent.remote
+        stat = await transport.stat("a")
+        assert stat == sent.remote
 
     site.run(case)
 
@@ -423,7 +423,7 @@ def test_damaged_bytes_are_not_taken(site: Site) -> None:
 # --- the login
 
 
-def test_an_expired_access_token_is_renewed_on_the_way(site: Site) -> None:
+def test_an_expired_access_token_is_renewed_during_the_upload(site: Site) -> None:
     async def case(transport: DropboxTransport) -> None:
         await site.put(transport, site.job("a", b"x"))
         site.server.expire_tokens()

@@ -16,7 +16,7 @@ from pysubtask.transports.ftp.data import Source, Tally
 
 STEPS: dict[str, Callable[[Any, int], Any]] = {
     "a question": lambda session, fd: session.ask("SIZE a"),
-    "a look": lambda session, fd: session.look("a"),
+    "a look": lambda session, fd: session.stat("a"),
     "a transfer": lambda session, fd: session.store("a", Source(fd, 0), 5, Tally.silent()),
     "a rename": lambda session, fd: session.rename("a", "b"),
 }

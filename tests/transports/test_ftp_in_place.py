@@ -85,7 +85,7 @@ def test_the_old_file_is_removed_first_where_the_server_does_not_write_over_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["refused", "beside"])
-def test_where_nothing_can_be_removed_either_it_is_said_and_nothing_is_stored_beside(tmp_path: Path, how: str) -> None:
+def test_where_nothing_can_be_removed_either_the_file_is_refused_and_nothing_is_stored_beside(tmp_path: Path, how: str) -> None:
     async def case(one: Work) -> None:
         await one.put("a", b"first")
         server.quirks.set(overwrite=how, delete=False)
@@ -113,7 +113,7 @@ def test_a_server_that_writes_over_files_is_asked_once(tmp_path: Path) -> None:
 # --- what is left of a file
 
 
-def test_a_file_that_an_upload_has_spoilt_is_said_and_comes_first(tmp_path: Path) -> None:
+def test_a_file_that_an_upload_has_spoilt_is_reported_and_comes_first(tmp_path: Path) -> None:
     async def case(one: Work) -> None:
         await one.put("a", b"x" * 50)
         with pytest.raises(FileRefused, match=r"not whole now \(0 bytes\)") as caught:
@@ -291,7 +291,7 @@ def test_a_real_server_without_passive_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))
-def test_a_server_that_has_no_way_for_data_says_so_at_once(tmp_path: Path) -> None:
+def test_a_server_without_data_connections_is_reported_at_once(tmp_path: Path) -> None:
     async def case(one: Work) -> None:
         with pytest.raises(AttemptFailed, match=r"no passive port.*nor does it connect to here"):
             await one.put("a", b"one")

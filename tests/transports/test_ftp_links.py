@@ -113,7 +113,7 @@ def test_a_chain_of_links_and_a_link_that_came_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "why"), [("other/none.csv", "no file"), ("a.csv", "round and round"), ("other/x\ty\rz", "no path")]
 )
-def test_a_link_that_cannot_be_followed_is_replaced_and_that_is_told(tmp_path: Path, target: str, why: str) -> None:
+def test_a_link_that_cannot_be_followed_is_replaced_and_reported(tmp_path: Path, target: str, why: str) -> None:
     async def case(work: Work, files: Path) -> None:
         sent = await work.put("a.csv", b"first\n")
         (files / "a.csv").unlink()

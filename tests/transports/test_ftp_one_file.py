@@ -64,9 +64,9 @@ class HotFolder(Talk):
     """A job takes each file away as soon as it has its name."""
 
     def do_RNTO(self, arg: bytes) -> str | None:
-        said = super().do_RNTO(arg)
+        reply = super().do_RNTO(arg)
         os.unlink(self.path(arg))
-        return said
+        return reply
 
 
 def test_a_file_that_is_taken_away_at_once_is_delivered(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ class Moved(Talk):
     """Another file stands under the name a moment later."""
 
     def do_RNTO(self, arg: bytes) -> str | None:
-        said = super().do_RNTO(arg)
+        reply = super().do_RNTO(arg)
         Path(os.fsdecode(self.path(arg))).write_bytes(b"somebody else's")
-        return said
+        return reply
 
 
 def test_what_somebody_puts_there_afterwards_is_no_failure_of_ours(tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_a_server_that_says_done_too_early_is_waited_for_and_sent_nothing_twice(
 class Reset(Talk):
     """The data connection ends with a reset when all is written."""
 
-    wanted = 300_000
+    reset_after = 300_000
 
     def receive(self, sock: socket.socket, file: Any) -> None:
-        left = self.wanted
+        left = self.reset_after
         while left:
             block = sock.recv(min(65536, left))
             file.write(block)
@@ -192,7 +192,7 @@ class Reset(Talk):
 def test_a_data_connection_that_ends_with_a_reset_when_all_is_there(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         for number in range(20):
-            assert (await work.put(f"f{number}", os.urandom(Reset.wanted))).verified == "size"
+            assert (await work.put(f"f{number}", os.urandom(Reset.reset_after))).verified == "size"
         assert (server.count("STOR"), server.logins) == (20, 1)
 
     run(tmp_path, Reset, case)
@@ -220,7 +220,7 @@ def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path) -> Non
     async def case(work: Work, server: OddFTP) -> None:
         jobs = [work.job(f"f{number}", os.urandom(400_000)) for number in range(8)]
         found = await asyncio.gather(*(work.transport.upload(job, lambda done: None) for job in jobs), return_exceptions=True)
-        assert isinstance(found[0], AttemptFailed) and "426" in found[0].said, found[0]
+        assert isinstance(found[0], AttemptFailed) and "426" in found[0].server_text, found[0]
         assert [type(one) for one in found[1:]] == [Sent] * 7
         assert server.logins <= 2, "no control connection was given up for it"
 
@@ -358,7 +358,7 @@ def test_rows_of_listings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown", "size", "found"),
+    ("name", "names", "size", "found"),
     [
         (" lead.csv", ["_lead.csv", "a"], 5, "_lead.csv"),
         ("trail ", ["trail"], 5, "trail"),
@@ -371,14 +371,14 @@ def test_rows_of_listings() -> None:
         ("a b", ["a_b"], 6, None),
     ],
 )
-def test_what_a_server_may_have_made_of_a_name(name: str, shown: list[str], size: int, found: str | None) -> None:
-    assert changed_to(name, [Row(one, 5) for one in shown], size) == found
+def test_what_a_server_may_turn_a_name_into(name: str, names: list[str], size: int, found: str | None) -> None:
+    assert changed_to(name, [Row(one, 5) for one in names], size) == found
 
 
 @given(st.text(min_size=1, max_size=8), st.lists(st.text(max_size=8), max_size=5))
-def test_it_is_one_of_those_that_are_shown_and_not_the_name(name: str, shown: list[str]) -> None:
-    found = changed_to(name, [Row(one, 1) for one in shown], 1)
-    assert found is None or (found in shown and found != name and name not in shown)
+def test_the_altered_name_is_in_the_listing_and_not_the_name(name: str, names: list[str]) -> None:
+    found = changed_to(name, [Row(one, 1) for one in names], 1)
+    assert found is None or (found in names and found != name and name not in names)
 
 
 # --- limits of the server
@@ -449,15 +449,15 @@ class Eater(Talk):
     quick: ClassVar[bool] = True
 
     def do_STOR(self, arg: bytes) -> str | None:
-        said = super().do_STOR(arg)
+        reply = super().do_STOR(arg)
         if (
-            said is not None
-            and said.startswith("226")
+            reply is not None
+            and reply.startswith("226")
             and not type(self).left(arg)
             and (self.quick or os.path.getsize(self.path(arg)))
         ):
             os.unlink(self.path(arg))
-        return said
+        return reply
 
     def do_SIZE(self, arg: bytes) -> str | None:
         return super().do_SIZE(arg) if self.tells else "550 not allowed"
@@ -584,7 +584,7 @@ async def put_below(work: Work, name: str, data: bytes) -> Sent:
 
 @pytest.mark.parametrize("exists", ["550 File exists", "521 it is there", "250 fine"])
 @pytest.mark.parametrize("host_path", ["st7/in", "/st7/in", ""])
-def test_folders_that_are_made_in_steps(tmp_path: Path, exists: str, host_path: str) -> None:
+def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, host_path: str) -> None:
     """Several files that need the same new folders at once all arrive; the session is where it was afterwards."""
 
     async def case(work: Work, server: OddFTP) -> None:
@@ -604,7 +604,7 @@ def test_folders_that_are_made_in_steps(tmp_path: Path, exists: str, host_path: 
 
 
 @pytest.mark.parametrize("tells_where", [True, False])
-def test_a_folder_that_may_not_be_made_is_the_files_matter(tmp_path: Path, tells_where: bool) -> None:
+def test_a_folder_that_cannot_be_created_is_the_files_matter(tmp_path: Path, tells_where: bool) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         with pytest.raises(FileRefused, match="making its folder"):
             await put_below(work, "a/b/x.bin", b"no")

@@ -221,7 +221,7 @@ def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:
         assert server.counts["STOR"] - before <= 4, "at most one trial of the two kinds of names that were refused before"
 
 
-def test_a_server_that_changes_its_ways_is_followed_both_ways(tmp_path: Path) -> None:
+def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> None:
     with quirk_ftp_server(tmp_path / "remote") as server:
         (tmp_path / "work").mkdir()
         transport = FTPTransport(server.settings(), str(tmp_path / "work"))
@@ -280,8 +280,8 @@ class _Stubborn(QuirkFTPServer):
     def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
         from OpenSSL import SSL
 
-        made = super()._handler(data_ports, tls_version)
-        base, refused = made.dtp_handler, self.refused
+        handler = super()._handler(data_ports, tls_version)
+        base, refused = handler.dtp_handler, self.refused
 
         class Data(base):  # type: ignore[misc, valid-type]
             def handle_ssl_established(self) -> None:
@@ -294,8 +294,8 @@ class _Stubborn(QuirkFTPServer):
                     return
                 super().handle_ssl_established()
 
-        made.dtp_handler = Data
-        return made
+        handler.dtp_handler = Data
+        return handler
 
 
 @contextlib.contextmanager

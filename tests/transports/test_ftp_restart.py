@@ -142,7 +142,7 @@ def test_a_resume_is_whole_whatever_the_server_does(run: Any, restart: str) -> N
 
 
 @pytest.mark.slow
-def test_a_server_that_changed_its_ways_is_found_out(run: Any) -> None:
+def test_a_server_that_has_changed_is_found_out(run: Any) -> None:
     """It had shown that it goes on; then it writes at the beginning, or refuses."""
     data = os.urandom(SIZE)
 
@@ -287,7 +287,7 @@ def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(run: Any, tmp_path:
     run(case, restart)
 
 
-def test_what_a_server_has_shown_is_remembered(run: Any) -> None:
+def test_what_a_server_has_proven_is_remembered(run: Any) -> None:
     data = os.urandom(9000)
 
     async def case(work: Work) -> None:
@@ -313,7 +313,7 @@ def test_what_a_server_has_shown_is_remembered(run: Any) -> None:
     run(case)
 
 
-def test_a_look_that_is_cut_is_no_difference(run: Any) -> None:
+def test_a_comparison_that_is_cut_is_no_difference(run: Any) -> None:
     """What a server is asked for to compare ends early, with a reply that says all is well."""
     data = os.urandom(SIZE)
 
@@ -410,8 +410,8 @@ def test_a_disk_that_fills_up_under_an_append(tmp_path: Path) -> None:
                 left = (await work.send(work.job("a", data[:100_000]))).remote
                 with pytest.raises(FileRefused, match="Insufficient"):
                     await work.send(work.appending("a", data, left))
-                shown = await work.transport.stat("a")
-                assert shown is not None and 100_000 <= shown.size <= 200_000
+                stat = await work.transport.stat("a")
+                assert stat is not None and 100_000 <= stat.size <= 200_000
                 await work.transport.close()
 
         asyncio.run(case())

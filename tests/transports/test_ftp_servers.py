@@ -126,7 +126,7 @@ NO_MLST = ("SIZE", "MLST", "MLSD")
 
 
 @pytest.mark.parametrize("without", [("SIZE",), ("SIZE", "MDTM"), NO_MLST, ("SIZE", "MDTM", "MFMT", "MLST", "MLSD")])
-def test_without_size_another_way_is_found(tmp_path: Path, run: Any, without: tuple[str, ...]) -> None:
+def test_without_size_another_command_is_found(tmp_path: Path, run: Any, without: tuple[str, ...]) -> None:
     with ftp_server(tmp_path / "ftp", without=without) as server:
 
         async def case(work: Work) -> None:
@@ -164,7 +164,7 @@ def test_without_epsv_pasv_is_used(tmp_path: Path, run: Any, tls: str | None) ->
         assert server.counts["PASV"] == 2
 
 
-def test_a_passive_port_that_cannot_be_reached_is_said_and_the_other_command_tried(tmp_path: Path, run: Any) -> None:
+def test_a_passive_port_that_cannot_be_reached_is_reported_and_the_other_command_tried(tmp_path: Path, run: Any) -> None:
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
 
         async def case(work: Work) -> None:
@@ -283,19 +283,19 @@ def test_a_full_disk_of_vsftpd(tmp_path: Path, run: Any) -> None:
 
 async def put_until_refused(work: Work, name: str, data: bytes) -> list[str]:
     """What each attempt was told, on a new connection after each lost one, until the file is refused."""
-    told: list[str] = []
+    errors: list[str] = []
     stale: tuple[str, ...] = ()
     while True:
         job = work.job(name, data, stale=stale)
         try:
             await work.transport.upload(job, lambda done: None)
         except (TransportLost, AttemptFailed) as exc:
-            told.append(str(exc))
+            errors.append(str(exc))
             stale = (*stale, job.temp)
             await work.transport.close()
             await work.transport.connect()
         except FileRefused as exc:
-            return [*told, str(exc)]
+            return [*errors, str(exc)]
 
 
 def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: Path, run: Any) -> None:
@@ -303,9 +303,9 @@ def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: Path, r
     with ftp_server(tmp_path / "ftp", file_limit=500_000) as server:
 
         async def case(work: Work) -> None:
-            told = await put_until_refused(work, "a", bytes(3_000_000))
-            assert len(told) == 3
-            assert "in a row" in told[-1]
+            errors = await put_until_refused(work, "a", bytes(3_000_000))
+            assert len(errors) == 3
+            assert "in a row" in errors[-1]
             await work.put("b", b"small")
 
         run(server.settings(), case)
@@ -339,8 +339,8 @@ def test_a_lost_reply_is_a_lost_attempt_and_the_next_one_can_compare(tmp_path: P
                 await work.transport.upload(job, lambda done: None)
             await work.transport.close()
             await work.transport.connect()
-            shown = await work.transport.stat("a")
-            assert shown is not None and shown[:2] == ((5, MTIME) if command == "RNTO" else (3, MTIME))
+            stat = await work.transport.stat("a")
+            assert stat is not None and stat[:2] == ((5, MTIME) if command == "RNTO" else (3, MTIME))
             await work.put("a", b"newer", stale=(job.temp,))
             assert server.names() == {"a"}
 
@@ -353,9 +353,9 @@ def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, run: Any)
     with ftp_server(tmp_path / "ftp", short_by=3) as server:
 
         async def case(work: Work) -> None:
-            told = await put_until_refused(work, "a", b"0123456789")
-            assert len(told) == 3
-            assert all("10 bytes were sent and the server has 7" in words for words in told)
+            errors = await put_until_refused(work, "a", b"0123456789")
+            assert len(errors) == 3
+            assert all("10 bytes were sent and the server has 7" in words for words in errors)
             assert server.names() == set()
 
         run(server.settings(), case)
@@ -596,7 +596,7 @@ def speaker(*words: bytes, answer: bytes = b"", hang: bool = False) -> Iterator[
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ((b"SSH-2.0-OpenSSH_9.2p1\r\n",), "UseSFTP to True"),
         ((b"\x15\x03\x03\x00\x02\x02\x28",), "UseTLS to 'implicit'"),
@@ -611,12 +611,12 @@ def speaker(*words: bytes, answer: bytes = b"", hang: bool = False) -> Iterator[
         ((), "closed"),
     ],
 )
-def test_what_answers_is_said_in_plain_words(tmp_path: Path, words: tuple[bytes, ...], told: str) -> None:
+def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes, ...], expected: str) -> None:
     with speaker(*words) as port:
         settings = {"Host": "127.0.0.1", "HostPort": port, "User": "u", "Password": "geheim", "ConnectTimeoutSecs": 10}
         failed = connect(settings, tmp_path)
     assert isinstance(failed, TransportLost)
-    assert told in str(failed)
+    assert expected in str(failed)
     assert str(failed).isprintable()
 
 

@@ -10,26 +10,16 @@ from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, Log
 from pysubtask.transports import transport_class
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.options import folder_of, identity_of, login_of, parent_of, path_of
-from pysubtask.transports.ftp.replies import (
-    Reply,
-    facts_in,
-    features,
-    has,
-    listed_size,
-    login_error,
-    refusal,
-    size_in,
-    text,
-    time_in,
-)
+from pysubtask.transports.ftp.replies import Reply, facts_in, features, has, listed_size, login_error, refusal, size_in, time_in
+from pysubtask.transports.shared.remote_text import remote_text
 
 
-def test_the_last_line_of_a_long_reply_is_told():
-    said = Reply(530, ("530-Welcome to the station server. " + "x" * 100, "530-" + "y" * 100, "530 The account is locked."))
-    assert "The account is locked." in str(said) and "Welcome" in str(said) and len(str(said)) < 170
+def test_the_last_line_of_a_long_reply_is_kept():
+    reply = Reply(530, ("530-Welcome to the station server. " + "x" * 100, "530-" + "y" * 100, "530 The account is locked."))
+    assert "The account is locked." in str(reply) and "Welcome" in str(reply) and len(str(reply)) < 170
 
 
-def said(words: str) -> Reply:
+def reply_of(words: str) -> Reply:
     return Reply(int(words[:3]), tuple(words.split("\n")))
 
 
@@ -109,18 +99,18 @@ def test_parents():
 
 
 def test_features():
-    found = features(said("211-Extensions:\n MDTM\n REST STREAM\n MLST type*;Size*;modify;\nUTF8\n211 End"))
+    found = features(reply_of("211-Extensions:\n MDTM\n REST STREAM\n MLST type*;Size*;modify;\nUTF8\n211 End"))
     assert list(found) == ["MDTM", "REST", "MLST", "UTF8"]
     assert has(found, "MLST", "size")
     assert not has(found, "MLST", "perm")
-    assert features(said("500 What?")) == features(said("211 no-features")) == {}
+    assert features(reply_of("500 What?")) == features(reply_of("211 no-features")) == {}
 
 
 @pytest.mark.parametrize(
     ("words", "size"), [("213 12", 12), ("213  0 ", 0), ("213 x", None), ("550 12", None), ("213 -1", None), ("213 ٣", None)]
 )
 def test_sizes(words, size):
-    assert size_in(said(words)) == size
+    assert size_in(reply_of(words)) == size
 
 
 @pytest.mark.parametrize(
@@ -141,9 +131,9 @@ def test_times(words, secs):
 
 
 def test_facts():
-    one = said("250-Listing\n Type=file;Size=12;Modify=20200913122641; /in/a b; c=d\n250 End")
+    one = reply_of("250-Listing\n Type=file;Size=12;Modify=20200913122641; /in/a b; c=d\n250 End")
     assert facts_in(one) == {"type": "file", "size": "12", "modify": "20200913122641", "": ""}
-    assert facts_in(said("550 no")) == {}
+    assert facts_in(reply_of("550 no")) == {}
 
 
 @pytest.mark.parametrize(
@@ -184,13 +174,13 @@ def test_listings(line, size):
     ],
 )
 def test_refusals(words, kind):
-    failed = refusal("store", "a.csv", said(words))
+    failed = refusal("store", "a.csv", reply_of(words))
     assert type(failed) is kind
     assert words in str(failed)
 
 
 @pytest.mark.parametrize(
-    ("words", "kind", "told"),
+    ("words", "kind", "expected"),
     [
         ("530 Login incorrect.", LoginRefused, "Check ftp.User"),
         ("530 Sorry, the maximum number of clients (3) for this user are already connected.", TransportLost, "no more logins"),
@@ -203,13 +193,13 @@ def test_refusals(words, kind):
         ("530 Non-anonymous sessions must use encryption.", LoginRefused, "'explicit'"),
     ],
 )
-def test_logins(words, kind, told):
-    failed = login_error(said(words), False)
+def test_logins(words, kind, expected):
+    failed = login_error(reply_of(words), False)
     assert type(failed) is kind
-    assert told in str(failed)
-    assert "'explicit'" not in str(login_error(said(words), True))
+    assert expected in str(failed)
+    assert "'explicit'" not in str(login_error(reply_of(words), True))
 
 
 def test_words_of_the_other_side_are_tamed():
-    assert text("a\x1b[2J\r\nb\u2028c\udcff") == "a [2J b c"
-    assert len(text("x" * 10_000)) == 160
+    assert remote_text("a\x1b[2J\r\nb\u2028c\udcff") == "a [2J b c"
+    assert len(remote_text("x" * 10_000)) == 160

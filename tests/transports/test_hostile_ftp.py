@@ -123,7 +123,7 @@ def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) ->
         assert sum(one.startswith("PASS") for one in server.commands) == 1
 
 
-def test_folders_are_made_from_the_highest_missing_one_down(tmp_path: Path) -> None:
+def test_folders_are_created_from_the_highest_missing_one_down(tmp_path: Path) -> None:
     with hostile_ftp_server(replies={"STOR": b"550 no such folder\r\n", "MKD": b"550 not there\r\n"}) as server:
         found = asyncio.run(outcome(FTPTransport(server.settings(**TIMES), str(tmp_path / "work")), job_of(tmp_path, "a/b/c/x")))
         assert isinstance(found, FileRefused)
@@ -229,13 +229,13 @@ def test_words_of_a_server_are_fit_for_a_line() -> None:
 @given(st.integers(100, 699), st.lists(st.text(max_size=60), min_size=1, max_size=4))
 @settings(max_examples=300)
 def test_any_words_are_read_without_an_error(code: int, lines: list[str]) -> None:
-    said = Reply(code, tuple(f"{code} {line}" for line in lines))
-    size_in(said)
+    reply = Reply(code, tuple(f"{code} {line}" for line in lines))
+    size_in(reply)
     time_in(lines[0])
-    facts_in(said)
+    facts_in(reply)
     found = listed_size(lines, "x")
     assert found is None or found < 1 << 63
-    assert str(said).isprintable()
+    assert str(reply).isprintable()
 
 
 # --- made up at random

@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.errors import LONGEST_PAUSE, ServerBusy
 from pysubtask.common.events import utc
 from pysubtask.subtask.delivery.retry import Policy, decide
-from pysubtask.transports.dropbox.http_session import Line, pause_in
+from pysubtask.transports.dropbox.http_session import HttpSession, pause_in
 
 NOW = 1_700_000_000.0
 DATE = format_datetime(datetime.fromtimestamp(NOW + 120, UTC), usegmt=True)
@@ -72,10 +72,10 @@ def test_the_sdk_is_given_whole_seconds(said: str, secs: str) -> None:
     from pysubtask.transports.shared.meter import Meter
     from pysubtask.transports.shared.pace import Pace
 
-    line = Line("", None, 1, 5.0, Pace(0), Meter())
+    http = HttpSession("", None, 1, 5.0, Pace(0), Meter())
     response = Response(retry_after=said)
-    line._answered(response)
+    http._answered(response)
     assert response.headers["retry-after"] == secs
-    assert line.retry_after() <= LONGEST_PAUSE
-    line._answered(Response())
-    line.cut()
+    assert http.retry_after() <= LONGEST_PAUSE
+    http._answered(Response())
+    http.cut()

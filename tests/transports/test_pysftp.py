@@ -135,10 +135,10 @@ class TestHostKey:
     def test_pinned_to_another(self, server: OpenSSHServer, tmp_path: Path) -> None:
         make_key(tmp_path / "other")
         pinned = fingerprint(tmp_path / "other.pub")
-        said = refused(server.settings(HostKey=pinned, HostKeyPolicy="accept-new"), tmp_path, kind=ServerNotTrusted)
-        assert "pinned" in said
+        message = refused(server.settings(HostKey=pinned, HostKeyPolicy="accept-new"), tmp_path, kind=ServerNotTrusted)
+        assert "pinned" in message
         for kind in ("ed25519", "ecdsa"):
-            assert fingerprint(server.root / f"host_{kind}.pub") in said
+            assert fingerprint(server.root / f"host_{kind}.pub") in message
 
     def test_revoked(self, server: OpenSSHServer, tmp_path: Path) -> None:
         known = tmp_path / "known"
@@ -205,8 +205,8 @@ class TestLogin:
     def test_keys_that_do_not_open(self, server: OpenSSHServer, tmp_path: Path) -> None:
         make_key(tmp_path / "stranger")
         make_key(tmp_path / "locked", passphrase="five or more")
-        for name, said in (("stranger", "the login was refused"), ("locked", "cannot be used"), ("absent", "cannot be used")):
-            assert said in refused(server.settings(KeyFile=str(tmp_path / name)), tmp_path)
+        for name, expected in (("stranger", "the login was refused"), ("locked", "cannot be used"), ("absent", "cannot be used")):
+            assert expected in refused(server.settings(KeyFile=str(tmp_path / name)), tmp_path)
 
     def test_the_agent(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -261,8 +261,8 @@ def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
     with openssh_server(tmp_path / "sshd", file_limit=300_000) as running:
         settings = running.settings()
         using(settings, tmp_path, ("a", b"old"))
-        said = refused(settings, tmp_path, ("b", b"fits"), ("a", os.urandom(3_000_000)), kind=FileRefused)
-        assert "writing" in said and "Failure" in said
+        message = refused(settings, tmp_path, ("b", b"fits"), ("a", os.urandom(3_000_000)), kind=FileRefused)
+        assert "writing" in message and "Failure" in message
 
         async def next_one() -> None:
             transport = PySFTPTransport(settings, str(tmp_path))
@@ -313,7 +313,7 @@ def test_a_temporary_name_that_the_server_does_not_take_gets_another_form(tmp_pa
         assert steps == [f"temp_name: {rung}"] and not transport.profile.pending
 
 
-def test_an_earlier_temporary_file_that_cannot_be_removed_is_put_out_of_the_way(tmp_path: Path) -> None:
+def test_an_earlier_temporary_file_that_cannot_be_removed_is_renamed(tmp_path: Path) -> None:
     with quirk_sftp_server(tmp_path / "remote", user="pi", delete=False) as server:
         transport = PySFTPTransport(server.settings(), str(tmp_path))
         (Path(server.root) / ".pysubtask-old.part").write_bytes(b"half")

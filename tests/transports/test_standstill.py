@@ -19,7 +19,7 @@ from pysubtask.control.doctor.causes import file_finding, login_finding
 from pysubtask.testing.link.bad_link import BadLink, bad_link
 from pysubtask.testing.link.bad_link import missing as no_link
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from pysubtask.transports.ftp.replies import Standstill, why
+from pysubtask.transports.ftp.replies import Standstill, error_text
 from pysubtask.transports.shared import standstill
 from pysubtask.transports.shared.standstill import MTU, PROBE, Seen
 
@@ -60,8 +60,8 @@ def test_what_came_through_before_the_hole_does_not_count() -> None:
 
 
 def test_the_words_of_a_time_limit() -> None:
-    assert why(TimeoutError(), 5) == "no answer for 5 s"
-    assert why(Standstill(MTU), 5) == f"no answer for 5 s: {MTU}" and "MTU" in MTU
+    assert error_text(TimeoutError(), 5) == "no answer for 5 s"
+    assert error_text(Standstill(MTU), 5) == f"no answer for 5 s: {MTU}" and "MTU" in MTU
 
 
 @pytest.mark.parametrize("sftp", [True, False])

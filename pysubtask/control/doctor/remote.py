@@ -278,7 +278,7 @@ class FTPRemote(FTPTransport, Remote):
         """By MLSD (RFC 3659, section 7) where the server has it, else by LIST -a."""
 
         def listed(session: Session) -> list[str]:
-            command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
+            command = "MLSD" if "MLST" in session.known.features else "LIST -a"  # NLST leaves hidden names out at many servers
             found = session.listing(f"{command} {path}".rstrip(), _LONGEST_LIST)
             return [line.split(" ")[-1] for line in found.decode("utf-8", "surrogateescape").splitlines()]
 
@@ -303,7 +303,7 @@ class FTPRemote(FTPTransport, Remote):
             if sock is None:
                 return False
             session.wire.drop(sock)
-            session.wire.hear()
+            session.wire.read_reply()
             return session.delete(name).ok
 
         with contextlib.suppress(OSError, EOFError):
@@ -324,7 +324,7 @@ class FTPRemote(FTPTransport, Remote):
         """By AVBL (draft-peterson-streamlined-ftp-command-extensions) where FEAT lists it."""
 
         def available(session: Session) -> int | None:
-            if "AVBL" not in session.known.found:
+            if "AVBL" not in session.known.features:
                 return None
             reply = session.ask(f"AVBL {self._folder}".rstrip())
             return number_in(reply.lines[0][3:].strip()) if reply.code == 213 else None
@@ -335,7 +335,7 @@ class FTPRemote(FTPTransport, Remote):
         """By the data connection of an NLST (RFC 959, section 4.1.3); None, too, where the server refuses one."""
 
         def reused(session: Session) -> bool | None:
-            with session.edge():
+            with session.translated_errors():
                 sock, _ = session.wire.open_data("NLST")
                 if sock is None:
                     return None
@@ -344,14 +344,14 @@ class FTPRemote(FTPTransport, Remote):
                     receive(session.wire, sock, _LONGEST_LIST)
                 finally:
                     session.wire.drop(sock)
-                session.wire.hear()
+                session.wire.read_reply()
                 return reuse
 
         return await self.on_session(reused)
 
     async def offers_tls(self) -> bool:
         """Whether FEAT lists AUTH TLS (RFC 4217, section 6)."""
-        return await self.on_session(lambda session: "TLS" in session.known.found.get("AUTH", "").upper())
+        return await self.on_session(lambda session: "TLS" in session.known.features.get("AUTH", "").upper())
 
     async def certificate(self) -> dict[str, Any]:
         """The fields of the server's certificate; empty without TLS, or where the certificate is pinned by its fingerprint."""

@@ -15,8 +15,8 @@ class DropboxRemote(DropboxTransport, Remote):
         """Call one method of the SDK; None where Dropbox refuses the request itself."""
         from ...transports.dropbox.transport import _answer
 
-        here = self._connected()
-        return await here.lanes.run(_answer, getattr(here.client, name), *args)
+        connection = self._connected()
+        return await connection.calls.run(_answer, getattr(connection.client, name), *args)
 
     async def kind(self, path: str) -> str:
         """By files/get_metadata; never UNKNOWN."""

@@ -1,4 +1,4 @@
-"""Who we are at Dropbox: the settings of the login, and the SDK's client made from them."""
+"""The account at Dropbox: the settings of the login, and the SDK's client built from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...common.advice import keep_private
 from ...common.errors import ConfigError
 from ...common.redact import know
 from ...common.trust import owners
-from .http_session import Line
+from .http_session import HttpSession
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:
@@ -26,7 +26,8 @@ def identity(settings: Mapping[str, Any]) -> str:
 
 
 def refresh_token(settings: Mapping[str, Any]) -> str | None:
-    """From ``RefreshToken`` or ``RefreshTokenFile``. ConfigError where the file cannot be read, or others can."""
+    """The token from ``RefreshToken`` or ``RefreshTokenFile``, None for none. Raises ConfigError where the file cannot be read,
+    or where other users can read it."""
     path = settings["RefreshTokenFile"]
     if path is None:
         return settings["RefreshToken"] or None
@@ -50,8 +51,8 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
     return token
 
 
-def log_in(settings: Mapping[str, Any], line: Line) -> Any:
-    """The SDK's client, logged in. Blocks. Its own retries are off: when to try again is not its business."""
+def log_in(settings: Mapping[str, Any], http: HttpSession) -> Any:
+    """The SDK's client, logged in. Blocks. The SDK's own retries are off: the queue decides when to try again."""
     import dropbox
 
     client = dropbox.Dropbox(
@@ -61,7 +62,7 @@ def log_in(settings: Mapping[str, Any], line: Line) -> Any:
         max_retries_on_error=0,
         max_retries_on_rate_limit=0,
         user_agent="pysubtask",
-        session=line.session,
+        session=http.session,
         timeout=settings["StallSecs"],
     )
     client.users_get_current_account()

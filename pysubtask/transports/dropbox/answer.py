@@ -1,7 +1,7 @@
-"""An answer of the server's, within limits: of time, for all of it together, and of size.
+"""A reply within limits: of time, for the whole reply, and of size.
 
-The library's own limit is for each read from the socket, so a server that sends one byte now and then, or has a head or a body
-without end, would hold its caller for ever, or fill the memory. An answer of Dropbox's is a few hundred bytes.
+The library's own limit is for each read from the socket, so a server that sends one byte now and then, or headers or a body
+without end, would hold its caller for ever, or fill the memory. A reply of Dropbox has a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from http.client import HTTPResponse
 from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
-"""So much an answer may be when it is unpacked."""
+"""The longest reply, uncompressed."""
 GRACE_SECS = 2.0
-"""So long after the time for a sign of life all of the answer must be there."""
+"""Seconds beyond ``StallSecs`` within which the whole reply must have arrived."""
 
 
 class _Timed(io.RawIOBase):
-    """What comes from a socket, until ``until`` (monotonic)."""
+    """The bytes of a socket, until ``until`` (monotonic)."""
 
     def __init__(self, sock: Any, until: float) -> None:
         self._sock, self._until = sock, until
@@ -48,7 +48,7 @@ class _Timed(io.RawIOBase):
 
 
 class _Source:
-    """What ``HTTPResponse`` takes for a socket."""
+    """An object that ``HTTPResponse`` takes for a socket."""
 
     def __init__(self, sock: Any, until: float) -> None:
         self._sock, self._until = sock, until
@@ -58,8 +58,8 @@ class _Source:
 
 
 def timed(stall: float) -> Callable[..., HTTPResponse]:
-    """A class of answers that are there within ``stall`` seconds and a little after the last byte of the request; else they are a
-    TimeoutError."""
+    """A class of responses that must be complete within ``stall`` + ``GRACE_SECS`` seconds after the last byte of the request;
+    else reading them raises TimeoutError."""
 
     class Response(HTTPResponse):
         def __init__(self, sock: Any, *args: Any, **named: Any) -> None:
@@ -69,7 +69,7 @@ def timed(stall: float) -> Callable[..., HTTPResponse]:
 
 
 def bounded(answer: Any) -> Any:
-    """The same answer (of urllib3), whose body is a ProtocolError from where it is too long, packed or not."""
+    """The same response (of urllib3), whose body raises ProtocolError beyond ``MOST_BYTES``, compressed or not."""
     from urllib3.exceptions import ProtocolError
 
     stream = answer.stream

@@ -1,4 +1,4 @@
-"""How much of a file goes up in one call, and what is remembered of a file that is half way up. Pure."""
+"""How many bytes are sent in one call, and what is noted of a file whose upload is half done. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ SESSION_SECS = 7 * 86400 - 3600
 
 
 def next_piece(piece: int, secs: float | None, most: int) -> int:
-    """Bytes of the next piece after one of ``piece`` bytes took ``secs`` (None: it was lost on the way).
+    """Bytes of the next piece after one of ``piece`` bytes took ``secs`` (None: the call was lost). ``most``: the setting
+    ``ChunkBytes``.
 
-    A lost call costs its whole piece, so a link that breaks or crawls gets small ones.
+    A lost call costs its whole piece, so a slow or failing link gets small pieces.
     """
     if secs is None or secs > SLOW_SECS:
         return max(LEAST, piece // 2)
@@ -23,8 +24,8 @@ def next_piece(piece: int, secs: float | None, most: int) -> int:
 
 
 class Half(NamedTuple):
-    """An upload session that holds the first ``offset`` bytes. ``closed``: it takes no more. ``at``: when it was
-    begun, in seconds since the epoch."""
+    """An upload session that holds the first ``offset`` bytes. ``session``: its identifier. ``closed``: it takes no more bytes.
+    ``at``: when it was begun, in seconds since the epoch."""
 
     session: str
     offset: int
@@ -32,12 +33,13 @@ class Half(NamedTuple):
     at: float
 
     def to_note(self) -> str:
-        """As text, to be kept."""
+        """The text to keep over restarts."""
         return json.dumps(self._asdict())
 
 
 def half_of(note: str, size: int, now: float) -> Half | None:
-    """What was noted, where a file of ``size`` bytes can go on from it at ``now``."""
+    """The session that was noted, where a file of ``size`` bytes can resume with it at ``now`` (seconds since the epoch); else
+    None."""
     try:
         half = Half(**json.loads(note))
         good = 0 <= half.offset <= size and half.at <= now < half.at + SESSION_SECS

@@ -12,7 +12,7 @@ BLOCK = 4 * 1024 * 1024
 
 
 class ContentHash:
-    """Fed in order, in pieces of any size."""
+    """The hash as an object: fed in order, in pieces of any size."""
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()
@@ -20,7 +20,7 @@ class ContentHash:
         self._left = BLOCK
 
     def update(self, data: bytes) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         view = memoryview(data)
         while view:
             part = view[: self._left]
@@ -32,7 +32,7 @@ class ContentHash:
                 self._block, self._left = hashlib.sha256(), BLOCK
 
     def hexdigest(self) -> str:
-        """The hash of what was fed so far."""
+        """The hash of the bytes added so far, in hexadecimal."""
         whole = self._whole.copy()
         if self._left < BLOCK:
             whole.update(self._block.digest())
@@ -40,8 +40,8 @@ class ContentHash:
 
 
 def hash_through(read: Callable[[int, int], bytes], size: int) -> ContentHash:
-    """The hash of the first ``size`` bytes; ``read(offset, count)`` gives exactly so many."""
-    found = ContentHash()
+    """The hash of the first ``size`` bytes; ``read(offset, count)`` returns exactly ``count`` bytes."""
+    content_hash = ContentHash()
     for offset in range(0, size, BLOCK):
-        found.update(read(offset, min(BLOCK, size - offset)))
-    return found
+        content_hash.update(read(offset, min(BLOCK, size - offset)))
+    return content_hash

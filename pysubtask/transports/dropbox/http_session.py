@@ -1,4 +1,4 @@
-"""The HTTP session the SDK talks through: proxy and certificates as the settings say, and sockets that can be cut."""
+"""The HTTP session that the SDK uses: proxy and certificates as the settings say, and sockets that can be cut."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from ..shared.pace import Pace
 from ..shared.proxy_url import quoted_login
 
 _HOST = "api.dropboxapi.com"
-_LOOK_SECS = 0.1
-_QUIET_SECS = 2.0
+_POLL_SECS = 0.1  # how often the kernel is asked for unsent bytes
+_QUIET_SECS = 2.0  # without movement for this long, readable bytes are taken for the reply
 _PART = 64 * 1024
-_LONGEST_DATE = 64
+_LONGEST_DATE = 64  # longer Retry-After headers are no dates
 
 
-class Line:
-    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up; ``connect_secs``: for
-    all addresses of a name together, until one takes the connection (``stall`` where none are given);
-    ``pace``: how fast they may send together; ``meter`` counts them."""
+class HttpSession:
+    """Every connection of one session. ``stall``: seconds without progress after which a connection is given up.
+    ``connect_secs``: limit for all addresses of a name together, until one accepts (``stall`` where none is given). ``pace``:
+    how fast the connections may send together. ``meter`` counts their bytes. ``session``: the ``requests.Session``."""
 
     def __init__(
         self,
@@ -59,26 +59,26 @@ class Line:
         self.session.mount("https://", self._adapter(connections))
 
     def cut(self) -> None:
-        """End every connection at once, also one that another thread is waiting on; none is opened any more."""
+        """End every connection at once, those that another thread waits on included; none is opened any more."""
         self._ended.set()
         for connection in list(self._open):
             sock = connection.sock
             if sock is not None:
-                with contextlib.suppress(OSError, ValueError):  # it was gone already
-                    # Not SSLSocket's own, which takes the TLS state from under the thread that uses it.
+                with contextlib.suppress(OSError, ValueError):  # the socket is closed already
+                    # SSLSocket.shutdown would drop the TLS state while another thread uses it.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self.session.close()
 
     def forget_answer(self) -> None:
-        """In the thread of a call, before it: no answer has come yet."""
+        """In the thread of a call, before the call: no reply has come yet."""
         self._answers.retry_after = 0.0
 
     def retry_after(self) -> float:
-        """In the thread of a call, after it: the seconds that its answer's Retry-After header asks for, or 0."""
+        """In the thread of a call, after the call: the seconds in the reply's Retry-After header, or 0."""
         return float(getattr(self._answers, "retry_after", 0.0))
 
     def _dialled(self, connection: Any) -> socket.socket:
-        """What urllib3 does itself, which tries one address after the other, each for the whole limit (see ``dial``)."""
+        """Connect in place of urllib3, which tries one address after the other, each for the whole limit (see ``dial``)."""
         from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
         limit = connection.timeout if isinstance(connection.timeout, int | float) else self._stall
@@ -96,7 +96,7 @@ class Line:
         return sock
 
     def _paced(self, data: Any) -> Iterator[Any]:
-        """A body in parts, each when it may go; anything else as it is."""
+        """A request body in parts, each when the pace permits; any other body unchanged."""
         if not isinstance(data, bytes) or not self._pace.rate:
             yield data
             return
@@ -111,10 +111,10 @@ class Line:
             view = view[len(part) :]
 
     def _answered(self, response: Any, *args: Any, **kwargs: Any) -> None:
-        # The SDK tells it of a 429 only, and takes whole seconds alone.
-        said = response.headers.get("retry-after")
-        if said is not None:
-            secs = self._answers.retry_after = pause_in(said, time.time())
+        # The SDK reports the header of a 429 only, and accepts whole seconds only.
+        header = response.headers.get("retry-after")
+        if header is not None:
+            secs = self._answers.retry_after = pause_in(header, time.time())
             response.headers["retry-after"] = str(math.ceil(secs))
 
     def _adapter(self, connections: int) -> Any:
@@ -124,37 +124,37 @@ class Line:
 
         from .answer import bounded, timed
 
-        line = self
+        http = self
 
         class Connection(HTTPSConnection):
             counted: Any = None
             response_class: Any = timed(self._stall)
 
             def connect(self) -> None:
-                line._open.add(self)
-                if line._ended.is_set():
+                http._open.add(self)
+                if http._ended.is_set():
                     raise ConnectionAbortedError("closed")
                 super().connect()
-                # Through a proxy that speaks TLS itself, the socket is inside of what urllib3 makes of it.
+                # Through a proxy that speaks TLS itself, urllib3 wraps the socket in an object of its own.
                 through = getattr(self.sock, "socket", self.sock)
-                line._meter.swap(self.counted, through)
+                http._meter.swap(self.counted, through)
                 self.counted = through
 
             def _new_conn(self) -> Any:
-                self.counted = line._dialled(self)
-                line._meter.add(self.counted)
+                self.counted = http._dialled(self)
+                http._meter.add(self.counted)
                 return self.counted
 
             def close(self) -> None:
-                line._meter.end(self.counted)
+                http._meter.end(self.counted)
                 super().close()
 
             def send(self, data: Any) -> None:
-                for part in line._paced(data):
+                for part in http._paced(data):
                     super().send(part)
 
             def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-                _drained(self.sock, line._stall, line._ended)
+                _drained(self.sock, http._stall, http._ended)
                 return super().getresponse(*args, **kwargs)
 
         class Pool(HTTPSConnectionPool):
@@ -169,15 +169,15 @@ class Line:
                 _use(self.poolmanager, Pool)
 
             def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-                # Towards a proxy urllib3 leaves Nagle's algorithm on, which holds small requests back.
+                # Towards a proxy urllib3 leaves Nagle's algorithm on, which delays small requests.
                 return _use(super().proxy_manager_for(*args, socket_options=Connection.default_socket_options, **kwargs), Pool)
 
         return Adapter(pool_connections=4, pool_maxsize=connections)
 
 
 def pause_in(words: str, now: float) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date), from 0 to an hour; 0 for
-    nonsense. ``now``: the wall clock. Pure."""
+    """The seconds in a Retry-After header (RFC 9110 section 10.2.3: a number, or a date), from 0 to an hour; 0 for any other
+    text. ``now``: the wall clock. Pure."""
     words = words.strip()[:_LONGEST_DATE]
     try:
         secs = float(words)
@@ -190,14 +190,14 @@ def pause_in(words: str, now: float) -> float:
 
 
 def make_session(proxy: str | None, ca_file: str | None) -> Any:
-    """A ``requests.Session`` that obeys the settings alone. ``proxy``: URL, "" for none, None for what the environment
-    says. ``ca_file``: PEM file, None for the certificates that come with requests. ConfigError names a missing file."""
+    """A ``requests.Session`` that obeys the settings alone. ``proxy``: URL, "" for none, None for the environment's.
+    ``ca_file``: PEM file, None for the certificates that come with requests. Raises ConfigError for a file that cannot be read."""
     import requests
 
     session = requests.Session()
-    # Else REQUESTS_CA_BUNDLE would quietly win over ca_file, and .netrc over the token.
+    # With trust_env, REQUESTS_CA_BUNDLE would silently override ca_file, and .netrc the token.
     session.trust_env = False
-    # Dropbox's API answers where it is asked; whoever sends us on is not Dropbox.
+    # Dropbox's API never redirects; a redirect comes from something else, as a portal.
     session.max_redirects = 0
     if proxy is None and not urllib.request.proxy_bypass(_HOST):
         proxy = urllib.request.getproxies().get("https")
@@ -221,19 +221,19 @@ def _use(manager: Any, pool: type) -> Any:
 
 
 def _drained(sock: Any, stall: float, ended: threading.Event) -> None:
-    """Wait until the kernel has sent what it was given, or ``ended``: a slow link is not a silent server. TimeoutError
+    """Wait until the kernel has sent its buffer, or until ``ended``: a slow link is not a silent server. Raises TimeoutError
     where nothing moved for ``stall`` seconds. Source: SIOCOUTQ in tcp(7)."""
     left, moved = _unsent(sock), time.monotonic()
     while left and not ended.is_set():
-        # What can be read may be the answer of a server that takes no more, or only a ticket of TLS 1.3: the answer
-        # is looked for when nothing moves any more.
+        # The readable bytes may be the reply of a server that takes no more, or only a ticket of TLS 1.3: the reply
+        # is read when no byte moves any more.
         readable = bool(select.select([sock], [], [], 0)[0])
         quiet = time.monotonic() - moved
         if readable and (sock.pending() or quiet > min(_QUIET_SECS, stall / 4)):
             return
         if quiet > stall:
             raise TimeoutError(f"nothing was taken for {stall:g} s")
-        ended.wait(min(_LOOK_SECS, quiet + 0.001))
+        ended.wait(min(_POLL_SECS, quiet + 0.001))
         before, left = left, _unsent(sock)
         if left < before:
             moved = time.monotonic()

@@ -1,7 +1,7 @@
 """``python -m pysubtask.dropbox --login``: a person lets this machine into a Dropbox, once.
 
-OAuth 2 with PKCE (RFC 7636) and no redirect, by the official SDK: no secret of the app is on this machine. What comes of
-it is a refresh token, which is shown to that person or written to a file that nobody else may read.
+OAuth 2 with PKCE (RFC 7636) and no redirect, by the official SDK: no secret of the app is on this machine. The result is a
+refresh token, which is printed for that person or written to a file that no other user can read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PERMISSIONS = 'Tick them under "Permissions" at https://www.dropbox.com/develop
 
 
 class _Ended(Exception):
-    """The login ends here: one line that says why and what helps, and the exit status."""
+    """The login ends here: a line with the reason and the remedy, and the exit status."""
 
     def __init__(self, text: str, status: int = REFUSED) -> None:
         super().__init__(text)
@@ -35,7 +35,8 @@ class _Ended(Exception):
 
 
 def login(app_key: str | None, store: str | None, proxy: str | None, ca_file: str | None) -> int:
-    """Ask, log in, show what to put into the config; ``store`` names the file for the token, which is not shown then.
+    """Ask for the code, log in, print the lines for the config. ``store`` names the file for the token, which is not printed
+    then.
 
     The exit status: 0 done, 1 refused or no network, 2 wrong usage or the library is missing.
     """
@@ -109,7 +110,7 @@ def _check(refresh_token: str, scope: str | None) -> None:
 
 
 def _why(exc: Any) -> str:
-    """What a failed call means, in words for a person; repeats neither codes nor tokens."""
+    """The meaning of a failed call, in words for a person; repeats neither codes nor tokens."""
     from requests import exceptions
 
     if isinstance(exc, exceptions.HTTPError):
@@ -128,39 +129,39 @@ def _why(exc: Any) -> str:
 
 
 def _refusal(response: Any) -> str:
-    """What an HTTP error of oauth2/token says (RFC 6749, section 5.2)."""
+    """The meaning of an HTTP error of oauth2/token (RFC 6749 section 5.2)."""
     try:
-        told = response.json()
-        error, words = str(told.get("error", "")), str(told.get("error_description", ""))
+        body = response.json()
+        error, words = str(body.get("error", "")), str(body.get("error_description", ""))
     except (ValueError, AttributeError):
         error, words = "", ""
-    said = _clean(words or error or response.reason)
+    message = _clean(words or error or response.reason)
     if error.startswith("invalid_client"):
-        return f"Dropbox does not know this app key: {said}."
+        return f"Dropbox does not know this app key: {message}."
     if error.startswith("invalid_grant"):
-        return f"Dropbox does not take this code: {said}. A code is good once, for a few minutes: begin again."
-    return f"Dropbox answers {response.status_code}: {said}."
+        return f"Dropbox does not take this code: {message}. A code is good once, for a few minutes: begin again."
+    return f"Dropbox answers {response.status_code}: {message}."
 
 
 def _root(exc: BaseException) -> str:
-    """The operating system's or TLS library's own words, from inside of what a library wrapped around them."""
-    said, seen = type(exc).__name__, []
+    """The text of the operating system or the TLS library, from inside the exceptions wrapped around it."""
+    reason, seen = type(exc).__name__, []
     inner: Any = exc
     while inner is not None and inner not in seen:
         seen.append(inner)
         if isinstance(inner, OSError) and not type(inner).__module__.startswith("requests"):
-            said = getattr(inner, "verify_message", "") or inner.strerror or str(inner) or said
+            reason = getattr(inner, "verify_message", "") or inner.strerror or str(inner) or reason
         # requests keeps the error of urllib3 as argument, urllib3 its reason as attribute.
         wrapped = [getattr(inner, "reason", None), *inner.args, inner.__cause__, inner.__context__]
         inner = next((one for one in wrapped if isinstance(one, BaseException)), None)
-    return _clean(said)
+    return _clean(reason)
 
 
 # ---- the person
 
 
 def _ask(prompt: str) -> str:
-    """One answer, without spaces around it."""
+    """A person's input, without spaces around it."""
     try:
         answer = input(prompt).strip()
     except EOFError:
@@ -179,9 +180,9 @@ def _say(text: str, to: Any = None) -> None:
     to.flush()
 
 
-def _clean(said: object) -> str:
-    """Somebody else's words on one short line, with no control characters for the terminal."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(said)).split())
+def _clean(words: object) -> str:
+    """Text from elsewhere on one short line, with no control characters for the terminal."""
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(words)).split())
     return text[:200].rstrip(".")
 
 
@@ -189,7 +190,8 @@ def _clean(said: object) -> str:
 
 
 class _Place:
-    """A file to be, made empty beside ``path`` before anything is asked, so that a token that was given can be kept."""
+    """The token's file, created empty beside ``path`` before any question is asked, so that a token that was issued can be
+    kept."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(os.path.expanduser(path))

@@ -1,7 +1,7 @@
 """Commits: many upload sessions in one call, one call at a time.
 
-Dropbox locks a whole namespace for each write, so that parallel commits only get in each other's way. Source:
-"Performance guide" of the Dropbox API.
+Dropbox locks a whole namespace for each write, so parallel commits only delay each other. Source: "Performance guide" of the
+Dropbox API.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from ..shared.calls import fail
 MOST = 1000
 """Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""
 LINGER_SECS = 0.2
+"""Wait for files that the queue has yet to begin, before a call."""
 LONGEST_SECS = 10.0
+"""The longest that a finished upload waits for others."""
 
 
 class Publisher:
-    """Belongs to the event loop it is made on. ``commit`` makes the call: entries in, an answer for each out.
+    """Belongs to the event loop on which it was created. ``commit`` makes the call: entries in, one result for each out.
 
-    A call waits until no file that is to join it is on its way any more, and a moment longer for those that the queue has yet
-    to begin.
+    A call waits until no file that is to join it is under way any more, and ``LINGER_SECS`` longer for files that the queue has
+    yet to begin; ``LONGEST_SECS`` at most.
     """
 
     def __init__(self, commit: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
@@ -35,15 +37,15 @@ class Publisher:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.lock = asyncio.Lock()
-        """Held during each commit; also by whoever commits otherwise."""
+        """Held during each commit, also by a caller that commits without this object."""
 
     def coming(self, number: int) -> None:
-        """So many more files (or fewer, where negative) are on their way to :meth:`publish`."""
+        """Announce ``number`` more files (or fewer, where negative) on their way to :meth:`publish`."""
         self._coming += number
         self._consider()
 
     async def publish(self, entry: Any) -> Any:
-        """The answer to ``entry``; raises what the call raised."""
+        """The result for ``entry``; raises the error of the call."""
         answer: asyncio.Future[Any] = self._loop.create_future()
         if not self._pending:
             self._since = self._loop.time()
@@ -52,7 +54,7 @@ class Publisher:
         return await answer
 
     def close(self) -> None:
-        """Whatever waits ends in TransportLost."""
+        """End every waiting entry in TransportLost."""
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
@@ -61,7 +63,7 @@ class Publisher:
         self._pending = []
 
     def _consider(self) -> None:
-        """Set the time of the next call anew: everything that happens puts it off a little, up to a limit."""
+        """Set the time of the next call again: each event delays it a little, up to a limit."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -99,16 +101,16 @@ class Publisher:
             if len(batch) == 1:
                 _fail(batch, exc)
                 return
-            # The call as a whole was refused, and one of them may be the reason.
+            # The whole call was refused, and one entry may be the reason: halves find it.
             half = len(batch) // 2
             for part in (batch[:half], batch[half:]):
                 await self._publish(part)
-        except Exception as exc:  # noqa: BLE001 - each caller shall see it
+        except Exception as exc:  # noqa: BLE001 - each caller must see the exception
             _fail(batch, exc)
         else:
-            for (_, answer), found in zip(batch, answers, strict=True):
+            for (_, answer), result in zip(batch, answers, strict=True):
                 if not answer.done():
-                    answer.set_result(found)
+                    answer.set_result(result)
 
 
 def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], exc: Exception) -> None:

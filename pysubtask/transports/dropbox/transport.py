@@ -1,8 +1,8 @@
 """Dropbox as a transport.
 
-Source: Dropbox API v2 reference, namespace ``files``. A file appears whole by itself there, so no temp names are used.
-Every write names the revision it replaces (``update`` with ``strict_conflict``), so that a request which was stuck
-somewhere and arrives late changes nothing.
+Source: Dropbox API v2 reference, namespace ``files``. Dropbox shows a file only when it is whole, so no temporary names are
+used. Every write names the revision that it replaces (``update`` with ``strict_conflict``), so that a request that was delayed
+and arrives late changes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
 from ...common.advice import install
@@ -21,39 +22,42 @@ from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..shared.meter import Meter
 from ..shared.pace import Pace
 from . import account
-from .call_pool import Lanes
+from .call_pool import CallPool
 from .chunks import half_of, next_piece
 from .content_hash import ContentHash, hash_through
-from .http_session import Line
+from .http_session import HttpSession
 from .publish import Publisher
 from .upload import Source, Upload
 from .verdict import session_trouble, write_verdict
 
+if find_spec("dropbox") is None:  # the SDK is loaded at the first connect, but its absence is reported at once
+    raise ImportError("the Dropbox SDK is not installed", name="dropbox")
+
 _TRIES = 4
 _EPOCH = datetime(1970, 1, 1)
-_LAST_SECOND = 253_402_300_799  # of the year 9999, the last one a date can say
+_LAST_SECOND = 253_402_300_799  # the last second that datetime can express
 
 
 class _Connection(NamedTuple):
-    """What stands between a connect and a close."""
+    """The objects that live from a connect to a close."""
 
-    lanes: Lanes
+    calls: CallPool
     client: Any
     publisher: Publisher
 
 
 _TO_TELL_SECS = 1.0
-"""A connect that comes to nothing ends so much before the limit of the login, so that its own words are told."""
+"""A TCP connect gives up this long before the limit of the login, so that its more precise error is the one reported."""
 
 
 class DropboxTransport(Transport):
-    """Uploads into ``HostPath`` of one account: small files in one call or, where many come, in one each and one for all;
-    bigger ones in pieces that a cut does not undo."""
+    """Uploads into ``HostPath`` of one account: a small file in one call or, where many come, one call for each file's bytes
+    and one for all their commits; bigger files in pieces that survive a cut."""
 
     name: ClassVar[str] = "dropbox"
     label: ClassVar[str] = "Dropbox"
     case_sensitive: ClassVar[bool] = False
-    big_at_once: ClassVar[int] = 256  # one call publishes many
+    big_at_once: ClassVar[int] = 256  # one call commits many files
 
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
         self._settings = settings
@@ -61,7 +65,7 @@ class DropboxTransport(Transport):
         self._most = int(settings["ChunkBytes"])
         self._piece = self._most
         self._revs: dict[str, str] = {}
-        self._here: _Connection | None = None
+        self._connection: _Connection | None = None
         self._active = 0
         self._meter = Meter()
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
@@ -69,27 +73,30 @@ class DropboxTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """As ``account.identity``."""
         return account.identity(settings)
 
     @staticmethod
     def hash_of(path: str, size: int) -> str:
+        """Dropbox's content hash of the first ``size`` bytes. Blocks. Raises SourceError."""
         source = Source(Job(path, size, None, path, ""))
         return hash_through(source.read, size).hexdigest()
 
     def wire(self) -> Wire | None:
-        """A TLS handshake that fails is not counted: the library drops its socket before anyone can look."""
+        """As the contract says, but for a failed TLS handshake: the library drops its socket before the bytes can be counted."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Load the SDK and log in. Raises TransportLost, LoginRefused, and ConfigError where the SDK or a file is missing."""
         await self.close()
         settings = self._settings
         number, stall, limit = int(settings["Connections"]), float(settings["StallSecs"]), float(settings["ConnectTimeoutSecs"])
-        lanes: Lanes | None = None
+        calls: CallPool | None = None
         try:
             async with asyncio.timeout(limit):
                 # The first import of the SDK takes a while.
-                line = await asyncio.to_thread(
-                    Line,
+                http = await asyncio.to_thread(
+                    HttpSession,
                     settings["Proxy"],
                     settings["CAFile"],
                     number,
@@ -98,60 +105,63 @@ class DropboxTransport(Transport):
                     self._meter,
                     max(0.5, limit - _TO_TELL_SECS),
                 )
-                lanes = Lanes(line, number)
-                client = await lanes.run(account.log_in, settings, line)
+                calls = CallPool(http, number)
+                client = await calls.run(account.log_in, settings, http)
         except BaseException as exc:
-            if lanes is not None:
-                lanes.close()
+            if calls is not None:
+                calls.close()
             if isinstance(exc, TimeoutError):
                 raise TransportLost(f"Dropbox gave no answer within {limit:g} s") from exc
             if isinstance(exc, ImportError):
                 raise ConfigError("UseDropbox", f"it needs {exc.name}", f"Run: {install('dropbox')}.") from exc
             if isinstance(exc, FileRefused):
-                # What would condemn a file condemns the account here.
+                # An error that would refuse one file refuses the account here.
                 raise LoginRefused(str(exc)) from exc
             raise
 
         async def commit(entries: list[Any]) -> list[Any]:
-            result = await lanes.run(client.files_upload_session_finish_batch_v2, entries)
+            result = await calls.run(client.files_upload_session_finish_batch_v2, entries)
             return list(result.entries)
 
-        self._here = _Connection(lanes, client, Publisher(commit))
+        self._connection = _Connection(calls, client, Publisher(commit))
 
     async def close(self) -> None:
-        here, self._here = self._here, None
-        if here is not None:
-            here.lanes.close()
-            here.publisher.close()
+        """Cut every HTTP connection; waiting commits end in TransportLost."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.calls.close()
+            connection.publisher.close()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
-        here = self._connected()
+        """One call for a small file that is sent alone, else an upload session and a commit that other files share."""
+        connection = self._connected()
         for other in (job.temp, *job.stale):
             self._path(other)
         upload = Upload(job, self._path(job.name), progress)
         self._active += 1
         try:
-            return await self._put(here, upload)
+            return await self._put(connection, upload)
         finally:
             self._active -= 1
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """The metadata of a file; None for no file, and for a folder."""
         return _stat_of(await self._metadata(self._connected(), self._path(name), name))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        """Temp names are never used here, so none of them is there."""
+        """Temporary names are never used here, so none of them exists: all are reported as gone."""
         self._connected()
         for name in names:
             self._path(name)
         return set(names)
 
     def _connected(self) -> _Connection:
-        if self._here is None:
+        if self._connection is None:
             raise TransportLost("not connected")
-        return self._here
+        return self._connection
 
     def _path(self, name: str) -> str:
-        """As Dropbox writes it. FileRefused for a name that leaves the folder or is no text."""
+        """The path in Dropbox's spelling. Raises FileRefused for a name that leaves the folder or is no text."""
         if "\0" in name or not name or any(part in ("", ".", "..") for part in name.split("/")):
             raise FileRefused(f"{name!r} leaves the destination's folder")
         try:
@@ -162,136 +172,140 @@ class DropboxTransport(Transport):
 
     # -- one file -----------------------------------------------------------------------------------------
 
-    async def _put(self, here: _Connection, upload: Upload) -> Sent:
+    async def _put(self, connection: _Connection, upload: Upload) -> Sent:
         job = upload.job
         rev = job.replaces.rev if job.replaces is not None else self._revs.get(job.name, "")
         upload.half = half_of(job.resume, job.size, time.time())
-        await asyncio.sleep(0)  # those that were begun together see each other
+        await asyncio.sleep(0)  # uploads begun together then see each other in ``_active``
         alone = self._active == 1 and upload.half is None and job.size <= self._piece
-        anew = False
+        restarted = False
         for _ in range(_TRIES):
             if alone:
-                answer = await self._in_one_call(here, upload, rev)
+                answer = await self._in_one_call(connection, upload, rev)
             else:
-                answer = await self._in_pieces(here, upload, rev)
+                answer = await self._in_pieces(connection, upload, rev)
             if hasattr(answer, "content_hash"):
                 return self._done(upload, answer)
             trouble, _offset = session_trouble(answer)
             refusal = None if trouble else write_verdict(answer, job.name)
             if refusal is not None:
                 raise refusal
-            # The session was used up, or another revision is there: perhaps by an attempt of ours whose answer was lost.
-            shown = await self._metadata(here, upload.path, job.name)
-            if shown is not None and hasattr(shown, "content_hash"):
+            # The session is used up, or there is another revision, perhaps from an attempt of this queue whose reply was lost.
+            metadata = await self._metadata(connection, upload.path, job.name)
+            if metadata is not None and hasattr(metadata, "content_hash"):
                 own = await asyncio.to_thread(hash_through, upload.source.read, job.size)
-                if shown.content_hash == own.hexdigest():
+                if metadata.content_hash == own.hexdigest():
                     job.confirm()
-                    return self._done(upload, shown, again=True)
+                    return self._done(upload, metadata, again=True)
                 if not rev:
-                    self._same_spelling(shown, job.name)
-            rev = _rev_of(shown)
+                    self._same_spelling(metadata, job.name)
+            rev = _rev_of(metadata)
             if trouble:
-                if anew:
+                if restarted:
                     break
-                anew, upload.half = True, None
+                restarted, upload.half = True, None
         words = f"{job.name!r} is changed again and again at Dropbox by somebody else"
         raise AttemptFailed(words, step="publishing it", file=job.name)
 
-    def _done(self, upload: Upload, shown: Any, *, again: bool = False) -> Sent:
-        found = _stat_of(shown)
-        assert found is not None
-        if not again and (found.size, found.hash) != (upload.job.size, upload.hash.hexdigest()):
+    def _done(self, upload: Upload, metadata: Any, *, again: bool = False) -> Sent:
+        stat = _stat_of(metadata)
+        assert stat is not None
+        if not again and (stat.size, stat.hash) != (upload.job.size, upload.hash.hexdigest()):
             words = f"Dropbox shows other bytes under {upload.job.name!r} than were sent"
             raise AttemptFailed(words, step="looking at what it has", file=upload.job.name)
         if upload.job.replaces is None:
-            self._remember(upload.job.name, found.rev)
-        return Sent(found, upload.sent, "hash")
+            self._remember(upload.job.name, stat.rev)
+        return Sent(stat, upload.sent, "hash")
 
     def _remember(self, name: str, rev: str) -> None:
-        """For what the queue does not know the revision of: heartbeats."""
+        """Keep the revision of names that the queue keeps none for: heartbeats."""
         self._revs.pop(name, None)
         self._revs[name] = rev
         if len(self._revs) > 1000:
             del self._revs[next(iter(self._revs))]
 
-    async def _in_one_call(self, here: _Connection, upload: Upload, rev: str) -> Any:
+    async def _in_one_call(self, connection: _Connection, upload: Upload, rev: str) -> Any:
         job = upload.job
-        async with here.lanes.one() as run:
+        async with connection.calls.one() as run:
             data = await run(self._read, upload, 0, job.size)
             upload.sent_hash.check()
             job.confirm()
-            async with here.publisher.lock:
-                found = await self._counted(run, upload, len(data), here.client.files_upload, data, upload.path, **_how(job, rev))
-        if hasattr(found, "content_hash"):
+            async with connection.publisher.lock:
+                result = await self._counted(
+                    run, upload, len(data), connection.client.files_upload, data, upload.path, **_commit_arguments(job, rev)
+                )
+        if hasattr(result, "content_hash"):
             upload.progress(job.size)
-        return found
+        return result
 
-    async def _in_pieces(self, here: _Connection, upload: Upload, rev: str) -> Any:
+    async def _in_pieces(self, connection: _Connection, upload: Upload, rev: str) -> Any:
         from dropbox import files
 
         job = upload.job
         small = job.size <= self._piece
-        here.publisher.coming(small)
+        connection.publisher.coming(small)
         try:
-            await self._send_up(here, upload)
+            await self._send_up(connection, upload)
             await asyncio.to_thread(upload.sent_hash.check)
             job.confirm()
         finally:
-            here.publisher.coming(-small)
+            connection.publisher.coming(-small)
         half = upload.half
         assert half is not None
         cursor = files.UploadSessionCursor(half.session, half.offset)
-        commit = files.CommitInfo(upload.path, **_how(job, rev))
-        answer = await here.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
+        commit = files.CommitInfo(upload.path, **_commit_arguments(job, rev))
+        answer = await connection.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
         return answer.get_success() if answer.is_success() else answer.get_failure()
 
-    async def _send_up(self, here: _Connection, upload: Upload) -> None:
-        """Every byte into an upload session, from where it stands."""
+    async def _send_up(self, connection: _Connection, upload: Upload) -> None:
+        """Send every missing byte into an upload session."""
         from dropbox import files
 
-        size, client = upload.job.size, here.client
-        await self._look_at_session(here, upload)
+        size, client = upload.job.size, connection.client
+        await self._check_session(connection, upload)
         while upload.half is None or not upload.half.closed:
             half = upload.half
             offset = 0 if half is None else half.offset
             count = min(self._piece, size - offset)
             last = offset + count == size
-            async with here.lanes.one() as run:
+            async with connection.calls.one() as run:
                 data = await run(self._read, upload, offset, count)
                 if half is None:
-                    found = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
-                    if hasattr(found, "session_id"):
-                        upload.keep(found.session_id, count, time.time())
+                    result = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
+                    if hasattr(result, "session_id"):
+                        upload.keep(result.session_id, count, time.time())
                         continue
                 else:
                     cursor = files.UploadSessionCursor(half.session, offset)
-                    found = await self._counted(run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last)
-                    if found is None:
+                    result = await self._counted(
+                        run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last
+                    )
+                    if result is None:
                         upload.keep(half.session, offset + count, half.at)
                         continue
-            refusal = write_verdict(found, upload.job.name)
-            if refusal is not None and not session_trouble(found)[0]:
+            refusal = write_verdict(result, upload.job.name)
+            if refusal is not None and not session_trouble(result)[0]:
                 raise refusal
             raise AttemptFailed("Dropbox lost the upload session", step="sending its bytes", file=upload.job.name)
 
-    async def _look_at_session(self, here: _Connection, upload: Upload) -> None:
-        """Where a session of an earlier attempt really stands; begun anew where it is of no use."""
+    async def _check_session(self, connection: _Connection, upload: Upload) -> None:
+        """Ask how many bytes the session of an earlier attempt holds; an unusable session is dropped."""
         from dropbox import files
 
         half = upload.half
         if half is None or half.closed:
-            # A closed one is told by the commit itself, and its bytes are hashed for the comparison.
+            # A closed session takes no request but the commit; its bytes are hashed here for the comparison afterwards.
             await asyncio.to_thread(upload.rewind, half.offset if half is not None else 0)
             return
         cursor = files.UploadSessionCursor(half.session, half.offset)
-        found = await here.lanes.run(_answer, here.client.files_upload_session_append_v2, b"", cursor)
-        trouble, offset = ("", 0) if found is None else session_trouble(found)
+        result = await connection.calls.run(_answer, connection.client.files_upload_session_append_v2, b"", cursor)
+        trouble, offset = ("", 0) if result is None else session_trouble(result)
         size = upload.job.size
         if trouble == "offset" and offset <= size:
             half = half._replace(offset=offset)
         elif trouble == "closed":
             half = half._replace(offset=size, closed=True)
-        elif found is not None:
+        elif result is not None:
             upload.half = None
             upload.hash = ContentHash()
             return
@@ -301,7 +315,7 @@ class DropboxTransport(Transport):
 
     @staticmethod
     def _read(upload: Upload, offset: int, count: int) -> bytes:
-        """Blocks: the bytes, which go into the hash too."""
+        """The bytes of a piece, which are added to the hash as well. Blocks."""
         data = upload.source.read(offset, count)
         if offset == 0:
             upload.hash = ContentHash()
@@ -313,38 +327,38 @@ class DropboxTransport(Transport):
     async def _counted(
         self, run: Callable[..., Any], upload: Upload, count: int, call: Callable[..., Any], *args: Any, **named: Any
     ) -> Any:
-        """A call that carries bytes: counted, timed, and its time decides how many the next one carries."""
+        """A call that carries bytes: counted and timed, and its duration decides the size of the next piece."""
         begun = time.monotonic()
         upload.sent += count
         try:
-            found = await run(functools.partial(_answer, call, *args, **named))
+            result = await run(functools.partial(_answer, call, *args, **named))
         except TransportLost:
             if count:
                 self._piece = next_piece(min(self._piece, count), None, self._most)
             raise
         if count == self._piece:
             self._piece = next_piece(self._piece, time.monotonic() - begun, self._most)
-        return found
+        return result
 
-    async def _metadata(self, here: _Connection, path: str, name: str) -> Any:
-        """What stands under a path, or None."""
-        found = await here.lanes.run(_answer, here.client.files_get_metadata, path)
-        if not hasattr(found, "is_path"):
-            return found
-        reason = found.get_path() if found.is_path() else found
+    async def _metadata(self, connection: _Connection, path: str, name: str) -> Any:
+        """The metadata under a path, or None."""
+        result = await connection.calls.run(_answer, connection.client.files_get_metadata, path)
+        if not hasattr(result, "is_path"):
+            return result
+        reason = result.get_path() if result.is_path() else result
         if getattr(reason, "is_not_found", lambda: False)():
             return None
-        raise write_verdict(found, name) or FileRefused(f"{name!r}: Dropbox refuses to look")
+        raise write_verdict(result, name) or FileRefused(f"{name!r}: Dropbox refuses to look")
 
     @staticmethod
-    def _same_spelling(shown: Any, name: str) -> None:
+    def _same_spelling(metadata: Any, name: str) -> None:
         own = name.rpartition("/")[2]
-        if shown.name != own and shown.name.casefold() == own.casefold():
-            raise FileRefused(f"Dropbox holds {shown.name!r} and takes {own!r} for the same name: rename one of the two")
+        if metadata.name != own and metadata.name.casefold() == own.casefold():
+            raise FileRefused(f"Dropbox holds {metadata.name!r} and takes {own!r} for the same name: rename one of the two")
 
 
 def _answer(call: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    """In a thread: the result, or the union of an ApiError, which is an answer too."""
+    """In a thread: the result of a call, or the union of its ApiError, which is a reply too."""
     from dropbox.exceptions import ApiError
 
     try:
@@ -353,7 +367,7 @@ def _answer(call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         return exc.error
 
 
-def _how(job: Job, rev: str) -> dict[str, Any]:
+def _commit_arguments(job: Job, rev: str) -> dict[str, Any]:
     from dropbox import files
 
     when = None
@@ -363,11 +377,13 @@ def _how(job: Job, rev: str) -> dict[str, Any]:
     return {"mode": mode, "autorename": False, "client_modified": when, "mute": True, "strict_conflict": True}
 
 
-def _rev_of(shown: Any) -> str:
-    return str(getattr(shown, "rev", "") or "")
+def _rev_of(metadata: Any) -> str:
+    return str(getattr(metadata, "rev", "") or "")
 
 
-def _stat_of(shown: Any) -> RemoteStat | None:
-    if shown is None or not hasattr(shown, "content_hash"):
+def _stat_of(metadata: Any) -> RemoteStat | None:
+    if metadata is None or not hasattr(metadata, "content_hash"):
         return None
-    return RemoteStat(shown.size, calendar.timegm(shown.client_modified.utctimetuple()), shown.rev, shown.content_hash or "")
+    return RemoteStat(
+        metadata.size, calendar.timegm(metadata.client_modified.utctimetuple()), metadata.rev, metadata.content_hash or ""
+    )

@@ -1,4 +1,4 @@
-"""One file on its way: what is read of it, and how far it is."""
+"""One file under way: its source and its progress."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .content_hash import ContentHash, hash_through
 
 
 class Source:
-    """The open file of an upload. It closes when nobody refers to it any more: a thread that was given up still reads."""
+    """The open file of an upload. It closes with its last reference, as a thread that was given up may still read."""
 
     def __init__(self, job: Job) -> None:
         self.path, self.fd = job.source, open_source(job)
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was never opened
+        with contextlib.suppress(AttributeError):  # the open failed, so there is no descriptor
             os.close(self.fd)
 
     def read(self, offset: int, count: int) -> bytes:
-        """Exactly so many bytes; SourceChanged where there are fewer."""
+        """Exactly ``count`` bytes from ``offset``. Raises SourceChanged where the file has fewer or cannot be read."""
         parts = []
         while count:
             try:
@@ -40,7 +40,8 @@ class Source:
 
 
 class Upload:
-    """One file on its way: how far it is. ``sent``: bytes handed to the connection."""
+    """One file under way. ``sent``: bytes handed to the connection. ``half``: the upload session that holds the first bytes,
+    None where there is none. ``hash``: Dropbox's hash of the bytes read so far."""
 
     def __init__(self, job: Job, path: str, progress: Progress) -> None:
         self.job = job
@@ -53,12 +54,12 @@ class Upload:
         self.sent = 0
 
     def keep(self, session: str, offset: int, at: float) -> Half:
-        """The session holds so many bytes now."""
+        """Record, and note for a resume, that upload session ``session``, begun ``at``, holds ``offset`` bytes."""
         self.half = Half(session, offset, offset == self.job.size, at)
         self.job.note(self.half.to_note())
         self.progress(offset)
         return self.half
 
     def rewind(self, offset: int) -> None:
-        """Blocks: the hash of what lies before ``offset``."""
+        """Compute the hash of the bytes before ``offset``. Blocks."""
         self.hash = hash_through(self.source.read, offset)

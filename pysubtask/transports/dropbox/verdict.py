@@ -1,4 +1,4 @@
-"""What an error of the SDK means for us, in plain words. No network here."""
+"""The meaning of the SDK's errors, in plain words. Pure."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _TOKEN_ERRORS = {
 
 
 def verdict(exc: Exception, retry_after: float) -> Exception:
-    """The error to raise for one of a call; an ApiError is about the request itself and comes back as it is.
+    """The error to raise for an exception of a call. An ApiError concerns the request itself and is returned unchanged.
 
-    ``retry_after``: what the answer asked for, in seconds, or 0.
+    ``retry_after``: seconds that the reply asked to wait, or 0.
     """
     from dropbox import exceptions
     from requests.exceptions import ProxyError, RequestException, TooManyRedirects
@@ -54,8 +54,8 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
     dead = _within(exc, NoneAnswers)
     if dead is not None:
-        told = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
-        return TransportLost(told.cause, "Has this machine a way to the internet, or needs it a Proxy?")
+        unreachable = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
+        return TransportLost(unreachable.cause, "Has this machine a way to the internet, or needs it a Proxy?")
     bad = _within(exc, ssl.SSLCertVerificationError)
     if bad is not None:
         early = not_valid_now(bad.verify_code, time.time())
@@ -65,20 +65,20 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
             "Is there a proxy in between? Then set CAFile to its authority",
         )
     if isinstance(exc, ProxyError):
-        # Also what a connection that was lost behind a proxy looks like.
+        # A connection that was lost behind a proxy raises ProxyError as well.
         return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")
     if isinstance(exc, TooManyRedirects):
         return TransportLost("what answers for Dropbox sends us elsewhere: is there a portal in between that asks for a login?")
     if isinstance(exc, (RequestException, OSError)):
         return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
-    # An answer that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
+    # A reply that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
     return TransportLost(f"no answer that makes sense: {type(exc).__name__}: {_shortened(exc)}")
 
 
 def write_verdict(error: object, name: str) -> PysubtaskError | None:
-    """What a write's error says about the file ``name``; None where another file stands there already.
+    """The error in a refused write of the file ``name``; None where another file is under the name already.
 
-    ``error``: the union of upload, start, append or finish, whole.
+    ``error``: the whole union of upload, start, append or finish.
     """
     tag, inner = _tag(error), error
     while tag in ("path", "lookup_failed"):
@@ -102,8 +102,8 @@ def write_verdict(error: object, name: str) -> PysubtaskError | None:
 
 
 def session_trouble(error: object) -> tuple[str, int]:
-    """``('offset', n)``: the session holds n bytes; ``('closed', 0)``; ``('gone', 0)``: it is of no use any more;
-    ``('', 0)``: the error is not about the session."""
+    """What is wrong with an upload session: ``('offset', n)``: the session holds n bytes; ``('closed', 0)``: it takes no more;
+    ``('gone', 0)``: it is of no use any more; ``('', 0)``: the error is not about the session."""
     if _tag(error) == "lookup_failed":
         error = error.get_lookup_failed()  # type: ignore[attr-defined]
     tag = _tag(error)
@@ -128,7 +128,7 @@ def _token_words(exc: BaseException) -> str:
 
 
 def _within(exc: BaseException | None, kind: type[_Error]) -> _Error | None:
-    """An error of this kind among those that led to another one."""
+    """The first error of this kind among the causes of an error."""
     seen: list[BaseException] = []
     while exc is not None and exc not in seen:
         seen.append(exc)

@@ -2,15 +2,23 @@
 
 ======================  ==============================================================================
 ``options``             settings, names and folders, pure
-``replies``             what a server's replies mean, pure
-``tls``                 who the server is
-``wire``, ``data``      one control connection; bytes over a data connection, with time limits
+``replies``             how replies are read, pure
+``server_features``     what is known of a server, and errors of data connections
+``sockets``, ``tls``    sockets with time limits; certificates and pins
+``control_connection``  one control connection, and how data connections are opened
+``data``                bytes over a data connection
+``transfers``           which data connection and which TLS session, and how a transfer ended
 ``session``             a login, and the commands that the transport needs
 ``publish``             the order of a safe upload; ``swap`` where a server cannot rename over a file
-``restart``             transfers that begin in the middle of a file, and whether a server means it
-``append``              new bytes behind a file that is there
+``temps``               temporary names and files
+``vanished``            temporary files that something on the server removed
+``arrival``             settled sizes and altered names; ``checksum`` compares hashes
+``folders``, ``links``  missing folders; symbolic links on the server
+``in_place``            files stored under their final names
+``restart``             transfers that begin in the middle of a file, and the proof that a server can do so
+``append``              new bytes behind the server's file
 ``pool``                several sessions, in threads, awaited
-``transport``           all of it behind the contract
+``transport``           the contract of a transport, built from all of these
 ======================  ==============================================================================
 """
 

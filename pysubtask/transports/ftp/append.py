@@ -1,6 +1,7 @@
-"""Appending in place: what the server's file lacks goes behind what it has. A reader sees a true prefix at any moment. Blocking.
+"""Appending in place: the missing bytes are stored behind the server's file. A reader sees a true prefix at any moment.
+Blocking.
 
-Cut in the middle, the file holds a longer true prefix, and the next attempt finishes it. See ``restart`` for why it is never APPE.
+After a cut the file holds a longer true prefix, and the next attempt completes it. ``restart`` says why APPE is never used.
 """
 
 from __future__ import annotations
@@ -12,30 +13,31 @@ from ..shared.checksum import WrongHash
 from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
-from .publish import Attempt, Publisher, bad_store, cut_short
+from .publish import Attempt, Publisher, cut_short, store_error
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
 from .server_features import CannotTell, DataLost
 from .session import Session
 
 _ONE_SEGMENT = 1200
-"""Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""
+"""Bytes that fit one packet on any path, so that they arrive together or not at all: IPv6 guarantees packets of 1,280 bytes, which
+leaves this much beside the headers and TLS."""
 _WORTH = 64 * 1024
-"""A transfer takes about as long as so many bytes on a slow link."""
+"""One transfer's overhead takes about as long as this many bytes on a slow link."""
 
 
 class Appender:
-    """Appends to files in one folder, over whichever session is given."""
+    """Appends to files in one folder, over the session given to each call."""
 
     def __init__(self, publisher: Publisher, restarts: Restarts) -> None:
         self._publisher = publisher
         self._restarts = restarts
 
     def check(self, session: Session, attempt: Attempt) -> int:
-        """Where the new bytes go. NotAsLeft where that is not sure; then nothing was changed.
+        """The offset where the new bytes go. Raises NotAsLeft where the offset is not certain; nothing was changed then.
 
-        ``whole_records`` asks more than one transfer can promise, as a server stops writing where a cut finds it. So each
-        one carries whole lines that fit one segment then, where that takes less than the whole file would.
+        ``whole_records`` asks more than one transfer can promise, as a server stops writing wherever a cut happens. So each
+        transfer carries whole lines that fit one TCP segment, as long as that costs less than sending the whole file.
         """
         job, restarts = attempt.job, self._restarts
         if job.append is None or job.replaces is None or not restarts.possible(session.known):
@@ -51,50 +53,52 @@ class Appender:
             at = self._end(session, attempt, source)
             attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
             if source.hash is not None:
-                source.hash.check()  # before the first byte: a reader sees each as it arrives
+                source.hash.check()  # before the first byte is sent, as readers see each byte as it arrives
         attempt.start = at
         attempt.tally.reach(at)
         return at
 
     @staticmethod
     def _end(session: Session, attempt: Attempt, source: Source) -> int:
-        """The end of the server's file, if it is the one we left, or that one with more of ours."""
+        """The size of the server's file, if the file is the one that the last delivery left, or that one with more of the
+        source's bytes."""
         job = attempt.job
         assert job.append is not None and job.replaces is not None
         try:
-            shown = session.look(attempt.target)
+            stat = session.stat(attempt.target)
         except CannotTell:
-            shown = None
-        if shown is None:
+            stat = None
+        if stat is None:
             raise NotAsLeft(f"{job.name}: the server shows no such file")
         at, until = job.append
         left = job.replaces
-        if shown.mtime is not None and (shown.size, shown.mtime) == (left.size, left.mtime) and shown.size == at <= job.size:
-            # A time by the server's own clock says less: somebody may have been there in the same second.
+        if stat.mtime is not None and (stat.size, stat.mtime) == (left.size, left.mtime) and stat.size == at <= job.size:
+            # A time by the server's own clock proves less: another client may have written in the same second.
             if session.known.keeps_mtime or ends_as(session, attempt.target, source, at) is not False:
                 return at
             raise NotAsLeft(f"{job.name}: the server's {at:,} bytes do not end as ours do")
         if (
-            shown.size == left.size == at <= job.size
-            and is_same_time(left.mtime, shown.mtime)
+            stat.size == left.size == at <= job.size
+            and is_same_time(left.mtime, stat.mtime)
             and ends_as(session, attempt.target, source, at)
         ):
-            return at  # the server shows its time otherwise than before
-        # What is stored under its name may be half of another version, which a cut has left: only what we left whole will do.
-        if attempt.in_place or until <= at or not at <= shown.size <= min(until, job.size):
+            return at  # only the server's way to show the time has changed
+        # A file stored in place may be half of another version after a cut: only a file that was left whole can be appended to.
+        if attempt.in_place or until <= at or not at <= stat.size <= min(until, job.size):
             raise NotAsLeft(
-                f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, we left {left.size:,} of {left.mtime}"
+                f"{job.name}: the server shows {stat.size:,} bytes of {stat.mtime}, we left {left.size:,} of {left.mtime}"
             )
-        if not ends_as(session, attempt.target, source, shown.size):
-            raise NotAsLeft(f"{job.name}: the server's {shown.size:,} bytes do not end as ours do")
-        return shown.size
+        if not ends_as(session, attempt.target, source, stat.size):
+            raise NotAsLeft(f"{job.name}: the server's {stat.size:,} bytes do not end as ours do")
+        return stat.size
 
     def put(self, session: Session, attempt: Attempt) -> RemoteStat:
-        """Everything after ``check``; what the server then shows."""
+        """Store the missing bytes after ``check``, verify them, set the time; the stat of the file afterwards. Raises
+        NotAsLeft, AttemptFailed, FileRefused."""
         job = attempt.job
         if attempt.start < job.size:
             with opened(job) as source:
-                source = source._replace(hash=None)  # ``check`` has looked at it
+                source = source._replace(hash=None)  # ``check`` has compared the hash
                 try:
                     for end in attempt.ends:
                         self._store(session, attempt, source, end)
@@ -104,7 +108,7 @@ class Appender:
         self._publisher.arrived(attempt)
         self._verify(session, attempt)
         self._publisher.set_time(session, attempt, attempt.target)
-        return self._publisher.shown(session, attempt, "appended to")
+        return self._publisher.final_stat(session, attempt, "appended to")
 
     def _verify(self, session: Session, attempt: Attempt) -> None:
         job = attempt.job
@@ -112,21 +116,21 @@ class Appender:
             with opened(job) as source:
                 attempt.verified = check(session, attempt.target, job, source, self._publisher.checks)
         except WrongHash as exc:
-            # The name shows it already: the whole file has to replace it at once.
+            # Readers see the wrong bytes already: the whole file has to replace them at once.
             raise NotAsLeft(str(exc)) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source, end: int) -> None:
         job, tally = attempt.job, attempt.tally
         before = tally.sent
         try:
-            said = session.store(attempt.target, source, end, tally, attempt.start)
+            reply = session.store(attempt.target, source, end, tally, attempt.start)
         except CannotRestart as exc:
             self._restarts.refuse(str(exc))
             raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
-        if not said.ok:
-            failed = bad_store(job.name, said)
-            if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(said):
-                # Not to be written to, or gone: the whole file may go there all the same, or else is refused by itself.
+        if not reply.ok:
+            failed = store_error(job.name, reply)
+            if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(reply):
+                # The file is read-only or gone: sending the whole file works all the same, or is refused for its own reason.
                 raise NotAsLeft(str(failed))
             raise failed
         self._check(session, attempt, end)
@@ -134,26 +138,26 @@ class Appender:
     def _check(self, session: Session, attempt: Attempt, end: int) -> None:
         job = attempt.job
         try:
-            shown = settled_size(session, attempt.target, end) or 0
+            remote_size = settled_size(session, attempt.target, end) or 0
         except CannotTell as exc:
             words = f"{job.name}: the server no longer tells its size"
             raise AttemptFailed(words, step="looking at its size", file=job.name) from exc
-        if attempt.start <= shown < end:
-            raise cut_short(job, shown)
-        if shown != end:
-            # What it shows now is wrong: the whole file has to replace it at once.
-            self._restarts.refuse(f"{shown:,} bytes where {end:,} were to be")
-            raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {shown:,}")
+        if attempt.start <= remote_size < end:
+            raise cut_short(job, remote_size)
+        if remote_size != end:
+            # Readers see wrong bytes now: the whole file has to replace them at once.
+            self._restarts.refuse(f"{remote_size:,} bytes where {end:,} were to be")
+            raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {remote_size:,}")
 
 
 def _whole_lines(source: Source, at: int, job: Job) -> list[int]:
-    """The ends of transfers that carry whole lines and fit one segment each. NotAsLeft where it takes too many, or a line is
-    too long for one."""
+    """The end offsets of transfers that carry whole lines and fit one segment each. Raises NotAsLeft where there would be too
+    many transfers, or a line is too long for a segment."""
     ends: list[int] = []
     while at < job.size:
-        found = source.read(at, min(_ONE_SEGMENT, job.size - at)).rfind(b"\n") + 1
-        if not found or (len(ends) + 1) * _WORTH > max(job.size, 8 * _WORTH):
+        length = source.read(at, min(_ONE_SEGMENT, job.size - at)).rfind(b"\n") + 1
+        if not length or (len(ends) + 1) * _WORTH > max(job.size, 8 * _WORTH):
             raise NotAsLeft(f"{job.name}: a cut might show half a line")
-        at += found
+        at += length
         ends.append(at)
     return ends

@@ -1,6 +1,5 @@
-"""What an FTP server says of the hash of a file: HASH (draft-bryan-ftpext-hash-02), or one of the older
-commands that nobody wrote down and many servers have (XSHA256, XSHA512, XSHA1, XMD5, XCRC), as FEAT lists them. Blocking.
-"""
+"""The hash that an FTP server computes of a file: HASH (draft-bryan-ftpext-hash-02), or one of the older commands that no
+document describes and many servers know (XSHA256, XSHA512, XSHA1, XMD5, XCRC), as FEAT lists them. Blocking."""
 
 from __future__ import annotations
 
@@ -20,67 +19,69 @@ _COMMANDS = {"sha256": ("XSHA256",), "sha512": ("XSHA512",), "sha1": ("XSHA1", "
 _DIGITS = {"sha256": 64, "sha512": 128, "sha1": 40, "md5": 32, "crc32": 8}
 
 
-class Way(NamedTuple):
-    """How to ask for a hash. ``choose``: what HASH has to be told first, empty where it is set so already."""
+class HashRequest(NamedTuple):
+    """How to ask for a hash. ``algorithm``: the name in hashlib, or "crc32". ``command``: "HASH" or one of the older commands.
+    ``choose``: the algorithm to select with OPTS HASH first, empty where it is selected already."""
 
     algorithm: str
     command: str
     choose: str = ""
 
 
-def way(found: Mapping[str, str]) -> Way | None:
-    """The best that a server's FEAT offers; pure."""
-    offered = [word.strip() for word in found.get("HASH", "").split(";")]
+def best_hash_request(features: Mapping[str, str]) -> HashRequest | None:
+    """The first hash that FEAT offers, in the order SHA-256, SHA-512, SHA-1, MD5, CRC32; None for none. Pure."""
+    offered = [word.strip() for word in features.get("HASH", "").split(";")]
     for algorithm, name in _HASH_NAMES.items():
         if f"{name}*" in offered:
-            return Way(algorithm, "HASH")
+            return HashRequest(algorithm, "HASH")
         if name in offered:
-            return Way(algorithm, "HASH", name)
+            return HashRequest(algorithm, "HASH", name)
         for command in _COMMANDS[algorithm]:
-            if command in found:
-                return Way(algorithm, command)
+            if command in features:
+                return HashRequest(algorithm, command)
     return None
 
 
-def hash_in(said: Reply, algorithm: str) -> str | None:
-    """The hash in a reply; pure. A CRC may come without its leading zeros."""
+def hash_in(reply: Reply, algorithm: str) -> str | None:
+    """The hash in a reply; None where there is none. Pure. A CRC may come without its leading zeros."""
     digits = _DIGITS[algorithm]
     least = 1 if algorithm == "crc32" else digits
-    for line in reversed(said.lines if said.ok else ()):
-        # A reply to HASH has algorithm and range before it, and the name of the file behind it.
+    for line in reversed(reply.lines if reply.ok else ()):
+        # In a reply to HASH the algorithm and the range come before the hash, and the file's name behind it.
         words = line[4:].split()
-        found = [
+        hashes = [
             word
-            for word in (words[2:3] if said.code == 213 and len(words) > 2 else words)
+            for word in (words[2:3] if reply.code == 213 and len(words) > 2 else words)
             if re.fullmatch(rf"[0-9A-Fa-f]{{{least},{digits}}}", word)
         ]
-        if found:
-            return max(found, key=len)
+        if hashes:
+            return max(hashes, key=len)
     return None
 
 
 def check(session: Session, path: str, job: Job, source: Source, checks: Checks) -> str:
-    """Compare a file on the server with the source: what the receipt says. As ``Checks.compared`` and ``Checks.without``."""
+    """Compare a file on the server with the source; the word for the receipt. Raises as ``Checks.compared`` and
+    ``Checks.without``."""
     if not checks.wanted(job):
         return "size"
-    how = way(session.known.found)
-    if how is None:
+    request = best_hash_request(session.known.features)
+    if request is None:
         return checks.without(job, "it offers none")
-    own = own_hash(job, source.fd, how.algorithm)
+    own = own_hash(job, source.fd, request.algorithm)
     if not own:
-        return checks.without(job, f"it offers {how.algorithm} only")
-    if how.choose and session.chosen_hash != how.choose:
-        said = session.ask(f"OPTS HASH {how.choose}")
-        if not said.ok:
-            return checks.without(job, str(said))
-        session.chosen_hash = how.choose
-    # HASH takes a name as any command does; the older ones may be given a range behind it.
-    name = f'"{path}"' if how.command != "HASH" and " " in path else path
+        return checks.without(job, f"it offers {request.algorithm} only")
+    if request.choose and session.chosen_hash != request.choose:
+        reply = session.ask(f"OPTS HASH {request.choose}")
+        if not reply.ok:
+            return checks.without(job, str(reply))
+        session.chosen_hash = request.choose
+    # HASH takes a name unquoted as any command does; behind a name, the older commands accept a range, hence the quotes.
+    name = f'"{path}"' if request.command != "HASH" and " " in path else path
     try:
-        said = session.ask(f"{how.command} {name}", patience(job.size))
+        reply = session.ask(f"{request.command} {name}", patience(job.size))
     except TransportLost as exc:
         if isinstance(exc.__cause__, TimeoutError):
             checks.late(job)
         raise
-    theirs = hash_in(said, how.algorithm)
-    return checks.without(job, str(said)) if theirs is None else checks.compared(job, own, theirs)
+    theirs = hash_in(reply, request.algorithm)
+    return checks.without(job, str(reply)) if theirs is None else checks.compared(job, own, theirs)

@@ -1,6 +1,6 @@
-"""What is said over one control connection, and its data connections, blocking, for one thread at a time.
+"""One control connection and its data connections. Blocking, for one thread at a time.
 
-Built on ftplib, with what it leaves out: a time limit on every reply, EPSV on IPv4, names of any bytes.
+Built on ftplib, with what ftplib lacks: a time limit for each reply, EPSV over IPv4, file names of any bytes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .tls import handshake_error
 
 _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
-_MOST_PRELIMINARY = 100  # replies 1yz to one command
-_LAST_WORDS_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
-_LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
+_MOST_PRELIMINARY = 100  # replies 1yz to one command; a server that sends more would hold the thread for ever
+_FINAL_REPLY_SECS = 2.0  # for the reason of a failure, after the server was silent for a whole time limit
+_LEAST_PORT = 1024  # below are other services: a server must not be able to direct data to them
 _LONGEST_PORT_WORDS = 1024
 _OPENING = "opening a data connection"
-_SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
-# What Telnet (RFC 854) says to a command of its own in the place of a name, in front of the reply; no reply begins so.
+_SLICE_SECS = 1.0  # how often the kernel is asked whether bytes moved, while a reply is awaited
+# Replies of a Telnet layer (RFC 854) to the byte 255 in a name, in front of the FTP reply; no FTP reply begins with 255.
 _TELNET = re.compile(rb"\A(?:\xff[\xfb-\xfe].|\xff[\xf0-\xfa])+", re.DOTALL)
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
@@ -40,32 +40,34 @@ Moved = Callable[[], bool]
 
 
 class Wire(Sockets):
-    """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
+    """``open`` it, ``ask`` it; any thread may ``cut`` it. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
-    ``ways``: how a passive port is asked for, in order; ``way``: what the last one led to, ``refused``: the server's words to the
-    one before, which it did not even know (``unknown``). ``ended``: the server ended this connection, which says nothing of
-    others. ``spoilt``: its replies belong to other commands, so it must not be used again. ``escapes``: whether the byte 255 is
-    sent twice.
+    ``passive_commands``: "epsv" and "pasv" in the order in which they are sent. ``data_method``: how the last data connection
+    was opened ("epsv", "pasv", "pasv_control_address" or "active"). ``refused``: the server's reply to the command tried before
+    that one; ``unknown``: the server did not even know that command. ``ended``: the server ended this connection, which says
+    nothing about others. ``spoilt``: replies no longer match commands, so the connection must not be used again. ``escapes``:
+    whether the byte 255 is sent twice (RFC 854). ``standstill``: why the present transfer does not move, where the kernel
+    tells.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
         super().__init__(login, meter)
         self.pace = pace
-        self.ways: tuple[str, ...] = ("epsv", "pasv")
-        self.way = self.refused = ""
+        self.passive_commands: tuple[str, ...] = ("epsv", "pasv")
+        self.data_method = self.refused = ""
         self.unknown = False
         self.escapes: Callable[[], bool] = lambda: False
-        self._heard = bytearray()
+        self._buffer = bytearray()
         self._reply_size = 0
         self._moved: Moved | None = None
         self._reply_end = 0.0
-        self.standstill = ""  # why the present transfer does not move, where that can be seen
+        self.standstill = ""  # why the present transfer does not move, where the kernel tells
         self.ended = self.spoilt = False
 
     # --- opening and ending
 
     def open(self, context: ssl.SSLContext | None) -> Reply:
-        """Connect, with implicit TLS secure it, and hear the greeting."""
+        """Connect, begin TLS where it is implicit, and read the greeting."""
         login, self._context = self.login_data, context
         self.host = login.host
         self.sock = dial_name(
@@ -81,35 +83,35 @@ class Wire(Sockets):
         keep_alive(self.sock)
         if login.tls == "implicit":
             self.secure()
-        return self.hear()
+        return self.read_reply()
 
     def secure(self) -> None:
-        """TLS from here on. Raises TransportError besides."""
+        """Begin TLS. Raises ConnectionAbortedError after ``cut``, TransportLost where plain text followed the reply to AUTH, the
+        error of ``handshake_error`` where the handshake failed."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
-        if self._heard:
+        if self._buffer:
             raise TransportLost("the server sent more than its answer before TLS began: somebody may sit in between")
         try:
             self.sock = self._wrap(self.sock)
         except ssl.SSLError as exc:
             raise handshake_error(self.login_data, exc) from exc
 
-    def bid_farewell(self) -> None:
-        """QUIT, without waiting for anything, and close."""
+    def send_quit(self) -> None:
+        """Send QUIT without waiting for the reply, and close."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            if self.sock is None:
-                raise ConnectionAbortedError("closed from here")
-            self.sock.settimeout(0)
-            self.sock.send(b"QUIT\r\n")
+            if self.sock is not None:
+                self.sock.settimeout(0)
+                self.sock.send(b"QUIT\r\n")
         self.close()
 
     def is_over(self) -> bool:
-        """Whether the server has hung up, or said that it will, while nobody asked; never waits."""
+        """Whether the server has closed the connection, or has sent something, while no reply was due. Never waits."""
         try:
             if self.sock is None:
-                raise ConnectionAbortedError("closed from here")
+                return True
             self.sock.settimeout(0)
-            self._heard += self.sock.recv(4096)
+            self._buffer += self.sock.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except OSError:
@@ -117,38 +119,42 @@ class Wire(Sockets):
         return True
 
     def has_reply(self) -> bool:
-        """Whether a line of a reply has come; never waits. Raises as any read where the connection is at its end."""
+        """Whether a line of a reply has arrived. Never waits. Raises EOFError or OSError where the connection has ended."""
         with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
             assert self.sock is not None
             self.sock.settimeout(0)
             block = self.sock.recv(4096)
             if not block:
                 raise EOFError
-            self._heard += block
-        return b"\n" in self._heard
+            self._buffer += block
+        return b"\n" in self._buffer
 
-    # --- talking
+    # --- commands and replies
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
-        """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over; all of them together
-        have the time of one."""
+        """Send a command and read its reply. Preliminary replies (1yz) to commands that transfer nothing are skipped; all
+        replies to one command share one time limit. ``patience``: more seconds for a command that takes long."""
         self.putcmd(command)
         end = time.monotonic() + self.wait(patience)
         for _ in range(_MOST_PRELIMINARY):
-            said = self.hear(end=end)
-            if said.code >= 200:
-                return said
-        raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {said}")
+            reply = self.read_reply(end=end)
+            if reply.code >= 200:
+                return reply
+        raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {reply}")
 
     def begin(self, command: str) -> Reply:
-        """Send a command, hear its first reply, be it 1yz."""
+        """Send a command and read its first reply, a preliminary one (1yz) included."""
         self.putcmd(command)
-        return self.hear()
+        return self.read_reply()
 
-    def hear(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
-        """The next reply. While ``moved`` says that bytes still move it is waited for; ``patience`` more seconds
-        than usual. The limit is for the whole reply, in however many lines and pieces it comes; ``end``: when (monotonic) it
-        must be there, where that was decided before. TransportLost for 421, after which the server hangs up."""
+    def read_reply(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
+        """Read one reply within one time limit, in however many lines and packets it comes.
+
+        ``moved``: the limit begins again whenever this returns True, for a transfer whose last bytes are still under way.
+        ``patience``: more seconds than the usual limit. ``end``: when (monotonic) the reply must be complete, instead of a
+        limit from now on. Raises TransportLost for 421, after which the server closes the connection, NotFTP for anything but a
+        reply, TimeoutError.
+        """
         self._reply_size = 0
         self._moved = moved
         self._reply_end = time.monotonic() + self.wait(patience) if end is None else end
@@ -156,45 +162,48 @@ class Wire(Sockets):
             lines = [self.getline()]
             code = lines[0][:3]
             if not _STARTS_REPLY.match(lines[0]):
-                raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._heard)))
-            # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
+                raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._buffer)))
+            # RFC 959 4.2: a reply goes from "code-" to a line that begins with "code " (some servers leave the space out).
             while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
                 lines.append(self.getline())
         except TimeoutError as exc:
             raise (Standstill(self.standstill) if self.standstill else exc) from exc
         finally:
             self._moved = None
-        said = Reply(int(code), tuple(lines))
-        if said.code == 421:
+        reply = Reply(int(code), tuple(lines))
+        if reply.code == 421:
             self.ended = True
-            raise TransportLost(f"the server ends the connection: {said}")
-        return said
+            raise TransportLost(f"the server ends the connection: {reply}")
+        return reply
 
-    def last_words(self) -> Reply:
-        """The next reply, waited for a moment only: the server was silent for a whole time limit already."""
-        return self.hear(end=time.monotonic() + min(_LAST_WORDS_SECS, self.wait()))
+    def final_reply(self) -> Reply:
+        """Read one reply for a moment only: the server has been silent for a whole time limit already."""
+        return self.read_reply(end=time.monotonic() + min(_FINAL_REPLY_SECS, self.wait()))
 
     def putline(self, line: str) -> None:
+        """Send one line, encoded as names are. Raises ValueError for a line break, ConnectionAbortedError after ``cut``."""
         if any(sign in line for sign in "\r\n\0"):
-            raise ValueError("a line break in a command")  # every name was checked before
+            raise ValueError("a line break in a command")  # every name was checked before, so this is a defect of the caller
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         self.sock.settimeout(self.wait())
         raw = line.encode("utf-8", "surrogateescape")
-        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command; sent twice, it is the byte itself.
         self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
-        while (at := self._heard.find(b"\n")) < 0:
-            if len(self._heard) > _LONGEST_LINE or self._heard.startswith((b"\x15\x03", b"\x16\x03")):
-                raise NotFTP(not_ftp(bytes(self._heard)))
+        """Read one line of a reply. Raises TimeoutError after the reply's time limit, NotFTP for a line without end,
+        ftplib.Error for a reply without end."""
+        while (at := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _LONGEST_LINE or self._buffer.startswith((b"\x15\x03", b"\x16\x03")):
+                raise NotFTP(not_ftp(bytes(self._buffer)))
             if self._moved is not None and self._moved():
                 self._reply_end = max(self._reply_end, time.monotonic() + self.wait())
             self._receive(self._reply_end)
         if time.monotonic() > self._reply_end:
             raise TimeoutError
-        line = bytes(self._heard[:at])
-        del self._heard[: at + 1]
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 1]
         self._reply_size += at + 1
         if self._reply_size > _LONGEST_REPLY:
             raise ftplib.error_proto("a reply without an end")
@@ -212,17 +221,17 @@ class Wire(Sockets):
         except TimeoutError:
             return
         if not block:
-            if self._heard:
-                raise NotFTP(not_ftp(bytes(self._heard)))
+            if self._buffer:
+                raise NotFTP(not_ftp(bytes(self._buffer)))
             raise EOFError
-        self._heard += block
+        self._buffer += block
 
     # --- data connections
 
     def open_data(self, command: str, start: int = 0, *, active: bool = False) -> tuple[socket.socket | None, Reply]:
-        """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
-        first reply. ``active``: the server connects to here, whatever the settings prefer. CannotRestart where it cannot begin
-        there, NoPassivePort where the server gives none."""
+        """Begin a transfer ``start`` bytes into the file: the data socket (None where the server refused the command) and the
+        first reply. ``active``: the server connects to this machine, whatever the settings prefer. Raises CannotRestart where
+        the server refuses REST, NoPassivePort where it offers no port."""
         listener = None
         self.standstill = ""
         if self.passiveserver and not active:
@@ -230,16 +239,16 @@ class Wire(Sockets):
         else:
             listener = self.makeport()
         try:
-            # RFC 3659 5.3: nothing comes between REST and the transfer, so the port was asked for before.
-            if start and (said := self.ask(f"REST {start}")).code != 350:
-                raise CannotRestart(str(said))
-            said = self.begin(command)
-            if said.ok:  # some servers say 200 before 150
-                said = self.hear()
-            if not 100 <= said.code < 200:
+            # RFC 3659 5.3: no command may come between REST and the transfer, so the port was requested before.
+            if start and (reply := self.ask(f"REST {start}")).code != 350:
+                raise CannotRestart(str(reply))
+            reply = self.begin(command)
+            if reply.ok:  # some servers send 200 before 150
+                reply = self.read_reply()
+            if not 100 <= reply.code < 200:
                 if listener is None:
                     self.drop(sock)
-                return None, said
+                return None, reply
             if listener is not None:
                 sock = self._accept(listener)
         except BaseException:
@@ -249,26 +258,27 @@ class Wire(Sockets):
         finally:
             if listener is not None:
                 self.drop(listener)
-        return (self._wrap(sock) if self._context is not None else sock), said
+        return (self._wrap(sock) if self._context is not None else sock), reply
 
     def _reach_data(self) -> socket.socket:
-        """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
-        on the way knows only the other. DataLost where neither leads anywhere."""
+        """Ask for a passive port with EPSV (RFC 2428) and PASV (RFC 959) in the order set, and connect to it. The second
+        command follows at once where the first is refused or leads nowhere, as some firewalls know only one of the two. Raises
+        DataLost where neither works."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         peer = self.sock.getpeername()
         failed: DataLost | None = None
-        for way in self.ways if self.af == socket.AF_INET else ("epsv",):
-            said = self.ask(way.upper())
-            named = self._port_in(way, said, peer)
-            if named is None:
-                self.unknown, words = said.unknown, remote_text(" ".join(said.lines))
-                if way == "pasv" and said.code < 400:
-                    raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
-                failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, server_text=words)
+        for command in self.passive_commands if self.af == socket.AF_INET else ("epsv",):
+            reply = self.ask(command.upper())
+            address = self._port_in(command, reply, peer)
+            if address is None:
+                self.unknown, words = reply.unknown, remote_text(" ".join(reply.lines))
+                if command == "pasv" and reply.code < 400:
+                    raise TransportLost(f"the server gives no passive port: {reply} (not an answer to that)")
+                failed = failed or NoPassivePort(f"the server gives no passive port: {reply}", step=_OPENING, server_text=words)
             else:
-                # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
-                host, port = named
+                # The address in a reply to PASV is ignored: behind NAT it is wrong, and a hostile server could misdirect data.
+                host, port = address
                 try:
                     end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
                     sock = dial(
@@ -282,27 +292,28 @@ class Wire(Sockets):
                         step=_OPENING,
                     )
                 else:
-                    self.way = "pasv_control_address" if host != peer[0] else way
+                    self.data_method = "pasv_control_address" if host != peer[0] else command
                     return sock
             self.refused = words
         assert failed is not None
         raise failed
 
     @staticmethod
-    def _port_in(way: str, said: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
-        """Address and port in a reply; None where it names none."""
-        if said.code != (229 if way == "epsv" else 227):
+    def _port_in(command: str, reply: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
+        """Address and port in a reply to EPSV or PASV; None where the reply names none."""
+        if reply.code != (229 if command == "epsv" else 227):
             return None
         try:
-            host, port = ftplib.parse229(_port_words(said), peer) if way == "epsv" else ftplib.parse227(_port_words(said))
+            host, port = ftplib.parse229(_port_words(reply), peer) if command == "epsv" else ftplib.parse227(_port_words(reply))
         except (ftplib.Error, ValueError):
-            if way == "epsv":
+            if command == "epsv":
                 return None
             raise
         return host, _port(port)
 
     def makeport(self) -> socket.socket:
-        """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
+        """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428). Raises NotConnected where the server refuses,
+        ConnectionAbortedError after ``cut``."""
         if self.sock is None:
             raise ConnectionAbortedError("closed from here")
         here = self.sock.getsockname()
@@ -310,14 +321,14 @@ class Wire(Sockets):
         try:
             port = int(listener.getsockname()[1])
             if self.af == socket.AF_INET:
-                said = self.ask(f"PORT {','.join(here[0].split('.'))},{port >> 8},{port & 255}")
+                reply = self.ask(f"PORT {','.join(here[0].split('.'))},{port >> 8},{port & 255}")
             else:
-                said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
-            if not said.ok:
+                reply = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
+            if not reply.ok:
                 raise NotConnected(
-                    f"the server does not connect to here: {said}. Switch ftp.PassiveMode on",
+                    f"the server does not connect to here: {reply}. Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    server_text=remote_text(" ".join(said.lines)),
+                    server_text=remote_text(" ".join(reply.lines)),
                 )
         except BaseException:
             self.drop(listener)
@@ -334,7 +345,7 @@ class Wire(Sockets):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                words = remote_text(" ".join(self.last_words().lines))
+                words = remote_text(" ".join(self.final_reply().lines))
                 raise DataLost(
                     "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
                     "Switch ftp.PassiveMode on",
@@ -346,9 +357,9 @@ class Wire(Sockets):
             sock.close()
 
 
-def _port_words(said: Reply) -> str:
-    """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""
-    return "\n".join(said.lines)[:_LONGEST_PORT_WORDS]
+def _port_words(reply: Reply) -> str:
+    """The beginning of a reply that names a port: the time ftplib's search takes grows with the square of the length."""
+    return "\n".join(reply.lines)[:_LONGEST_PORT_WORDS]
 
 
 def _port(number: int) -> int:

@@ -1,4 +1,4 @@
-"""Bytes over a data connection: how far they are, and how their end is told."""
+"""Bytes over a data connection: progress, pace, and the end of the stream."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .replies import Standstill
 try:
     from fcntl import ioctl
     from termios import TIOCOUTQ
-except ImportError:  # not a POSIX system: what is still on the way cannot be asked for
+except ImportError:  # not a POSIX system: the kernel does not tell how many bytes are unacknowledged
     ioctl = None  # type: ignore[assignment]
 
 BLOCK = 256 * 1024
 LEAST = 16 * 1024
-"""Fewer bytes are sent again rather than looked at."""
+"""Below this size, sending the bytes again costs less than asking the server what it has of them."""
 BEGUN = '{"begun": true}'
-"""What is noted of an attempt: how much the server has of it, only the server knows."""
+"""The note of an attempt. It holds no offset: how many bytes are stored, only the server knows."""
 _NOTE_BYTES = 512 * 1024
 _NOTE_SECS = 1.0
 _SLICE_SECS = 1.0
@@ -39,8 +39,8 @@ _LONGEST_LIST = 64 * 1024
 
 
 class Tally:
-    """How far one attempt is, over all its transfers. ``sent``: file bytes handed to connections. ``note`` is told once,
-    as soon as there is enough on the server to go on from."""
+    """The progress of one attempt, over all its transfers. ``sent``: file bytes handed to connections. ``note`` is called once,
+    as soon as the server has enough bytes to resume from."""
 
     def __init__(self, size: int, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
         self.sent = 0
@@ -52,18 +52,18 @@ class Tally:
 
     @classmethod
     def silent(cls) -> Tally:
-        """One that nobody is told of."""
+        """A tally that reports to nobody."""
         return cls(0, lambda done: None, lambda note: None)
 
     def reach(self, done: int, handed: int = 0) -> None:
-        """The server has the first ``done`` bytes, as far as is known; ``handed``: how far the connection was given them."""
+        """Report that the server has the first ``done`` bytes, as far as is known; ``handed``: bytes handed to the connection."""
         self._progress(min(done, self._size))
         if not self._noted and (handed >= _NOTE_BYTES or (handed >= LEAST and time.monotonic() - self._begun >= _NOTE_SECS)):
             self._noted = True
             self._note(BEGUN)
 
-    def anew(self) -> None:
-        """There is nothing to go on from, after all."""
+    def reset(self) -> None:
+        """Withdraw the note: there is nothing to resume from after all."""
         self._noted = False
         self._note("")
 
@@ -79,17 +79,18 @@ class Upload:
         self._waiting = 0
         self.sent = 0
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # What is not even on its way yet stays with us: else a slow link stands behind megabytes in the kernel.
+            # Bytes not yet sent stay in this process: else megabytes queue up in the kernel before a slow link, and neither
+            # the pace nor the progress is true.
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT)
 
     @property
     def acknowledged(self) -> int:
-        """Bytes the other side's kernel has, as far as this system tells."""
+        """Bytes that the peer's kernel has acknowledged, as far as this system tells."""
         return max(0, self.sent - self._unacknowledged())
 
     def moved(self) -> bool:
-        """Whether bytes were acknowledged since this was asked last."""
+        """Whether bytes were acknowledged since the last call."""
         waiting, before = self._unacknowledged(), self._waiting
         self._waiting = waiting
         self._wire.standstill = of_upload(self._sock) if waiting and waiting >= before else ""
@@ -98,11 +99,12 @@ class Upload:
         return waiting < before
 
     def send(self, block: bytes) -> None:
-        """All of it, at the pace that is set; TimeoutError when nothing moved for the time limit of a standstill."""
+        """Send a whole block, at the pace that is set. Raises TimeoutError (or Standstill, with the cause) where no byte moved
+        for ``StallSecs``."""
         view = memoryview(block)
         while view:
             part = view[: self._wire.pace.piece(BLOCK)]
-            self._wire.pace.hold(len(part), self._wire.look)
+            self._wire.pace.hold(len(part), self._wire.check_open)
             self._send(part)
             view = view[len(part) :]
 
@@ -130,13 +132,13 @@ class Upload:
         self._tally.reach(self._start + self.acknowledged, self._start + self.sent)
 
     def finish(self) -> None:
-        """Tell the end of the data: with TLS a close_notify, which the server's own is not waited for, as some
-        wait for the end of the connection; then the end of the stream."""
+        """End the stream: with TLS first a close_notify, without waiting for the server's own, as some servers wait for the end
+        of the TCP connection."""
         if isinstance(self._sock, ssl.SSLSocket):
-            self._say_goodbye(self._sock)
+            self._send_close_notify(self._sock)
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
-    def _say_goodbye(self, sock: ssl.SSLSocket) -> None:
+    def _send_close_notify(self, sock: ssl.SSLSocket) -> None:
         end = time.monotonic() + self._wire.wait()
         sock.settimeout(0)
         while True:
@@ -148,8 +150,8 @@ class Upload:
                     raise TimeoutError from None
                 continue
             except (OSError, ValueError):
-                # Sent, and the server's is not there yet; or the server ended it its own way, which only its reply
-                # and the size of the file can tell from a cut.
+                # The close_notify is sent, and the server's own has not arrived; or the server closed without one, which
+                # only its reply and the file's size can tell from a cut.
                 pass
             return
 
@@ -163,15 +165,15 @@ class Upload:
 
 
 class Source(NamedTuple):
-    """An open file that holds the bytes from ``base`` on of what is sent."""
+    """An open file that holds the sent bytes from offset ``base`` on. ``fd``: its descriptor, which the caller closes."""
 
     fd: int
     base: int
     hash: SentHash | None = None
-    """Of what is read as ``blocks`` to be sent."""
+    """The hash of the bytes that ``blocks`` has read; None where no hash is kept."""
 
     def read(self, at: int, count: int) -> bytes:
-        """Up to so many bytes at a place. SourceChanged where they cannot be read."""
+        """Up to ``count`` bytes from offset ``at`` of the whole file. Raises SourceChanged where they cannot be read."""
         try:
             if hasattr(os, "pread"):
                 return os.pread(self.fd, count, at - self.base)
@@ -181,7 +183,7 @@ class Source(NamedTuple):
             raise SourceChanged(f"it cannot be read: {exc.strerror}") from exc
 
     def blocks(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes between two places. SourceChanged where it has fewer or cannot be read."""
+        """The bytes between two offsets. Raises SourceChanged where the file has fewer or cannot be read."""
         while start < end:
             block = self.read(start, min(BLOCK, end - start))
             if not block:
@@ -194,7 +196,7 @@ class Source(NamedTuple):
 
 @contextlib.contextmanager
 def opened(job: Job) -> Iterator[Source]:
-    """The source of a job. Raises as ``open_source``."""
+    """The opened source of a job. Raises as ``open_source``."""
     fd = open_source(job)
     try:
         yield Source(fd, job.base, SentHash(job, fd))
@@ -203,16 +205,16 @@ def opened(job: Job) -> Iterator[Source]:
 
 
 def receive_lines(wire: Wire, sock: socket.socket) -> list[str]:
-    """A short listing, decoded as names are."""
+    """The lines of a short listing, decoded as names are."""
     return receive(wire, sock, _LONGEST_LIST).decode("utf-8", "surrogateescape").splitlines()
 
 
 def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
-    """What comes until the end, or a little more than ``most`` bytes of it. Some servers never close a data connection: where one
-    has said how the transfer ended and nothing more comes, that is its end."""
-    heard = bytearray()
+    """The bytes of a data connection until its end, or a little more than ``most`` of them. Some servers never close a data
+    connection: where such a server has replied to the transfer and no more bytes come, the reply is the end."""
+    data = bytearray()
     end = time.monotonic() + wire.wait()
-    while len(heard) <= most:
+    while len(data) <= most:
         sock.settimeout(max(0.001, min(_SLICE_SECS, end - time.monotonic())))
         try:
             block = sock.recv(8192)
@@ -222,12 +224,12 @@ def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
             if time.monotonic() >= end:
                 raise
             continue
-        except ssl.SSLEOFError:  # no goodbye: the reply will tell whether it was whole
+        except ssl.SSLEOFError:  # the server sent no close_notify: its reply says whether the data are whole
             break
         if not block:
             break
-        heard += block
-    return bytes(heard)
+        data += block
+    return bytes(data)
 
 
 def _wait_writable(sock: socket.socket, secs: float) -> None:

@@ -1,4 +1,4 @@
-"""Folders on the server: made by their paths, or step by step where it makes none that way. Blocking."""
+"""Folders on the server: created by their paths, or step by step where a server creates none by a path. Blocking."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from .session import Session
 
 
 def make_folders(session: Session, folder: str) -> Reply | None:
-    """Make a folder and what is missing above it; the last answer, which may be bad, too, where it stood there already."""
+    """Create a folder and its missing parents; the last reply, negative where the folder existed already. None where nothing
+    had to be asked."""
     if session.known.steps:
         return _by_steps(session, folder) or _by_path(session, folder)
-    said = _by_path(session, folder)
-    if said is None or said.ok or "/" not in folder.strip("/"):
-        return said
-    # It may be there, or this server makes a folder only in the one that it is in.
-    return _by_steps(session, folder) or said
+    reply = _by_path(session, folder)
+    if reply is None or reply.ok or "/" not in folder.strip("/"):
+        return reply
+    # The folder may exist, or this server creates folders only in the session's present folder.
+    return _by_steps(session, folder) or reply
 
 
 def _by_path(session: Session, folder: str) -> Reply | None:
-    said: Reply | None = None
+    reply: Reply | None = None
     missing: list[str] = []
     while folder not in ("", "/", "."):
-        said = session.ask(f"MKD {folder}")
-        if said.ok:
+        reply = session.ask(f"MKD {folder}")
+        if reply.ok:
             break
         missing.append(folder)
         folder = parent_of(folder)
-    # The highest one was answered just now.
-    if said is not None and not said.ok:
+    # The highest folder was refused just now, so it is not asked for again.
+    if reply is not None and not reply.ok:
         missing.pop()
     for folder in reversed(missing):
-        said = session.ask(f"MKD {folder}")
-    return said
+        reply = session.ask(f"MKD {folder}")
+    return reply
 
 
 def _by_steps(session: Session, folder: str) -> Reply | None:
-    """Go down, making each folder that cannot be entered; the answer that counts, None where the way back is not told. Afterwards
-    the session is where it was."""
-    said = session.ask("PWD")
-    home = ftplib.parse257(said.lines[0]) if said.code == 257 else ""
+    """Enter each folder on the path, creating those that cannot be entered; the reply that decides, None where the server does
+    not tell the present folder. Afterwards the session is back in the folder where it was. Raises AttemptFailed where it is
+    not."""
+    reply = session.ask("PWD")
+    home = ftplib.parse257(reply.lines[0]) if reply.code == 257 else ""
     if not home:
         return None
     there = session.ask(f"CWD {folder}")
@@ -51,7 +53,7 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
         there = _down(session, folder)
     back = session.ask(f"CWD {home}")
     if not back.ok:
-        session.wire.spoilt = True  # relative paths lead elsewhere from here
+        session.wire.spoilt = True  # relative paths lead to another folder from now on
         raise AttemptFailed(
             f"the server does not lead back to {home!r}: {back}",
             step="making its folder",
@@ -69,9 +71,9 @@ def _down(session: Session, folder: str) -> Reply:
         entered = session.ask(f"CWD {name}")
         if entered.ok:
             continue
-        made = session.ask(f"MKD {name}")
+        mkd_reply = session.ask(f"MKD {name}")
         entered = session.ask(f"CWD {name}")
-        session.known.steps = session.known.steps or (made.ok and entered.ok)
+        session.known.steps = session.known.steps or (mkd_reply.ok and entered.ok)
         if not entered.ok:
-            return made if not made.ok else entered
+            return mkd_reply if not mkd_reply.ok else entered
     return entered

@@ -1,5 +1,5 @@
-"""Files that are stored under their final names at once (StoreInPlace): whether the server writes over one that is there, and what
-is left under the name where an upload fails. Blocking."""
+"""Files that are stored under their final names at once (``StoreInPlace``): whether the server overwrites a file, and what is
+left under the name where an upload fails. Blocking."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
     from .publish import Attempt
 
 _TRIAL = b"ab"
-_RENAMED_TO = (".1", ".2")  # what pure-ftpd calls a file for which the name is taken (its option --autorename)
+_RENAMED_TO = (".1", ".2")  # pure-ftpd adds these endings where the name is taken (its option --autorename)
 
 
 class Overwrites:
-    """Of one destination; for any thread. Some servers refuse to write over a file, others store what comes under another name and
-    say that all is well. Which it is shows on a file of ours, so that no other is lost or stored beside its name."""
+    """Whether one server overwrites files; for any thread. Some servers refuse, others store the new file under another name
+    and acknowledge. A trial on a temporary name shows which, so that no other file is lost or duplicated."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._tried = False
 
     def prepare(self, session: Session, attempt: Attempt) -> None:
-        """Before something is stored where a file may stand: that is removed where the server does not write over it. FileRefused
-        where it can be neither."""
+        """Remove the old file first where the server does not overwrite. Raises FileRefused where the server neither overwrites
+        nor removes."""
         if attempt.job.replaces is None and not session.tells_size(attempt.target):
             return
         if not self._tried or self._profile.is_due(OVERWRITE):
             self._try_out(session, attempt.recorded)
         if self._profile.rung(OVERWRITE) == "over":
             return
-        said = session.delete(attempt.target)
-        if not said.ok and session.is_there(attempt.target):
+        reply = session.delete(attempt.target)
+        if not reply.ok and session.is_there(attempt.target):
             raise FileRefused(
-                f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
+                f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {reply}",
                 step="removing the old file",
                 file=attempt.job.name,
-                server_text=remote_text(" ".join(said.lines)),
+                server_text=remote_text(" ".join(reply.lines)),
             )
 
     def _try_out(self, session: Session, path: str) -> None:
-        """Two bytes over one, on ``path``, a name of ours. Where that name is refused nothing is learned."""
+        """Store two bytes over one byte under ``path``, a temporary name. Nothing is learned where the name itself is refused."""
         if self._profile.state(OVERWRITE).proven and not self._profile.is_due(OVERWRITE):
             self._tried = True
             return
@@ -60,11 +60,11 @@ class Overwrites:
             try:
                 if not session.store(path, Source(file.fileno(), 0), 1, Tally.silent()).ok:
                     return
-                said = session.store(path, Source(file.fileno(), 0), 2, Tally.silent())
-                works = said.ok and self._has_two(session, path)
+                reply = session.store(path, Source(file.fileno(), 0), 2, Tally.silent())
+                works = reply.ok and self._has_two(session, path)
                 if not works:
-                    beside = said.ok
-                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(said.lines)))
+                    beside = reply.ok
+                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(reply.lines)))
                     works = (
                         session.delete(path).ok
                         and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok
@@ -82,12 +82,12 @@ class Overwrites:
         try:
             return session.size(path, stored=True) == len(_TRIAL)
         except CannotTell:
-            return True  # then its word is all there is
+            return True  # without a size, the reply to STOR is the only evidence
 
 
 @contextlib.contextmanager
-def told_of_damage(session: Session, attempt: Attempt) -> Iterator[None]:
-    """An error of an upload to the final name itself says what has become of the file that stood there."""
+def reporting_damage(session: Session, attempt: Attempt) -> Iterator[None]:
+    """Add to the error of an upload in place what has become of the file under the final name."""
     try:
         yield
     except (FileRefused, AttemptFailed) as exc:
@@ -100,11 +100,11 @@ def told_of_damage(session: Session, attempt: Attempt) -> Iterator[None]:
 def _damage(session: Session, attempt: Attempt) -> str:
     left = attempt.job.replaces
     try:
-        shown = session.size(attempt.target)
+        remote_size = session.size(attempt.target)
     except (CannotTell, TransportError):
         return ""
-    if shown is None:
+    if remote_size is None:
         return "" if left is None else "nothing stands under this name now (StoreInPlace)"
-    if left is not None and shown == left.size:
+    if left is not None and remote_size == left.size:
         return ""
-    return f"the file under this name is not whole now ({shown:,} bytes), as it was written in place (StoreInPlace)"
+    return f"the file under this name is not whole now ({remote_size:,} bytes), as it was written in place (StoreInPlace)"

@@ -1,12 +1,13 @@
-"""Names that are symbolic links on the server (``RemoteLinks``): found, followed to the file they point to, or replaced. Blocking.
+"""Names that are symbolic links on the server (``RemoteLinks``): found, followed to the file they point to, or replaced.
+Blocking.
 
-Where the queue knows of nothing under a name, SIZE tells whether something stands there. If so, or if the queue knows of it, STAT
-(RFC 959, over the control connection) shows a link. It is not asked for names that servers take for patterns, and where it
-shows nothing the listing of the folder has to tell: vsftpd matches the name against the link's target, too. A link to nothing
-that stands there before the first send is met by no server's SIZE and is replaced.
+Where the queue knows of no file under a name, SIZE tells whether there is one. If there is, or if the queue knows of one, STAT
+(RFC 959, over the control connection) shows a link. STAT is not asked for names that servers take for patterns; where STAT
+shows nothing, the listing of the folder decides: vsftpd matches the name against the link's target, too. A dangling link from
+before the first upload answers no server's SIZE and is replaced.
 
-What a followed link points to is replaced as any file is: a temporary file beside it, and a rename. That is on record in
-``elsewhere.json`` first, as the queue knows temporary names in the destination's own folders only.
+The target of a followed link is replaced as any file is: a temporary file beside it, and a rename. That temporary file is
+recorded in ``elsewhere.json`` first, as the queue knows temporary names in the destination's own folders only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _PATTERN = frozenset("*?[]{}")
 
 
 def _is_there(session: Session, path: str) -> bool:
-    """Whether a file stands there; True where that cannot be told."""
+    """Whether there is such a file; True where the server cannot tell."""
     try:
         return session.size(path) is not None
     except CannotTell:
@@ -39,25 +40,27 @@ def _is_there(session: Session, path: str) -> bool:
 
 
 class Elsewhere:
-    """Temporary files in other folders than the queue knows: its name -> the path there. In one small file in ``workdir``."""
+    """Temporary files in folders that the queue does not know: the queue's name -> the path. Kept in one small file in
+    ``workdir``."""
 
     def __init__(self, workdir: str, identity: str) -> None:
         self._workdir = workdir
         self._identity = identity
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
-        # Not there or not readable: a temporary file may then stay there.
+        # Without a readable record a temporary file may stay behind beside a link's target.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
                 self._known = {str(name): str(path) for name, path in read["temps"].items()}
 
     def of(self, name: str) -> str | None:
-        """Where a temporary file of this name may be."""
+        """The path where a temporary file of this name may be, or None."""
         return self._known.get(name)
 
     def add(self, name: str, path: str) -> bool:
-        """Whether it is on record now; else nothing may be put there."""
+        """Record a path before a file is stored there; False where the record cannot be written, and then nothing may be stored
+        there."""
         with self._lock:
             if self._known.get(name) == path:
                 return True
@@ -67,6 +70,7 @@ class Elsewhere:
             return self._write()
 
     def gone(self, names: Iterable[str]) -> None:
+        """Forget temporary files that were renamed or removed."""
         with self._lock:
             if [name for name in names if self._known.pop(name, None) is not None]:
                 self._write()
@@ -81,7 +85,7 @@ class Elsewhere:
 
 
 class Links:
-    """Those of one destination. ``follow``: the setting. For any thread, one at a time for a name."""
+    """The links of one destination. ``follow``: the setting. For any thread, one at a time for a name."""
 
     def __init__(self, elsewhere: Elsewhere, follow: bool) -> None:
         self.elsewhere = elsewhere
@@ -90,19 +94,19 @@ class Links:
         self._refused: dict[str, str] = {}
 
     def find(self, session: Session, path: str) -> str | None:
-        """Where the link of this name points, '' where the server does not tell; None for no link, and where it cannot be told."""
+        """The target of the link under a path, '' where the server does not tell the target; None for no link, and where the
+        server cannot tell."""
         row = None if _PATTERN & set(path) else session.row(path)
         if row is not None:
             return row.link
         try:
             rows = session.rows(parent_of(path)) or ()
         except AttemptFailed:
-            return None  # no reason against the upload itself
+            return None  # a listing that fails is no reason to refuse the upload
         return next((row.link for row in rows if row.name == path.rpartition("/")[2]), None)
 
     def place(self, session: Session, path: str) -> tuple[str, Link | None]:
-        """The path of the file that is to be replaced for this name, under which something stands, and what is to be told of a
-        link."""
+        """The path of the file to replace for an existing name, and the ``Link`` for the receipt (None for no link)."""
         target = self.find(session, path)
         if target is None:
             return path, None
@@ -114,7 +118,7 @@ class Links:
         return (path, Link("replaced", target, why)) if why else (end, Link("followed", target))
 
     def _end_of(self, session: Session, path: str, target: str) -> tuple[str, str]:
-        """The file at the end of a chain of links, or why it cannot be followed."""
+        """The file at the end of a chain of links, or the reason why it cannot be followed."""
         for _ in range(_MOST_STEPS):
             if not target:
                 return "", "the server does not tell where it points"
@@ -129,7 +133,7 @@ class Links:
         return "", "it leads round and round"
 
     def refused(self, path: str, exc: FileRefused) -> None:
-        """What the link of this name points to cannot be replaced: from now on the link is."""
+        """Record that the target of this link cannot be replaced: from now on the link itself is."""
         with self._lock:
             while len(self._refused) >= _MOST_NAMES:
                 del self._refused[next(iter(self._refused))]

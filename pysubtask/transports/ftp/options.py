@@ -1,4 +1,4 @@
-"""What the settings ask for: pure, checked once, so that no value can become a command of its own."""
+"""The settings of one destination. Pure; checked once, so that no value can become an FTP command of its own."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ _PORTS = {"": 21, EXPLICIT: 21, IMPLICIT: 990}
 _HOST_BAD = re.compile(r"[\x00-\x20\x7f/@]")
 _LINE_BAD = re.compile(r"[\x00\r\n]")
 _DIGEST = re.compile(r"[0-9A-F]{64}\Z")
-# What a server may take for something else at the head of a command's argument: an option, a home, a time to set.
+# Beginnings of an argument that servers take for something else: an option (-), a home (~), a time to set (14 digits).
 _LEADS_ASTRAY = re.compile(r"[ ~-]|[0-9]{14}")
 
 
 class Login(NamedTuple):
-    """Where to, as whom, how it is protected. Its repr shows no password.
+    """Where to log in, as whom, and how the connection is protected. Its repr shows no password.
 
-    ``tls`` is "", "explicit" or "implicit"; ``fingerprint`` 64 hexadecimal digits or None.
+    ``host``, ``port``, ``user`` ("" for anonymous), ``password``. ``tls``: "", "explicit" or "implicit" (RFC 4217).
+    ``ca_file``: a PEM file, None for the system's authorities; ``fingerprint``: SHA-256 of the pinned certificate in 64
+    hexadecimal digits, or None. ``passive``: whether the client opens data connections. ``connect_secs``: limit for the whole
+    login; ``stall_secs``: limit for each step that makes no progress.
     """
 
     host: str
@@ -42,7 +45,7 @@ class Login(NamedTuple):
 
 
 def login_of(settings: Mapping[str, Any]) -> Login:
-    """The checked login settings. ConfigError names what cannot be used."""
+    """The checked login settings. Raises ConfigError, which names the setting."""
     host = str(settings.get("Host") or "")
     if not host or _HOST_BAD.search(host):
         raise ConfigError("ftp.Host", f"{host!r} is no host name", "Set it to the server's name or address.")
@@ -71,7 +74,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
 
 
 def _fingerprint(value: Any) -> str | None:
-    """64 digits, from what ``openssl x509 -fingerprint -sha256`` prints or any shorter way to write it."""
+    """64 digits, from the output of ``openssl x509 -fingerprint -sha256`` or any shorter spelling."""
     if value is None or value == "":
         return None
     digits = str(value).rpartition("=")[2].upper().removeprefix("SHA256:").replace(":", "").replace(" ", "")
@@ -85,7 +88,8 @@ def _fingerprint(value: Any) -> str | None:
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:
-    """The destination's folder: HostFTPPath, else HostPath. '' and '~' are the login's own; '~/x' is 'x'."""
+    """The destination's folder: HostFTPPath, else HostPath. '' and '~' are the login's own; '~/x' is 'x'. Raises ConfigError
+    for a line break."""
     chosen = settings.get("HostFTPPath")
     folder = str(chosen if chosen is not None else settings.get("HostPath") or "")
     if folder == "~" or folder.startswith("~/"):
@@ -96,7 +100,7 @@ def folder_of(settings: Mapping[str, Any]) -> str:
 
 
 def path_of(folder: str, name: str) -> str:
-    """The path of a remote name. FileRefused for a name that leaves the folder, or that a command line cannot hold."""
+    """The path of a remote name. Raises FileRefused for a name that leaves the folder, or that no command line can hold."""
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise FileRefused(f"{name!r} is no name below the destination's folder")
     if _LINE_BAD.search(name):
@@ -110,23 +114,23 @@ def path_of(folder: str, name: str) -> str:
 
 
 def is_line(path: str) -> bool:
-    """Whether a command can have this as its argument."""
+    """Whether a path can be the argument of a command."""
     return not _LINE_BAD.search(path) and not _LEADS_ASTRAY.match(path)
 
 
 def parent_of(path: str) -> str:
-    """The folder a path is in; '' is the login's own, '/' the root."""
+    """The folder of a path; '' is the login's own, '/' the root."""
     head, slash, _ = path.rpartition("/")
     return head or slash
 
 
 def identity_of(settings: Mapping[str, Any]) -> str:
-    """The destination as a URL without secrets. A folder from the root shows a second slash."""
+    """The destination as a URL without secrets. An absolute folder has a second slash in front."""
     user = str(settings.get("User") or "")
     host = str(settings.get("Host") or "")
     tls = str(settings.get("UseTLS") or "")
     port = int(settings.get("HostPort", -1))
     if ":" in host:
         host = f"[{host.strip('[]')}]"
-    shown = _PORTS.get(tls, 21) if port < 0 else port
-    return f"{'ftps' if tls else 'ftp'}://{user + '@' if user else ''}{host}:{shown}/{folder_of(settings)}"
+    effective_port = _PORTS.get(tls, 21) if port < 0 else port
+    return f"{'ftps' if tls else 'ftp'}://{user + '@' if user else ''}{host}:{effective_port}/{folder_of(settings)}"

@@ -1,8 +1,8 @@
 """Several connections to one server, each used by one call at a time, in a thread; awaited on the event loop.
 
-A hung thread cannot be cancelled: its connection is shut down from outside, so that it ends, and it is not
-waited for. The first connection is opened by ``connect``; further ones when somebody waits for a turn. A
-server that takes no more of them just sets the limit lower.
+A thread that hangs cannot be cancelled: its sockets are shut down from outside, so that it ends, and the thread is not awaited.
+``connect`` opens the first connection; more are opened when a call waits for one. A server that refuses more connections lowers
+the limit.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from .session import Session
 _T = TypeVar("_T")
 
 _CLOSED = "the connection was closed from here"
-_IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
-_TOGETHER_SECS = 0.25
-_SOON_SECS = 60.0
+_IDLE_SECS = 60.0  # a connection that is idle longer is closed, before the server or a NAT drops it
+_TOGETHER_SECS = 0.25  # connections that end within this time of each other have ended for one reason
+_SOON_SECS = 60.0  # the server ended the first connection within this time: see ``is_lost_soon``
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
 class Pool:
-    """As many sessions, and as many of them at work, as ``allowance`` has. ``make_context`` makes what TLS needs, in the first
-    thread; ``limited`` is told another limit; ``hung`` keeps the threads given up, beyond the life of one pool. Before
-    ``alone_until`` (monotonic) there is one session only."""
+    """The sessions of one destination, at most as many as ``allowance`` permits, open or at work. ``make_context`` builds the
+    TLS context, in the first thread. ``limited`` is called with each new limit. ``hung`` keeps the threads given up, beyond the
+    life of one pool. Before ``alone_until`` (monotonic) there is only one session."""
 
     def __init__(
         self,
@@ -72,7 +72,8 @@ class Pool:
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def connect(self, first: Callable[[Session], None]) -> None:
-        """Open the first session and do ``first`` over it."""
+        """Open the first session and call ``first`` with it. Raises TransportLost, also where too many earlier calls still
+        hang."""
         self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
             raise TransportLost(f"{len(self._hung)} earlier calls still hang")
@@ -84,7 +85,7 @@ class Pool:
             first(session)
 
         try:
-            await self._attend(session, prepare, self._login.connect_secs)
+            await self._run_in_thread(session, prepare, self._login.connect_secs)
         except BaseException:
             session.wire.cut()
             raise
@@ -92,12 +93,12 @@ class Pool:
         self._give_back(session)
 
     async def close(self) -> None:
-        """End everything at once; calls in progress end in TransportLost."""
+        """End all sessions at once; calls in progress end in TransportLost."""
         self._end(TransportLost(_CLOSED))
         if not self._closed.done():
             self._closed.set_result(None)
         for session in self._idle:
-            session.wire.bid_farewell()
+            session.wire.send_quit()
         self._idle.clear()
         for session in (*self._sessions, *self._opening.values()):
             session.wire.cut()
@@ -107,7 +108,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[Session]:
-        """A session of one's own. It goes back afterwards, unless it was lost."""
+        """A session for the caller alone. The session goes back to the pool afterwards, unless it was lost."""
         session = await self._take()
         self._leased += 1
         try:
@@ -118,18 +119,18 @@ class Pool:
 
     @property
     def is_lost_soon(self) -> bool:
-        """Whether the other end has ended it soon after its beginning. Not where nothing came any more: that is the link, where one
-        connection that hangs must not stand in the way of the others' files."""
+        """Whether the server ended the connection within a minute of its beginning. False where packets merely stopped
+        arriving: then the link is to blame, and one hanging connection must not hold up the other files."""
         return self._over is not None and self._ended_there and time.monotonic() - self._begun < _SOON_SECS
 
     @property
     def limit(self) -> int:
-        """How many may be at work."""
+        """How many sessions may be at work."""
         return self._allowance.limit
 
     def crowded(self) -> bool:
-        """A leased session was refused something, as it may be for a limit of the server; whether others were at work, so that
-        there will be fewer from now on."""
+        """Record that the server refused a leased session something, perhaps for a limit; whether other sessions were at work,
+        so that fewer will be from now on."""
         if self._leased < 2:
             return False
         self._allowance.refused(self._leased - 1)
@@ -137,17 +138,19 @@ class Pool:
         return True
 
     def worked(self) -> None:
-        """A leased session has done what it was asked for."""
+        """Record that a leased session has done its work."""
         self._allowance.worked(self._leased)
         self._limited(self.limit)
 
     async def run(self, session: Session, work: Callable[[], _T]) -> _T:
-        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit.
+        """Call ``work`` with a leased session in a thread. Raises as ``work``, and TransportLost where nothing moves for
+        ``StallSecs``.
 
-        A control connection that the server ends while others are good costs only what was done over it (AttemptFailed); one that
-        falls silent is taken for the link."""
+        A control connection that the server ends while others live costs only the work done over it (AttemptFailed). One that
+        falls silent is taken for a broken link.
+        """
         try:
-            return await self._attend(session, work, self._login.stall_secs)
+            return await self._run_in_thread(session, work, self._login.stall_secs)
         except (FileRefused, AttemptFailed, NotAsLeft, SourceError) as exc:
             if session.wire.spoilt:
                 self._sessions.discard(session)
@@ -155,16 +158,16 @@ class Pool:
                 if not self._sessions and not self._opening:
                     self._end(TransportLost("the server's answers belong to no command"))
             if isinstance(exc, AttemptFailed) and self._closed.done():
-                # Its data connection was cut from here: that says nothing of the attempt.
+                # This side cut the data connection, which says nothing about the attempt.
                 raise TransportLost(_CLOSED) from exc
             raise
         except BaseException as exc:
-            # Nobody knows what it waits for now.
+            # Which request the session waits for is unknown now, so no other call may use it.
             self._sessions.discard(session)
             session.wire.cut()
             if isinstance(exc, TransportLost):
                 if session.wire.ended and self._sessions and self._over is None:
-                    await asyncio.sleep(_TOGETHER_SECS)  # where all of them end, this is one of several
+                    await asyncio.sleep(_TOGETHER_SECS)  # where all connections end, the link is lost, not the attempt
                     if self._sessions and self._over is None:
                         words = f"one of several connections ended: {exc.cause}"
                         raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, server_text=exc.server_text) from exc
@@ -172,23 +175,23 @@ class Pool:
                 self._end(exc)
             raise
 
-    async def _attend(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
-        """Run in a thread and wait for its end, its being too late, or the end of everything."""
+    async def _run_in_thread(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
+        """Run ``work`` in a thread and wait for its end, its time limit or the close of the pool."""
         wire, loop = session.wire, asyncio.get_running_loop()
         result: asyncio.Future[_T] = loop.create_future()
 
         def tell(answer: Callable[[Any], None], value: Any) -> None:
-            def told() -> None:
+            def resolve() -> None:
                 if not result.done():
                     answer(value)
 
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
-                loop.call_soon_threadsafe(told)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no call awaits the result
+                loop.call_soon_threadsafe(resolve)
 
         def run() -> None:
             try:
                 value = work()
-            except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+            except BaseException as exc:  # noqa: BLE001 - the awaiting side must see every exception
                 wire.leave()
                 tell(functools.partial(fail, result), exc)
             else:
@@ -260,18 +263,18 @@ class Pool:
             while self._idle[0].used_at < session.used_at - _IDLE_SECS:
                 old = self._idle.pop(0)
                 self._sessions.discard(old)
-                old.wire.bid_farewell()
+                old.wire.send_quit()
         self._wake()
 
     def _wake(self) -> None:
-        """The next one in the queue looks again."""
+        """Let the next waiting call try again."""
         for turn in self._turns:
             if not turn.done():
                 turn.set_result(None)
                 return
 
     def _end(self, why: TransportLost) -> None:
-        """From now on every call is lost; those that run end by themselves."""
+        """Lose every later call; calls in progress end by themselves."""
         if self._over is None:
             self._over = why
         for turn in self._turns:
@@ -287,7 +290,7 @@ class Pool:
         task.add_done_callback(lambda done: self._opened(done, session))
 
     async def _open(self, session: Session) -> None:
-        await self._attend(session, lambda: session.open(self._context), self._login.connect_secs)
+        await self._run_in_thread(session, lambda: session.open(self._context), self._login.connect_secs)
 
     def _opened(self, task: asyncio.Task[None], session: Session) -> None:
         del self._opening[task]
@@ -299,7 +302,7 @@ class Pool:
             self._give_back(session)
             return
         session.wire.cut()
-        # Whatever the server had against it: the connections that are open go on.
+        # The reason of the refusal does not matter: the open connections remain in use.
         if isinstance(failed, TransportError) and not self._closed.done():
             self._allowance.refused(max(1, len(self._sessions)))
             self._limited(self.limit)

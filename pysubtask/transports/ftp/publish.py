@@ -1,6 +1,6 @@
-"""The order of a safe upload: STOR under a temporary name, size and time, then the rename. Blocking.
+"""The order of a safe upload: STOR under a temporary name, then size, hash and time, then the rename. Blocking.
 
-Nothing is renamed before the server has confirmed the transfer and shows every byte.
+Nothing is renamed before the server has acknowledged the transfer and shows every byte.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..shared.profile import TRIAL_SECS, Profile, Walk
 from ..shared.server_limit import smells_of_limit
 from ..shared.temp_names import own_folder
 from . import vanished
-from .arrival import Named, settled_size, text_mode
+from .arrival import NameChecks, settled_size, text_mode
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .folders import make_folders
-from .in_place import Overwrites, told_of_damage
+from .in_place import Overwrites, reporting_damage
 from .links import Links
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
-from .restart import Restarts, foothold
+from .restart import Restarts, resume_point
 from .server_features import CannotTell, DataLost
 from .session import Session
 from .swap import Swaps
@@ -39,20 +39,27 @@ _NO_RENAME = (
     "if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
     "a reader may then find half a file"
 )
-_CUTS = 3  # broken data connections for one file in a row, after which it is put aside
+_CUTS = 3  # breaks at one offset in a row, after which the file is to blame and no longer the link
 _MOST_NAMES = 1000
 _ENDED_TRANSFER = (425, 426)
 _PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)
-_GRANULARITY_SECS = 2  # of a FAT file system's clock
+_GRANULARITY_SECS = 2  # FAT stores times in steps of two seconds
 
 
 class Attempt:
-    """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
-    (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
-    path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
-    or that in the other folder; ``stands``: whether something is, or may be, under the name. ``borrowed``: the file of an earlier
-    upload that could not be removed and is written to, else empty; ``borrows``: whether it may be one. ``walk``: which kinds of
-    temporary names were refused to this file; what is learned when it has arrived is called from ``learns``."""
+    """The state of one upload.
+
+    ``job``, ``folder``, ``tally``: what is sent, the destination's folder, the progress. ``target``: the final path; ``temp``:
+    the temporary path used now; ``recorded``: the temporary path that the queue knows, or the one beside a link's target;
+    ``stale``: those of earlier attempts. ``start``: the offset where the last transfer began; ``ends``: the offsets where the
+    transfers of an append end. ``verified``: how the size was confirmed (``base.VERIFIED``).
+
+    ``link``: what was done with a symbolic link; ``link_path``: the path of the followed link, else empty. ``exists``: a file
+    is, or may be, under the final name. ``crowded``: the server is at a limit while other sessions are at work. ``walk``: which
+    kinds of temporary names were refused to this file; ``learns``: called when the file has arrived, as a refusal says
+    something about the server only then. ``borrowed``: the undeletable file of an earlier upload that is written to, else
+    empty; ``borrows``: whether there may be one.
+    """
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -67,8 +74,8 @@ class Attempt:
         self.in_place = in_place
         self.verified = "size"
         self.link: Link | None = None
-        self.named = ""
-        self.stands = True
+        self.link_path = ""
+        self.exists = True
         self.crowded = False
         self.walk: Walk | None = None
         self.learns: list[Callable[[], None]] = []
@@ -76,12 +83,12 @@ class Attempt:
 
     @property
     def path(self) -> str:
-        """Where the bytes go first."""
+        """The path that the bytes are stored under first."""
         return self.target if self.in_place else self.temp
 
 
 class Publisher:
-    """Uploads into one folder, over whichever session is given."""
+    """Uploads into one folder, over the session given to each call."""
 
     def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks, links: Links, profile: Profile) -> None:
         self.checks = checks
@@ -91,21 +98,22 @@ class Publisher:
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
-        self.named = Named(AlteredNames(profile))
+        self.name_checks = NameChecks(AlteredNames(profile))
         self._overwrites = Overwrites(profile)
 
     def send(self, session: Session, attempt: Attempt) -> None:
-        """Everything up to the rename. A refused upload leaves nothing behind."""
-        self.named.check(attempt.job)
+        """Everything up to the rename. A refused upload leaves no file behind. Raises FileRefused, AttemptFailed, SourceError,
+        TransportLost."""
+        self.name_checks.check(attempt.job)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
             self._place(session, attempt)
-            if attempt.job.replaces is None and attempt.link is None and attempt.stands:
-                self.named.before(session, attempt.job, attempt.folder)
+            if attempt.job.replaces is None and attempt.link is None and attempt.exists:
+                self.name_checks.before(session, attempt.job, attempt.folder)
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
-                with told_of_damage(session, attempt):
+                with reporting_damage(session, attempt):
                     if not self._go_on(session, attempt, source):
                         self._begin(session, attempt, source)
                         self._check_size(session, attempt, source)
@@ -121,34 +129,35 @@ class Publisher:
                 try:
                     source.hash.check()
                 except SourceError:
-                    attempt.tally.anew()  # nothing is built upon it
+                    attempt.tally.reset()  # no later attempt may resume from these bytes
                     raise
             self._verify(session, attempt, source)
             self.set_time(session, attempt, attempt.path)
 
     def set_time(self, session: Session, attempt: Attempt, path: str) -> None:
-        """Of what was stored. That it is refused says something of the server where the file arrives."""
+        """Set the time of the stored file. A refusal is recorded only if the file arrives."""
         if attempt.job.mtime_ns is not None:
-            said = session.set_time(path, attempt.job.mtime_ns)
-            if said is not None and not said.ok:
-                attempt.learns.append(lambda: session.no_time(said))
+            reply = session.set_time(path, attempt.job.mtime_ns)
+            if reply is not None and not reply.ok:
+                attempt.learns.append(lambda: session.no_time(reply))
 
     def _verify(self, session: Session, attempt: Attempt, source: Source) -> None:
-        """By hash, where it shall be and can be, before the name shows it."""
+        """Compare hashes before the final name shows the file, where the settings ask for a hash and the server offers one."""
         if attempt.verified == "reply":
             return
         try:
             attempt.verified = check(session, attempt.path, attempt.job, source, self.checks)
         except WrongHash:
-            # Nothing is built upon it.
+            # No later attempt may resume from these bytes.
             self.discard(session, attempt)
-            attempt.tally.anew()
+            attempt.tally.reset()
             raise
 
     def _place(self, session: Session, attempt: Attempt) -> None:
-        """Where the name is a link: what it points to is replaced, or the link."""
+        """Find out whether the final name is a symbolic link, and then which of the two is replaced: the link's target or the
+        link."""
         there = attempt.job.replaces is not None or session.tells_size(attempt.target)
-        attempt.stands = there
+        attempt.exists = there
         if attempt.in_place:
             return
         target, attempt.link = self.links.place(session, attempt.target) if there else (attempt.target, None)
@@ -157,7 +166,7 @@ class Publisher:
         folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
         temp = f"{folder.rstrip('/')}/{name}" if folder else name
         if self.links.elsewhere.add(attempt.job.temp, temp):
-            attempt.named, attempt.target, attempt.recorded = attempt.target, target, temp
+            attempt.link_path, attempt.target, attempt.recorded = attempt.target, target, temp
         else:
             attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
 
@@ -173,29 +182,29 @@ class Publisher:
             raise self._unfollowed(attempt, exc) from exc
 
     def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
-        """What a refusal means: of a followed link that it is replaced with the next attempt."""
-        if not attempt.named or no_room(exc.server_text):
+        """The error for a refusal: where a link was followed, the next attempt replaces the link."""
+        if not attempt.link_path or no_room(exc.server_text):
             return exc
-        self.links.refused(attempt.named, exc)
+        self.links.refused(attempt.link_path, exc)
         words = f"{exc} (the name is a link there, which is replaced now)"
         return AttemptFailed(words, step=exc.step, file=exc.file, server_text=exc.server_text)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
-        """Remove the temporary file, if there is one. What stands under the final name stays."""
+        """Remove the temporary file, if there is one. The file under the final name is left alone."""
         if not attempt.in_place and self.temps.remove(session, attempt.temp):
             self.temps.tidy(session, attempt)
             self.temps.elsewhere.gone([attempt.job.temp])
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
-        """The rename, and what the server then shows."""
+        """The rename, and the stat of the final name afterwards. Raises FileRefused, AttemptFailed, TransportLost."""
         if not attempt.in_place:
-            said = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
-            if not said.ok:
-                lost = vanished.after_refusal(session, self.temps, attempt, str(said)) if said.code >= 450 else None
+            reply = self._swaps.replace(session, attempt.temp, attempt.target, attempt.exists)
+            if not reply.ok:
+                lost = vanished.after_refusal(session, self.temps, attempt, str(reply)) if reply.code >= 450 else None
                 if lost is not None:
                     self.discard(session, attempt)
                     raise lost
-                failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
+                failed = refusal("rename", attempt.job.name, reply, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
                     failed = self._unfollowed(attempt, failed)
@@ -203,53 +212,57 @@ class Publisher:
             session.known.renames = True
             self.temps.tidy(session, attempt)
             self.temps.elsewhere.gone([attempt.job.temp])
-        return self.shown(session, attempt, "renamed into place")
+        return self.final_stat(session, attempt, "renamed into place")
 
-    def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
-        """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
-        this look is for the time, and for the size where that could not be told before."""
+    def final_stat(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
+        """What the server shows under the final name. Raises AttemptFailed where only the reply confirmed the upload and the
+        size is wrong.
+
+        The delivery itself rests on the reply to the rename and on the size or hash read before. This stat is for the time, and
+        for the size where the size could not be read before.
+        """
         job = attempt.job
         for learned in attempt.learns:
             learned()
         if job.replaces is None and attempt.link is None:
-            self.named.after(session, job, attempt.folder, attempt.stands)
+            self.name_checks.after(session, job, attempt.folder, attempt.exists)
         try:
-            shown = session.look(attempt.target)
+            stat = session.stat(attempt.target)
         except CannotTell:
-            shown = RemoteStat(job.size, session.time(attempt.target))
-        if shown is None:
-            hidden = self.named.look(session, job, attempt.folder)
-            attempt.verified = attempt.verified if hidden else "taken"
-            self.profile.learn(LOOK, "hidden" if hidden else "taken")
+            stat = RemoteStat(job.size, session.time(attempt.target))
+        if stat is None:
+            visible = self.name_checks.is_visible(session, job, attempt.folder)
+            attempt.verified = attempt.verified if visible else "taken"
+            self.profile.learn(LOOK, "hidden" if visible else "taken")
             return RemoteStat(job.size, None)
         state = self.profile.state(LOOK)
         if state.rung != "stays" and not 0 <= time.time() - state.since < TRIAL_SECS:
             self.profile.learn(LOOK, "stays")
-        if shown.size != job.size:
+        if stat.size != job.size:
             if attempt.verified == "reply":
-                raise AttemptFailed(f"{job.name}: {done}, but the server shows {shown.size:,} bytes", step=_RENAMED, file=job.name)
-            # Another file was put there meanwhile, or the server tells what it remembers: the next version finds out.
+                raise AttemptFailed(f"{job.name}: {done}, but the server shows {stat.size:,} bytes", step=_RENAMED, file=job.name)
+            # Another client replaced the file meanwhile, or the server caches sizes: the next version will show which.
             return RemoteStat(job.size, None)
-        if attempt.verified == "reply" and session.known.size_shown:
+        if attempt.verified == "reply" and session.known.size_answered:
             attempt.verified = "size"
-        self._learn_time(session, job, shown)
-        return shown
+        self._learn_time(session, job, stat)
+        return stat
 
-    def _learn_time(self, session: Session, job: Job, shown: RemoteStat) -> None:
+    def _learn_time(self, session: Session, job: Job, stat: RemoteStat) -> None:
         known = session.known
         if not known.setter or job.mtime_ns is None:
             return
-        if shown.mtime is not None:
-            asked = job.mtime_ns // 1_000_000_000
-            kept = abs(shown.mtime - asked) <= _GRANULARITY_SECS or is_same_time(asked, shown.mtime)
+        requested = job.mtime_ns // 1_000_000_000
+        if stat.mtime is not None:
+            kept = abs(stat.mtime - requested) <= _GRANULARITY_SECS or is_same_time(requested, stat.mtime)
             self.profile.learn(TIME, "kept" if kept else "ignored")
-        wanted = job.mtime_ns // 1_000_000_000
-        known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")
-        if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _GRANULARITY_SECS):
-            session.no_setter()  # it said yes, but it only asks
+        known.keeps_mtime = stat.mtime == requested or (stat.mtime is None and known.setter == "MFMT")
+        if known.setter == "MDTM" and (stat.mtime is None or abs(stat.mtime - requested) > _GRANULARITY_SECS):
+            session.no_setter()  # the server took the command for a question about the time
 
     def clear(self, session: Session, attempt: Attempt) -> None:
-        """Earlier attempts at this name are gone before anything is renamed to it."""
+        """Remove what earlier attempts at this name left, before anything is renamed to the name: a late request must find no
+        old file."""
         elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
         for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
@@ -258,26 +271,27 @@ class Publisher:
         self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
-        """Go on with what an earlier attempt at the same bytes has up; whether the temp file is whole now."""
+        """Resume what an earlier attempt at the same bytes has stored; whether the temporary file is whole now."""
         job, tally = attempt.job, attempt.tally
         if not job.resume:
             return False
         if job.resume == BEGUN and not attempt.in_place and not self._restarts.refused:
             try:
-                start, keeps = foothold(session, attempt.temp, source, job.size, tally, self._restarts)
+                start, keeps = resume_point(session, attempt.temp, source, job.size, tally, self._restarts)
                 if start:
                     attempt.start = start
                     tally.reach(start)
                     if start < job.size:
                         self._store_rest(session, attempt, source)
                     if keeps:
-                        self._restarts.show(session.known)
+                        self._restarts.record_proof(session.known)
                     return True
             except CannotRestart as exc:
                 self._restarts.refuse(str(exc))
                 attempt.start = 0
-        # From here on a STOR under this name cuts it off: should it be carried out late, no other attempt shall use the name.
-        tally.anew()
+        # From here on a STOR under this name truncates the file. As the STOR may be carried out late, the note is withdrawn
+        # first, so that no later attempt uses the name.
+        tally.reset()
         return False
 
     def _store_rest(self, session: Session, attempt: Attempt, source: Source) -> None:
@@ -285,30 +299,30 @@ class Publisher:
         before = attempt.tally.sent
         if source.hash is not None:
             source.hash.upto(start)
-        said = session.store(attempt.temp, source, job.size, attempt.tally, start)
-        if not said.ok:
-            failed = bad_store(job.name, said)
-            if isinstance(failed, FileRefused) and attempt.tally.sent == before and not cannot_hold(said):
-                raise CannotRestart(str(said))
+        reply = session.store(attempt.temp, source, job.size, attempt.tally, start)
+        if not reply.ok:
+            failed = store_error(job.name, reply)
+            if isinstance(failed, FileRefused) and attempt.tally.sent == before and not cannot_hold(reply):
+                raise CannotRestart(str(reply))
             raise failed
         try:
-            shown = settled_size(session, attempt.temp, job.size) or 0
+            remote_size = settled_size(session, attempt.temp, job.size) or 0
         except CannotTell:
             raise CannotRestart("it no longer tells sizes") from None
-        if shown == job.size:
+        if remote_size == job.size:
             return
-        if start <= shown < job.size and shown != job.size - start:
-            raise cut_short(job, shown)
-        raise CannotRestart(f"{shown:,} bytes")
+        if start <= remote_size < job.size and remote_size != job.size - start:
+            raise cut_short(job, remote_size)
+        raise CannotRestart(f"{remote_size:,} bytes")
 
     def _begin(self, session: Session, attempt: Attempt, source: Source) -> None:
-        """From the beginning, whatever is there."""
+        """Store the whole file, whatever the temporary name holds."""
         try:
             self._store(session, attempt, source)
         except FileRefused as exc:
             if not attempt.job.resume:
                 raise
-            # A session that died unnoticed may still hold the temp file: another attempt takes another name.
+            # A session that died unnoticed may still hold the temporary file: the next attempt takes another name.
             raise AttemptFailed(
                 f"{exc} (the file of the attempt that was cut cannot be used)",
                 step=exc.step,
@@ -317,7 +331,7 @@ class Publisher:
             ) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
-        """STOR under a temporary name, of another kind where the server takes no such name."""
+        """STOR under a temporary name; under the next kind of name where the server refuses the present kind."""
         if attempt.in_place:
             self._overwrites.prepare(session, attempt)
             self._store_as(session, attempt, source)
@@ -330,7 +344,7 @@ class Publisher:
             try:
                 self._store_as(session, attempt, source, make=first is None)
             except FileRefused as exc:
-                # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
+                # A file begun before, no room, a limit or a missing folder: the name is not the reason.
                 if (
                     attempt.tally.sent != before
                     or attempt.job.resume
@@ -346,7 +360,7 @@ class Publisher:
             except TransportLost as exc:
                 if first is None:
                     raise
-                # It said more than one thing to the name before.
+                # The server sent more than one reply to the STOR before, so replies no longer match commands.
                 session.wire.spoilt = True
                 raise first from exc
             else:
@@ -357,45 +371,45 @@ class Publisher:
 
     @staticmethod
     def _store_as(session: Session, attempt: Attempt, source: Source, make: bool = True) -> None:
-        """``make``: the folder may be missing and is to be made."""
+        """STOR under the attempt's present path. ``make``: create the folder where it may be missing."""
         job, tally = attempt.job, attempt.tally
-        said = session.store(attempt.path, source, job.size, tally)
+        reply = session.store(attempt.path, source, job.size, tally)
         more, folder = "", parent_of(attempt.path)
         own = own_folder(os.fsencode(attempt.path)) is not None
-        if said.code in _PERHAPS_NO_FOLDER and folder and (make or own):
-            made = session.ask(f"MKD {folder}") if own else make_folders(session, folder)
-            if made is not None:
-                more = "" if made.ok else f"making its folder: server said: {made}"
-                session.known.made(folder, made.ok)
-                said = session.store(attempt.path, source, job.size, tally)
-        if not said.ok:
-            raise bad_store(job.name, said, more, step="store" if attempt.in_place else "temporary")
-        session.known.made(folder, True)
+        if reply.code in _PERHAPS_NO_FOLDER and folder and (make or own):
+            mkd_reply = session.ask(f"MKD {folder}") if own else make_folders(session, folder)
+            if mkd_reply is not None:
+                more = "" if mkd_reply.ok else f"making its folder: server said: {mkd_reply}"
+                session.known.note_folder(folder, mkd_reply.ok)
+                reply = session.store(attempt.path, source, job.size, tally)
+        if not reply.ok:
+            raise store_error(job.name, reply, more, step="store" if attempt.in_place else "temporary")
+        session.known.note_folder(folder, True)
 
     def _check_size(self, session: Session, attempt: Attempt, source: Source) -> None:
         job = attempt.job
         try:
-            shown = settled_size(session, attempt.path, job.size)
+            remote_size = settled_size(session, attempt.path, job.size)
         except CannotTell:
             if session.doubt is not None:
                 raise session.doubt from None
-            if session.known.size_shown and not attempt.in_place and session.is_gone(attempt.path):
+            if session.known.size_answered and not attempt.in_place and session.is_gone(attempt.path):
                 raise vanished.gone(attempt) from None
-            attempt.verified = "reply"  # that it has the whole file is all that this server ever says
+            attempt.verified = "reply"  # this server confirms a file by its reply to STOR alone
             attempt.learns.append(lambda: self.profile.learn(SIZE, "never"))
             return
         if self.profile.rung(SIZE) == "never":
             self.profile.learn(SIZE, "before_close")
-        if shown != job.size:
-            raise text_mode(job, source, shown or 0) or cut_short(job, shown or 0)
+        if remote_size != job.size:
+            raise text_mode(job, source, remote_size or 0) or cut_short(job, remote_size or 0)
 
     def arrived(self, attempt: Attempt) -> None:
-        """Every byte is there."""
+        """Forget the broken data connections of this file: every byte has arrived."""
         self._cuts.pop(attempt.job.name, None)
 
     def cut(self, attempt: Attempt, lost: DataLost) -> TransportError:
-        """What another break of a data connection means: the link's fault at first, the file's when it goes on and on at the
-        same place."""
+        """The error for a broken data connection: the attempt's at first, the file's (FileRefused) after three breaks at the
+        same offset."""
         name = attempt.job.name
         count, start = self._cuts.pop(name, (0, 0))
         further = attempt.start > start
@@ -412,19 +426,19 @@ class Publisher:
         return lost
 
 
-def bad_store(name: str, said: Reply, more: str = "", step: str = "store") -> TransportError:
-    """What a bad reply to STOR means."""
-    failed = refusal(step, name, said, more)
-    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
+def store_error(name: str, reply: Reply, more: str = "", step: str = "store") -> TransportError:
+    """The error for a negative reply to STOR."""
+    failed = refusal(step, name, reply, more)
+    if reply.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
     return DataLost(str(failed), step=failed.step, file=failed.file, server_text=failed.server_text)
 
 
-def cut_short(job: Job, shown: int) -> DataLost:
-    """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
-    that for the end of the file."""
+def cut_short(job: Job, remote_size: int) -> DataLost:
+    """The error where the server acknowledged the transfer and has too few bytes: to a server, a data connection that a
+    middlebox closed looks like the end of the file."""
     return DataLost(
-        f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
+        f"{job.name}: {job.size:,} bytes were sent and the server has {remote_size:,}, as after a cut on the way",
         step="looking at its size",
         file=job.name,
     )

@@ -1,6 +1,6 @@
-"""One logged-in connection: what the transport needs of a server, in commands. Blocking, for one thread at a time.
+"""One logged-in connection: the commands that the transport needs. Blocking, for one thread at a time.
 
-Everything raised here is one of the package's errors.
+Every exception raised here is one of the package's own.
 """
 
 from __future__ import annotations
@@ -36,47 +36,47 @@ from .replies import (
 from .server_features import CannotTell
 from .transfers import SLOW_BYTES, Transfers
 
-_REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
+_REFUSED_SIZES = 3  # refusals for existing files, after which SIZE is not asked any more
 _TELNET = re.compile(rb"\xff[\xf0-\xff]")
 _TELNET_TRIALS = tuple(
     (sent.decode("utf-8", "surrogateescape"), read.decode("utf-8", "surrogateescape"))
     for sent, read in ((b"\xff\xf1", b""), (b"\xff\xffx", b"\xffx"))
 )
-"""Ends of a name, and what they are to one who reads Telnet: a command that means nothing, which ProFTPD 1.3.8 leaves as it is, and
-the byte 255."""
+"""Ends of a name as sent, and as a server reads them that knows Telnet: NOP, which disappears (ProFTPD 1.3.8 leaves it in place),
+and the byte 255, which is sent twice."""
 _LONGEST_FOLDER = 256 * 1024
-_LAST_STAMP = 253402300800  # the year 10000
+_LAST_STAMP = 253402300800  # the year 10000, which YYYYMMDDHHMMSS cannot express
 
 
 class Session(Transfers):
-    """``open`` it in a thread. ``wire`` can be aborted from any."""
+    """``open`` it in a thread. Any thread may cut its ``wire``."""
 
     # --- login
 
     def open(self, context: ssl.SSLContext | None) -> None:
-        """Connect, secure, log in, learn what the server can."""
+        """Connect, begin TLS, log in, and learn the server's features (FEAT). Raises TransportLost, LoginRefused."""
         wire, login = self.wire, self._login
         if context is not None and self.known.older_tls():
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         wire.until = time.monotonic() + login.connect_secs
-        with self.edge(login.connect_secs):
+        with self.translated_errors(login.connect_secs):
             greeted = False
             try:
-                said = wire.open(context)
+                reply = wire.open(context)
                 greeted = True
-                if said.code != 220:
-                    raise greeting_error(said)
+                if reply.code != 220:
+                    raise greeting_error(reply)
                 if login.tls == EXPLICIT:
                     self._secure()
                 self._log_in()
                 if login.tls:
                     self._protect()
                 self.known.learn(features(wire.ask("FEAT")))
-                if has(self.known.found, "UTF8"):
-                    wire.ask("OPTS UTF8 ON")  # names are UTF-8 whatever is said (RFC 2640)
-                said = wire.ask("TYPE I")
-                if not said.ok:
-                    raise TransportLost(f"the server takes no binary files: {said}")
+                if has(self.known.features, "UTF8"):
+                    wire.ask("OPTS UTF8 ON")  # names are sent in UTF-8 whatever the reply (RFC 2640)
+                reply = wire.ask("TYPE I")
+                if not reply.ok:
+                    raise TransportLost(f"the server takes no binary files: {reply}")
             except TimeoutError as exc:
                 hint = (
                     "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')"
@@ -99,100 +99,103 @@ class Session(Transfers):
         wire.until = None
 
     def _secure(self) -> None:
-        """RFC 4217 section 4. Never goes on without."""
-        said = self.wire.ask("AUTH TLS")
-        if said.code != 234:
-            if 400 <= said.code < 500:
-                raise TransportLost(f"the server cannot do TLS now: {said}")
+        """AUTH TLS (RFC 4217 section 4). The login never goes on without TLS."""
+        reply = self.wire.ask("AUTH TLS")
+        if reply.code != 234:
+            if 400 <= reply.code < 500:
+                raise TransportLost(f"the server cannot do TLS now: {reply}")
             raise LoginRefused(
-                f"the server offers no TLS. It said: {said}",
+                f"the server offers no TLS. It said: {reply}",
                 "Have it switched on there, or set ftp.UseTLS to None if password and data may travel in the clear",
             )
         self.wire.secure()
 
     def _log_in(self) -> None:
         wire, login = self.wire, self._login
-        said = wire.ask(f"USER {login.user or 'anonymous'}")
-        if said.code == 331:
-            said = wire.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
-        if not said.ok:
-            raise login_error(said, bool(login.tls))
+        reply = wire.ask(f"USER {login.user or 'anonymous'}")
+        if reply.code == 331:
+            reply = wire.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
+        if not reply.ok:
+            raise login_error(reply, bool(login.tls))
 
     def _protect(self) -> None:
-        """RFC 4217 sections 8 and 9: data connections are protected as well."""
+        """PBSZ and PROT (RFC 4217 sections 8 and 9): data connections use TLS as well."""
         self.wire.ask("PBSZ 0")
-        said = self.wire.ask("PROT P")
-        # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
-        if not said.ok and not (self._login.tls == IMPLICIT and said.code in (500, 502, 503, 504)):
+        reply = self.wire.ask("PROT P")
+        # With implicit TLS some servers know no PROT and protect every data connection; this client sends no data without TLS.
+        if not reply.ok and not (self._login.tls == IMPLICIT and reply.code in (500, 502, 503, 504)):
             raise LoginRefused(
-                f"the server would take the data in the clear only. It said: {said}",
+                f"the server would take the data in the clear only. It said: {reply}",
                 "Have protected data connections switched on there",
             )
 
     def rows(self, folder: str) -> list[Row] | None:
-        """What a folder ('' is the login's own) shows; None where the server will not list it, shows nothing that can be read, or
-        more than is worth reading. Hidden names may be missing."""
-        by_machine = "MLST" in self.known.found
+        """The rows of a folder ('' is the login's own). None where the server refuses to list the folder, sends a format that
+        cannot be read, or sends more than 256 KiB. Hidden names may be missing."""
+        by_machine = "MLST" in self.known.features
         if not by_machine and any(sign in folder for sign in "*?[{"):
-            return None  # LIST takes such a name for a pattern
+            return None  # servers take such a name for a pattern in LIST
         command = f"{'MLSD' if by_machine else 'LIST'} {folder}".rstrip() if folder.strip() else ("MLSD" if by_machine else "LIST")
-        heard = self.whole_listing(command, _LONGEST_FOLDER)
-        if heard is None:
+        data = self.whole_listing(command, _LONGEST_FOLDER)
+        if data is None:
             return None
-        lines = [line for line in heard.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
-        found = machine_rows(lines) if by_machine else rows_in(lines)
-        return found if found or all(line.startswith("total ") for line in lines) or by_machine else None
+        lines = [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
+        rows = machine_rows(lines) if by_machine else rows_in(lines)
+        return rows if rows or all(line.startswith("total ") for line in lines) or by_machine else None
 
     def row(self, path: str) -> Row | None:
-        """The line of a file in the reply to STAT; None where there is none, also where the server will not."""
+        """The row of one file in the reply to STAT (RFC 959 section 4.1.3); None where there is none or the server refuses
+        STAT."""
         if not self.known.stat:
             return None
-        said = self.ask(f"STAT {path}")
-        self.known.stat = not said.unknown
-        if not said.ok or len(said.lines) < 3:
+        reply = self.ask(f"STAT {path}")
+        self.known.stat = not reply.unknown
+        if not reply.ok or len(reply.lines) < 3:
             return None
-        # RFC 959 4.2 has each line in the middle begin with a space, which some leave out.
-        return listed((line.removeprefix(" ") for line in said.lines[1:-1]), path)
+        # RFC 959 4.2: each line in the middle begins with a space, which some servers leave out.
+        return listed((line.removeprefix(" ") for line in reply.lines[1:-1]), path)
 
     def patience_for(self, size: int) -> float:
-        """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
+        """How many seconds the server may take to write ``size`` bytes that it has acknowledged."""
         return self._login.stall_secs + size / SLOW_BYTES
 
-    def rest(self, secs: float) -> None:
-        """Wait for a moment, unless the connection was given up."""
-        with self.edge():
-            self.wire.look()
+    def pause(self, secs: float) -> None:
+        """Wait ``secs`` seconds, unless the connection was given up meanwhile."""
+        with self.translated_errors():
+            self.wire.check_open()
             time.sleep(secs)
 
     # --- what the server shows
 
-    def look(self, path: str) -> RemoteStat | None:
-        """Size and time of a file; None where there is none. CannotTell where the server tells no size."""
+    def stat(self, path: str) -> RemoteStat | None:
+        """Size and time of a file; None where there is no file. CannotTell where the server tells no size."""
         size = self.size(path)
         return None if size is None else RemoteStat(size, self.time(path))
 
     def size(self, path: str, stored: bool = False) -> int | None:
-        """A file's size by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: there is one.
+        """The size in bytes of a file by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: the file
+        is known to exist. Raises CannotTell where the server answers none of these commands.
 
-        A question that this server never answered well for any name is no evidence: one that refuses SIZE says 550, too.
+        A refusal counts as "no such file" only from a server that has answered the command before: a server without SIZE may
+        reply 550, too.
         """
         known, gone = self.known, False
         if known.size:
-            said = self.ask(f"SIZE {path}")
-            if (size := size_in(said)) is not None:
-                known.size_shown = True
+            reply = self.ask(f"SIZE {path}")
+            if (size := size_in(reply)) is not None:
+                known.size_answered = True
                 return size
-            known.size, gone = not said.unknown, known.size_shown and not said.unknown
-            if stored and not known.size_shown:
+            known.size, gone = not reply.unknown, known.size_answered and not reply.unknown
+            if stored and not known.size_answered:
                 known.size_refused += 1
                 known.size = known.size and known.size_refused < _REFUSED_SIZES
-        if has(known.found, "MLST", "size"):
-            said = self.ask(f"MLST {path}")
-            facts = facts_in(said)
+        if has(known.features, "MLST", "size"):
+            reply = self.ask(f"MLST {path}")
+            facts = facts_in(reply)
             if (size := number_in(facts.get("size", ""))) is not None and facts.get("type", "file").lower() == "file":
-                known.mlst_shown = True
+                known.mlst_answered = True
                 return size
-            gone = gone or said.ok or (known.mlst_shown and not said.unknown)
+            gone = gone or reply.ok or (known.mlst_answered and not reply.unknown)
         if gone and not stored:
             return None
         size = listed_size(self.list_one(path), path)
@@ -201,52 +204,54 @@ class Session(Transfers):
         return size
 
     def tells_size(self, path: str) -> bool:
-        """Whether the server answers SIZE for this name: then something stands there; else nothing may."""
+        """Whether the server answers SIZE for this name. True means that a file exists; False does not mean that there is none."""
         if not self.known.size:
             return False
-        said = self.ask(f"SIZE {path}")
-        self.known.size = not said.unknown
-        self.known.size_shown = self.known.size_shown or size_in(said) is not None
-        return size_in(said) is not None
+        reply = self.ask(f"SIZE {path}")
+        self.known.size = not reply.unknown
+        self.known.size_answered = self.known.size_answered or size_in(reply) is not None
+        return size_in(reply) is not None
 
     def time(self, path: str) -> int | None:
-        """A file's time by MDTM or MLST, in whole seconds; None where the server does not tell."""
+        """The modification time of a file by MDTM or MLST (RFC 3659), in whole seconds since the epoch; None where the server
+        does not tell."""
         if self.known.mdtm:
-            said = self.ask(f"MDTM {path}")
-            if said.code == 213:
-                return time_in(said.lines[0][3:])
-            self.known.mdtm = not said.unknown
-        if has(self.known.found, "MLST", "modify"):
+            reply = self.ask(f"MDTM {path}")
+            if reply.code == 213:
+                return time_in(reply.lines[0][3:])
+            self.known.mdtm = not reply.unknown
+        if has(self.known.features, "MLST", "modify"):
             return time_in(facts_in(self.ask(f"MLST {path}")).get("modify", ""))
         return None
 
     def set_time(self, path: str, mtime_ns: int) -> Reply | None:
-        """Give a file its source's time where the server can (draft-somers-ftp-mfxx MFMT, or MDTM with a time); its answer, None
-        where it was not asked."""
+        """Set a file's modification time where the server can (MFMT of draft-somers-ftp-mfxx, or MDTM with a time); the reply,
+        or None where nothing was asked."""
         secs, known = mtime_ns // 1_000_000_000, self.known
         if known.setter and 0 <= secs < _LAST_STAMP:
             stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(secs))
             return self.ask(f"{known.setter} {stamp} {path}")
         return None
 
-    def no_time(self, said: Reply) -> None:
-        """The server refuses to set times, with this answer."""
+    def no_time(self, reply: Reply) -> None:
+        """Record that the server refuses to set times, with its reply."""
         self.no_setter()
-        self.known.profile.learn(TIME, "refused", remote_text(" ".join(said.lines)), unknown=said.unknown)
+        self.known.profile.learn(TIME, "refused", remote_text(" ".join(reply.lines)), unknown=reply.unknown)
 
     def no_setter(self) -> None:
-        """The server does not set times after all."""
+        """Record that the present command sets no times after all."""
         self.known.refused_setters.add(self.known.setter)
         self.known.setter, self.known.keeps_mtime = "", False
 
     def learn_telnet(self, path: str, temp: str) -> None:
-        """Whether the server takes bytes of a name for a Telnet command (RFC 959 3.3: ProFTPD does, vsftpd and pure-ftpd do not).
-        It shows that on a name of ours, which is gone afterwards, when ``path`` is the first that has such bytes."""
+        """Find out whether the server reads the byte 255 in a name as a Telnet command (RFC 959 section 3.3): ProFTPD does,
+        vsftpd and pure-ftpd do not. Tried on a temporary name, removed afterwards, when ``path`` is the first name with such
+        bytes."""
         if self.known.telnet is None and _TELNET.search(path.encode("utf-8", "surrogateescape")):
             for sent, read in _TELNET_TRIALS:
                 with tempfile.TemporaryFile(buffering=0) as file:
-                    said = self.store(f"{temp}.255{sent}", Source(file.fileno(), 0), 0, Tally.silent())
-                if not said.ok:
+                    reply = self.store(f"{temp}.255{sent}", Source(file.fileno(), 0), 0, Tally.silent())
+                if not reply.ok:
                     return
                 self.known.telnet = self.delete(f"{temp}.255{read}").ok
                 if self.known.telnet:
@@ -254,22 +259,23 @@ class Session(Transfers):
                 self.delete(f"{temp}.255{sent}")
 
     def rename(self, old: str, new: str) -> Reply:
-        """RNFR and RNTO: the answer that counts."""
-        said = self.ask(f"RNFR {old}")
-        return self.ask(f"RNTO {new}") if said.code == 350 else said
+        """RNFR and RNTO (RFC 959 section 4.1.3): the reply that decides."""
+        reply = self.ask(f"RNFR {old}")
+        return self.ask(f"RNTO {new}") if reply.code == 350 else reply
 
     def delete(self, path: str) -> Reply:
+        """DELE (RFC 959 section 4.1.3): the server's reply."""
         return self.ask(f"DELE {path}")
 
     def is_gone(self, path: str) -> bool:
-        """Whether no file stands there; False where the server cannot tell."""
+        """Whether there is no such file; False where the server cannot tell."""
         try:
             return self.size(path) is None
         except CannotTell:
             return False
 
     def is_there(self, path: str) -> bool:
-        """Whether a file stands there; False where the server cannot tell."""
+        """Whether there is such a file; False where the server cannot tell."""
         try:
             return self.size(path) is not None
         except CannotTell:

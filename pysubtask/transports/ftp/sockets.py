@@ -1,7 +1,6 @@
-"""The sockets of one control connection and its data connections, and how long they are waited for.
+"""The sockets of one control connection and its data connections, and the time limits on them.
 
-What ftplib leaves out: a time limit on every wait, an end that can be put to it from outside, TLS sessions carried on to
-the data connections.
+What ftplib lacks: a time limit on every wait, an end forced from another thread, TLS sessions resumed on data connections.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from ..shared.meter import Meter
 from .options import Login
 from .tls import check_pin
 
-_SLACK_SECS = 2.0
-_KEEP_ALIVE_SECS = 60
+_SLACK_SECS = 2.0  # a thread's own time limit comes before the caller gives the thread up
+_KEEP_ALIVE_SECS = 60  # one packet a minute keeps the entry in a NAT's table
 
 
 class Sockets(ftplib.FTP):
-    """For one thread at a time; ``cut`` them from any thread.
+    """For one thread at a time; any thread may ``cut`` them.
 
-    ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still waits then may give it
-    up. ``until``: when everything must be done, None for no such limit. ``resumes``: whether data connections go on with the TLS
+    ``due``: when (monotonic) the thread at work should have returned or made a step; the caller may give the thread up then.
+    ``until``: when everything must be done, None for no such limit. ``resumes``: whether data connections resume the TLS
     session.
     """
 
@@ -43,13 +42,13 @@ class Sockets(ftplib.FTP):
         self._sockets: set[socket.socket] = set()
 
     def enter(self, limit: float) -> None:
-        """A thread will use it, and ought to make its first step within so many seconds."""
+        """Mark the sockets as used by a thread, which ought to make its first step within ``limit`` seconds."""
         self.due = time.monotonic() + limit + _SLACK_SECS
         with self._lock:
             self._busy = True
 
     def leave(self) -> None:
-        """The thread is done with it."""
+        """Mark the sockets as unused."""
         with self._lock:
             self._busy = False
             aborted = self._aborted
@@ -57,22 +56,23 @@ class Sockets(ftplib.FTP):
             self.close()
 
     def cut(self) -> None:
-        """End every wait in the thread that uses it; nothing is sent after this returns. For any thread.
+        """End every wait of the thread at work; nothing is sent after this returns. For any thread.
 
-        The sockets are closed when no thread uses them (any more): a closed one's number may soon be another's.
+        The sockets are closed when no thread uses them any more: the number of a closed descriptor may soon belong to another
+        file.
         """
         with self._lock:
             self._aborted = True
             busy = self._busy
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket's own, which would take TLS away under the other thread.
+                    # SSLSocket.shutdown would drop the TLS state while the other thread uses it.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         if not busy:
             self.close()
 
     def close(self) -> None:
-        """Close every socket: for the thread that uses it, or when none does."""
+        """Close every socket: for the thread at work, or when there is none."""
         with self._lock:
             self._aborted = True
             sockets, self._sockets = self._sockets, set()
@@ -82,7 +82,8 @@ class Sockets(ftplib.FTP):
         self.sock = None
 
     def wait(self, more: float = 0.0) -> float:
-        """Seconds that the next step may take; whoever waits for this thread is told. TimeoutError when there are none."""
+        """Seconds that the next step may take (``StallSecs`` and ``more``); ``due`` is moved accordingly. Raises TimeoutError
+        where no time is left."""
         secs = self.login_data.stall_secs + more
         now = time.monotonic()
         if self.until is not None:
@@ -92,22 +93,22 @@ class Sockets(ftplib.FTP):
         self.due = now + secs + _SLACK_SECS
         return secs
 
-    def look(self) -> None:
-        """Nothing is due from the server for the moment. ConnectionAbortedError where it was cut meanwhile."""
+    def check_open(self) -> None:
+        """Move ``due`` while nothing is expected from the server. Raises ConnectionAbortedError after ``cut``."""
         self.wait()
         if self._aborted:
             raise ConnectionAbortedError("closed")
 
     def drop(self, sock: socket.socket) -> None:
-        """Close a socket."""
+        """Close one socket."""
         with self._lock:
             self._sockets.discard(sock)
         self._meter.end(sock)
         sock.close()
 
     def _wrap(self, sock: socket.socket) -> ssl.SSLSocket:
-        """TLS over a socket; a data connection goes on with the control connection's session (RFC 4217 section 10.2),
-        read anew each time, since TLS 1.3 brings its tickets after the handshake."""
+        """TLS over a socket. A data connection resumes the control connection's session (RFC 4217 section 10.2), which is read
+        each time, as TLS 1.3 sends its tickets after the handshake."""
         assert self._context is not None
         session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) and self.resumes else None
         plain = sock
@@ -143,7 +144,7 @@ class Sockets(ftplib.FTP):
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """A control connection says nothing during a long transfer; a NAT on the way shall not forget it."""
+    """Switch TCP keep-alive on: a control connection is idle during a long transfer, and a NAT on the path must not forget it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
         if hasattr(socket, option):

@@ -1,6 +1,7 @@
-"""Servers that refuse to rename over a file: old one aside, new one in, old one away. Blocking, many threads.
+"""Servers that refuse to rename over a file: the old file is put aside, the new one renamed into place, the old one removed.
+Blocking, for many threads.
 
-For a moment a reader sees no file. An aside is never removed while its name is missing.
+For a moment a reader sees no file. A file put aside is never removed while its final name is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .session import Session
 
 _SUFFIX = ".old"
 _RUNGS = ("posix_rename", "aside")  # FTP has one rename, which replaces or does not
-_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old command for as long as it lives
+_KEEP_SECS = 24 * 3600  # a stalled server may carry out an old command late; after a day the record is dropped
 
 
 class Swaps:
@@ -28,56 +29,56 @@ class Swaps:
         self._profile = profile
         self._lock = threading.Lock()
 
-    def replace(self, session: Session, temp: str, target: str, stands: bool) -> Reply:
-        """Put ``temp`` in the place of ``target``, where something ``stands`` or may; the answer that counts. The old file is back
-        if it is bad."""
-        walk = self._profile.walk(PUBLISH, _RUNGS, trial=stands)
-        if not stands or walk.rung == _RUNGS[0]:
-            said = session.rename(temp, target)
-            if said.ok and stands:
+    def replace(self, session: Session, temp: str, target: str, exists: bool) -> Reply:
+        """Rename ``temp`` to ``target``, where a file exists or may exist (``exists``); the reply that decides. The old file is
+        back in place if the reply is negative."""
+        walk = self._profile.walk(PUBLISH, _RUNGS, trial=exists)
+        if not exists or walk.rung == _RUNGS[0]:
+            reply = session.rename(temp, target)
+            if reply.ok and exists:
                 walk.worked()
-            if said.ok or said.code < 500 or session.is_gone(target) or session.is_gone(temp):
-                return said
-            walk.refused(remote_text(" ".join(said.lines)))
+            if reply.ok or reply.code < 500 or session.is_gone(target) or session.is_gone(temp):
+                return reply
+            walk.refused(remote_text(" ".join(reply.lines)))
         elif session.is_gone(temp):
-            return session.rename(temp, target)  # no old file is put aside for one that went away; what is said to it counts
+            return session.rename(temp, target)  # the new file is gone, so the old one stays; the refusal decides
         else:
-            said = None
-        done = self._put_aside(session, temp, target, said)
+            reply = None
+        done = self._put_aside(session, temp, target, reply)
         if done.ok and walk.rung == _RUNGS[1]:
             walk.worked()
         return done
 
     def _put_aside(self, session: Session, temp: str, target: str, first: Reply | None) -> Reply:
-        """The old file aside, the new one in its place; ``first`` is what was said to the rename over it."""
+        """Put the old file aside and the new one in its place. ``first``: the server's reply to the rename over the old file."""
         aside = _aside_of(temp)
         with self._lock:
             try:
                 self._record.add(_bytes(aside), _bytes(target), time.time())
             except OSError as exc:
                 return Reply(550, (f"550 not even tried, as the work folder cannot be written: {exc.strerror}",))
-        before, session.known.replaces = session.known.replaces, False  # from here on there may be no file for a moment
-        said = session.rename(target, aside)
-        if not said.ok:
+        before, session.known.replaces = session.known.replaces, False  # from here on a reader may find no file for a moment
+        reply = session.rename(target, aside)
+        if not reply.ok:
             session.known.replaces = before
-            # Nothing stood there, after all, or it may not be touched.
-            said = first or session.rename(temp, target)
+            # There was no old file after all, or the server does not let it be renamed.
+            reply = first or session.rename(temp, target)
         else:
-            said = session.rename(temp, target)
-            if not said.ok:
+            reply = session.rename(temp, target)
+            if not reply.ok:
                 if session.rename(aside, target).ok:
                     self._forget(aside)
-                return said
+                return reply
             gone = session.delete(aside)
             if not gone.ok and session.is_there(aside):
                 if self._profile.rung(DELETE) != "refused":
-                    return said  # it stays on record: the next connection removes it
+                    return reply  # the old file stays on record, and the next connection removes it
                 self._profile.leave(aside, reusable=True)
         self._forget(aside)
-        return said
+        return reply
 
     def mend_all(self, session: Session) -> None:
-        """Mend every swap on record; done at the start of a connection."""
+        """Complete or undo every recorded swap; done at the start of a connection."""
         if self._record.known:
             session.known.replaces = False
         for aside, (name, at) in list(self._record.asides.items()):
@@ -86,12 +87,12 @@ class Swaps:
                 self._forget(_text(aside))
 
     def mend(self, session: Session, temp: str, target: str) -> None:
-        """Mend what an earlier attempt with this temp name may have left in the middle."""
+        """Complete or undo the swap that an earlier attempt with this temporary name may have left half done."""
         if not session.known.replaces or _bytes(_aside_of(temp)) in self._record.asides:
             self._mend(session, _aside_of(temp), target)
 
     def mend_recorded(self, session: Session, temp: str) -> None:
-        """The same where only the temp name is known; without a record nothing is touched."""
+        """As ``mend``, where only the temporary name is known; without a record no file is touched."""
         known = self._record.asides.get(_bytes(_aside_of(temp)))
         if known is not None:
             self._mend(session, _aside_of(temp), _text(known[0]))
@@ -111,7 +112,8 @@ class Swaps:
 
 
 def _aside_of(temp: str) -> str:
-    """The name of the old file meanwhile. That of a temporary file with the ending of its final name has that, too."""
+    """The name of the old file while the swap lasts. Behind a temporary name that keeps the final name's ending, the old file
+    keeps it, too."""
     folder, slash, name = temp.rpartition("/")
     stem, dot, ending = name.rpartition(".")
     if not dot or not stem.strip(".") or ending == "part":

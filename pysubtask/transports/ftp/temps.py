@@ -1,4 +1,4 @@
-"""Temporary files: under which name, whether they are gone, and what is done where the server lets none be removed. Blocking."""
+"""Temporary files: their names, whether they are gone, and what is done where the server lets no file be removed. Blocking."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
 
 class Temps:
-    """Of one destination; for any thread. What could not be removed is on record in the profile."""
+    """The temporary files of one destination; for any thread. Files that could not be removed are recorded in the profile."""
 
     def __init__(self, profile: Profile, elsewhere: Elsewhere) -> None:
         self._profile = profile
         self.elsewhere = elsewhere
 
     def walk(self) -> Walk:
-        """One file's way down the kinds of names."""
+        """The kinds of temporary names that one file may try."""
         return self._profile.walk(TEMP, RUNGS)
 
     def take(self, attempt: Attempt, rung: str = "") -> None:
-        """Give an attempt its temporary name, of the kind that is known to work or of this one. Another name than the queue knows
-        is on record before it is used; where that cannot be, it is the queue's."""
+        """Give an attempt its temporary name, of the given kind or of the kind known to work. A name that the queue does not
+        know is recorded before its first use; where it cannot be recorded, the queue's own name is used."""
         if attempt.in_place:
             return
         path = os.fsdecode(formed(os.fsencode(attempt.recorded), rung or self._known(), os.fsencode(attempt.target)))
         if self._profile.rung(DELETE) == "refused" and attempt.borrows and not attempt.borrowed:
-            # Write to a file that had to stay, so that there are never more of them.
+            # The upload writes to a file that could not be removed, so that the number of such files does not grow.
             attempt.borrowed = self._profile.take_left(parent_of(path)) or ""
         path = attempt.borrowed or path
-        known = path == attempt.recorded and not attempt.named
+        known = path == attempt.recorded and not attempt.link_path
         attempt.temp = path if known or self.elsewhere.add(attempt.job.temp, path) else attempt.recorded
 
     def give_back(self, attempt: Attempt) -> None:
-        """What it has of earlier uploads was refused, and it uses no other."""
+        """Return a borrowed file whose name was refused; the attempt borrows no other."""
         if attempt.borrowed:
             self._profile.leave(attempt.borrowed, reusable=True)
         attempt.borrowed, attempt.borrows = "", False
@@ -58,64 +58,65 @@ class Temps:
         return rung if rung in RUNGS else RUNGS[-1]
 
     def tidy(self, session: Session, attempt: Attempt) -> None:
-        """The temporary file is no more. Remove the folder that was made for it; one that others use stays."""
+        """Forget a temporary file that is gone, and remove the folder that was made for it, unless others use the folder."""
         self._profile.gone([attempt.temp])
         folder = own_folder(os.fsencode(attempt.temp))
         if folder is not None and not attempt.in_place:
             session.ask(f"RMD {os.fsdecode(folder)}")
 
     def remove(self, session: Session, path: str, *, reusable: bool = True) -> bool:
-        """Remove a file of ours; whether it is gone. If not it is on record, ``reusable`` where nothing that was asked about it is
+        """Remove a temporary file; whether it is gone. A file that stays is recorded, ``reusable`` where no request about it is
         unanswered."""
-        said = session.delete(path)
-        if said.ok:
+        reply = session.delete(path)
+        if reply.ok:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
             self._profile.gone([path])
             return True
-        if not self._may_be_there(session, path, said):
+        if not self._may_be_there(session, path, reply):
             self._profile.gone([path])
             return True
-        self._refused(path, said, reusable=reusable)
+        self._refused(path, reply, reusable=reusable)
         return False
 
-    def _may_be_there(self, session: Session, path: str, said: Reply) -> bool:
-        """Whether a file whose removal was refused so stands there; what tells no size tells that by its words alone."""
-        return session.is_there(path) or (self._profile.rung(SIZE) == "never" and not _MISSING.search(str(said)))
+    def _may_be_there(self, session: Session, path: str, reply: Reply) -> bool:
+        """Whether a file may still exist after its removal was refused. Where the server tells no size, the text of the reply
+        decides."""
+        return session.is_there(path) or (self._profile.rung(SIZE) == "never" and not _MISSING.search(str(reply)))
 
-    def _refused(self, path: str, said: Reply, *, reusable: bool) -> None:
-        self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
+    def _refused(self, path: str, reply: Reply, *, reusable: bool) -> None:
+        self._profile.walk(DELETE, trial=False).came_to("refused", str(reply), unknown=reply.unknown)
         self._profile.leave(path, reusable=reusable)
 
     def disarm(self, session: Session, path: str) -> None:
-        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing,
-        and rests there, as an old request may still write to it.
-        Where that is refused, too, nothing can be renamed over what is to come, either."""
+        """Rename an earlier attempt's file that cannot be removed, so that a late request to rename it finds nothing. The file
+        is not reused for a while, as a late request may still write to it. Where the renaming is refused as well, no late
+        rename can succeed either."""
         other = _moved_on(path)
         if session.rename(path, other).ok:
             self._profile.gone([path])
             self._profile.leave(other, reusable=True, rests=True)
 
     def clear(self, session: Session, path: str) -> None:
-        """An earlier attempt's file is gone, or under a name that nothing old knows. One that is on record is left to that: a later
+        """Remove an earlier attempt's file, or rename it where no file can be removed. A recorded file is left alone: a later
         upload may be writing to it."""
         if path in self._profile.left:
             return
-        said = session.delete(path)
-        if said.ok:
+        reply = session.delete(path)
+        if reply.ok:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
             self._profile.gone([path])
         else:
-            self.stays(session, path, said)
+            self.stays(session, path, reply)
 
     def _find(self, session: Session, path: str) -> None:
-        """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
+        """Record a file that an earlier process renamed just before it ended."""
         known = self._profile.crowded or path in self._profile.left
         if not known and session.is_there(path) and not self.remove(session, path):
             self._profile.leave(path, reusable=True, rests=True)
 
     def sweep(self, session: Session) -> None:
-        """Try again to remove what had to stay, while no upload is under way; at the first that is refused the rest stays. Those
-        that an upload had when it was cut have become a file, or get another name."""
+        """Try again to remove the recorded files, while no upload is under way; the first refusal ends the attempt. Files that
+        an upload was using when it was cut are renamed."""
         names = list(self._profile.left)
         for number, path in enumerate(names):
             if not self.remove(session, path, reusable=self._profile.left.get(path, False)):
@@ -131,16 +132,16 @@ class Temps:
             self._profile.gone([path])
             self._find(session, _moved_on(path))
 
-    def stays(self, session: Session, path: str, said: Reply) -> bool:
-        """The removal of a file of ours was refused so; whether there is still one of that name."""
+    def stays(self, session: Session, path: str, reply: Reply) -> bool:
+        """Record a temporary file whose removal was refused with this reply; whether there is still a file of that name."""
         if path in self._profile.left:
             return False
-        if self._may_be_there(session, path, said):
-            self._refused(path, said, reusable=False)
+        if self._may_be_there(session, path, reply):
+            self._refused(path, reply, reusable=False)
             self.disarm(session, path)
             return path in self._profile.left
         self._profile.gone([path])
-        if self._profile.rung(DELETE) == "refused" or not _MISSING.search(str(said)):
+        if self._profile.rung(DELETE) == "refused" or not _MISSING.search(str(reply)):
             self._find(session, _moved_on(path))
         return False
 
@@ -150,18 +151,18 @@ def _moved_on(path: str) -> str:
 
 
 def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) -> set[str]:
-    """DELE files: the names of those that were there. Raises where one stays and none went."""
+    """DELE files; the names of those that existed. Raises the refusal where a file stays and none was removed."""
     gone: set[str] = set()
     failed: TransportError | None = None
     for name, path in paths.items():
-        # One beside what a link points to, or of another kind of name, was put nowhere else.
+        # A temporary file beside a link's target, or under another kind of name, is found by its record alone.
         path = temps.elsewhere.of(name) or path
         swaps.mend_recorded(session, path)
-        said = session.delete(path)
-        if said.ok:
+        reply = session.delete(path)
+        if reply.ok:
             gone.add(name)
-        elif temps.stays(session, path, said):
-            failed = refusal("clear", name, said)
+        elif temps.stays(session, path, reply):
+            failed = refusal("clear", name, reply)
     temps.elsewhere.gone(gone)
     if failed is not None and not gone:
         raise failed

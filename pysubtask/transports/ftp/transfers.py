@@ -1,4 +1,5 @@
-"""Transfers over one control connection: by which data connection, with which TLS session, and how each ended. Blocking."""
+"""Transfers over one control connection: how each data connection is opened, with which TLS session, and how each transfer
+ended. Blocking."""
 
 from __future__ import annotations
 
@@ -18,23 +19,22 @@ from ..shared.remote_text import remote_text
 from .control_connection import Wire
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, about_tls, why
+from .replies import CannotRestart, NotFTP, Reply, about_tls, error_text
 from .server_features import DataLost, Known, NoPassivePort, NotConnected
 
-# A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
+# A proxy or the server's buffers may hold this many bytes that TCP has acknowledged; they are written at SLOW_BYTES per second.
 _HELD_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 128 * 1024
-_NO_ACTIVE_SECS = 600.0
+_NO_ACTIVE_SECS = 600.0  # each port offered that is never used costs a whole time limit
 
 
 class Transfers:
-    """Commands and data connections over one control connection, which whoever opens it has logged in. ``doubt``: the data
-    connection of the last transfer ended oddly when all was sent, and the server acknowledged it all the same: then its size
-    has to tell."""
+    """Commands and data connections over one control connection; the caller has logged in. ``doubt``: the last data connection
+    broke when every byte was sent, and the server acknowledged the transfer all the same: then the size decides."""
 
     def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
         self.wire = Wire(login, pace, meter)
-        self.wire.escapes = lambda: bool(known.telnet)  # learned by any session
+        self.wire.escapes = lambda: bool(known.telnet)  # any session of this server may learn it
         self.known = known
         self.used_at = time.monotonic()
         self.chosen_hash = ""
@@ -44,28 +44,28 @@ class Transfers:
     # --- commands
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
-        """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
-        with self.edge():
+        """Send any command that transfers nothing. The server may take ``patience`` seconds longer than usual."""
+        with self.translated_errors():
             return self.wire.ask(command, patience)
 
     def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
-        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
-        SourceError besides, and CannotRestart where the server refuses REST."""
-        with self.edge():
+        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST, RFC 3659 section 5); the final reply,
+        positive or negative. Raises SourceError, CannotRestart where the server refuses REST, DataLost, TransportLost."""
+        with self.translated_errors():
             walk = self._tls_walk()
             while True:
-                sock, said = self._transfer(f"STOR {path}", start, walk)
-                said = said if sock is None else self._send(sock, source, size, tally, start)
-                if walk is None or not about_tls(said):
-                    if walk is not None and sock is not None and said.ok:
+                sock, reply = self._transfer(f"STOR {path}", start, walk)
+                reply = reply if sock is None else self._send(sock, source, size, tally, start)
+                if walk is None or not about_tls(reply):
+                    if walk is not None and sock is not None and reply.ok:
                         walk.worked()
                         control = self.wire.sock
                         self.known.took_data(control.version() if isinstance(control, ssl.SSLSocket) else None)
-                    return said
-                # Some look at the session when all bytes have come.
-                if walk.refused(remote_text(" ".join(said.lines))) is None:
-                    self._older_tls(str(said))
-                    return said
+                    return reply
+                # Some servers check the TLS session only when all bytes have arrived.
+                if walk.refused(remote_text(" ".join(reply.lines))) is None:
+                    self._older_tls(str(reply))
+                    return reply
 
     def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
         upload = Upload(self.wire, sock, tally, start)
@@ -79,33 +79,33 @@ class Transfers:
                 upload.finish()
             except SourceError:
                 self.wire.drop(sock)
-                self.wire.hear()  # whatever it is: what arrived is removed
+                self.wire.read_reply()  # the reply does not matter: the stored bytes are removed
                 raise
             except OSError as exc:
                 broken = exc
                 self.wire.drop(sock)
-            # A broken data connection alone does not tell why: the server does.
+            # A broken data connection does not tell the reason; the server's reply does.
             if isinstance(broken, TimeoutError):
-                said = self.wire.last_words()
+                reply = self.wire.final_reply()
             else:
                 patience = 0.0 if broken else min(size - start, _HELD_BYTES) / SLOW_BYTES
-                said = self.wire.hear(None if broken else upload.moved, patience)
+                reply = self.wire.read_reply(None if broken else upload.moved, patience)
         finally:
             tally.sent += upload.sent
             self.wire.drop(sock)
-        if broken is not None and said.code < 400:
-            words = why(broken, self._login.stall_secs)
+        if broken is not None and reply.code < 400:
+            words = error_text(broken, self._login.stall_secs)
             lost = DataLost(
-                f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(said.lines))
+                f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(reply.lines))
             )
-            if not whole or not said.ok:
+            if not whole or not reply.ok:
                 raise lost from broken
             self.doubt = lost
-        return said
+        return reply
 
     def list_one(self, path: str) -> list[str]:
-        """LIST one file; no lines where the server will not."""
-        with self.edge():
+        """LIST one file; no lines where the server refuses."""
+        with self.translated_errors():
             sock, _ = self._transfer(f"LIST {path}")
             if sock is None:
                 return []
@@ -113,11 +113,11 @@ class Transfers:
                 lines = receive_lines(self.wire, sock)
             finally:
                 self.wire.drop(sock)
-            return lines if self.wire.hear().ok else []
+            return lines if self.wire.read_reply().ok else []
 
     def fetch(self, path: str, start: int, most: int) -> bytes | None:
-        """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
-        with self.edge():
+        """RETR the bytes of a file from ``start`` on, at most a little more than ``most``; None where the server refuses."""
+        with self.translated_errors():
             try:
                 sock, _ = self._transfer(f"RETR {path}", start)
             except CannotRestart:
@@ -125,86 +125,90 @@ class Transfers:
             if sock is None:
                 return None
             try:
-                heard = receive(self.wire, sock, most)
+                data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
-            # It may complain of an end before its own.
-            return heard if self.wire.hear().ok or len(heard) > most else None
+            # The server may reply with an error, as this side closed the connection before the end of the file.
+            return data if self.wire.read_reply().ok or len(data) > most else None
 
     def whole_listing(self, command: str, most: int) -> bytes | None:
-        """What a listing sends; None where the server will not, or sends more than ``most`` bytes."""
-        with self.edge():
+        """All bytes of a listing; None where the server refuses, or sends more than ``most`` bytes."""
+        with self.translated_errors():
             sock, _ = self._transfer(command)
             if sock is None:
                 return None
             try:
-                heard = receive(self.wire, sock, most)
+                data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
-            return heard if self.wire.hear().ok and len(heard) <= most else None
+            return data if self.wire.read_reply().ok and len(data) <= most else None
 
     def listing(self, command: str, most: int) -> bytes:
-        """What a listing sends, at most a little more than ``most`` bytes of it; empty where the server will not."""
-        with self.edge():
+        """The bytes of a listing, at most a little more than ``most``; empty where the server refuses."""
+        with self.translated_errors():
             sock, _ = self._transfer(command)
             if sock is None:
                 return b""
             try:
-                found = receive(self.wire, sock, most)
+                data = receive(self.wire, sock, most)
             finally:
                 self.wire.drop(sock)
-            self.wire.hear()
-            return found
+            self.wire.read_reply()
+            return data
 
     def _tls_walk(self) -> Walk | None:
-        """How TLS sessions of data connections are made."""
+        """Which kinds of TLS sessions this transfer may try on its data connection."""
         return self.known.profile.walk(TLS_DATA) if self._login.tls else None
 
     def _transfer(self, command: str, start: int = 0, walk: Walk | None = None) -> tuple[socket.socket | None, Reply]:
-        """Begin a transfer. DataLost where its data connection cannot be opened or secured in any way."""
+        """Begin a transfer. Raises DataLost where its data connection can be opened or secured by no method."""
         walk = walk or self._tls_walk()
         while True:
             self.wire.resumes = walk is None or walk.rung == "resumed"
             try:
-                sock, said = self._open(command, start)
+                sock, reply = self._open(command, start)
             except MeansRefused as exc:
                 if walk is not None and walk.refused(exc.cause) is not None:
                     continue
                 self._older_tls(exc.cause)
                 raise DataLost(exc.cause, step=exc.step, server_text=exc.server_text) from exc
             if sock is None and start:
-                self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
-            return sock, said
+                self.wire.ask("REST 0")  # or the server may apply the offset to the next transfer, of another file
+            return sock, reply
 
     def _open(self, command: str, start: int) -> tuple[socket.socket | None, Reply]:
         known, wire = self.known, self.wire
-        way = known.profile.walk(DATA) if self._login.passive else None
-        first_is_pasv = way is not None and (way.rung in ("pasv", "pasv_control_address") or not known.epsv)
-        wire.ways, wire.way = ("pasv",) if not known.epsv else ("pasv", "epsv") if first_is_pasv else ("epsv", "pasv"), ""
+        data_walk = known.profile.walk(DATA) if self._login.passive else None
+        first_is_pasv = data_walk is not None and (data_walk.rung in ("pasv", "pasv_control_address") or not known.epsv)
+        wire.passive_commands, wire.data_method = (
+            ("pasv",) if not known.epsv else ("pasv", "epsv") if first_is_pasv else ("epsv", "pasv"),
+            "",
+        )
         try:
-            sock, said = self._open_data(command, start, active=way is not None and way.rung == "active")
+            sock, reply = self._open_data(command, start, active=data_walk is not None and data_walk.rung == "active")
         except (OSError, EOFError) as exc:
-            # It may have refused TLS or the session on the data connection: then it says so.
+            # A server that refuses TLS or the TLS session of the data connection says so in a reply.
             if isinstance(exc, ssl.SSLError | ConnectionError):
                 with contextlib.suppress(OSError, EOFError, NotFTP, ftplib.Error):
-                    heard = wire.hear()
-                    kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(heard) else DataLost
-                    words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
-                    step, said_ = "securing a data connection", remote_text(" ".join(heard.lines))
+                    reply = wire.read_reply()
+                    kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(reply) else DataLost
+                    words = f"the data connection failed: {error_text(exc, 0)}. The server said: {reply}"
+                    step, server_text = "securing a data connection", remote_text(" ".join(reply.lines))
                     raise (
-                        MeansRefused("tls_reuse", words, step=step, server_text=said_)
+                        MeansRefused("tls_reuse", words, step=step, server_text=server_text)
                         if kind is MeansRefused
-                        else DataLost(words, step=step, server_text=said_)
+                        else DataLost(words, step=step, server_text=server_text)
                     ) from exc
             raise
-        if way is not None and wire.way:
-            way.came_to(wire.way, wire.refused, unknown=wire.unknown)
-            known.epsv = known.epsv and not (wire.way != "epsv" and wire.unknown)
-        return sock, said
+        if data_walk is not None and wire.data_method:
+            data_walk.came_to(wire.data_method, wire.refused, unknown=wire.unknown)
+            known.epsv = known.epsv and not (wire.data_method != "epsv" and wire.unknown)
+        return sock, reply
 
     def _open_data(self, command: str, start: int, *, active: bool) -> tuple[socket.socket | None, Reply]:
-        """Passive or active: where the one is refused, the other. A port that leads nowhere is no refusal: something on the way
-        swallows it. One of ours that nobody came to is not offered again for a while, as each costs a whole time limit."""
+        """Open a data connection, passive or active: where the server refuses one, the other. A port that cannot be reached is
+        no refusal: something on the path drops the packets. A port of this machine that the server never connected to is not
+        offered again for ten minutes, as each attempt costs a whole time limit."""
         wire, why_not = self.wire, ""
         try:
             opened = wire.open_data(command, start, active=active)
@@ -214,7 +218,7 @@ class Transfers:
             try:
                 opened = wire.open_data(command, start, active=True)
             except DataLost as exc:
-                if not isinstance(exc, NotConnected):  # waited for in vain
+                if not isinstance(exc, NotConnected):  # the server accepted the port and never connected
                     self.known.no_active_before = time.monotonic() + _NO_ACTIVE_SECS
                 words = f"{passive.cause}, nor does it connect to here: {exc.cause}"
                 raise DataLost(words, step=passive.step, server_text=passive.server_text) from exc
@@ -222,25 +226,26 @@ class Transfers:
         except NotConnected:
             active, opened = False, wire.open_data(command, start)
         if active:
-            wire.way, wire.refused, wire.unknown = "active", why_not, False
+            wire.data_method, wire.refused, wire.unknown = "active", why_not, False
         return opened
 
     def _older_tls(self, words: str) -> None:
-        """TransportLost where the next connection may do better with TLS 1.2."""
+        """Raise TransportLost where the next connection may do better with TLS 1.2."""
         sock = self.wire.sock
         if isinstance(sock, ssl.SSLSocket) and sock.version() == "TLSv1.3" and not self.known.tls12:
             self.known.tls12 = words
             raise TransportLost(f"the server takes no data connection over TLS 1.3 ({words}): the next connection uses TLS 1.2")
 
     @contextlib.contextmanager
-    def edge(self, limit: float | None = None) -> Iterator[None]:
-        """Turn what the libraries raise into ours."""
+    def translated_errors(self, limit: float | None = None) -> Iterator[None]:
+        """Raise TransportLost in place of each error of ftplib, ssl and socket. ``limit``: the time limit in seconds that the
+        message names, by default ``StallSecs``."""
         try:
             yield
         except (TransportError, SourceError, CannotRestart):
             raise
         except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
-            # ValueError: a socket that was closed under us, a host name that cannot be one.
+            # ValueError: ``cut`` closed the socket, or the host name is malformed.
             self.wire.ended = isinstance(exc, EOFError | ConnectionError)
             remedy = exc.remedy if isinstance(exc, NotFTP) else ""
-            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit), remedy) from exc
+            raise TransportLost(error_text(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

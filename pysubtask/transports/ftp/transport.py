@@ -1,4 +1,4 @@
-"""FTPTransport: the contract of a transport, put together from the parts of this package."""
+"""FTPTransport: the contract of a transport, built from the other modules of this package."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ from .tls import context_of
 _V = TypeVar("_V")
 
 _ALONE_SECS = 20.0
-"""Where a connection was lost soon, one has to do for so long: each further one is a login more that many servers count before they
-ban an address."""
+"""After a connection was lost soon, only one connection is used for this long: each further one is a login, and many servers count
+logins before they ban an address."""
 _CROWDED_SECS = (0.05, 0.2, 0.5)
-"""Waits for a server that is at a limit while nobody else is at work, before the file itself waits."""
+"""Waits before further tries at a server that is at a limit while no other upload is at work; then the queue waits."""
 
 
 class FTPTransport(Transport):
-    """FTP (RFC 959) and FTPS (RFC 4217), passive or active, with a few connections side by side.
+    """FTP (RFC 959) and FTPS (RFC 4217), passive or active, over a few connections at once.
 
-    Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir``
-    gets ``swaps.json`` where a server cannot rename over a file. With ``StoreInPlace`` a file is stored
-    under its own name at once, for servers that cannot rename at all.
+    Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir`` gets ``swaps.json`` where
+    a server cannot rename over a file. With ``StoreInPlace`` a file is stored under its final name at once, for servers that
+    cannot rename at all.
 
-    An upload that was cut goes on with what its temp file has. ``traits.appends`` says that nothing speaks against it:
-    the first job with ``append`` lets the server show, on a file of ours, that it goes on in the middle of one and
-    leaves the rest alone; where it does not, that job ends in NotAsLeft and the trait is gone. What it has shown is
-    remembered in ``workdir/restarts.json``.
+    An upload that was cut resumes from its temporary file. ``traits.appends`` says that nothing speaks against appends: the
+    first job with ``append`` makes the server prove, on a temporary file, that a transfer into the middle of a file leaves the
+    other bytes alone; where the proof fails, the job ends in NotAsLeft and the trait is gone. The proof is kept in
+    ``workdir/restarts.json``.
     """
 
     name: ClassVar[str] = "ftp"
@@ -86,12 +86,16 @@ class FTPTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """As ``options.identity_of``."""
         return identity_of(settings)
 
     def wire(self) -> Wire | None:
+        """Bytes of all control and data connections, as the kernel counts them."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Open the first session; more are opened as uploads wait for one. Interrupted swaps are completed and old temporary
+        files are removed first."""
         await self.close()
         make_workdir(self._workdir)
         if self._swaps is None or self._restarts is None or self._publisher is None:
@@ -127,6 +131,7 @@ class FTPTransport(Transport):
         self._learned()
 
     async def close(self) -> None:
+        """Shut every socket down. Threads that hang in a call are given up, not awaited."""
         pool, self._pool = self._pool, None
         if pool is not None and pool.is_lost_soon and self._spares_logins:
             self._alone_until = time.monotonic() + _ALONE_SECS
@@ -134,6 +139,8 @@ class FTPTransport(Transport):
             await pool.close()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Uploads of new names that differ in case alone run one after the other, as a server may take the names for one.
+        Raises as ``Publisher.send`` and ``Publisher.publish``, or NotAsLeft."""
         pool, publisher = self._open()
         if job.replaces is None:
             turn = await self._turns.enter(job.name)
@@ -144,8 +151,8 @@ class FTPTransport(Transport):
         return await self._sent(pool, publisher, job, progress)
 
     async def _sent(self, pool: Pool, publisher: Publisher, job: Job, progress: Progress) -> Sent:
-        told = _Told(progress, job.note)
-        tally = Tally(job.size, told.progress, told.note)
+        reporter = _Reporter(progress, job.note)
+        tally = Tally(job.size, reporter.progress, reporter.note)
         if job.copies:
             raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
         waits, walk = iter(_CROWDED_SECS), None
@@ -155,44 +162,44 @@ class FTPTransport(Transport):
                 attempt.walk = walk
                 try:
                     async with pool.lease() as session:
-                        shown = await self._deliver(pool, session, publisher, attempt)
+                        stat = await self._deliver(pool, session, publisher, attempt)
                     break
                 except MeansRefused as exc:
-                    # Its temporary file went away: another kind of name is next.
+                    # The temporary file was removed there: the next kind of name follows.
                     if exc.means != TEMP.name or attempt.walk is None:
                         raise
                     walk, secs = attempt.walk, 0.0
                 except (FileRefused, AttemptFailed) as exc:
                     if tally.sent:
                         raise
-                    # With fewer at work at the same time, or later: another session has its file open yet.
+                    # The next try has fewer uploads beside it, or comes later: another session's file is still open.
                     limit = isinstance(exc, AttemptFailed) and exc.limit
                     secs = 0.0 if attempt.crowded else next(waits, None) if limit else None
                     if secs is None:
                         raise
                 await asyncio.sleep(secs)
         finally:
-            told.over = True
+            reporter.over = True
             self._learned()
         if job.size:
             progress(job.size)
-        return Sent(shown, attempt.tally.sent, attempt.verified, attempt.link)
+        return Sent(stat, attempt.tally.sent, attempt.verified, attempt.link)
 
     async def _deliver(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         try:
             if attempt.job.append is not None:
-                shown = await self._append(pool, session, publisher, attempt)
+                stat = await self._append(pool, session, publisher, attempt)
             else:
-                shown = await self._replace(pool, session, publisher, attempt)
+                stat = await self._replace(pool, session, publisher, attempt)
         except (FileRefused, AttemptFailed) as exc:
             attempt.crowded = smells_of_limit(exc.server_text) and pool.crowded()
             raise
         pool.worked()
-        return shown
+        return stat
 
     async def _replace(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         if self._in_place:
-            attempt.job.confirm()  # the name shows the bytes as they come, so this is the last moment
+            attempt.job.confirm()  # readers see each byte as it arrives, so nothing can be withdrawn later
         await pool.run(session, lambda: publisher.send(session, attempt))
         if not self._in_place:
             await self._confirm(pool, session, publisher, attempt)
@@ -206,26 +213,28 @@ class FTPTransport(Transport):
         return await pool.run(session, lambda: appender.put(session, attempt))
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """Size and time; None for no file, and for a server that tells no size: sending the file again does no harm."""
         pool, _ = self._open()
         path = path_of(self._folder, name)
 
-        def look() -> RemoteStat | None:
+        def read_stat() -> RemoteStat | None:
             try:
-                return session.look(path)
+                return session.stat(path)
             except CannotTell:
-                return None  # then it is sent again, which does no harm
+                return None  # then the file is sent again, which does no harm
 
         async with pool.lease() as session:
-            return await pool.run(session, look)
+            return await pool.run(session, read_stat)
 
     async def verify(self, job: Job) -> str:
+        """Compare by the server's hash (see ``checksum``), else by size."""
         pool, _ = self._open()
         path = path_of(self._folder, job.name)
 
         def compare() -> str:
             with opened(job) as source:
                 try:
-                    # Of its own: what is wrong here is no fault of an upload.
+                    # A fresh ``Checks``: a wrong hash here must not count against uploads.
                     return check(session, path, job, source, Checks(self._checked_by))
                 except WrongHash:
                     return ""
@@ -234,6 +243,7 @@ class FTPTransport(Transport):
             return await pool.run(session, compare)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """DELE, in one session. Raises the last refusal where a file stays and none was removed."""
         pool, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         swaps = self._swaps
@@ -246,7 +256,7 @@ class FTPTransport(Transport):
         try:
             attempt.job.confirm()
         except Exception:
-            # The temporary file is on record; what confirm raised is what counts.
+            # The temporary file is on record, so the exception of confirm is the one to raise.
             with contextlib.suppress(TransportError):
                 await pool.run(session, lambda: publisher.discard(session, attempt))
             raise
@@ -268,8 +278,8 @@ class FTPTransport(Transport):
         )
 
 
-class _Told:
-    """Hands progress and notes from a thread to the loop, until the upload is ``over``."""
+class _Reporter:
+    """Hands progress and notes from a thread to the event loop, until the upload is ``over``."""
 
     def __init__(self, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -285,7 +295,7 @@ class _Told:
         self._hand(self._on_note, text)
 
     def _hand(self, call: Callable[[_V], None], value: _V) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller awaits the progress
             self._loop.call_soon_threadsafe(call, value)
 
     def _on_note(self, text: str) -> None:

@@ -1,7 +1,8 @@
-"""A temporary file that was taken away on the server before it had its name: how that is seen, and what follows. Blocking.
+"""A temporary file that something on the server removed before it was renamed: how the loss is detected, and what follows.
+Blocking.
 
-A server that refuses to rename it may refuse all renames. Where no size tells which it is, empty files show it: one under the same
-name, and where that is not renamed either, one of each other kind of name.
+A server that refuses to rename the file may refuse all renames. Where no size tells which of the two is the case, empty files
+do: one under the same name and, where that one is not renamed either, one of each other kind of name.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _WHY = "something on the server takes such files away, too"
 _STEP = "looking for it"
 
 
-def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
-    """What follows where the rename of a file that was stored whole was refused with these words. None where the file is still
-    there, or every kind of it is refused alike."""
+def after_refusal(session: Session, temps: Temps, attempt: Attempt, server_text: str) -> TransportError | None:
+    """The error for a file that was stored whole and whose rename was refused with ``server_text``. None where the file still
+    exists, or where every kind of name is refused alike."""
     if _renames(session, attempt.temp):
         return None
     try:
@@ -35,23 +36,24 @@ def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -
             return None
     except CannotTell:
         if not _survives(session, temps, attempt):
-            return _another(session, temps, attempt, said)
-    return gone(attempt, said)
+            return _another(session, temps, attempt, server_text)
+    return gone(attempt, server_text)
 
 
-def gone(attempt: Attempt, said: str = "") -> TransportError:
-    """It is not there any more: the next kind of temporary name, where one is left; else the file is refused."""
+def gone(attempt: Attempt, server_text: str = "") -> TransportError:
+    """The error for a temporary file that is gone: MeansRefused for the next kind of temporary name; FileRefused where no other
+    kind is left."""
     if attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True, costly=True) is None:
-        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, server_text=said)
-    return _next_name(attempt, said)
+        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, server_text=server_text)
+    return _next_name(attempt, server_text)
 
 
-def _another(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
-    """The first other kind of name under which an empty file can be renamed."""
+def _another(session: Session, temps: Temps, attempt: Attempt, server_text: str) -> TransportError | None:
+    """The error that names the first other kind of temporary name under which an empty file can be renamed."""
     while attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True) is not None:
         temps.take(attempt, attempt.walk.rung)
         if _survives(session, temps, attempt):
-            return _next_name(attempt, said)
+            return _next_name(attempt, server_text)
     return None
 
 
@@ -59,12 +61,12 @@ def _words(attempt: Attempt) -> str:
     return f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
 
 
-def _next_name(attempt: Attempt, said: str) -> MeansRefused:
-    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, server_text=said)
+def _next_name(attempt: Attempt, server_text: str) -> MeansRefused:
+    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, server_text=server_text)
 
 
 def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:
-    """Whether an empty file under the temporary name of this attempt could be renamed; it is removed again."""
+    """Whether an empty file under this attempt's temporary name could be renamed; it is removed again."""
     path = attempt.temp
     folder = own_folder(os.fsencode(path))
     if folder is not None:
@@ -79,8 +81,8 @@ def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:
 
 
 def _renames(session: Session, path: str) -> bool:
-    """Whether the server would rename this temporary file. It is asked to give it the name that it has: some servers take nothing
-    but an RNTO after an RNFR that they have accepted (RFC 959, 4.1.3)."""
+    """Whether the server would rename this temporary file. The file is renamed to its own name: some servers accept nothing but
+    RNTO after an RNFR (RFC 959 section 4.1.3)."""
     there = session.ask(f"RNFR {path}").code == 350
     if there:
         session.ask(f"RNTO {path}")

@@ -1,7 +1,7 @@
-"""SFTP through the library pysftp, for those who ask for it by name (``SFTPLibrary = 'pysftp'``).
+"""SFTP through the library pysftp, for configs that name it (``SFTPLibrary = 'pysftp'``).
 
-``transport`` keeps the contract and loads nothing; ``connection`` is pysftp's connection with what it lacks, loaded by
-the first connect.
+``transport`` keeps the contract and loads nothing; ``connection`` is pysftp's connection with what pysftp lacks, loaded by the
+first connect.
 """
 
 from .transport import PySFTPTransport

@@ -1,7 +1,7 @@
-"""pysftp's connection with what it lacks; importing this loads pysftp and paramiko. Blocking: for a thread.
+"""pysftp's connection with what pysftp lacks; importing this module loads pysftp and paramiko. Blocking: for a thread.
 
-pysftp 0.2.9 looks host keys up without the port, logs in with RSA keys alone and has no time limits; paramiko's client
-drops the server's extensions and the codes of its answers. Each is put right by overriding the method that does it.
+pysftp 0.2.9 searches host keys without the port, logs in with RSA keys alone and has no time limits; paramiko's client drops
+the server's extensions and the codes of its replies. Each fault is corrected by overriding the method at fault.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from ..shared.ssh_login import AnotherKey, Login, asks_for_password, changed_key
 from .link import Link, Status, hang_up
 
 if not hasattr(paramiko, "DSSKey"):
-    # pysftp names it when it is imported; paramiko 4 dropped DSA. Nothing here makes a key of that kind.
+    # pysftp uses this name at import; paramiko 4 dropped DSA. No key of that kind is ever created here.
     paramiko.DSSKey = type("DSSKey", (), {})
 
 import pysftp
 
 LOST = (EOFError, OSError, paramiko.SSHException, SFTPError)
-"""What paramiko raises when a connection is of no more use."""
+"""Exceptions of paramiko after which a connection is of no more use."""
 
 FSYNC, POSIX_RENAME = "fsync@openssh.com", "posix-rename@openssh.com"
 
@@ -59,19 +59,21 @@ _BLOCK = 32 * 1024  # every server takes a WRITE of this size (section 3 of draf
 _IN_FLIGHT = 32  # blocks; well below a channel's window, so that a slow link is not mistaken for one that hangs
 _VERSION, _OK = 3, 0
 
-# paramiko's threads tell what they think of a broken connection; without a handler that goes to stderr.
+# paramiko's threads log broken connections, on stderr unless there is a handler.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Options(NamedTuple):
-    """Stands in for pysftp.CnOpts (``hostkeys`` None leaves its own lookup of host keys out)."""
+    """Passed in place of pysftp.CnOpts, whose attributes ``log``, ``compression``, ``ciphers`` and ``hostkeys`` pysftp reads
+    (``hostkeys`` None skips pysftp's own search for host keys). ``login``, ``password``: the account. ``link`` and ``meter``
+    are given each new socket."""
 
     login: Login
     password: str | None
     link: Link
     meter: Meter
     skip: int = 0
-    """Attempts to log in that were made already."""
+    """The number of login attempts made already."""
     log: bool = False
     compression: bool = False
     ciphers: None = None
@@ -79,6 +81,7 @@ class Options(NamedTuple):
 
     @property
     def port(self) -> int:
+        """The port, 22 where none is set."""
         return 22 if self.login.port is None else self.login.port
 
     def __repr__(self) -> str:
@@ -86,8 +89,8 @@ class Options(NamedTuple):
 
 
 class StartAnew(Exception):
-    """The server hung up at the second attempt to log in, as some do since paramiko begins each with a service request
-    of its own (RFC 4253, section 10): the attempt ``number`` needs a connection of its own."""
+    """The server hung up at the second attempt to log in, as some do since paramiko begins each attempt with a service request
+    of its own (RFC 4253 section 10): attempt ``number`` needs a connection of its own."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -95,7 +98,7 @@ class StartAnew(Exception):
 
 
 class NothingInCommon(LoginRefused):
-    """The server and this client share no algorithm; after another key was shown, no other kind of key."""
+    """The server and this client share no algorithm or, after a key was refused, no other kind of host key."""
 
 
 def open_connection(options: Options) -> Connection:
@@ -113,7 +116,7 @@ def open_connection(options: Options) -> Connection:
 
 
 class Connection(pysftp.Connection):  # type: ignore[misc]
-    """``sftp_client`` is a ``Client``."""
+    """pysftp's connection, whose ``sftp_client`` is a ``Client``."""
 
     _sftp_live: bool
 
@@ -129,12 +132,12 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
             sock.close()
             raise
         transport.options = self._cnopts
-        # The whole login has one time limit, kept from outside; these must only not be shorter.
+        # The caller limits the whole login; paramiko's own limits must not be shorter.
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = transport.channel_timeout = limit
         self._transport = transport
 
     def _set_authentication(self, *_: Any) -> None:
-        """Left to ``_Session``: this one would take RSA keys alone."""
+        """Does nothing: ``_Session`` logs in, as pysftp would take RSA keys alone."""
 
     def _sftp_connect(self) -> None:
         if not self._sftp_live:
@@ -142,21 +145,22 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
             self._sftp_live = True
 
     def is_alive(self) -> bool:
+        """Whether paramiko's thread still runs."""
         return bool(self._transport.is_active())
 
     def close(self) -> None:
-        """Also called by whoever collects the garbage, so it must not wait."""
+        """Shut the socket down. The garbage collector calls this as well, so it must not wait."""
         if self._transport is not None:
             hang_up(self._transport.sock)
 
 
 class _Session(paramiko.Transport):  # type: ignore[misc]
-    """Checks the host key for the right port and logs in with any kind of key."""
+    """paramiko's transport, which checks the host key for the right port and logs in with any kind of key."""
 
     options: Options
 
     def connect(self, hostkey: None = None, username: str = "", password: None = None, pkey: None = None) -> None:
-        """What pysftp calls in the end; see ``open_connection``."""
+        """Called by pysftp in the end; see ``open_connection``."""
         login = self.options.login
         files = [login.known_hosts] if login.known_hosts else [os.path.expanduser(path) for path in _KNOWN]
         try:
@@ -167,10 +171,10 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                 f"known_hosts cannot be read ({exc}), so no host key is known",
                 "Mend it, or set KnownHostsFile or HostKey",
             ) from exc
-        # A server shows one of its keys, so kinds that are known are asked for first.
+        # A server offers one of its keys only, so known kinds are asked for first.
         security, kinds = self.get_security_options(), [kind for kind, _ in known.keys]
-        wanted = [kind for kind in security.key_types if not is_among(kind, login.without)]
-        security.key_types = tuple(sorted(wanted, key=lambda kind: not is_among(kind, kinds)))
+        allowed = [kind for kind in security.key_types if not is_among(kind, login.without)]
+        security.key_types = tuple(sorted(allowed, key=lambda kind: not is_among(kind, kinds)))
         try:
             self.start_client()
         except paramiko.IncompatiblePeer as exc:
@@ -181,17 +185,17 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
 
     def _check(self, key: Any, known: OnFile, new_file: str) -> None:
         login, kind = self.options.login, key.get_name()
-        shown, where = f"{kind} {key.fingerprint}", place(login.host, login.port)
+        offered_key, where = f"{kind} {key.fingerprint}", place(login.host, login.port)
         if login.host_key is not None:
             if key.fingerprint != login.host_key:
-                raise AnotherKey(shown)
+                raise AnotherKey(offered_key)
         elif key.asbytes() in known.revoked:
-            raise revoked_key(where, shown)
+            raise revoked_key(where, offered_key)
         elif known.keys:
             if (kind, key.asbytes()) not in known.keys:
-                raise changed_key(where, shown)
+                raise changed_key(where, offered_key)
         elif not login.accept_new:
-            raise unknown_key(where, shown)
+            raise unknown_key(where, offered_key)
         elif not remember(new_file, login.host, self.options.port, kind, key.get_base64()):
             raise ServerNotTrusted(
                 "host key not written down",
@@ -202,7 +206,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
     def _log_in(self, user: str) -> None:
         login, password = self.options.login, self.options.password
         agent = paramiko.Agent() if login.key_file is None and password is None else None
-        said = "there is no key, no agent and no Password to log in with"
+        reason = "there is no key, no agent and no Password to log in with"
         attempts: list[tuple[str, Callable[[], Any]]] = []
         try:
             for key in _keys(login, agent)[:_MOST_KEYS]:
@@ -214,24 +218,24 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                 try:
                     attempt()
                 except paramiko.AuthenticationException as exc:
-                    said = str(exc)
+                    reason = str(exc)
                     if not self.is_active():
                         if number > self.options.skip:
                             raise StartAnew(number) from exc
-                        raise TransportLost(f"the connection ended during the login: {said}") from exc
+                        raise TransportLost(f"the connection ended during the login: {reason}") from exc
                     if method == "password" and "keyboard-interactive" not in getattr(exc, "allowed_types", ()):
-                        break  # a wrong one is not tried twice
+                        break  # a wrong password is not tried twice
                 if self.is_authenticated():
                     return
         finally:
             if agent is not None:
                 agent.close()
-        raise LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
+        raise LoginRefused(f"the login was refused ({reason})", "Check User, KeyFile or Password, and the account on the server")
 
 
 class _Replies:
-    """To what a server asks; the password once, to a question for it. Called in paramiko's own thread, which ends with what this
-    raises and hands it on."""
+    """Replies to keyboard-interactive questions (RFC 4256): the password once, to a question for a password. Called in
+    paramiko's own thread, which ends with what this raises and hands the exception on."""
 
     def __init__(self, password: str) -> None:
         self._password, self._answered = password, False
@@ -248,7 +252,7 @@ class _Replies:
 
 
 def _keys(login: Login, agent: Any) -> list[Any]:
-    """KeyFile alone, or what the agent has and the usual files; none where there is only a password."""
+    """The key in KeyFile alone, or the agent's keys and those in the usual files; none where only a password is set."""
     if login.key_file is not None:
         try:
             return [paramiko.PKey.from_path(login.key_file)]
@@ -257,21 +261,22 @@ def _keys(login: Login, agent: Any) -> list[Any]:
                 f"the key file {login.key_file} cannot be used: {exc}", "Set KeyFile to one without a passphrase, or use an agent"
             )
             raise explained(refused, login.key_file, login.user, by_ssh=False) from exc
-    found = list(agent.get_keys()) if agent is not None else []
+    keys = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
-        with contextlib.suppress(*_BAD_KEY):  # not there, or locked: not the one to log in with
-            found.append(paramiko.PKey.from_path(os.path.expanduser(path)))
-    return found
+        with contextlib.suppress(*_BAD_KEY):  # a missing or locked key file is skipped
+            keys.append(paramiko.PKey.from_path(os.path.expanduser(path)))
+    return keys
 
 
 class Client(paramiko.SFTPClient):  # type: ignore[misc]
-    """Hears the server's extensions, raises ``Status``, and checks the answer to every WRITE. For one thread at a time."""
+    """paramiko's client, which records the server's extensions, raises ``Status``, and checks the reply to every WRITE. For one
+    thread at a time."""
 
     extensions: frozenset[str] = frozenset()
 
     def open_new(self, path: bytes) -> bytes:
-        """The handle of a new file, open for writing. Not a paramiko.SFTPFile: that one may talk to the server when
-        it is collected as garbage, and keeps what the server said at its close to itself."""
+        """The handle of a new file, open for writing. No paramiko.SFTPFile is used: it may talk to the server when it is
+        garbage collected, and hides the reply to CLOSE."""
         _, answer = self._request(CMD_OPEN, path, SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL, paramiko.SFTPAttributes())
         return bytes(answer.get_binary())
 
@@ -285,10 +290,10 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         step: Callable[[], None],
         took: Callable[[int, bytes], None] = lambda at, data: None,
     ) -> None:
-        """Write the first ``size`` bytes of a file, at ``pace``; ``moved`` is called with the bytes confirmed so far, ``step``
-        while it waits, ``took`` with each piece that is sent and its place.
+        """Write the first ``size`` bytes of a file, at ``pace``. ``moved`` is called with the number of bytes acknowledged so
+        far, ``step`` while the pace makes it wait, ``took`` with the offset and the bytes of each piece sent.
 
-        SourceChanged where the source is shorter or cannot be read.
+        Raises SourceChanged where the source is shorter or cannot be read, Status where the server refuses a WRITE.
         """
         answers, sent, channel = _Answers(self), 0, self.get_channel()
         while sent < size or answers.waiting:
@@ -306,7 +311,7 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
             sent += len(block)
 
     def sync(self, handle: bytes, secs: float) -> None:
-        """fsync, where the server offers it; it may take ``secs`` longer than other answers."""
+        """fsync@openssh.com, where the server offers it; the reply may take ``secs`` seconds longer than others."""
         if FSYNC not in self.extensions:
             return
         channel = self.get_channel()
@@ -321,7 +326,7 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
             channel.settimeout(limit)
 
     def close_handle(self, handle: bytes) -> None:
-        """CLOSE, and hear what the server says to it: without a sync it may only now know that its disk is full."""
+        """CLOSE, and read the reply: without a sync the server may only now know that its disk is full."""
         self._request(CMD_CLOSE, handle)
 
     def _send_version(self) -> int:
@@ -331,12 +336,12 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         kind, data = self._read_packet()
         if kind != CMD_VERSION:
             raise SFTPError("the server's first word is not SFTP")
-        answer, found = paramiko.Message(data), []
+        answer, names = paramiko.Message(data), []
         version = int(answer.get_int())
         while answer.get_remainder():
-            found.append(answer.get_binary().decode("ascii", "replace"))
+            names.append(answer.get_binary().decode("ascii", "replace"))
             answer.get_binary()
-        self.extensions = frozenset(found)
+        self.extensions = frozenset(names)
         return version
 
     def _convert_status(self, message: Any) -> None:
@@ -346,7 +351,8 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
 
 
 class _Answers:
-    """Where paramiko puts the answers to WRITEs, in whatever order they come: ``waiting`` by number of the request."""
+    """paramiko's receiver of the replies to WRITE requests, in whatever order they arrive. ``waiting``: request number ->
+    bytes."""
 
     def __init__(self, client: Client) -> None:
         self.waiting: dict[int, int] = {}
@@ -359,7 +365,7 @@ class _Answers:
         try:
             self._client._convert_status(message)
         except Status as exc:
-            self.failed = self.failed or exc  # not raised: another file's request may be the one that is waited for
+            self.failed = self.failed or exc  # not raised here: the caller may be waiting for another file's reply
         else:
             self.confirmed += size
 

@@ -1,4 +1,4 @@
-"""One connection as the event loop and a thread share it: it can be cut from the loop, whatever the thread does."""
+"""One connection, shared by the event loop and a thread: the loop can cut it, whatever the thread does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...common.errors import TransportLost
 
 
 class Status(Exception):
-    """A status of the server other than OK (section 7 of draft-ietf-secsh-filexfer-02)."""
+    """A status of the server other than OK (draft-ietf-secsh-filexfer-02 section 7). ``code``: its number."""
 
     NO_SUCH_FILE, NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = 2, 6, 7, 8
 
@@ -21,7 +21,8 @@ class Status(Exception):
 
 
 class Link:
-    """``turn`` is held by whoever uses the connection; ``closed`` is done when it is over."""
+    """``turn`` is held by the call that uses the connection; ``closed`` is done when the connection is over; ``is_cut``: it is
+    of no more use."""
 
     def __init__(self) -> None:
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -31,21 +32,22 @@ class Link:
         self._sock: socket.socket | None = None
 
     def hold(self, sock: socket.socket) -> None:
-        """In the thread: this is the socket from now on. TransportLost where it was cut while that was opened."""
-        if self._sock is not None:  # an attempt to log in that was not the last
+        """In the thread: take over a new socket, and end the one before. Raises TransportLost where the link was cut while the
+        socket was opened."""
+        if self._sock is not None:  # the socket of an earlier attempt to log in
             hang_up(self._sock)
         self._sock = sock
         if self.is_cut:
             raise TransportLost("closed meanwhile")
 
     def cut(self) -> None:
-        """On the loop: from now on this connection is of no use."""
+        """On the loop: end the connection, whatever the thread does."""
         self.is_cut = True
         if self._sock is not None:
             hang_up(self._sock)
 
 
 def hang_up(sock: socket.socket) -> None:
-    """End a socket without waiting: paramiko's own thread sees it, closes the socket and wakes whoever waits."""
+    """Shut a socket down without waiting: paramiko's own thread then closes the socket and wakes every waiting call."""
     with contextlib.suppress(OSError):  # it has ended already
         sock.shutdown(socket.SHUT_RDWR)

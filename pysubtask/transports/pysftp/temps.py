@@ -1,4 +1,4 @@
-"""Under which name the temporary file of one upload stands, where a server may take no such name."""
+"""The name of one upload's temporary file, where a server may refuse some kinds of names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _RUNGS = ("hidden", "hidden_ending", "visible", "ending")
 
 
 class Temps:
-    """``path`` is the one to use now. What has another name than the queue knows is on record in the profile from before it is
-    made until it is gone."""
+    """``path`` is the name to use now. A name that the queue does not know is recorded in the profile before the file is
+    created and until it is gone."""
 
     def __init__(self, profile: Profile, recorded: bytes, target: bytes) -> None:
         self._profile, self._recorded, self._target = profile, recorded, target
@@ -27,7 +27,7 @@ class Temps:
             self._profile.hold(os.fsdecode(self.path))
 
     def refused(self, why: str) -> bool:
-        """The server takes no such name; whether there is another kind, which ``path`` is now."""
+        """Move ``path`` to the next kind of name after the server refused the present one; False where no kind is left."""
         self.over()
         if self._walk.refused(why) is None:
             return False
@@ -35,15 +35,15 @@ class Temps:
         return True
 
     def published(self) -> None:
-        """The file has its own name."""
+        """Record that the file was renamed to its final name."""
         self.over()
         self._walk.worked()
 
     def over(self) -> None:
-        """There is no such file any more."""
+        """Record that the temporary file is gone."""
         if self.path != self._recorded:
             self._profile.gone([os.fsdecode(self.path)])
 
     def forms(self, recorded: bytes) -> list[bytes]:
-        """Where the file of an earlier attempt may be."""
+        """The paths under which an earlier attempt's file may be."""
         return every(recorded, self._target) if TEMP.name in self._profile.stepped else [recorded]

@@ -30,8 +30,8 @@ from .temps import Temps
 
 _T = TypeVar("_T")
 
-_SLOW_DISK = 1024 * 1024  # bytes/s: what a server's disk is trusted to sync at least
-_LAST_SECOND = 0xFFFFFFFF  # SFTP 3 has 32 bits for a time
+_SLOW_DISK = 1024 * 1024  # bytes/s: the slowest sync that is waited for
+_LAST_SECOND = 0xFFFFFFFF  # SFTP 3 sends a time in 32 bits
 _SSH_PORT = 22
 _LEFT = b".left"
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
@@ -40,9 +40,9 @@ _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 class PySFTPTransport(Transport):
     """SFTP version 3 through pysftp 0.2.9 and paramiko, in threads.
 
-    One file at a time: paramiko's client is read by whoever waits for an answer. ssh's configuration files are not
-    read (``SSHConfigFile``, ``SSHProgram``), and ``KeepAliveCount`` means nothing to paramiko. A server without
-    posix-rename is refused: the default client can replace files there. ConfigError from connect where pysftp is missing.
+    One file at a time: any thread that waits for a reply reads paramiko's client. ssh's configuration files are not read
+    (``SSHConfigFile``, ``SSHProgram``), and ``KeepAliveCount`` means nothing to paramiko. A server without posix-rename is
+    refused: the default client can replace files there. ``connect`` raises ConfigError where pysftp is missing.
     """
 
     name: ClassVar[str] = "pysftp"
@@ -62,12 +62,16 @@ class PySFTPTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """As ``sftp_names.identity_of``."""
         return identity_of(settings)
 
     def wire(self) -> Wire | None:
+        """Bytes of all sockets so far, as the kernel counts them."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Raises TransportLost, LoginRefused, and ConfigError where pysftp is missing. TransportLost, too, where too many
+        earlier calls still hang."""
         await self.close()
         self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
@@ -80,36 +84,40 @@ class PySFTPTransport(Transport):
             raise
 
     async def close(self) -> None:
+        """Shut the socket down; the thread at work ends by itself."""
         link, self._link = self._link, None
         if link is not None:
             link.closed.set_result(None)
             link.cut()
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Write under the temporary name, set the time, sync, close, stat, rename. No upload resumes or appends."""
         link = self._open()
         target = path_of(self._folder, job.name)
         temps = Temps(self.profile, path_of(self._folder, job.temp), target)
         stale = [form for name in job.stale if name != job.temp for form in temps.forms(path_of(self._folder, name))]
         async with link.turn:
-            shown = await self._apart(link, lambda call: self._send(call, link, job, temps, stale, progress))
+            stat = await self._apart(link, lambda call: self._send(call, link, job, temps, stale, progress))
             temp = temps.path
             try:
                 job.confirm()
             except BaseException:
-                # A temp that cannot be removed now is on record; what confirm raised is what counts.
+                # The temporary file is on record, so the exception of confirm is the one to raise.
                 with contextlib.suppress(TransportError):
                     await self._apart(link, lambda call: _discard(link, temp))
                 raise
             await self._apart(link, lambda call: _publish(call, link, job.name, temp, target))
             temps.published()
-        return Sent(shown, job.size)
+        return Sent(stat, job.size)
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """Size and time of a file; None where there is none."""
         link, path = self._open(), path_of(self._folder, name)
         async with link.turn:
-            return await self._apart(link, lambda call: _look(link, name, path))
+            return await self._apart(link, lambda call: _stat(link, name, path))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """Remove temporary files under every kind of name that an upload may have used."""
         link, paths = self._open(), {name: path_of(self._folder, name) for name in names}
         stepped = TEMP.name in self.profile.stepped
 
@@ -117,7 +125,7 @@ class PySFTPTransport(Transport):
             gone = set()
             for name, path in paths.items():
                 for form in every(path, path) if stepped else [path]:
-                    with contextlib.suppress(Status):  # its own upload will meet it again
+                    with contextlib.suppress(Status):  # the next upload of that name removes the file
                         link.connection.remove(form)
                         gone.add(name)
                     call.step()
@@ -132,17 +140,18 @@ class PySFTPTransport(Transport):
         return self._link
 
     async def _apart(self, link: Link, work: Callable[[Call[_T]], _T], limit: float | None = None) -> _T:
-        """Do it in a thread. The connection ends with any error but a file's own, for nobody knows then what is under way."""
+        """Call ``work`` in a thread. Any error but a file's own ends the connection, as nobody knows then which request is
+        under way."""
         if link.is_cut:
             raise TransportLost("the connection is over")
         limit = limit or self._stall
         late = f"the server did not answer within {limit:g} s"
 
-        def sorted_work(call: Call[_T]) -> _T:
-            return _sorted(work, call)
+        def translated_work(call: Call[_T]) -> _T:
+            return _translated(work, call)
 
         try:
-            return await Call(sorted_work, "pysftp-transport").outcome(link.closed, limit, late, self._hung)
+            return await Call(translated_work, "pysftp-transport").outcome(link.closed, limit, late, self._hung)
         except (AttemptFailed, FileRefused, SourceError):
             raise
         except BaseException:
@@ -161,7 +170,7 @@ class PySFTPTransport(Transport):
             raise failed from exc
 
     def _log_in(self, call: Call[None], link: Link) -> None:
-        """Connect; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
+        """Connect; where the pinned host key is not the one offered, ask for the server's keys of other kinds."""
         try:
             from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
         except ImportError as exc:
@@ -170,21 +179,21 @@ class PySFTPTransport(Transport):
                 f"pysftp cannot be loaded ({exc})",
                 f"Run: {install('pysftp')}, or leave it unset for the default client.",
             ) from exc
-        call.step()  # loading it may have taken its time
-        options, shown = Options(self._login, self._password, link, self._meter), list[str]()
+        call.step()  # loading pysftp may have taken seconds, which are not the server's
+        options, offered_keys = Options(self._login, self._password, link, self._meter), list[str]()
         while True:
             try:
                 opened = open_connection(options)
                 break
             except AnotherKey as exc:
-                shown.append(exc.shown)
+                offered_keys.append(exc.shown)
                 login = options.login
                 options = options._replace(login=login._replace(without=(*login.without, exc.kind)))
             except StartAnew as exc:
                 options = options._replace(skip=exc.number)
             except NothingInCommon as exc:
-                if shown:  # it has no others
-                    raise another_key(shown) from exc
+                if offered_keys:  # the server has no other keys
+                    raise another_key(offered_keys) from exc
                 raise
         if POSIX_RENAME not in opened.sftp_client.extensions:
             raise LoginRefused(
@@ -195,7 +204,7 @@ class PySFTPTransport(Transport):
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened
-        for path in list(self.profile.pending):  # of a process that ended before it could
+        for path in list(self.profile.pending):  # temporary files of a process that ended before it could remove them
             with contextlib.suppress(Status):
                 link.connection.remove(os.fsencode(path))
             self.profile.gone([path])
@@ -204,7 +213,7 @@ class PySFTPTransport(Transport):
     def _send(
         self, call: Call[RemoteStat], link: Link, job: Job, temps: Temps, stale: list[bytes], progress: Progress
     ) -> RemoteStat:
-        """All but the rename: what the server now shows under the temporary name."""
+        """Everything but the rename; the stat of the temporary file."""
         client = link.connection.sftp_client
         self._checks.without(job, "the library pysftp asks for none")
         fd = open_source(job)
@@ -216,13 +225,13 @@ class PySFTPTransport(Transport):
             call.tell(progress, done)
 
         try:
-            with _doing(job.name, "removing an earlier temporary file"):
+            with _errors_about(job.name, "removing an earlier temporary file"):
                 for path in stale:
                     _clear(link, path, self.profile)
                     call.step()
             handle = _make(link, job.name, temps)
             temp = temps.path
-            with _doing(job.name, "writing"):
+            with _errors_about(job.name, "writing"):
                 client.write(handle, fd, job.size, moved, self._pace, call.step, own.took)
             own.check()
             if job.mtime_ns is not None:
@@ -230,13 +239,13 @@ class PySFTPTransport(Transport):
             call.step(job.size / _SLOW_DISK)
             self._sync(client, handle, job)
             call.step()
-            with _doing(job.name, "closing"):
+            with _errors_about(job.name, "closing"):
                 closing, handle = handle, None
                 client.close_handle(closing)
             call.step()
-            shown = _look(link, job.name, temp)
-            if shown is None or shown.size != job.size:
-                has = "none" if shown is None else f"{shown.size:,}"
+            stat = _stat(link, job.name, temp)
+            if stat is None or stat.size != job.size:
+                has = "none" if stat is None else f"{stat.size:,}"
                 raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server has {has}")
         except (AttemptFailed, FileRefused, SourceError):
             _discard(link, temps.path, handle)
@@ -244,7 +253,7 @@ class PySFTPTransport(Transport):
             raise
         finally:
             os.close(fd)
-        return shown
+        return stat
 
     def _set_time(self, client: Any, path: bytes, mtime_ns: int) -> None:
         secs = min(max(mtime_ns // 10**9, 0), _LAST_SECOND)
@@ -257,10 +266,10 @@ class PySFTPTransport(Transport):
             self.profile.learn(TIME, "kept")
 
     def _sync(self, client: Any, handle: bytes, job: Job) -> None:
-        """Where the server will not sync, that it closes the file without an error has to do; where it could before, this file is
-        tried again."""
+        """fsync. Where the server refuses, a CLOSE without error has to do; where an fsync succeeded before, this file is tried
+        again."""
         try:
-            with _doing(job.name, "writing it to the server's disk"):
+            with _errors_about(job.name, "writing it to the server's disk"):
                 client.sync(handle, job.size / _SLOW_DISK)
         except FileRefused as exc:
             if not self.profile.struck(SYNC):
@@ -270,12 +279,12 @@ class PySFTPTransport(Transport):
             self.profile.learn(SYNC, "kept")
 
 
-def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
-    """Do it; what paramiko says of the connection becomes TransportLost."""
+def _translated(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
+    """Call ``work``; paramiko's errors about the connection become TransportLost."""
     try:
         return work(call)
     except Exception as exc:
-        with contextlib.suppress(ImportError):  # then nothing of paramiko was raised
+        with contextlib.suppress(ImportError):  # without paramiko, the exception is not one of paramiko's
             from .connection import LOST
 
             if isinstance(exc, LOST):
@@ -284,54 +293,54 @@ def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
 
 
 @contextlib.contextmanager
-def _doing(name: str, what: str) -> Iterator[None]:
-    """A status of the server in here is about this file."""
+def _errors_about(name: str, what: str) -> Iterator[None]:
+    """Turn a server's status inside this block into an error of this file."""
     try:
         yield
     except Status as exc:
-        said = f"{name}: {what}: server said: {exc}"
+        message = f"{name}: {what}: server said: {exc}"
         if names_limit(str(exc)):
-            crowded = AttemptFailed(said, step=what, server_text=str(exc))
+            crowded = AttemptFailed(message, step=what, server_text=str(exc))
             crowded.limit = True
             raise crowded from exc
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
-            raise AttemptFailed(said, step=what, server_text=str(exc)) from exc  # what it stores files on may be away
-        raise FileRefused(said, step=what, server_text=str(exc)) from exc
+            raise AttemptFailed(message, step=what, server_text=str(exc)) from exc  # the server's storage may be away for a while
+        raise FileRefused(message, step=what, server_text=str(exc)) from exc
 
 
 def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes) -> None:
     call.step()
     try:
-        with _doing(name, "renaming it into place"):
+        with _errors_about(name, "renaming it into place"):
             link.connection.sftp_client.posix_rename(temp, target)
     except (AttemptFailed, FileRefused):
         _discard(link, temp)
         raise
 
 
-def _look(link: Link, name: str, path: bytes) -> RemoteStat | None:
-    with _doing(name, "looking it up"):
+def _stat(link: Link, name: str, path: bytes) -> RemoteStat | None:
+    with _errors_about(name, "looking it up"):
         try:
-            found = link.connection.stat(path)
+            attributes = link.connection.stat(path)
         except Status as exc:
             if exc.code == Status.NO_SUCH_FILE:
                 return None
             raise
-    if found.st_size is None:
+    if attributes.st_size is None:
         raise FileRefused(f"{name}: the server does not tell its size")
-    return RemoteStat(found.st_size, found.st_mtime)
+    return RemoteStat(attributes.st_size, attributes.st_mtime)
 
 
 def _clear(link: Link, path: bytes, profile: Profile) -> None:
-    """Remove a file, or rename it where this server lets none be removed, so that no late request finds it; Status where that is
-    refused, too."""
+    """Remove a file, or rename it where this server lets none be removed, so that no late request finds it. Raises Status where
+    the server refuses both."""
     try:
         link.connection.remove(path)
     except Status as refused:
         try:
             link.connection.lstat(path)
         except Status as exc:
-            if exc.code == Status.NO_SUCH_FILE:  # some servers say Failure for a missing file
+            if exc.code == Status.NO_SUCH_FILE:  # some servers reply Failure to the removal of a missing file
                 return
         try:
             link.connection.sftp_client.posix_rename(path, path + _LEFT)
@@ -342,16 +351,16 @@ def _clear(link: Link, path: bytes, profile: Profile) -> None:
 
 
 def _make(link: Link, name: str, temps: Temps) -> bytes:
-    """Make the temporary file, under another kind of name where the server takes no such one; its handle."""
+    """The handle of the new temporary file, under the next kind of name where the server refuses the present kind."""
     first: FileRefused | None = None
     while True:
         try:
-            with _doing(name, "making the temporary file"):
+            with _errors_about(name, "making the temporary file"):
                 return _open_new(link, temps.path)
         except FileRefused as exc:
             first = first or exc
             status = exc.__cause__
-            # A folder that is not there is no matter of the file's name.
+            # A missing folder says nothing about the kind of name.
             if (isinstance(status, Status) and status.code == Status.NO_SUCH_FILE) or not temps.refused(exc.server_text):
                 raise first from exc
 
@@ -369,8 +378,8 @@ def _open_new(link: Link, path: bytes) -> bytes:
 
 
 def _make_folder(link: Link, folder: bytes) -> None:
-    """Make it and what is missing above it. Whether it is good shows when a file is opened in it: that it is there
-    already is a failure in SFTP 3 like any other."""
+    """Create a folder and its missing parents. Errors are left to the open that follows: SFTP 3 has no code of its own for a
+    folder that exists."""
     try:
         link.connection.mkdir(folder)
     except Status as exc:
@@ -382,7 +391,7 @@ def _make_folder(link: Link, folder: bytes) -> None:
 
 
 def _discard(link: Link, temp: bytes, handle: bytes | None = None) -> None:
-    """Have the server forget a temporary file; it is on record, and the first error is the one to tell."""
+    """Close and remove a temporary file. Errors are ignored: the file is on record, and the first error is the one to report."""
     with contextlib.suppress(Status):
         if handle is not None:
             link.connection.sftp_client.close_handle(handle)

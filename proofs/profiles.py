@@ -25,9 +25,9 @@ class ServerProfile(NamedTuple):
 
     def quirks(self) -> Quirks:
         """A server's, as this profile has them."""
-        made = Quirks()
-        made.set(**self.values)
-        return made
+        built = Quirks()
+        built.set(**self.values)
+        return built
 
 
 PROFILES = {

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator
 from .world import OWN, QUIET
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_MOST, _DEPTH, _LOOK = 400, 6, 40
+_MOST, _DEPTH, _NEW_NAME_ODDS = 400, 6, 40
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 _STATE = (
     "spool.db",
@@ -136,7 +136,7 @@ class Acts:
 
     def place(self) -> str:
         """A name in the data folder: one that is there, or one that the task may look for."""
-        if self._rng.randrange(_LOOK) == 0 or not self._seen:
+        if self._rng.randrange(_NEW_NAME_ODDS) == 0 or not self._seen:
             self._seen = [path for _, path in zip(range(_MOST), self._walk(), strict=False)]
         return self._rng.choice(self._seen if self._seen and self._rng.random() < 0.6 else self._known)
 
@@ -254,10 +254,10 @@ class Acts:
 
 def main() -> None:
     """Until SIGTERM."""
-    told = json.loads(sys.stdin.readline())
+    orders = json.loads(sys.stdin.readline())
     os.umask(0)
-    rng = random.Random(told["seed"])
-    acts = Acts(told["data"], told["mine"], told["victims"], rng, told["spared"], (told["pid"], told["start"]))
+    rng = random.Random(orders["seed"])
+    acts = Acts(orders["data"], orders["mine"], orders["victims"], rng, orders["spared"], (orders["pid"], orders["start"]))
 
     def stop(*_: object) -> None:
         acts.stopped = True

@@ -30,8 +30,8 @@ _OWN_SECS, _ARCHIVE_SECS = 0.25, 3.0
 class App:
     """Writes files, notifies, looks after its child."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self._data = told["data"]
+    def __init__(self, orders: dict[str, Any]) -> None:
+        self._data = orders["data"]
         base: dict[str, Any] = {
             "TimerIntervalSecs": 0.3,
             "RetryWaitSecs": 0.2,
@@ -43,13 +43,13 @@ class App:
             "ParkedRetrySecs": 2,
             "LogMaxBytes": 20_000,
             "LogKeep": 2,
-            **told["base"],
+            **orders["base"],
         }
         logs: dict[str, Any] = {
             "Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
             "Master_Log_FileName": os.path.join(self._data, "logs", "master.log"),
         }
-        config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **told["ftp"])})
+        config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **orders["ftp"])})
         entries: list[WatchEntry] = [
             {"file": os.path.join(self._data, "today.csv")},
             {"file": os.path.join(self._data, "later.csv"), "on_change": True},
@@ -62,7 +62,7 @@ class App:
                 os.mkdir(os.path.join(self._data, name), 0o2775)
         self._make: Callable[[], TaskMaster] = lambda: _started(entries, config)
         self.master = self._make()
-        self._again = float(told["again"])
+        self._again = float(orders["again"])
         self._again_at = time.monotonic() + self._again if self._again else float("inf")
         self.masters = 1
         self.ended: list[str] = []
@@ -73,10 +73,10 @@ class App:
 
     def turn(self, now: float) -> None:
         """One call of the app's timer."""
-        self.look()
+        self.poll()
         if now >= self._again_at:
             self._again_at = now + self._again
-            self._told()
+            self._note_last_exit()
             self.master.stop()
             self.master = self._make()
             self.master.start()
@@ -88,7 +88,7 @@ class App:
             return
         self._write(now)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """What any app does on a timer."""
         self.master.check_pending_notifications()
         pid = self.master.status().children[0].pid
@@ -97,12 +97,12 @@ class App:
 
     def end(self) -> dict[str, Any]:
         """Stop; what was seen of the children: those that ended by themselves among them."""
-        self._told()
+        self._note_last_exit()
         page = self.master.status().children[0].page
         self.master.stop()
         return {"pids": self.pids, "masters": self.masters, "ended": self.ended, "page": page}
 
-    def _told(self) -> None:
+    def _note_last_exit(self) -> None:
         child = self.master.status().children[0]
         if child.last_exit is not None:
             self.ended.append(f"{child.pid}: {child.last_exit}")
@@ -146,17 +146,17 @@ def _started(entries: list[WatchEntry], config: Any) -> TaskMaster:
 
 def main() -> None:
     """Until stdin ends; a line there ends the making of files of its own."""
-    told = json.loads(sys.stdin.readline())
-    if told["run_as"]:
-        become(identity(told["run_as"]))  # as 'pysubtask run --run-as' does
-    app = App(told)
+    orders = json.loads(sys.stdin.readline())
+    if orders["run_as"]:
+        become(identity(orders["run_as"]))  # as 'pysubtask run --run-as' does
+    app = App(orders)
     app.master.start()
     making = True
     while True:
         if making:
             app.turn(time.monotonic())
         else:
-            app.look()
+            app.poll()
         if select.select([sys.stdin], [], [], _TICK_SECS)[0]:
             if not sys.stdin.readline():
                 break

@@ -31,7 +31,7 @@ from .model import ModelServer
 from .quirk_model import QuirkModel
 from .steps import Steps
 
-STUCK, SHOWN_WRONG = 87, 88
+STUCK, VISIBLE_WRONG = 87, 88
 """Exit statuses: the queue was not empty in the end; a reader saw what must never be seen."""
 _TURNS = 12
 _LONGEST_SECS = 100_000.0
@@ -190,7 +190,7 @@ def live(
     station: Station,
     kind: Kind,
     steps: Steps,
-    shown: Callable[[], None],
+    on_change: Callable[[], None],
     *,
     slow: bool,
     late_at: str,
@@ -219,7 +219,7 @@ def live(
                 server = QuirkModel(
                     station.server,
                     steps.step,
-                    shown,
+                    on_change,
                     kind.profile.quirks(),
                     copies=kind.copies,
                     slow=slow,
@@ -229,7 +229,7 @@ def live(
                 server = ModelServer(
                     station.server,
                     steps.step,
-                    shown,
+                    on_change,
                     atomic=kind.atomic,
                     copies=kind.copies,
                     slow=slow,
@@ -252,7 +252,7 @@ def live(
         (upload_subtask, "open_transport", open_transport),
     ]
     if kind.dropbox:
-        model = ModelDropbox(station.server, station.account, steps, shown)
+        model = ModelDropbox(station.server, station.account, steps, on_change)
         parts += [(dropbox_transport, "Line", model.line), (Lanes, "run", _run_here), (Lanes, "close", _close_here)]
     for module, name, part in parts:
         setattr(module, name, part)
@@ -294,22 +294,22 @@ def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
         if not inside:
             config["base"]["StateFolder"] = station.home
     extension = "dropbox" if kind.dropbox else "ftp"
-    made = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
-    make_ready(made.state_dir, os.path.dirname(station.data))
+    planned = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
+    make_ready(planned.state_dir, os.path.dirname(station.data))
     return Handoff(
-        made.task,
+        planned.task,
         extension,
-        made.module,
+        planned.module,
         entries,
-        made.settings,
-        made.burst,
-        made.state_dir,
-        made.bak_dir,
+        planned.settings,
+        planned.burst,
+        planned.state_dir,
+        planned.bak_dir,
         log_file=None,
         log_to_console=False,
         master_pid=None,
         master_start=None,
         residual=[],
-        state_why=made.state_why,
-        state_elsewhere=made.state_elsewhere,
+        state_why=planned.state_why,
+        state_elsewhere=planned.state_elsewhere,
     )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pysubtask.common.receipts import read_receipts
 
-from .child import KINDS, SHOWN_WRONG, STUCK, Kind, Station, live
+from .child import KINDS, STUCK, VISIBLE_WRONG, Kind, Station, live
 from .steps import CRASHED, Steps
 
 _OLD = b"".join(b"%06d,an old line of data\n" % number for number in range(400))
@@ -150,7 +150,7 @@ class Explorer:
         """A life to its end from whatever ``station`` holds; what is wrong then, or nothing."""
         versions = contents(trial.change)
         status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial)
-        return _words(status) or _look(station, KINDS[trial.kind], goal)
+        return _words(status) or _fault_at_end(station, KINDS[trial.kind], goal)
 
     def _last(self, station: Station, trial: Trial, versions: list[bytes], crashed: int) -> Outcome:
         """A life to its end, and a look at what there is."""
@@ -162,7 +162,7 @@ class Explorer:
             versions.append(versions[-1] + b"the next day\n")
             _write(station, versions[-1], 4)
             status, _ = self._life(station, kind, versions, 0, trial)
-        problem = _words(status) or _look(station, kind, versions[-1])
+        problem = _words(status) or _fault_at_end(station, kind, versions[-1])
         return Outcome(trial, problem, steps, crashed, again)
 
     def count(self, kind: str, change: str, *, slow: bool = False) -> int:
@@ -181,7 +181,7 @@ class Explorer:
             _write(station, versions[0], 1)
             if len(versions) > 1:
                 status, _ = self._life(station, kind, versions[:1], 0, Trial(kind.name, change, ()), inside=True)
-                problem = _words(status) or _look(station, kind, versions[0])
+                problem = _words(status) or _fault_at_end(station, kind, versions[0])
                 if problem:
                     raise RuntimeError(f"{kind.name}, {change}: not even the beginning works: {problem}")
             self._templates[key] = root
@@ -205,13 +205,13 @@ class Explorer:
         os.rename(station.root, home)
         here = Station(home)
         try:
-            told, tell = os.pipe()
+            read_end, tell = os.pipe()
             pid = os.fork()
             if pid == 0:
-                os.close(told)
+                os.close(read_end)
                 _child(here, kind, versions, crash_at, trial, tell, inside, only_queue)
             os.close(tell)
-            with os.fdopen(told, "rb") as file:
+            with os.fdopen(read_end, "rb") as file:
                 steps = file.read()
             _, status = os.waitpid(pid, 0)
             return os.waitstatus_to_exitcode(status), int(steps or 0)
@@ -229,13 +229,13 @@ def _child(
         last = [_seen(station, kind, versions, 0)]
         write = os.write
 
-        def shown() -> None:
+        def on_change() -> None:
             found = _seen(station, kind, versions, last[0])
             if found < last[0]:
-                os._exit(SHOWN_WRONG)
+                os._exit(VISIBLE_WRONG)
             last[0] = found
 
-        status = live(station, kind, steps, shown, slow=trial.slow, late_at=trial.late_at, inside=inside, only_queue=only_queue)
+        status = live(station, kind, steps, on_change, slow=trial.slow, late_at=trial.late_at, inside=inside, only_queue=only_queue)
         write(tell, str(len(steps.names)).encode())
     except BaseException:  # noqa: BLE001 - said by the exit status, the traceback by the interpreter's own means
         import traceback
@@ -281,11 +281,11 @@ def _read(path: str) -> bytes:
 def _words(status: int) -> str:
     if status in (0, CRASHED):
         return ""
-    words = {STUCK: "the queue is not empty in the end", SHOWN_WRONG: "a reader saw what must never be seen"}
+    words = {STUCK: "the queue is not empty in the end", VISIBLE_WRONG: "a reader saw what must never be seen"}
     return words.get(status, f"the child ended with status {status}")
 
 
-def _look(station: Station, kind: Kind, goal: bytes) -> str:
+def _fault_at_end(station: Station, kind: Kind, goal: bytes) -> str:
     """What is wrong at the end, or nothing."""
     if not os.path.exists(station.remote):
         return "lost: the file is not on the server"
@@ -293,8 +293,8 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
         return "torn or old: the server has something else"
     left = [name for name in os.listdir(station.server) if name != "a.csv"]
     if kind.profile is not None and kind.profile.litter:
-        told = _told_left(station, kind)
-        unknown = [name for name in left if name not in told]
+        recorded = _recorded_left(station, kind)
+        unknown = [name for name in left if name not in recorded]
         if unknown:
             return f"left behind and not told: {', '.join(unknown)}"
         if len(left) > kind.profile.litter:
@@ -320,7 +320,7 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
     return ""
 
 
-def _told_left(station: Station, kind: Kind) -> list[str]:
+def _recorded_left(station: Station, kind: Kind) -> list[str]:
     """The temporary files that could not be removed, as the status page and the spool have them."""
     with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
         rows = db.execute("SELECT data FROM profile").fetchall()

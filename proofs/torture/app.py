@@ -44,21 +44,21 @@ class App:
     def run(self) -> None:
         """Never returns."""
         self._master.start()
-        quiet, told = os.path.join(self._given["root"], "quiet"), False
+        quiet, is_noted = os.path.join(self._given["root"], "quiet"), False
         while True:
             if os.path.exists(quiet):
-                if not told:
+                if not is_noted:
                     with open(quiet + ".done", "w", encoding="ascii") as file:
                         file.write(str(os.getpid()))
-                told = True
+                is_noted = True
             else:
-                told = False
+                is_noted = False
                 self._do_something()
             self._count += 1
             self._calls.time("check", self._master.check_pending_notifications)
             if self._count % _STATUS_EVERY == 0:
                 self._calls.time("status", self._master.status)
-            time.sleep(_STEP_SECS if told else self._chance.uniform(0, _STEP_SECS))
+            time.sleep(_STEP_SECS if is_noted else self._chance.uniform(0, _STEP_SECS))
 
     def _do_something(self) -> None:
         kind = self._chance.choices(["grow-a", "grow-b", "whole", "drop", "rotate"], [30, 20, 25, 20, 2])[0]

@@ -187,10 +187,10 @@ class Bench:
         calls = read_calls(self.notes)
         raised, late = sum(call.raised for call in calls), percentile((call.own_secs for call in calls), 0.99)
         whole = difference.none and not raised
-        said = [note] if note else []
-        said += [f"{raised} calls raised"] if raised else []
-        said += [f"p99 of the app's calls {late * 1000:.1f} ms"] if late >= 0.005 else []
-        said += [f"{part}" for part in (difference.missing[:3], difference.left[:3], difference.receipts[:3]) if part]
+        remarks = [note] if note else []
+        remarks += [f"{raised} calls raised"] if raised else []
+        remarks += [f"p99 of the app's calls {late * 1000:.1f} ms"] if late >= 0.005 else []
+        remarks += [f"{part}" for part in (difference.missing[:3], difference.left[:3], difference.receipts[:3]) if part]
         return Outcome(
             tried,
             (tried if survived is None else survived) if whole else 0,
@@ -198,7 +198,7 @@ class Bench:
             0,
             len(difference.left),
             self.twice(),
-            "; ".join(said),
+            "; ".join(remarks),
         )
 
     def close(self) -> None:
@@ -223,10 +223,10 @@ class Lab:
         """A station whose master is started."""
         place = self.root / "station" if root is None else root
         place.mkdir(exist_ok=True)
-        made = Bench(place, server, login, notes=self.root, **base)
-        self.stack.callback(made.close)
-        made.master.start()
-        return made
+        bench = Bench(place, server, login, notes=self.root, **base)
+        self.stack.callback(bench.close)
+        bench.master.start()
+        return bench
 
     def ssh_bench(
         self,

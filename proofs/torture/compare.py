@@ -84,14 +84,14 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
     return Difference(sorted(missing), sorted(left), wrong)
 
 
-def without_told(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:
+def without_reported(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:
     """Without the temporary files that the server lets nobody remove, where the status page counts just those, and there are no
     more than ``most``; how many they are."""
     litter = [text for text in found.left if text.startswith(TEMP) and text.endswith(_ON_SERVER)]
     counted = _LITTER.search("\n".join(page.get("server") or ()))
-    told = int(counted[1].replace(",", "")) if counted else 0
-    if len(litter) != told:
-        return found._replace(left=[*found.left, f"{told} temporary files by the status page"]), len(litter)
-    if told > most:
-        return found, told
-    return found._replace(left=[text for text in found.left if text not in litter]), told
+    reported = int(counted[1].replace(",", "")) if counted else 0
+    if len(litter) != reported:
+        return found._replace(left=[*found.left, f"{reported} temporary files by the status page"]), len(litter)
+    if reported > most:
+        return found, reported
+    return found._replace(left=[text for text in found.left if text not in litter]), reported

@@ -111,7 +111,7 @@ def spool(lab: Lab) -> Outcome:
     """With versions in the queue that have not been sent; the data files are still there."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd)
-    survived, said = 0, []
+    survived, undelivered = 0, []
     for what, damage in _DAMAGES.items():
         for number in range(20):
             bench.write(f"box/{what.replace(' ', '-')}-{number}", lab.chance.randbytes(3000))
@@ -127,10 +127,10 @@ def spool(lab: Lab) -> Outcome:
         if bench.arrived("a.csv", "b.csv") and bench.wait(bench.idle):
             survived += 1
         else:
-            said.append(what)
+            undelivered.append(what)
     note = f"{', '.join(_DAMAGES)}: what was queued is found again by its notify or its "
     note += "stamp; what was known of the server is gone with the spool, so all of it goes once more"
-    note += f"; not well: {said}" if said else ""
+    note += f"; not well: {undelivered}" if undelivered else ""
     return bench.outcome(len(_DAMAGES), survived, note)
 
 

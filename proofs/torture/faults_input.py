@@ -26,14 +26,19 @@ _LONG_SECS = 600.0
 def names(lab: Lab) -> Outcome:
     bench = lab.ssh_bench(lab.sshd())
     bench.pause(0.5)
-    wanted = [b"n" + bytes([byte]) + b"e" for byte in range(1, 256) if byte != ord("/")]
-    wanted += [bytes([byte]) for byte in range(1, 256) if byte not in b"/."]
-    wanted += [bytes([65 + number]) * 255 for number in range(5)] + [b"\xff" * 255, "é".encode() * 127 + b"x", b"...", b"-rf"]
-    for number, name in enumerate(wanted):
+    names_to_send = [b"n" + bytes([byte]) + b"e" for byte in range(1, 256) if byte != ord("/")]
+    names_to_send += [bytes([byte]) for byte in range(1, 256) if byte not in b"/."]
+    names_to_send += [bytes([65 + number]) * 255 for number in range(5)] + [
+        b"\xff" * 255,
+        "é".encode() * 127 + b"x",
+        b"...",
+        b"-rf",
+    ]
+    for number, name in enumerate(names_to_send):
         with open(os.path.join(os.fsencode(bench.box), name), "wb") as file:
             file.write(b"" if number % 3 == 0 else lab.chance.randbytes(100))
-    there = bench.wait(lambda: len(os.listdir(bench.server)) >= len(wanted), 120)
-    return bench.outcome(len(wanted), len(wanted) if there else 0, "each in a watched folder, a third of them empty")
+    there = bench.wait(lambda: len(os.listdir(bench.server)) >= len(names_to_send), 120)
+    return bench.outcome(len(names_to_send), len(names_to_send) if there else 0, "each in a watched folder, a third of them empty")
 
 
 @fault("input", "a sparse file of 2.3 GB")
@@ -110,23 +115,23 @@ def chmod(lab: Lab) -> Outcome:
         bench.write("a.csv", lab.chance.randbytes(1000))
         (bench.data / "a.csv").chmod(0)
         send(pid, signal.SIGCONT)
-        told = bench.wait(lambda: bench.page().get("cannot_read"), 20)
+        reported = bench.wait(lambda: bench.page().get("cannot_read"), 20)
         bench.write("b.csv", lab.chance.randbytes(1000))
         others = bench.arrived("b.csv")
         (bench.data / "a.csv").chmod(0o600)
-        survived += bench.arrived("a.csv") and told and others
+        survived += bench.arrived("a.csv") and reported and others
     return bench.outcome(5, survived, "said on the page, others go on, delivered by itself when it may be read again")
 
 
 @fault("input", "fifo, socket, device and symlink loops in a watched folder")
 def odd(lab: Lab) -> Outcome:
     bench = lab.ssh_bench(lab.sshd())
-    made = [bench.box / name for name in ("fifo", "loop-a", "loop-b", "up", "dangling", "socket")]
-    os.mkfifo(made[0])
-    made[1].symlink_to("loop-b")
-    made[2].symlink_to("loop-a")
-    made[3].symlink_to("..")
-    made[4].symlink_to("nowhere")
+    special_files = [bench.box / name for name in ("fifo", "loop-a", "loop-b", "up", "dangling", "socket")]
+    os.mkfifo(special_files[0])
+    special_files[1].symlink_to("loop-b")
+    special_files[2].symlink_to("loop-a")
+    special_files[3].symlink_to("..")
+    special_files[4].symlink_to("nowhere")
     with contextlib.ExitStack() as stack:
         here = os.open(bench.box, os.O_RDONLY)
         stack.callback(os.close, here)
@@ -134,8 +139,8 @@ def odd(lab: Lab) -> Outcome:
         address.bind(f"/proc/self/fd/{here}/socket")
         with contextlib.suppress(PermissionError):
             os.mknod(bench.box / "device", stat.S_IFCHR | 0o600, os.makedev(1, 5))
-            made.append(bench.box / "device")
-        for path in made:
+            special_files.append(bench.box / "device")
+        for path in special_files:
             Path(f"{path}.notify").touch()
         real = [f"box/real-{number}" for number in range(20)]
         for name in real:
@@ -144,10 +149,10 @@ def odd(lab: Lab) -> Outcome:
         well = bench.arrived(*real, "a.csv")
         bench.pause(2)
         only = {path.name for path in bench.server.iterdir()} == {"a.csv", *(Path(name).name for name in real)}
-        for path in made:
+        for path in special_files:
             Path(f"{path}.notify").unlink()
-    note = f"{', '.join(path.name for path in made)}, each with a notify: none is opened, the 21 real files arrive"
-    return bench.outcome(len(made), len(made) if well and only else 0, note)
+    note = f"{', '.join(path.name for path in special_files)}, each with a notify: none is opened, the 21 real files arrive"
+    return bench.outcome(len(special_files), len(special_files) if well and only else 0, note)
 
 
 @fault("input", "50,000 files dropped at once")

@@ -31,19 +31,19 @@ def relayed(lab: Lab, **ftp: Any) -> tuple[Bench, Relay]:
     return bench, relay
 
 
-def _cut_everywhere(lab: Lab, way: str) -> Outcome:
+def _cut_everywhere(lab: Lab, direction: str) -> Outcome:
     """Each time a fresh connection, cut a bit later than the one before, from its first byte to its last."""
     bench, relay = relayed(lab)
     up, down = relay.up, relay.down
     relay.cut_all()
     bench.write("b.csv", lab.chance.randbytes(_UPLOAD))
     bench.arrived("b.csv")
-    total = relay.up - up if way == "up" else relay.down - down
+    total = relay.up - up if direction == "up" else relay.down - down
     before, survived, hit = bench.used(), 0, 0
     for number in range(_CUTS):
         relay.cut_all()
         drops = relay.drops
-        relay.drop("up" if way == "up" else "down", total * number // _CUTS)
+        relay.drop("up" if direction == "up" else "down", total * number // _CUTS)
         bench.write("b.csv", lab.chance.randbytes(_UPLOAD))
         survived += bench.arrived("b.csv")
         hit += relay.drops > drops
@@ -144,16 +144,16 @@ def unresolved(lab: Lab) -> Outcome:
     named = _Named(lab)
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, ftp={"Host": "station", "SSHConfigFile": named("127.0.0.1"), "DeadTimeMilli": 100})
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for _ in range(5):
         named("no-such-name.invalid")
         bench.wait(lambda: bench.page().get("state") in ("resting", "waiting"), 10)
         bench.write("a.csv", lab.chance.randbytes(1000))
         bench.wait(lambda: bench.page().get("problem"), 30)
-        said = str((bench.page().get("problem") or {}).get("text", said))
+        reason = str((bench.page().get("problem") or {}).get("text", reason))
         named("127.0.0.1")
         survived += bench.arrived("a.csv")
-    return bench.outcome(5, survived, f"said: {said[:110]!r}; delivered when it resolved again")
+    return bench.outcome(5, survived, f"said: {reason[:110]!r}; delivered when it resolved again")
 
 
 @fault("network", "the server's address changes")

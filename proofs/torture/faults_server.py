@@ -25,7 +25,7 @@ def _parked_then_well(
     bench: Bench, lab: Lab, times: int, put_wrong: Callable[[], object], put_right: Callable[[], object], what: str
 ) -> Outcome:
     """Each time: the good copy stays, the file is parked or held with a reason, and is delivered by itself afterwards."""
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for _ in range(times):
         good = lab.chance.randbytes(30_000)
         bench.write("a.csv", good)
@@ -34,15 +34,17 @@ def _parked_then_well(
         put_wrong()
         bench.write("a.csv", lab.chance.randbytes(2_000_000))
         # Restarting the server is a problem, too, and not the one that is asked for.
-        told = bench.wait(lambda: bench.page().get("parked"), 5) or bench.wait(lambda: bench.page().get("problem"), 15)
+        reported = bench.wait(lambda: bench.page().get("parked"), 5) or bench.wait(lambda: bench.page().get("problem"), 15)
         page = bench.page()
         rows = page.get("parked") or []
-        said = str(rows[0]["reason"] if rows else (page.get("problem") or {}).get("text", said))
+        reason = str(rows[0]["reason"] if rows else (page.get("problem") or {}).get("text", reason))
         path = bench.server / "a.csv"
         kept = not path.exists() or path.read_bytes() == good
         put_right()
-        survived += bench.arrived("a.csv") and told and kept
-    return bench.outcome(times, survived, f"{what}; said: {said[:120]!r}; the good copy stayed, delivered by itself when put right")
+        survived += bench.arrived("a.csv") and reported and kept
+    return bench.outcome(
+        times, survived, f"{what}; said: {reason[:120]!r}; the good copy stayed, delivered by itself when put right"
+    )
 
 
 @fault("server", "disk full")
@@ -182,7 +184,7 @@ def _tries_held(
         bench.pause(1.0)
     tries, lasted = count() - before, time.monotonic() - begun
     kinds = bench.kinds()
-    said, told = str(bench.page().get("why")), kinds["login_refused"] + kinds["server_not_trusted"] > 0
+    reason, reported = str(bench.page().get("why")), kinds["login_refused"] + kinds["server_not_trusted"] > 0
     put_right()
     fixed = time.monotonic()
     well = bench.arrived("a.csv", "b.csv", secs=_LONG_WAIT * 20 + 20)
@@ -190,9 +192,9 @@ def _tries_held(
     event = "login_refused" if kinds["login_refused"] else "server_not_trusted"
     note = (
         f"{what}: {tries} tries in {lasted:.0f} s (allowed: {allowed}; RetryLongWaitSecs {_LONG_WAIT:.0f}); state held, "
-        f"event {event}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right"
+        f"event {event}, said: {reason[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right"
     )
-    return bench.outcome(1, int(well and held and told and 0 < tries <= allowed), note)
+    return bench.outcome(1, int(well and held and reported and 0 < tries <= allowed), note)
 
 
 def _logins_of(sshd: OpenSSHServer) -> Callable[[], int]:
@@ -269,7 +271,7 @@ def password(lab: Lab) -> Outcome:
 def busy(lab: Lab) -> Outcome:
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd", max_sessions=1))
     bench = lab.bench(ftpd.files, ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8, DeadTimeMilli=100))
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for _ in range(5):
         bench.wait(lambda: not ftpd.sessions, 20)
         with ftplib.FTP() as other:
@@ -277,12 +279,12 @@ def busy(lab: Lab) -> Outcome:
             other.login(ftpd.user, ftpd.password)
             bench.write("a.csv", lab.chance.randbytes(1000))
             bench.wait(lambda: bench.page().get("problem"), 20)
-            said = str((bench.page().get("problem") or {}).get("text", said))
+            reason = str((bench.page().get("problem") or {}).get("text", reason))
         survived += bench.arrived("a.csv")
     return bench.outcome(
         5,
         survived,
-        f"somebody else has the only place; said: {said[:100]!r}; no login counts as refused: "
+        f"somebody else has the only place; said: {reason[:100]!r}; no login counts as refused: "
         f"{bench.kinds()['login_refused'] == 0}",
     )
 
@@ -301,19 +303,19 @@ def one_connection(lab: Lab) -> Outcome:
 def sessions(lab: Lab) -> Outcome:
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, folder="in")
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for limit in (0, 0, 0):
         sshd.stop()
         sshd._max_sessions = limit
         sshd.start()
         bench.write("a.csv", lab.chance.randbytes(1000))
         bench.wait(lambda: bench.page().get("problem"), 20)
-        said = str((bench.page().get("problem") or {}).get("text", said))
+        reason = str((bench.page().get("problem") or {}).get("text", reason))
         sshd.stop()
         sshd._max_sessions = 10
         sshd.start()
         survived += bench.arrived("a.csv")
-    return bench.outcome(3, survived, f"said: {said[:120]!r}; delivered when there was room")
+    return bench.outcome(3, survived, f"said: {reason[:120]!r}; delivered when there was room")
 
 
 # ---- the clock

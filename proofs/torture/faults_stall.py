@@ -124,7 +124,7 @@ def write(lab: Lab) -> Outcome:
     return _measured(lab, stall)
 
 
-def _last(lab: Lab, way: str, back: int) -> Outcome:
+def _last(lab: Lab, direction: str, back: int) -> Outcome:
     """Stalled so many bytes before the end of what a file of this size takes on a warm connection."""
 
     def stall(bench: Bench, relay: Relay) -> float:
@@ -135,9 +135,9 @@ def _last(lab: Lab, way: str, back: int) -> Outcome:
             bench.arrived("a.csv")
             bench.wait(bench.idle)
             counts.append((relay.up - before[0], relay.down - before[1]))
-        total = counts[-1][0] if way == "up" else counts[-1][1]
+        total = counts[-1][0] if direction == "up" else counts[-1][1]
         for _ in range(10):
-            relay.stall("up" if way == "up" else "down", after=total - lab.chance.randrange(back, 2 * back))
+            relay.stall("up" if direction == "up" else "down", after=total - lab.chance.randrange(back, 2 * back))
             lost = bench.kinds()["connection_lost"]
             bench.write("a.csv", lab.chance.randbytes(_SIZE))
             begun = time.monotonic()

@@ -98,7 +98,7 @@ class RandomKills:
             self._uses.append(used)
         self._note(difference, tried)
         if difference.none:
-            self.station.storm()
+            self.station.resume()
 
     def _note(self, difference: Difference, tried: Counter[str]) -> None:
         self.lost += difference.missing
@@ -275,12 +275,12 @@ class RandomKills:
             many = reader.deliveries and len(reader.twice) >= reader.deliveries / 100
             return [f"{len(reader.twice)} of {reader.deliveries} deliveries sent twice: 1 % or more"] if many else []
         found = [one for one in reader.twice.values() if not (profile.sends_again and self._faults_of(one))]
-        return [self._told(one) for one in found]
+        return [self._text_of(one) for one in found]
 
     def _twice(self) -> list[str]:
-        return [self._told(one) for one in self.station.reader.twice.values()]
+        return [self._text_of(one) for one in self.station.reader.twice.values()]
 
-    def _told(self, one: Twice) -> str:
+    def _text_of(self, one: Twice) -> str:
         return f"sent twice: {one.name}, {one.how}, after {', '.join(self._faults_of(one)[-3:]) or 'no fault'}"
 
     def _faults_of(self, one: Twice) -> list[str]:
@@ -305,7 +305,7 @@ class RandomKills:
 
     def _notes(self) -> list[str]:
         reader = self.station.reader
-        notes = [f"{reader.looks:,} versions and beginnings read on the server; {self.station.lives} lives of the app"]
+        notes = [f"{reader.contents_read:,} versions and beginnings read on the server; {self.station.lives} lives of the app"]
         if self._first is not None:
             memory = statistics.median(used.memory for used in self._uses)
             files = statistics.median(used.files for used in self._uses)
@@ -373,7 +373,7 @@ def _notes_of_calls(calls: list[Call]) -> list[str]:
     return notes
 
 
-def storm(
+def run_random_kills(
     minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False, profile: ServerProfile | None = None
 ) -> Result:
     """A whole run in a folder of its own. With ``keep`` the folder stays where something went wrong. ``profile``: what the server

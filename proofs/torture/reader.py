@@ -13,7 +13,7 @@ from pysubtask.common.receipts import FILE, Receipt, parse
 
 from .content import Streams, number_of
 
-_LOOK_SECS = 0.003
+_POLL_SECS = 0.003
 _TEMP = ".pysubtask-"
 
 
@@ -54,7 +54,7 @@ class Reader:
         self.gaps = 0
         self.torn: list[str] = []
         self.twice: dict[tuple[str, str], Twice] = {}
-        self.looks = 0
+        self.contents_read = 0
         self.deliveries = 0
         self._seen: dict[str, _Seen] = {}
         self._sent: dict[tuple[str, str], float] = {}
@@ -82,22 +82,22 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            self._look_on()
+            self._scan_until_over()
         except Exception as exc:
             self.torn.append(f"the reader ended: {exc!r}")
             raise
 
-    def _look_on(self) -> None:
+    def _scan_until_over(self) -> None:
         while True:
             over = self._over.is_set()
             with self._guard:
-                self._look()
+                self._scan()
                 self._read_receipts()
             if over:
                 return
-            self._over.wait(_LOOK_SECS)
+            self._over.wait(_POLL_SECS)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         names = set()
         with os.scandir(self._server) as entries:
             for entry in entries:
@@ -127,7 +127,7 @@ class Reader:
         with open(path, "rb") as file:
             data = file.read()
             info = os.fstat(file.fileno())
-        self.looks += 1
+        self.contents_read += 1
         seen.there = True
         former, seen.stamp = seen.stamp, _stamp(info)
         place: tuple[int, int]

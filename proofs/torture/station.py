@@ -16,7 +16,7 @@ from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, descendants, dies_with_us
 
 from ..profiles import ServerProfile
-from .compare import Difference, Digests, compare, data_files, without_told
+from .compare import Difference, Digests, compare, data_files, without_reported
 from .plan import settings
 from .processes import is_running, name, send
 from .quirk_daemon import QuirkDaemon
@@ -129,7 +129,7 @@ class TortureStation:
         """The process of a server that is one."""
         return self.sshd.server_pids() if isinstance(self.sshd, QuirkDaemon) else []
 
-    # ---- the calm between storms
+    # ---- the calm between the rounds
 
     def calm(self) -> tuple[Difference, dict[str, Any]]:
         """Have the app write no more and wait until all has arrived and the child has nothing to do; what is not as it must be
@@ -148,14 +148,14 @@ class TortureStation:
                     data_files([str(self.data), str(self.box)]), str(self.server), str(self.bak), str(self.state), self._digests
                 )
                 if self.profile is not None and self.profile.litter:
-                    last, litter = without_told(last, page, self.profile.crowd)
+                    last, litter = without_reported(last, page, self.profile.crowd)
                     self.litter = max(self.litter, litter)
                 if last.none:
                     break
             time.sleep(_STEP_SECS)
         return last, page
 
-    def storm(self) -> None:
+    def resume(self) -> None:
         """The end of ``calm``: what was dropped and delivered is removed on both sides, and the app writes again."""
         dropped = sorted(path.name for path in self.box.iterdir() if not path.name.endswith((".notify", ".hold")))
         rotated = [one for one in dropped if one.startswith("rot-")]
@@ -191,5 +191,5 @@ class TortureStation:
 
 
 def _import_path() -> str:
-    above = str(Path(__file__).resolve().parents[3])
+    above = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))

@@ -82,13 +82,13 @@ def stick(folder: Path, *, image: Path | None = None, size: int = 32 << 20) -> I
         raise NotHere("needs root (a file system is mounted)")
     folder.mkdir()
     try:
-        made = Stick(folder, image or folder.with_suffix(".img"), size)
+        built = Stick(folder, image or folder.with_suffix(".img"), size)
     except (OSError, subprocess.SubprocessError) as exc:
         raise NotHere(f"no file system can be mounted here: {exc}") from exc
     try:
-        yield made
+        yield built
     finally:
-        made.close()
+        built.close()
 
 
 def _run(*words: str) -> str:

@@ -36,7 +36,7 @@ class Lane:
         self.rate: float | None = None
         self.queue: float = 128 * 1024
         self.largest: float | None = None
-        self.under_way: deque[tuple[float, bytes]] = deque()
+        self.in_flight: deque[tuple[float, bytes]] = deque()
         self._random = random.Random(seed)
         self._free_at = 0.0
         self._packets = self._bytes = self._lost = self._overflowed = self._cut = 0
@@ -72,19 +72,19 @@ class Lane:
             return
         due = sent + self.delay
         # A delay made shorter lets no packet overtake those before it.
-        if self.under_way:
-            due = max(due, self.under_way[-1][0])
-        self.under_way.append((due, packet))
+        if self.in_flight:
+            due = max(due, self.in_flight[-1][0])
+        self.in_flight.append((due, packet))
 
     def deliver(self, now: float, put: Callable[[bytes], object]) -> None:
         """Hand over all that is due."""
-        while self.under_way and self.under_way[0][0] <= now:
-            put(self.under_way.popleft()[1])
+        while self.in_flight and self.in_flight[0][0] <= now:
+            put(self.in_flight.popleft()[1])
 
     def cut(self, packets: int = 0) -> None:
         """The link is down: what is under way is gone, and ``packets`` that came since."""
-        self._cut += len(self.under_way) + packets
-        self.under_way.clear()
+        self._cut += len(self.in_flight) + packets
+        self.in_flight.clear()
         self._free_at = 0.0
 
     @property

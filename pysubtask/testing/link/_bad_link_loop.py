@@ -30,7 +30,7 @@ class PacketLoop:
     def __init__(self, near: int, far: int, orders: socket.socket, seed: int) -> None:
         # The two directions must not lose the same packets.
         self._lanes = {"there": Lane(2 * seed), "back": Lane(2 * seed + 1)}
-        self._ways = ((near, far, self._lanes["there"]), (far, near, self._lanes["back"]))
+        self._directions = ((near, far, self._lanes["there"]), (far, near, self._lanes["back"]))
         self._outages = Outages()
         self._orders = orders
         self._words = b""
@@ -39,14 +39,14 @@ class PacketLoop:
 
     def run(self) -> None:
         """Until the stream of orders ends."""
-        files = [self._orders.fileno(), *(source for source, _, _ in self._ways)]
+        files = [self._orders.fileno(), *(source for source, _, _ in self._directions)]
         while True:
             ready, _, _ = select.select(files, [], [], self._until_next(time.monotonic()))
             if files[0] in ready and not self._obey():
                 return
             now = time.monotonic()
             down = self._outages.is_down(now)
-            for source, target, lane in self._ways:
+            for source, target, lane in self._directions:
                 packets = _read(source) if source in ready else []
                 if down:
                     lane.cut(len(packets))
@@ -56,7 +56,7 @@ class PacketLoop:
                 lane.deliver(now, _writer(target))
 
     def _until_next(self, now: float) -> float | None:
-        times = [lane.under_way[0][0] for lane in self._lanes.values() if lane.under_way]
+        times = [lane.in_flight[0][0] for lane in self._lanes.values() if lane.in_flight]
         edge = self._outages.next_edge(now)
         if edge is not None:
             times.append(edge)

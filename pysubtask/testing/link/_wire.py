@@ -130,8 +130,8 @@ class Pipe:
         done = self.lane.total - self.lane.drop_base if drop.scope == "total" else self.forwarded - self.drop_base
         return max(0, drop.after - done)
 
-    def _allowed(self, wanted: int) -> int:
-        limits = [wanted, self.lane.pass_left, self._drop_left()]
+    def _allowed(self, requested: int) -> int:
+        limits = [requested, self.lane.pass_left, self._drop_left()]
         if self.lane.rate:
             limits.append(max(1, int(self.lane.rate * _SLICE_SECS)))
         return min(limit for limit in limits if limit is not None)

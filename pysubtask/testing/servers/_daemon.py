@@ -23,7 +23,7 @@ class Daemon(OwnPorts):
     ``root`` has its configuration and logs."""
 
     name = ""
-    ports_wanted = 1
+    ports_needed = 1
     greeting: bytes | None = b"220"
     """What it says first; None: nothing, before it is spoken to."""
 
@@ -39,7 +39,7 @@ class Daemon(OwnPorts):
     def start(self) -> None:
         """Start it; the second time on the ports it had. RuntimeError where it does not come up."""
         for _ in range(5):
-            ports = self._take_ports(self.ports_wanted)
+            ports = self._take_ports(self.ports_needed)
             for command in self._prepare(ports):
                 with open(self.root / "stderr", "ab") as log:
                     started = subprocess.Popen(

@@ -99,7 +99,7 @@ def oauth_error(error: str, description: str) -> Answer:
     return result({"error": error, "error_description": description}, 400)
 
 
-def made(route: str, status: int | None, error: str | dict[str, Any] | None, retry_after: int | None) -> Answer:
+def injected_answer(route: str, status: int | None, error: str | dict[str, Any] | None, retry_after: int | None) -> Answer:
     """The answer of a fault that a test asked for. Without a status an error is a 409 and everything else a 503."""
     if status is None:
         status = 409 if error is not None else 429 if retry_after is not None else 503

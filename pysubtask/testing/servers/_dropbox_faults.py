@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ._dropbox_answers import Answer, made
+from ._dropbox_answers import Answer, injected_answer
 
 WRITE_ROUTES = frozenset(
     {
@@ -126,7 +126,7 @@ class Faults:
                     return Plan(cut=rule.after_bytes)
             for rule in self._fails:
                 if rule.strikes(route):
-                    return Plan(answer=made(route, **rule.answer))
+                    return Plan(answer=injected_answer(route, **rule.answer))
             drip = next((how for pattern, how in self._drips.items() if matches(pattern, route)), "")
             return Plan(lost=any(rule.strikes(route) for rule in self._losses), drip=drip)
 

@@ -166,7 +166,7 @@ class Tree:
         if os.path.lexists(place):
             if place.is_dir():
                 raise RouteError("conflict/folder")
-            known = self._look(place)
+            known = self._current_record(place)
             there = (known.rev, known.hash)
             room -= place.stat().st_size
         choice = decide(info, there, content_hash)
@@ -223,7 +223,7 @@ class Tree:
         names = {"name": place.name, "path_lower": path.lower(), "path_display": path}
         if place.is_dir():
             return {".tag": "folder", **names, "id": self._entry_of(place).id}
-        known = self._look(place)
+        known = self._current_record(place)
         return {
             ".tag": "file",
             **names,
@@ -240,7 +240,7 @@ class Tree:
         lower = place.relative_to(self.folder).as_posix().lower()
         return self._known.setdefault(lower, _Known("id:" + secrets.token_urlsafe(16)))
 
-    def _look(self, place: Path) -> _Known:
+    def _current_record(self, place: Path) -> _Known:
         """What is known of a file; read anew where somebody else has changed it."""
         known = self._entry_of(place)
         if known.stamp != _stamp(place):

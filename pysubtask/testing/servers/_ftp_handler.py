@@ -80,13 +80,13 @@ class _Odd:
         super().process_command(cmd, *args, **kwargs)  # type: ignore[misc]
 
     def respond(self, resp: str, **more: Any) -> None:
-        said = resp
+        reply = resp
         if resp.startswith("426 None;") and self.owner.oddities.full_reply is not None:
-            said = self.owner.oddities.full_reply
+            reply = self.owner.oddities.full_reply
         if resp.startswith("226") and self.owner.loses("STOR"):
             self.close()
             return
-        super().respond(said, **more)  # type: ignore[misc]
+        super().respond(reply, **more)  # type: ignore[misc]
 
     def ftp_PASS(self, line: str) -> None:
         self.owner.logins += 1

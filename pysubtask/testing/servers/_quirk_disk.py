@@ -85,7 +85,7 @@ class QuirkDisk:
             return part
         return next((name for name in names if name.casefold() == part.casefold()), part)
 
-    def shown_time(self, secs: float) -> int:
+    def reported_time(self, secs: float) -> int:
         """What is said of a time."""
         step = self.quirks.time_step
         return int(secs) // step * step + self.quirks.time_shift
@@ -123,7 +123,7 @@ class QuirkDisk:
         """Whether nothing may show that it is there."""
         return self.quirks.after_publish == "hidden" and path in self._hidden
 
-    def shown_size(self, path: str, size: int) -> int:
+    def reported_size(self, path: str, size: int) -> int:
         """What is said of the size of a file that has ``size`` bytes."""
         ended, before = self._written.get(path, (0.0, 0))
         since, late = time.monotonic() - ended, self.quirks.late_secs

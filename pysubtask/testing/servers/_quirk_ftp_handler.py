@@ -40,7 +40,7 @@ class _QuirkFiles(_Files):
         return self._owner.disk.found_as(str(super().ftp2fs(ftppath)))
 
     def getmtime(self, path: str) -> float:
-        return self._owner.disk.shown_time(super().getmtime(path))
+        return self._owner.disk.reported_time(super().getmtime(path))
 
     def open(self, filename: str, mode: str) -> Any:
         quirks, disk = self._quirks, self._owner.disk
@@ -107,11 +107,11 @@ class _QuirkFiles(_Files):
 
     def stat(self, path: str) -> os.stat_result:
         self._may_be_seen(path)
-        return self._shown(path, super().stat(path))
+        return self._reported(path, super().stat(path))
 
     def lstat(self, path: str) -> os.stat_result:
         self._may_be_seen(path)
-        return self._shown(path, super().lstat(path))
+        return self._reported(path, super().lstat(path))
 
     def isfile(self, path: str) -> bool:
         return not self._owner.disk.is_hidden(path) and bool(super().isfile(path))
@@ -140,8 +140,8 @@ class _QuirkFiles(_Files):
         if self._owner.disk.is_hidden(path):
             raise FilesystemError("No such file or directory")
 
-    def _shown(self, path: str, found: os.stat_result) -> os.stat_result:
-        size, secs = self._owner.disk.shown_size(path, found.st_size), self._owner.disk.shown_time(found.st_mtime)
+    def _reported(self, path: str, found: os.stat_result) -> os.stat_result:
+        size, secs = self._owner.disk.reported_size(path, found.st_size), self._owner.disk.reported_time(found.st_mtime)
         if (size, secs) == (found.st_size, int(found.st_mtime)) or not os.path.isfile(path):
             return found
         return os.stat_result((*found[:6], size, found[7], secs, found[9]), {"st_mtime": float(secs), "st_mtime_ns": secs * 10**9})
@@ -254,7 +254,7 @@ class _Apart:
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def respond(self, *said: Any, **more: Any) -> None:
+    def respond(self, *reply: Any, **more: Any) -> None:
         """The answer was given."""
 
     def _on_dtp_close(self) -> None:

@@ -162,28 +162,28 @@ class QuirkFiles(Files):
     # --- asking
 
     def stat(self, path: bytes) -> Any:
-        return self._shown(self._local(path), os.stat)
+        return self._reported(self._local(path), os.stat)
 
     def lstat(self, path: bytes) -> Any:
-        return self._shown(self._local(path), os.lstat)
+        return self._reported(self._local(path), os.lstat)
 
     def fstat(self, file_obj: object) -> Any:
         file: Any = file_obj
         local = self._quirky.open_files.get(id(file), "")
         return self._attrs(local, os.fstat(file.fileno()), writing=id(file) in self._ends)
 
-    def _shown(self, local: str, look: Callable[[str], os.stat_result]) -> Any:
+    def _reported(self, local: str, stat: Callable[[str], os.stat_result]) -> Any:
         if self._quirky.disk.is_hidden(local):
             raise asyncssh.SFTPNoSuchFile("No such file")
         writing = local in self._quirky.open_files.values() and any(
             number in self._ends for number, name in self._quirky.open_files.items() if name == local
         )
-        return self._attrs(local, look(local), writing=writing)
+        return self._attrs(local, stat(local), writing=writing)
 
     def _attrs(self, local: str, found: os.stat_result, *, writing: bool) -> Any:
         attrs = asyncssh.SFTPAttrs.from_local(found)
         if attrs.mtime is not None:
-            attrs.mtime = self._quirky.disk.shown_time(attrs.mtime)
+            attrs.mtime = self._quirky.disk.reported_time(attrs.mtime)
         if not os.path.isfile(local) and not writing:
             return attrs
         size = self._quirky.quirks.size
@@ -194,7 +194,7 @@ class QuirkFiles(Files):
         elif writing and size == "zero":
             attrs.size = 0
         elif attrs.size is not None and not writing:
-            attrs.size = self._quirky.disk.shown_size(local, attrs.size)
+            attrs.size = self._quirky.disk.reported_size(local, attrs.size)
         return attrs
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
@@ -204,7 +204,7 @@ class QuirkFiles(Files):
                 yield one
                 continue
             with contextlib.suppress(asyncssh.SFTPNoSuchFile, FileNotFoundError):
-                one.attrs = self._shown(local, os.lstat)
+                one.attrs = self._reported(local, os.lstat)
                 yield one
 
     # --- changing what is there

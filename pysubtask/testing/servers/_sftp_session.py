@@ -155,9 +155,9 @@ class Files(asyncssh.SFTPServer):
         done = super().rmdir
         self._do("rmdir", self._name(path), lambda: done(path))
 
-    def check_file(self, path: bytes, wanted: list[str]) -> bytes:
+    def check_file(self, path: bytes, requested: list[str]) -> bytes:
         """The fields of a reply to check-file-name: which algorithm, and the hash."""
-        chosen = next((name for name in wanted if name in self._server.hashes), None)
+        chosen = next((name for name in requested if name in self._server.hashes), None)
         if chosen is None:
             raise asyncssh.SFTPOpUnsupported("none of these algorithms")
 
@@ -209,13 +209,13 @@ class _Fields:
 
 async def _process_check_file(handler: Any, packet: Any) -> _Fields:
     """A check-file-name request (draft-ietf-secsh-filexfer-13, 9.1.2), of which only whole files are answered."""
-    path, wanted = packet.get_string(), packet.get_string().decode().split(",")
+    path, requested = packet.get_string(), packet.get_string().decode().split(",")
     parts = packet.get_uint64(), packet.get_uint64(), packet.get_uint32()
     packet.check_end()
     files = handler._server
     if not isinstance(files, Files) or parts != (0, 0, 0):
         raise asyncssh.SFTPOpUnsupported("not here")
-    return _Fields(files.check_file(path, wanted))
+    return _Fields(files.check_file(path, requested))
 
 
 def _teach_check_file() -> None:

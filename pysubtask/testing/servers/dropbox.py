@@ -59,10 +59,10 @@ class DropboxServer:
         self.ca_file = authority.file
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.whole)
-        shown = {**_account(), **account}
+        merged_account = {**_account(), **account}
         self._tree = Tree(self.folder)
-        self._tokens = Tokens(app_key, refresh_token, shown["account_id"])
-        self._routes = Routes(self._tree, self._tokens, shown)
+        self._tokens = Tokens(app_key, refresh_token, merged_account["account_id"])
+        self._routes = Routes(self._tree, self._tokens, merged_account)
         self._faults = Faults()
         self._wire = Wire(host, self._routes, self._faults, temp, context)
 

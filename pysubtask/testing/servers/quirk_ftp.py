@@ -64,9 +64,9 @@ def quirk_ftp_server(
 
     Raises ConfigError where pyftpdlib is missing.
     """
-    made = quirks or Quirks()
-    made.set(**values)
-    server = QuirkFTPServer(Path(os.path.realpath(root)), tls, tls_version, made, Oddities(without=without, hashes=hashes))
+    active = quirks or Quirks()
+    active.set(**values)
+    server = QuirkFTPServer(Path(os.path.realpath(root)), tls, tls_version, active, Oddities(without=without, hashes=hashes))
     try:
         server.start()
         yield server

@@ -94,11 +94,11 @@ def quirk_sftp_server(
 
     Raises ConfigError where asyncssh is missing.
     """
-    made = quirks or Quirks()
-    made.set(**values)
+    active = quirks or Quirks()
+    active.set(**values)
     return QuirkSFTPServer(
         os.fspath(root),
-        made,
+        active,
         user,
         password,
         os.fspath(keys) if keys is not None else None,

@@ -113,10 +113,10 @@ class OpenSSHServer(OwnPorts):
             sshd = find_program("sshd")
             assert sshd is not None
             with open(self._logs / "sshd.log", "ab") as log:
-                told = log.tell()
+                log_offset = log.tell()
                 words = [*self._within, *dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
                 self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-            if self._answers(port, told):
+            if self._answers(port, log_offset):
                 self.port = port
                 self._write_known_hosts()
                 return
@@ -153,12 +153,12 @@ class OpenSSHServer(OwnPorts):
 
     def _strays(self, names: tuple[str, ...]) -> list[int]:
         """Processes of our sessions by what they were started with: they may have outlived their sshd."""
-        marks = (f"{self.root}/sftp.sh".encode(), f"-d\0{self.files}\0".encode())
+        needles = (f"{self.root}/sftp.sh".encode(), f"-d\0{self.files}\0".encode())
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{entry}/cmdline").read_bytes()
-                if any(mark in words for mark in marks) and _name(int(entry)) in names and _is_running(int(entry)):
+                if any(needle in words for needle in needles) and _name(int(entry)) in names and _is_running(int(entry)):
                     found.append(int(entry))
         return found
 
@@ -239,14 +239,14 @@ class OpenSSHServer(OwnPorts):
             lines.append(f"[{self.host}]:{self.port} {words[0]} {words[1]}\n")
         self.known_hosts.write_text("".join(lines))
 
-    def _answers(self, port: int, told: int) -> bool:
+    def _answers(self, port: int, log_offset: int) -> bool:
         assert self._process is not None
         log = self._logs / "sshd.log"
         deadline = time.monotonic() + _START_SECS
         while time.monotonic() < deadline and self._process.poll() is None:
             if self._within:
                 # Not to be reached from here.
-                if b"Server listening on" in log.read_bytes()[told:]:
+                if b"Server listening on" in log.read_bytes()[log_offset:]:
                     return True
                 time.sleep(0.01)
                 continue
@@ -352,8 +352,10 @@ def fingerprint(public_key: Path) -> str:
     """``SHA256:...`` of a public key file."""
     program = find_program("ssh-keygen")
     assert program is not None
-    said = subprocess.run([program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return said.stdout.split()[1]
+    completed = subprocess.run(
+        [program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    return completed.stdout.split()[1]
 
 
 def descendants(pid: int) -> list[int]:
@@ -362,11 +364,11 @@ def descendants(pid: int) -> list[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and (parent := _parent(int(entry))) is not None:
             below.setdefault(parent, []).append(int(entry))
-    found, look = [], [pid]
-    while look:
-        for child in below.get(look.pop(), []):
+    found, pending = [], [pid]
+    while pending:
+        for child in below.get(pending.pop(), []):
             found.append(child)
-            look.append(child)
+            pending.append(child)
     return found
 
 

@@ -2,9 +2,9 @@
 
 ::
 
-    python -m proofs.storm --seconds 600 --seed 1                 # over SFTP
-    python -m proofs.storm --seconds 600 --seed 2 --server ftp
-    python -m proofs.storm --seconds 600 --seed 3 --link bad --kills
+    python -m proofs.producers --seconds 600 --seed 1                 # over SFTP
+    python -m proofs.producers --seconds 600 --seed 2 --server ftp
+    python -m proofs.producers --seconds 600 --seed 3 --link bad --kills
 
 Loggers, cameras, editors, rotations, transfers by other programs, each as real programs do it, write the files of two tasks: one
 of a config file (``pysubtask run``) and one of a :class:`pysubtask.TaskMaster`, which is notified. A model keeps each version that

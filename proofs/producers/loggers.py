@@ -28,12 +28,12 @@ class Logger(Program):
     def rotations(self) -> None:
         """More acts."""
 
-    def told(self) -> None:
+    def report_change(self) -> None:
         """Somebody is told that the file was changed; a watched folder needs it not."""
 
     def _write(self, lines: int, handle: int | None = None) -> State:
         state = self.grow(self.FILE, self._generation, lines, self.HEADED, handle)
-        self.told()
+        self.report_change()
         return state
 
     def append(self) -> None:
@@ -83,7 +83,7 @@ class Renaming(Logger):
             shorter = size // LINE // 2 * LINE
             self.stands(self.FILE, State(self._generation, shorter, self.HEADED))
             os.truncate(self.path(self.FILE), shorter)
-            self.told()
+            self.report_change()
             self.rest(self.chance.choice([0.05, self.place.settle * 2]))
 
 

@@ -1,6 +1,6 @@
-"""A sample of the storm of programs that write, and that its checks see what they are for. A full run is a command:
+"""A sample of the programs that produce files (``proofs.producers``), and proof that its checks find what they are for. A full run:
 
-python -m proofs.storm --seconds 600 --seed 1
+python -m proofs.producers --seconds 600 --seed 1
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from proofs.storm.editors import Editor
-from proofs.storm.loggers import Copying, Renaming
-from proofs.storm.model import HEAD, NOTHING, Model, Seen, State, grown
-from proofs.storm.program import Pace, Place
-from proofs.storm.reader import Reader
+from proofs.producers.editors import Editor
+from proofs.producers.loggers import Copying, Renaming
+from proofs.producers.model import HEAD, NOTHING, Model, Seen, State, grown
+from proofs.producers.program import Pace, Place
+from proofs.producers.reader import Reader
 from proofs.torture.content import LINE, Streams, whole
 from pysubtask.testing.servers.sshd import missing
 from tests.helpers import wait_until
@@ -27,15 +27,15 @@ needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 STREAMS = Streams()
 
 
-def storm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "proofs.storm", *words)
+def run_producers(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "proofs.producers", *words)
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environ})
 
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_short_storm_with_kills_and_a_bad_link() -> None:
-    done = storm("--seconds", "12", "--seed", str(seed := random.randrange(10**6)), "--link", "bad", "--kills")
+def test_a_short_run_with_kills_and_a_bad_link() -> None:
+    done = run_producers("--seconds", "12", "--seed", str(seed := random.randrange(10**6)), "--link", "bad", "--kills")
     print(seed, done.stdout, done.stderr)
     assert done.returncode == 0 and "no problems" in done.stdout
 
@@ -47,7 +47,7 @@ def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: P
     (tmp_path / "sitecustomize.py").write_text(
         "from pysubtask.subtask.watch.settle_queue import Found\nFound.quiet_at = property(lambda found: found.since)\n"
     )
-    done = storm("--seconds", "10", "--seed", "1", PYTHONPATH=str(tmp_path))
+    done = run_producers("--seconds", "10", "--seed", "1", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1 and "that are no version of it" in done.stdout, done.stdout + done.stderr
 
 
@@ -117,11 +117,11 @@ def eyes(tmp_path: Path) -> Iterator[tuple[Path, Model, Reader]]:
 
 
 def show(folder: Path, reader: Reader, name: str, data: bytes) -> None:
-    looks = reader.looks
+    contents_read = reader.contents_read
     (folder / "server" / name).parent.mkdir(exist_ok=True)
     (folder / "server" / ".pysubtask-x.part").write_bytes(data)
     os.replace(folder / "server" / ".pysubtask-x.part", folder / "server" / name)
-    wait_until(lambda: reader.looks > looks, what="a look")
+    wait_until(lambda: reader.contents_read > contents_read, what="a reading")
 
 
 def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None:

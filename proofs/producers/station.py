@@ -142,9 +142,9 @@ class Station:
             return
         self.starts += 1
         words = [*dies_with_us(), sys.executable, "-m", f"{__package__}.quick_run", "run", str(self.config)]
-        with open(self.root / "run.txt", "ab") as said:
+        with open(self.root / "run.txt", "ab") as output:
             self.process = subprocess.Popen(
-                words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said
+                words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
     def stop_run(self) -> None:
@@ -162,7 +162,7 @@ class Station:
             self.process.send_signal(signal.SIGHUP)
 
     def _environment(self) -> dict[str, str]:
-        above = str(Path(__file__).resolve().parents[3])
+        above = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))
         home = str(self.root / "home")
         return {**os.environ, "PYTHONPATH": paths, "HOME": home, "XDG_CONFIG_HOME": home, "PYSUBTASK_CONFIG_DIR": home}
@@ -188,7 +188,7 @@ class Station:
         with self._guard:
             self.master.notify_file(path)
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """What an app does now and then; and a run that ended is started again."""
         with self._guard:
             self.master.check_pending_notifications()

@@ -134,7 +134,7 @@ class Deleted(Program):
 
     def begin(self) -> None:
         self._count = 0
-        self.does((self.deleted_while_queued, 3), (self.deleted_and_made_again, 1), (self.deleted_at_once, 1))
+        self.does((self.deleted_while_queued, 3), (self.deleted_and_recreated, 1), (self.deleted_at_once, 1))
 
     def between(self) -> None:
         self.rest(self.chance.uniform(2.0, 6.0))
@@ -170,7 +170,7 @@ class Deleted(Program):
         finally:
             self.link.free()
 
-    def deleted_and_made_again(self) -> None:
+    def deleted_and_recreated(self) -> None:
         assert self.link is not None
         self._count += 1
         name = f"night_{self._count:04d}.jpg"

@@ -46,7 +46,7 @@ class Result(NamedTuple):
     done: dict[str, int]
     faults: dict[str, int]
     states: int
-    looks: int
+    contents_read: int
     names: int
     calm_secs: float
     problems: list[str]
@@ -66,7 +66,7 @@ def run(
     """Let the programs work for so long. ``link``: 'good', or 'bad' with delay, a low rate, cuts, stalls and refused connections.
     ``kills``: children are killed, and both tasks stopped and started, now and then. ``keep``: leave the folder of a run in which
     something was found."""
-    root = Path(os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-storm-")))
+    root = Path(os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-producers-")))
     kept = False
     try:
         with station_of(server, root) as station, _registry(root):
@@ -134,12 +134,12 @@ class _Run:
             (notified.Burst, app),
             (notified.Box, box),
         )
-        made: list[Program] = [
+        programs: list[Program] = [
             kind(number, place, self._model, seed, pace, link) for number, (kind, place) in enumerate(of_config, 1)
         ]
-        for number, (notifying, place) in enumerate(of_app, len(made) + 1):
-            made.append(notifying(number, place, self._model, seed, pace, link, station.notify))
-        return made
+        for number, (notifying, place) in enumerate(of_app, len(programs) + 1):
+            programs.append(notifying(number, place, self._model, seed, pace, link, station.notify))
+        return programs
 
     def result(self) -> Result:
         station = self._station
@@ -157,7 +157,7 @@ class _Run:
             program.thread.join()
         self._stop()
         self._reader.stop()
-        problems = self._late + self._left() + self._reader.wrong() + self._said()
+        problems = self._late + self._left() + self._reader.wrong() + self._logged()
         problems += [program.failed for program in self._programs if program.failed]
         done: Counter[str] = Counter()
         for program in self._programs:
@@ -168,7 +168,7 @@ class _Run:
             dict(done),
             dict(self._faults.done),
             self._model.states,
-            self._reader.looks,
+            self._reader.contents_read,
             len(self._model.names),
             self._calm_secs,
             list(dict.fromkeys(problems)),
@@ -180,7 +180,7 @@ class _Run:
         while (left := begun + self._secs - time.monotonic()) > 0 and not self._late and not self._reader.wrong():
             until = time.monotonic() + min(left, _ROUND_SECS)
             while (now := time.monotonic()) < until:
-                self._station.tend()
+                self._station.poll()
                 self._faults.turn(now)
                 time.sleep(0.05)
             self._pause()
@@ -197,7 +197,7 @@ class _Run:
         self._calm_secs = max(calm, self._calm_secs)
         self._late += [f"not {patience:.0f} s after the last act: {one}" for one in self._missing()]
         self._say(
-            f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.looks:,} read, all there after "
+            f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.contents_read:,} read, all there after "
             f"{calm:.1f} s; faults {sum(self._faults.done.values())}, {len(self._reader.torn)} to be explained, "
             f"{len(self._late)} missing"
         )
@@ -208,7 +208,7 @@ class _Run:
     def _until(self, there: Callable[[], Any], secs: float) -> None:
         deadline = time.monotonic() + secs
         while not there() and time.monotonic() < deadline:
-            self._station.tend()
+            self._station.poll()
             time.sleep(0.1)
 
     def _missing(self) -> list[str]:
@@ -253,7 +253,7 @@ class _Run:
                 found.append(f"{path} was made")
         return found
 
-    def _said(self) -> list[str]:
+    def _logged(self) -> list[str]:
         found = []
         for path in [*sorted(self._station.root.glob("*.log")), self._station.root / "run.txt"]:
             text = path.read_text("utf-8", "replace") if path.exists() else ""

@@ -13,7 +13,7 @@ from ..torture.compare import TEMP
 from ..torture.content import Streams
 from .model import NOTHING, Model, Seen, Torn
 
-_LOOK_SECS = 0.008
+_POLL_SECS = 0.008
 _SHARE = 3
 """Between two looks he rests so many times as long as one takes."""
 _KEPT = 40
@@ -25,7 +25,7 @@ class Reader:
 
     def __init__(self, server: str, model: Model, kept: str) -> None:
         self._server, self._model, self._kept = server, model, kept
-        self.looks = 0
+        self.contents_read = 0
         self.torn: dict[tuple[str, str], Torn] = {}
         self.gone: list[str] = []
         self._stamps: dict[str, tuple[int, ...]] = {}
@@ -50,12 +50,12 @@ class Reader:
     def _run(self) -> None:
         while True:
             over, begun = self._over.is_set(), time.monotonic()
-            self._look()
+            self._scan()
             if over:
                 return
-            self._over.wait(max(_LOOK_SECS, _SHARE * (time.monotonic() - begun)))
+            self._over.wait(max(_POLL_SECS, _SHARE * (time.monotonic() - begun)))
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         there = set()
         for entry in _files(self._server):
             if entry.name.startswith(TEMP):
@@ -77,7 +77,7 @@ class Reader:
         with open(path, "rb") as file:
             data = file.read()
             info = os.fstat(file.fileno())
-        self.looks += 1
+        self.contents_read += 1
         self._stamps[name] = (info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
         verdict = self._model.judge(name, data, self._seen.get(name, NOTHING), self._streams)
         if verdict.wrong:

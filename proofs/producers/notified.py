@@ -42,7 +42,7 @@ class Growing(Notifying, Renaming):
 
     FILE = "grow.csv"
 
-    def told(self) -> None:
+    def report_change(self) -> None:
         self._notify(self.path(self.FILE))
 
 
@@ -52,7 +52,7 @@ class Truncated(Notifying, Copying):
     FILE = "event.log"
     KEEPS_COPY = False
 
-    def told(self) -> None:
+    def report_change(self) -> None:
         self._notify(self.path(self.FILE))
 
 
@@ -62,7 +62,7 @@ class TruncatedAlike(Notifying, CopyingAlike):
     FILE = "probe.csv"
     KEEPS_COPY = False
 
-    def told(self) -> None:
+    def report_change(self) -> None:
         self._notify(self.path(self.FILE))
 
 
@@ -111,7 +111,7 @@ class Box(Notifying):
     def begin(self) -> None:
         self._count = 0
         self._there: list[str] = []
-        self.does((self.new, 6), (self.linked, 3), (self.written_anew, 2), (self.made_again, 2))
+        self.does((self.new, 6), (self.linked, 3), (self.written_anew, 2), (self.recreated, 2))
 
     def between(self) -> None:
         while len(self._there) > 30:
@@ -138,7 +138,7 @@ class Box(Notifying):
         os.link(fresh, self.path(name))
         os.unlink(fresh)
 
-    def made_again(self) -> None:
+    def recreated(self) -> None:
         if self._there:
             name = self.chance.choice(self._there)
             self.remove(name)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator
 from .world import OWN, QUIET
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_MOST, _DEPTH, _NEW_NAME_ODDS = 400, 6, 40
+_MOST, _DEPTH, _RESCAN_ODDS = 400, 6, 40
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 _STATE = (
     "spool.db",
@@ -136,20 +136,24 @@ class Acts:
 
     def place(self) -> str:
         """A name in the data folder: one that is there, or one that the task may look for."""
-        if self._rng.randrange(_NEW_NAME_ODDS) == 0 or not self._seen:
+        if self._rng.randrange(_RESCAN_ODDS) == 0 or not self._seen:
             self._seen = [path for _, path in zip(range(_MOST), self._walk(), strict=False)]
         return self._rng.choice(self._seen if self._seen and self._rng.random() < 0.6 else self._known)
 
     def rename(self) -> None:
+        """Rename one place to another."""
         os.rename(self.place(), self.place())
 
     def exchange(self) -> None:
+        """Exchange two places in one step (renameat2 with RENAME_EXCHANGE)."""
         self._exchange(self.place(), self.place())
 
     def symlink(self) -> None:
+        """A symbolic link to a private file where nothing is."""
         os.symlink(self._victim(), self.place())
 
     def replace_by_link(self) -> None:
+        """A symbolic link to a private file, renamed over whatever is there."""
         temp = os.path.join(self._data, f"swap-{self._rng.randrange(10**9)}")
         os.symlink(self._victim(), temp)
         try:
@@ -159,18 +163,22 @@ class Acts:
             raise
 
     def hardlink(self) -> None:
+        """A hard link to a private file, or to another place."""
         os.link(self._rng.choice([self._victim(), self.place()]), self.place(), follow_symlinks=False)
 
     def fifo(self) -> None:
+        """A pipe, on which an open without O_NONBLOCK would wait."""
         os.mkfifo(self.place(), 0o666)
 
     def folder(self) -> None:
+        """A folder under a name that may be a file's; in half of the cases what was there is renamed first."""
         path = self.place()
         if self._rng.random() < 0.5:
             os.rename(path, f"{path}.was{self._rng.randrange(10**6)}")
         os.mkdir(path, self._rng.choice([0o777, 0o755, 0o700, 0o2775]))
 
     def remove(self) -> None:
+        """Remove a file or an empty folder."""
         path = self.place()
         try:
             os.unlink(path)
@@ -178,11 +186,13 @@ class Acts:
             os.rmdir(path)
 
     def chmod(self) -> None:
+        """Change a mode, also to none and to one with the setuid bit; links are left alone."""
         path = self.place()
         if not os.path.islink(path):
             os.chmod(path, self._rng.choice([0o777, 0o666, 0o600, 0o000, 0o4755, 0o2777, 0o644]))
 
     def write(self) -> None:
+        """Write to a place: nothing, a few bytes, the beginning of a JSON object, zeros, or 300 KB."""
         path = self.place()
         handle = os.open(path, _WRITE, 0o666)
         with os.fdopen(handle, "wb") as file:
@@ -209,7 +219,8 @@ class Acts:
                     os.unlink(one)
 
     def lies(self) -> None:
-        """Records of the task's that say what the adversary wants."""
+        """Records of the task's that say what the adversary wants. PermissionError where the state folder is left alone in this
+        run."""
         victim = self._rng.choice([path for path in self._victims if path.endswith((".txt", ".csv"))])
         pid, start = self._bystander
         name, text = self._rng.choice(

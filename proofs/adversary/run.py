@@ -35,7 +35,9 @@ _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
 
 
 class Result(NamedTuple):
-    """``problems``: what must not be; ``own`` files of the task arrived of so many; ``done`` and ``refused`` acts by kind."""
+    """What one run of ``case`` (a kind of folder) by ``seed`` in ``secs`` seconds came to. ``problems``: what must not be; of
+    the task's ``own`` files so many ``arrived``; ``delivered``: the count on the status page; ``children``: how many children
+    there were; ``done`` and ``refused``: acts by kind; ``folder``: where all of it is, if it was kept."""
 
     case: str
     seed: int

@@ -18,7 +18,7 @@ CASES = ("sticky", "group", "root", "owner")
 
 
 class Who(NamedTuple):
-    """A user, as :class:`subprocess.Popen` takes him."""
+    """A user, as :class:`subprocess.Popen` takes him: ``uid``, ``gid`` and the supplementary ``groups``."""
 
     uid: int
     gid: int

@@ -38,8 +38,9 @@ _LONGEST_SECS = 100_000.0
 
 
 class Kind(NamedTuple):
-    """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries. ``moves``:
-    the state with a queue lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
+    """A kind of server and of change, by ``name``: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries,
+    with ``atomic_append`` as the setting AtomicAppend; ``dropbox``: the stand-in for Dropbox. ``moves``: the state with a queue
+    lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
 
     name: str
     atomic: bool = True
@@ -79,29 +80,36 @@ class Station(NamedTuple):
 
     @property
     def data(self) -> str:
+        """The data file."""
         return os.path.join(self.root, "data", "a.csv")
 
     @property
     def server(self) -> str:
+        """The folder that the server stores into."""
         return os.path.join(self.root, "server")
 
     @property
     def remote(self) -> str:
+        """The data file's copy on the server."""
         return os.path.join(self.server, "a.csv")
 
     @property
     def bak(self) -> str:
+        """The folder of the snapshots."""
         return os.path.join(self.root, "data", "bak")
 
     @property
     def account(self) -> str:
+        """What the stand-in for Dropbox keeps between two lives."""
         return os.path.join(self.root, "account")
 
     @property
     def home(self) -> str:
+        """The folder that the state is moved to, where a kind moves it."""
         return os.path.join(self.root, "home")
 
     def state(self, kind: Kind) -> str:
+        """The state folder of this moment: once a kind that moves it has begun the new one, the new one."""
         if kind.moves and os.path.isdir(self.home) and (names := os.listdir(self.home)):
             return os.path.join(self.home, names[0], "main", "ftp")
         return os.path.join(os.path.dirname(self.inside), "dropbox") if kind.dropbox else self.inside
@@ -113,6 +121,7 @@ class Station(NamedTuple):
 
     @property
     def late(self) -> str:
+        """The folder that keeps the requests a frozen server will still carry out."""
         return os.path.join(self.root, "late")
 
 

@@ -28,7 +28,8 @@ _FD = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*)>")
 
 
 class Op(NamedTuple):
-    """One change. ``what``: make, write, cut (to a size), sync, rename, unlink, mkdir or link; ``path`` is whose."""
+    """One change. ``what``: make, write, cut (to a size), sync, rename, unlink, mkdir or link; ``path`` is whose. ``offset``:
+    where a write begins, or the size of a cut; ``data``: what is written; ``other``: the new name of a rename or a link."""
 
     what: str
     path: str

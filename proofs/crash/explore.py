@@ -24,7 +24,10 @@ LATE = ("connect", "rename", "end")
 
 
 class Trial(NamedTuple):
-    """One run: the kind, what the file becomes, the steps before which it is killed, and the server's manner."""
+    """One run of a ``kind`` of server. ``change``: what the file becomes (see ``contents``); ``crashes``: the step, counted
+    from 1, before which each life is killed; ``slow``: the server is frozen at the kill, and carries out what it had received
+    ``late_at``: at the next connect, before the next rename, or at the end; ``rewritten``: the file is written once more
+    between the kill and the next life."""
 
     kind: str
     change: str
@@ -43,7 +46,8 @@ class Trial(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """``problem`` is empty where all is well; ``steps``: how many the last life had; ``crashed``: how many kills took place."""
+    """What a ``trial`` came to. ``problem`` is empty where all is well; ``steps``: how many the last life had; ``crashed``: how
+    many kills took place; ``sent_again``: a content was delivered more than once."""
 
     trial: Trial
     problem: str
@@ -53,7 +57,8 @@ class Outcome(NamedTuple):
 
 
 def contents(change: str) -> list[bytes]:
-    """The file's contents one after the other: what is there first (None where it is new), and what it becomes."""
+    """The file's contents one after the other: what is there first (None where it is new), and what it becomes. ValueError for
+    another change."""
     if change == "first":
         return [_OLD]
     if change == "grown":

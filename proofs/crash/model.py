@@ -44,11 +44,13 @@ class Fields:
         self._data, self._at = data, 0
 
     def number(self, form: str) -> int:
+        """The next number, in the format ``form`` of :mod:`struct`, big-endian."""
         (value,) = struct.unpack_from(">" + form, self._data, self._at)
         self._at += struct.calcsize(">" + form)
         return int(value)
 
     def string(self) -> bytes:
+        """The next string: a length of four bytes, and so many bytes."""
         size = self.number("I")
         self._at += size
         return self._data[self._at - size : self._at]
@@ -59,7 +61,8 @@ class Fields:
 
 
 class Late(NamedTuple):
-    """A request that a frozen server will still carry out: its packet, and files it has open, by the packet's handles."""
+    """A request that a frozen server will still carry out: its packet in ``data``, and in ``files`` the paths of the files it
+    has open, by the packet's handles."""
 
     data: bytes
     files: dict[bytes, str]
@@ -101,9 +104,11 @@ class ModelServer:
     # -- ByteStream ---------------------------------------------------------------------------------------
 
     def start(self, listener: Listener) -> None:
+        """Replies go to ``listener`` from now on."""
         self._listener = listener
 
     def send(self, parts: Sequence[bytes]) -> None:
+        """Each request in ``parts`` is a step; it is carried out at once, by a slow server after two turns of the loop."""
         for data in self._splitter.feed(b"".join(parts)):
             self._step(f"send {self._name(data)}")
             self._waiting.append(data)
@@ -113,12 +118,15 @@ class ModelServer:
             asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(self._work))
 
     def backlog(self) -> int:
+        """Always 0: nothing waits to be sent."""
         return 0
 
     def standstill(self) -> str:
+        """Always '': this link never stands still."""
         return ""
 
     def abort(self) -> None:
+        """End the connection; its handles are closed."""
         self._ended = True
         for fd in self._handles.values():
             _close(fd)

@@ -20,7 +20,8 @@ STRACE = ("strace", "-f", "-qq", "-y", "-xx", "-s", "4000000")
 
 
 class Cut(NamedTuple):
-    """One cut: after so many changes of a recorded life; ``seed`` None: nothing unsafe is left, else chance decides."""
+    """One cut of the power in a life that delivers a ``change`` to a ``kind`` of server: after so many changes (``after``) of a
+    recorded life; ``seed`` None: nothing unsafe is left, else chance decides."""
 
     kind: str
     change: str
@@ -63,7 +64,7 @@ class PowerCuts:
             yield self._cut(cut, start, ops, versions[-1])
 
     def record(self, start: str, kind: Kind) -> list[Op]:
-        """A life that begins with ``start``: what it changes."""
+        """A life that begins with ``start``: what it changes. RuntimeError where that life fails."""
         home = os.path.join(self._folder, "here")
         shutil.copytree(start, home, copy_function=shutil.copy2)
         log = os.path.join(self._folder, "strace")

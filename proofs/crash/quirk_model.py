@@ -106,6 +106,7 @@ class QuirkModel(ModelServer):
         return QuirkModel(root, lambda name: None, self._changed, self._quirks, copies=packets.COPY_DATA in self._extensions)
 
     def keep_late(self, late_dir: str) -> None:
+        """As in the base; a file that gets its name at CLOSE is kept with its content, too."""
         os.makedirs(late_dir, exist_ok=True)
         kept = {}
         for handle, path in self._staged.items():

@@ -20,6 +20,7 @@ class Transfers(Program):
     What is temporary stays unchanged for longer than ``settle_secs``, as in a slow transfer: it must never be sent."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._count = 0
         self._there: list[str] = []
         self.does(
@@ -34,6 +35,7 @@ class Transfers(Program):
         )
 
     def between(self) -> None:
+        """Remove the oldest files above the number that is kept, and rest."""
         while len(self._there) > _KEPT:
             self.remove(self._there.pop(0))  # retention: delivered or not
         self.rest(self.chance.uniform(0.05, 0.5))
@@ -63,10 +65,12 @@ class Transfers(Program):
             os.replace(self.path(temporary), self.path(name))
 
     def rsync(self) -> None:
+        """A hidden name with six characters at its end, renamed when the file is whole, as rsync does it."""
         name = self._name()
         self._temporary(name, f".{name}.{''.join(self.chance.choices('abcdefXYZ0123', k=6))}")
 
     def browser(self) -> None:
+        """The name with an ending of its own, renamed when the file is whole, as browsers and WinSCP do it."""
         name = self._name()
         self._temporary(name, name + self.chance.choice([".part", ".crdownload", ".filepart", ".tmp", ".partial", ".download"]))
 
@@ -76,6 +80,7 @@ class Transfers(Program):
         self._temporary(name, f"{name}.filepart", link=True)
 
     def glib(self) -> None:
+        """A name that begins with ``.goutputstream-``, renamed when the file is whole, as GLib does it."""
         self._temporary(self._name(), f".goutputstream-{self._count:06X}")
 
     def given_up(self) -> None:
@@ -90,6 +95,7 @@ class Transfers(Program):
         self.in_place(name, *self.version())
 
     def moved_in(self) -> None:
+        """A whole file moved in from a folder that is not watched."""
         self.replace(self._name(), *self.version())
 
     def sparse(self) -> None:
@@ -112,13 +118,16 @@ class Ring(Program):
     """A ring of names, each deleted and made anew with other content of the same size, or replaced."""
 
     def begin(self) -> None:
+        """One act, turn by turn."""
         self._turn = 0
         self.does((self.next, 1))
 
     def between(self) -> None:
+        """Rest for a share of the ring's time, which is three settle times or longer."""
         self.rest(max(0.6, self.place.settle * 3 / _RING))
 
     def next(self) -> None:
+        """The next name of the ring, replaced, or deleted and written in place."""
         name = f"{self._turn % _RING:02d}M00S60.mp4"
         self._turn += 1
         state, data = self.version(_RING_BODY)
@@ -133,10 +142,12 @@ class Deleted(Program):
     """Files that are deleted while they wait in the queue: the snapshot must arrive."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._count = 0
         self.does((self.deleted_while_queued, 3), (self.deleted_and_recreated, 1), (self.deleted_at_once, 1))
 
     def between(self) -> None:
+        """Rest for 2 to 6 s."""
         self.rest(self.chance.uniform(2.0, 6.0))
 
     def _wait_queued(self, name: str, size: int) -> bool:
@@ -156,6 +167,7 @@ class Deleted(Program):
         return state if self._wait_queued(name, len(data)) else None
 
     def deleted_while_queued(self) -> None:
+        """A file is deleted once it is queued, and the link is held meanwhile: the snapshot must arrive."""
         assert self.link is not None
         self._count += 1
         name = f"night_{self._count:04d}.jpg"
@@ -171,6 +183,7 @@ class Deleted(Program):
             self.link.free()
 
     def deleted_and_recreated(self) -> None:
+        """As ``deleted_while_queued``, and the name gets another file before the link passes again."""
         assert self.link is not None
         self._count += 1
         name = f"night_{self._count:04d}.jpg"
@@ -201,6 +214,7 @@ class Webcam(Program):
     LONGEST = 9.2
 
     def begin(self) -> None:
+        """One act."""
         self.does((self.never_quiet, 1))
 
     def between(self) -> None:
@@ -211,6 +225,7 @@ class Webcam(Program):
             self.rest(0.1)
 
     def never_quiet(self) -> None:
+        """Rewrite one picture for several settle times without a pause that is long enough to settle."""
         first = time.monotonic()
         until = first + self.chance.uniform(6.0, self.LONGEST) * self.place.settle
         while time.monotonic() < until and not self.pace.pausing:

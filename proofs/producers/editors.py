@@ -18,6 +18,7 @@ class Editor(Program):
     BODY = 9000
 
     def begin(self) -> None:
+        """The files as they are at first, and the acts with their weights."""
         for name in self.FILES:
             self.replace(name, *self.version(self.BODY))
         self.does(
@@ -63,6 +64,7 @@ class Editor(Program):
         self.calm()
 
     def glib(self) -> None:
+        """Save as GLib does: a ``.goutputstream-`` file renamed over the old one, one to four times."""
         name = self._one()
         for _ in range(self.chance.choice([1, 1, 4])):
             temporary = self.path(f".goutputstream-{self.chance.randrange(16**6):06X}")
@@ -151,6 +153,7 @@ class Editor(Program):
         os.rename(aside, self.path(second))
 
     def away_and_back(self) -> None:
+        """Move a file out of the watched folder, and back unchanged."""
         name = self._one()
         state = self.state(name)
         assert state is not None
@@ -197,6 +200,7 @@ class Table(Program):
     FILE = "table.csv"
 
     def begin(self) -> None:
+        """The file as it is at first, and the acts with their weights."""
         self.replace(self.FILE, *self.version(4000))
         self.does((self.replaced, 4), (self.same_stamp, 2), (self.removed, 1))
 
@@ -206,11 +210,13 @@ class Table(Program):
         self.same_stamp()
 
     def replaced(self) -> None:
+        """Replace the file by a rename, up to five times in a row."""
         for _ in range(self.chance.choice([1, 1, 5])):
             self.replace(self.FILE, *self.version(self.chance.choice([4000, None])))
             self.rest(self.chance.choice([0.0, 0.02, 0.3]))
 
     def same_stamp(self) -> None:
+        """Replace the file by another of the same size and modification time; only its inode and ctime differ."""
         if not os.path.exists(self.path(self.FILE)):
             return self.replaced()
         before = os.stat(self.path(self.FILE))

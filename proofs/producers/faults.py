@@ -34,6 +34,7 @@ class Faults:
             self._station.relay.throttle(_RATE, "up")
 
     def turn(self, now: float) -> None:
+        """Carry out what is due at the monotonic second ``now``, and draw what comes next."""
         due = [do for at, do in self._later if at <= now]
         self._later = [(at, do) for at, do in self._later if at > now]
         for do in due:

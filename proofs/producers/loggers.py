@@ -21,6 +21,7 @@ class Logger(Program):
     HEADED = False
 
     def begin(self) -> None:
+        """The first generation, and the acts with their weights."""
         self._generation = self.generation()
         self.does((self.append, 12), (self.append_much, 2))
         self.rotations()
@@ -37,9 +38,11 @@ class Logger(Program):
         return state
 
     def append(self) -> None:
+        """Append 1 to 20 lines."""
         self._write(self.chance.randint(1, 20))
 
     def append_much(self) -> None:
+        """Append 200 to 1,500 lines, and rotate where the file has become too long."""
         self._write(self.chance.randint(200, 1500))
         if os.path.getsize(self.path(self.FILE)) > _LONGEST:
             self.moved_away()
@@ -66,12 +69,15 @@ class Renaming(Logger):
     """Rotated by a chain of renames, several times at once now and then."""
 
     def rotations(self) -> None:
+        """The acts that rotate or shorten the file."""
         self.does((self.rotate, 2), (self.rotate_often, 1), (self.shrink, 1))
 
     def rotate(self) -> None:
+        """Rotate once, by renames."""
         self.moved_away()
 
     def rotate_often(self) -> None:
+        """Rotate two to five times, with pauses that may be shorter than the file takes to settle."""
         for _ in range(self.chance.randint(2, 5)):
             self.moved_away()
             self.rest(self.chance.choice([0.0, 0.03, 0.3]))
@@ -94,16 +100,19 @@ class Copying(Logger):
     KEEPS_COPY = True
 
     def begin(self) -> None:
+        """The acts; the file stays open for appending from now on."""
         super().begin()
         self._handle = os.open(self.path(self.FILE), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def rotations(self) -> None:
+        """The acts that copy the file and truncate it."""
         self.does((self.copytruncate, 2), (self.copytruncate_and_refill, 2))
 
     def _write(self, lines: int, handle: int | None = None) -> State:
         return super()._write(lines, self._handle if handle is None else handle)
 
     def moved_away(self) -> None:
+        """Rotate by a copy and a truncation."""
         self.copytruncate()
 
     def _copytruncate(self) -> int:
@@ -124,6 +133,7 @@ class Copying(Logger):
         return size
 
     def copytruncate(self) -> None:
+        """Copy the file, truncate it, and append after a pause."""
         if os.path.getsize(self.path(self.FILE)):
             self._copytruncate()
             self.rest(self.chance.choice([0.0, 0.1, self.place.settle * 1.5]))
@@ -150,6 +160,7 @@ class Midnight(Logger):
     DATED = "days"
 
     def begin(self) -> None:
+        """The open file, and the acts."""
         self._handle = self._opened()
         self._day = 0
         super().begin()
@@ -158,15 +169,18 @@ class Midnight(Logger):
         return os.open(self.path(self.FILE), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def rotations(self) -> None:
+        """The one act that rotates."""
         self.does((self.midnight, 2))
 
     def _write(self, lines: int, handle: int | None = None) -> State:
         return super()._write(lines, self._handle if handle is None else handle)
 
     def moved_away(self) -> None:
+        """Rotate as at midnight."""
         self.midnight()
 
     def midnight(self) -> None:
+        """Rename the file to a dated name while lines still go to the open handle, then open a new one."""
         state = self.state(self.FILE)
         if state is None or not os.path.exists(self.path(self.FILE)):
             return
@@ -188,10 +202,12 @@ class DayFolders(Program):
     """Folders for days with files in them, renamed and removed as a whole."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._day = 0
         self.does((self.day, 4), (self.rename_folder, 1), (self.remove_folder, 1))
 
     def between(self) -> None:
+        """Rest for 0.3 to 2 s."""
         self.rest(self.chance.uniform(0.3, 2.0))
 
     def _folders(self) -> list[str]:
@@ -199,6 +215,7 @@ class DayFolders(Program):
         return sorted(os.listdir(top)) if os.path.isdir(top) else []
 
     def day(self) -> None:
+        """A new folder with up to three files."""
         self._day += 1
         folder = f"archive-days/{self._day:04d}"
         os.makedirs(self.path(folder))
@@ -206,6 +223,7 @@ class DayFolders(Program):
             self.replace(f"{folder}/p{number}.jpg", *self.version())
 
     def rename_folder(self) -> None:
+        """Rename a folder with all that is in it."""
         there = self._folders()
         if there:
             self._day += 1
@@ -217,6 +235,7 @@ class DayFolders(Program):
             os.rename(self.path(old), self.path(new))
 
     def remove_folder(self) -> None:
+        """Remove the oldest folder where there are more than four, with all that is in it."""
         there = self._folders()
         if len(there) > 4:
             time.sleep(self.pause_within())

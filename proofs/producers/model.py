@@ -41,14 +41,16 @@ NOTHING: Seen = (-1, -1)
 
 
 class Verdict(NamedTuple):
-    """Of a content under a name: what is ``wrong``, '' where nothing is, and which state of the name it is."""
+    """The verdict on a content under a name: what is ``wrong``, '' where nothing is, and ``seen``: which state of the name it
+    is."""
 
     wrong: str
     seen: Seen = NOTHING
 
 
 class Torn(NamedTuple):
-    """A content that stood under a name and is no state of it, ``at`` which second of the run it was found."""
+    """A content that stood under a ``name`` and is no state of it: its SHA-256 (``digest``) and ``size``, ``at`` which second
+    of the run it was found, and in ``words`` what is wrong."""
 
     name: str
     digest: str
@@ -86,6 +88,7 @@ class Model:
             self._allowed.add((name, hashlib.sha256(data).hexdigest()))
 
     def is_allowed(self, name: str, digest: str) -> bool:
+        """Whether the content with this SHA-256 was allowed under the name (see ``allow``)."""
         return (name, digest) in self._allowed
 
     @property
@@ -96,6 +99,7 @@ class Model:
 
     @property
     def names(self) -> set[str]:
+        """Every name that had a state."""
         with self._guard:
             return set(self._history)
 

@@ -43,6 +43,7 @@ class Growing(Notifying, Renaming):
     FILE = "grow.csv"
 
     def report_change(self) -> None:
+        """Notify the file."""
         self._notify(self.path(self.FILE))
 
 
@@ -53,6 +54,7 @@ class Truncated(Notifying, Copying):
     KEEPS_COPY = False
 
     def report_change(self) -> None:
+        """Notify the file."""
         self._notify(self.path(self.FILE))
 
 
@@ -63,6 +65,7 @@ class TruncatedAlike(Notifying, CopyingAlike):
     KEEPS_COPY = False
 
     def report_change(self) -> None:
+        """Notify the file."""
         self._notify(self.path(self.FILE))
 
 
@@ -72,9 +75,11 @@ class Saved(Notifying):
     REPLACED, WRITTEN = "result.bin", "report.txt"
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self.does((self.replaced, 5), (self.written, 3), (self.touched, 1), (self.stamp_kept, 2))
 
     def last(self) -> None:
+        """A last change that leaves size and time as they were."""
         self.rest_notified()
         self.stamp_kept()
 
@@ -83,12 +88,14 @@ class Saved(Notifying):
         time.sleep(self.place.settle * 3)
 
     def replaced(self) -> None:
+        """Replace the file by a rename, once or four times, each with a notify."""
         for _ in range(self.chance.choice([1, 1, 4])):
             self.replace(self.REPLACED, *self.version())
             self._notify(self.path(self.REPLACED))
             self.rest(self.chance.choice([0.0, 0.02, 0.3]))
 
     def written(self) -> None:
+        """Write the file in place, and notify it when it is whole."""
         self.written_and_notified(self.WRITTEN)
 
     def stamp_kept(self) -> None:
@@ -109,11 +116,13 @@ class Box(Notifying):
     """A folder in which changes count where they are notified: new files, and old ones that are written anew and touched."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._count = 0
         self._there: list[str] = []
         self.does((self.new, 6), (self.linked, 3), (self.written_anew, 2), (self.recreated, 2))
 
     def between(self) -> None:
+        """Remove the oldest of more than 30 files with their notify files, and rest."""
         while len(self._there) > 30:
             name = self._there.pop(0)
             self.remove(name)
@@ -126,9 +135,11 @@ class Box(Notifying):
         return self._there[-1]
 
     def new(self) -> None:
+        """A new file, written in place."""
         self.in_place(self._name(), *self.version())
 
     def linked(self) -> None:
+        """A new file that appears whole, by a hard link."""
         state, data = self.version()
         name = self._name()
         fresh = self.scratch(name)
@@ -139,6 +150,7 @@ class Box(Notifying):
         os.unlink(fresh)
 
     def recreated(self) -> None:
+        """Delete a file, and write another under its name."""
         if self._there:
             name = self.chance.choice(self._there)
             self.remove(name)
@@ -146,6 +158,7 @@ class Box(Notifying):
             self.calm()
 
     def written_anew(self) -> None:
+        """Write a file in place once more, and notify it."""
         if self._there:
             self.written_and_notified(self.chance.choice(self._there))
 
@@ -156,13 +169,16 @@ class Burst(Notifying):
     FILE = "fast.csv"
 
     def begin(self) -> None:
+        """The one act."""
         self._generation = self.generation()
         self.does((self.burst, 1))
 
     def between(self) -> None:
+        """Rest for 0.2 to 3 s."""
         self.rest(self.chance.uniform(0.2, 3.0))
 
     def burst(self) -> None:
+        """Append a few lines and notify, 2 to 40 times in quick succession."""
         for _ in range(self.chance.randint(2, 40)):
             self.grow(self.FILE, self._generation, self.chance.randint(1, 4))
             self._notify(self.path(self.FILE))

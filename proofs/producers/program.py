@@ -21,8 +21,8 @@ _REST = 2.5
 
 
 class Place(NamedTuple):
-    """A watched ``folder``, its ``prefix`` on the server (with a slash, or empty), the ``settle_secs`` of its entry, and where
-    files are made that are moved in (``scratch``, on the same disk, not watched)."""
+    """A watched ``folder``, its ``prefix`` on the server (with a slash, or empty), the ``settle_secs`` of its entry
+    (``settle``), and where files are written that are moved in (``scratch``, on the same disk, not watched)."""
 
     folder: str
     prefix: str
@@ -59,13 +59,16 @@ class Pace:
 
     @property
     def pausing(self) -> bool:
+        """Whether the programs are to make no change now."""
         return not self._go.is_set()
 
     def go_on(self) -> None:
+        """End the pause."""
         self._halt.clear()
         self._go.set()
 
     def end(self) -> None:
+        """End every program, also one that pauses."""
         self.over = True
         self._halt.set()
         self._go.set()
@@ -138,12 +141,15 @@ class Program:
         self.rest(self.place.settle * _REST)
 
     def path(self, name: str) -> str:
+        """The path of a name in the watched folder."""
         return os.path.join(self.place.folder, name)
 
     def scratch(self, name: str) -> str:
+        """A path beside the watched folder, for a file that is moved in when it is whole."""
         return os.path.join(self.place.scratch, f"{type(self).__name__}-{os.path.basename(name)}")
 
     def stands(self, name: str, state: State) -> None:
+        """Report to the model that from now on the name holds this state; call it right before it does."""
         self.model.stands(self.place.prefix + name, state)
 
     def state(self, name: str) -> State | None:
@@ -156,9 +162,11 @@ class Program:
         return State(self._versions), whole(self._versions, self.size() if size is None else size, self.chance)
 
     def size(self) -> int:
+        """How long the next version is, in bytes: mostly some thousands, sometimes nothing."""
         return self.chance.choice([0, 900, 5_000, 30_000, 30_000, 60_000, 200_000])
 
     def generation(self) -> int:
+        """The number of the next generation of a growing file."""
         self._generations += 1
         return self._generations
 
@@ -215,12 +223,14 @@ class Program:
             os.close(handle)
 
     def remove(self, name: str) -> None:
+        """Delete a file; it may have gone already."""
         try:
             os.unlink(self.path(name))
         except FileNotFoundError:
             return
 
     def content(self, name: str) -> bytes:
+        """What the file holds now."""
         with open(self.path(name), "rb") as file:
             return file.read()
 

@@ -38,8 +38,10 @@ _HOPELESS_SECS = 5.0
 
 
 class Result(NamedTuple):
-    """``problems``: what must not be, in words; ``done``: acts by name; ``looks``: contents read on the server; ``states``:
-    versions and beginnings that there were; ``folder``: where all of it is, if it was kept."""
+    """What a run by ``seed`` in ``secs`` seconds came to. ``problems``: what must not be, in words; ``done``: acts by name;
+    ``faults``: faults by name; ``contents_read``: contents read on the server; ``states``: versions and beginnings that there
+    were, of so many ``names``; ``calm_secs``: the longest time from the last act of a round until all was there; ``folder``:
+    where all of it is, if it was kept."""
 
     seed: int
     secs: float

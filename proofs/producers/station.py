@@ -158,6 +158,7 @@ class Station:
                 self.process.wait()
 
     def reload(self) -> None:
+        """SIGHUP to ``pysubtask run``: it reads its config file again."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGHUP)
 
@@ -203,6 +204,7 @@ class Station:
     # ---- children
 
     def pages(self) -> list[dict[str, Any]]:
+        """The status pages of both children, empty where there is none."""
         return [read_status(str(state)) or {} for state in self.states]
 
     def children(self) -> list[int]:
@@ -218,11 +220,13 @@ class Station:
     # ---- the link and the queue, as programs see them
 
     def hold(self) -> None:
+        """Stall the link until ``free`` has been called as often as this."""
         with self._guard:
             self._holders += 1
         self.relay.stall()
 
     def free(self) -> None:
+        """The counterpart of ``hold``; the last one lets the link pass again."""
         with self._guard:
             self._holders -= 1
             last = self._holders == 0
@@ -231,6 +235,7 @@ class Station:
 
     @property
     def held(self) -> bool:
+        """Whether anybody holds the link."""
         return self._holders > 0
 
     def queued(self, name: str, size: int) -> bool:

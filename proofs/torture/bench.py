@@ -30,7 +30,8 @@ _LEFT = ("HostSFTPPath", "HostFTPPath", "Password", "SSHProgram")
 
 
 class Outcome(NamedTuple):
-    """What one script found; see ``Row``."""
+    """What one script found: ``tried``, ``survived``, ``lost``, ``torn``, ``left``, ``twice`` and ``note`` are those of
+    ``Row``."""
 
     tried: int
     survived: int
@@ -41,6 +42,7 @@ class Outcome(NamedTuple):
     note: str = ""
 
     def row(self, fault: str) -> Row:
+        """The row of the table for this fault."""
         return Row(fault, *self)
 
 
@@ -125,6 +127,7 @@ class Bench:
     # ---- what is to be seen
 
     def page(self) -> dict[str, Any]:
+        """The child's status page, empty where there is none."""
         return read_status(str(self.state)) or {}
 
     def kinds(self) -> Counter[str]:
@@ -146,6 +149,7 @@ class Bench:
         return uses(self.pid())
 
     def idle(self) -> bool:
+        """Whether the child's queue is known and empty."""
         queue = self.page().get("queue") or {}
         return bool(queue) and not any(queue.get(state) for state in ("waiting", "sending", "parked"))
 
@@ -202,6 +206,7 @@ class Bench:
         )
 
     def close(self) -> None:
+        """Kill the child."""
         self.master.stop(forcekill=True)
 
 
@@ -217,6 +222,7 @@ class Lab:
         return few if self._sample else often
 
     def sshd(self, **options: Any) -> OpenSSHServer:
+        """A running OpenSSH server, ended with the lab; ``options``: of ``openssh_server``."""
         return self.stack.enter_context(openssh_server(self.root / "sshd", **options))
 
     def bench(self, server: Path, login: dict[str, Any], *, root: Path | None = None, **base: Any) -> Bench:

@@ -14,8 +14,9 @@ _KINDS = ("notify", "check", "status")
 
 
 class Call(NamedTuple):
-    """One call: ``secs`` by the clock on the wall, ``cpu_secs`` of the app's own thread, ``queued_secs`` in which it could have
-    run and another process had the processor, and whether it raised."""
+    """One call of the app's, by ``kind``: "notify", "check" or "status". ``secs`` by the clock on the wall, ``cpu_secs`` of the
+    app's own thread, ``queued_secs`` in which it could have run and another process had the processor, and whether it
+    ``raised``."""
 
     kind: str
     raised: bool

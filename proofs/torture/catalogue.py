@@ -20,6 +20,8 @@ class NotHere(Exception):
 
 
 class Entry(NamedTuple):
+    """A fault with a ``name`` in a ``group``, and the ``script`` that tries it."""
+
     group: str
     name: str
     script: Script
@@ -52,7 +54,7 @@ def run(entry: Entry, seed: int, sample: bool = False) -> Row:
 
 @contextmanager
 def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
-    """A file system of its own of ``size`` bytes; ``options``: more of them. Needs root."""
+    """A file system of its own of ``size`` bytes; ``options``: more of them. Needs root. NotHere where it cannot be mounted."""
     if os.geteuid() != 0:
         raise NotHere("needs root (a tmpfs is mounted)")
     folder.mkdir()

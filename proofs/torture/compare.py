@@ -17,7 +17,8 @@ _LITTER = re.compile(r"^([\d,]+) temporary files? could not be removed", re.MULT
 
 
 class Difference(NamedTuple):
-    """Names of files that are not on the server as they are here, of what is left behind, and what receipts say wrongly."""
+    """What differs: files ``missing`` on the server or other there than here, what is ``left`` behind, and what ``receipts``
+    say wrongly."""
 
     missing: list[str]
     left: list[str]
@@ -25,6 +26,7 @@ class Difference(NamedTuple):
 
     @property
     def none(self) -> bool:
+        """Whether nothing differs."""
         return not (self.missing or self.left or self.receipts)
 
 

@@ -43,6 +43,7 @@ def full(lab: Lab) -> Outcome:
 
 @fault("disk", "bak folder removed while running")
 def bak_removed(lab: Lab) -> Outcome:
+    """The folder of the snapshots is removed 20 times at random moments while two files wait or are sent."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for number in range(20):
@@ -161,21 +162,25 @@ def _unwritable(lab: Lab, name: str) -> Outcome:
 
 @fault("disk", "events.jsonl cannot be written")
 def events(lab: Lab) -> Outcome:
+    """A folder takes the name of ``events.jsonl``."""
     return _unwritable(lab, "events.jsonl")
 
 
 @fault("disk", "receipts.jsonl cannot be written")
 def receipts(lab: Lab) -> Outcome:
+    """A folder takes the name of ``receipts.jsonl``."""
     return _unwritable(lab, "receipts.jsonl")
 
 
 @fault("disk", "status.json cannot be written")
 def status(lab: Lab) -> Outcome:
+    """A folder takes the name of ``status.json``."""
     return _unwritable(lab, "status.json")
 
 
 @fault("disk", "state folder removed while running")
 def state_removed(lab: Lab) -> Outcome:
+    """The state folder is removed while the child runs: deliveries go on."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for _ in range(3):

@@ -24,6 +24,7 @@ _LONG_SECS = 600.0
 
 @fault("input", "names with every byte, names of 255 bytes, empty files")
 def names(lab: Lab) -> Outcome:
+    """Each byte in a name and as a name, names of 255 bytes, names that begin with a dot or a dash, and empty files."""
     bench = lab.ssh_bench(lab.sshd())
     bench.pause(0.5)
     names_to_send = [b"n" + bytes([byte]) + b"e" for byte in range(1, 256) if byte != ord("/")]
@@ -43,6 +44,7 @@ def names(lab: Lab) -> Outcome:
 
 @fault("input", "a sparse file of 2.3 GB")
 def sparse(lab: Lab) -> Outcome:
+    """A file with holes, longer than 2**31 bytes."""
     bench = lab.ssh_bench(lab.sshd(), ftp={"StallSecs": 60})
     path = bench.data / "a.csv"
     with open(path, "wb") as file:
@@ -104,6 +106,7 @@ def between(lab: Lab) -> Outcome:
 
 @fault("input", "chmod 000 between notify and snapshot")
 def chmod(lab: Lab) -> Outcome:
+    """A file that its child may not read for a while: the others go on. NotHere for root, who may read everything."""
     if os.geteuid() == 0:
         raise NotHere("root reads everything; run this as an ordinary user (--only chmod)")
     bench = lab.ssh_bench(lab.sshd())
@@ -125,6 +128,7 @@ def chmod(lab: Lab) -> Outcome:
 
 @fault("input", "fifo, socket, device and symlink loops in a watched folder")
 def odd(lab: Lab) -> Outcome:
+    """Special files in a watched folder, each with a notify: none may be opened, the real files beside them arrive."""
     bench = lab.ssh_bench(lab.sshd())
     special_files = [bench.box / name for name in ("fifo", "loop-a", "loop-b", "up", "dangling", "socket")]
     os.mkfifo(special_files[0])
@@ -157,6 +161,7 @@ def odd(lab: Lab) -> Outcome:
 
 @fault("input", "50,000 files dropped at once")
 def many(lab: Lab) -> Outcome:
+    """50,000 small files written to a watched folder as fast as the disk takes them."""
     bench = lab.ssh_bench(lab.sshd(), ftp={"StallSecs": 30})
     bench.write("a.csv", b"x")
     bench.arrived("a.csv")
@@ -175,6 +180,7 @@ def many(lab: Lab) -> Outcome:
 
 @fault("input", "a notify storm: 10,000 a second for 10 s")
 def notifies(lab: Lab) -> Outcome:
+    """10,000 notifies a second for 10 s: the last content arrives."""
     bench = lab.ssh_bench(lab.sshd())
     bench.write("a.csv", b"x")
     bench.arrived("a.csv")

@@ -57,16 +57,19 @@ def _cut_everywhere(lab: Lab, direction: str) -> Outcome:
 
 @fault("network", "cut at every k-th byte, to the server")
 def cut_up(lab: Lab) -> Outcome:
+    """The link is cut after each share of the bytes that a login and an upload send."""
     return _cut_everywhere(lab, "up")
 
 
 @fault("network", "cut at every k-th byte, from the server")
 def cut_down(lab: Lab) -> Outcome:
+    """The link is cut after each share of the bytes that a login and an upload receive."""
     return _cut_everywhere(lab, "down")
 
 
 @fault("network", "half-open: the peer is gone without a word")
 def half_open(lab: Lab) -> Outcome:
+    """A peer that is gone sends neither data nor a reset: the child leaves the connection after ``StallSecs``."""
     bench, relay = relayed(lab)
     slowest, survived = 0.0, 0
     for number in range(6):
@@ -87,6 +90,7 @@ def half_open(lab: Lab) -> Outcome:
 
 @fault("network", "3 s of delay each way")
 def delays(lab: Lab) -> Outcome:
+    """A round trip of 6 s, within which no step may count as a stall."""
     bench, relay = relayed(lab, StallSecs=20, ConnectTimeoutSecs=120)
     relay.delay(3.0)
     begun = time.monotonic()
@@ -104,7 +108,8 @@ def delays(lab: Lab) -> Outcome:
 
 @fault("network", "30 % of the packets lost")
 def loss(lab: Lab) -> Outcome:
-    """The whole station lives behind the link, so it is another process there."""
+    """The whole station lives behind the link, so it is another process there. NotHere where network namespaces may not be had;
+    RuntimeError where the station there fails."""
     why = bad_link_missing()
     if why:
         raise NotHere(why)
@@ -141,6 +146,7 @@ class _Named:
 
 @fault("network", "the name stops resolving")
 def unresolved(lab: Lab) -> Outcome:
+    """The server's name resolves no more, and again: the page has the reason meanwhile."""
     named = _Named(lab)
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, ftp={"Host": "station", "SSHConfigFile": named("127.0.0.1"), "DeadTimeMilli": 100})
@@ -158,6 +164,7 @@ def unresolved(lab: Lab) -> Outcome:
 
 @fault("network", "the server's address changes")
 def moved(lab: Lab) -> Outcome:
+    """The server's name resolves to another loopback address each time."""
     named = _Named(lab)
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, ftp={"Host": "station", "SSHConfigFile": named("127.0.0.1")})
@@ -200,6 +207,7 @@ def mute() -> Iterator[int]:
 
 @fault("network", "a server that accepts and says nothing")
 def says_nothing(lab: Lab) -> Outcome:
+    """The connection is taken, and no byte comes: the child leaves after ``ConnectTimeoutSecs``."""
     bench, relay = relayed(lab)
     real, survived = relay.target, 0
     with mute() as port:
@@ -216,6 +224,7 @@ def says_nothing(lab: Lab) -> Outcome:
 
 @fault("network", "stall for ever")
 def stalls(lab: Lab) -> Outcome:
+    """The link stalls at a random byte and stays so: the child leaves the connection by itself."""
     bench, relay = relayed(lab)
     survived = 0
     for _ in range(5):

@@ -49,6 +49,7 @@ def _parked_then_well(
 
 @fault("server", "disk full")
 def full(lab: Lab) -> Outcome:
+    """The server's file system is full."""
     sshd = lab.sshd()
     disk = lab.stack.enter_context(small_disk(sshd.files / "small", 4 * 1024 * 1024))
     bench = lab.ssh_bench(sshd, folder="small/in")
@@ -65,6 +66,7 @@ def full(lab: Lab) -> Outcome:
 
 @fault("server", "quota: files may not grow beyond a limit")
 def quota(lab: Lab) -> Outcome:
+    """The server's processes may not let a file grow beyond 1 MB (RLIMIT_FSIZE)."""
     sshd = lab.sshd(file_limit=1_000_000)
     bench = lab.ssh_bench(sshd)
 
@@ -112,16 +114,19 @@ def path_of(bench: Bench, path: Path) -> Path:
 
 @fault("server", "permission denied on one file, rename over it refused")
 def one_file(lab: Lab) -> Outcome:
+    """The file on the server cannot be changed or replaced."""
     return _locked(lab, lambda bench: bench.server / "a.csv", "the file is immutable (chattr +i), which binds root, too")
 
 
 @fault("server", "permission denied on the folder")
 def folder(lab: Lab) -> Outcome:
+    """The folder on the server takes no new name."""
     return _locked(lab, lambda bench: bench.server, "the folder is immutable (chattr +i)")
 
 
 @fault("server", "every rename refused")
 def rename(lab: Lab) -> Outcome:
+    """The server refuses both kinds of rename."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd)
     return _parked_then_well(
@@ -136,6 +141,7 @@ def rename(lab: Lab) -> Outcome:
 
 @fault("server", "read-only")
 def read_only(lab: Lab) -> Outcome:
+    """The server's file system is remounted read-only. NotHere where it cannot be."""
     sshd = lab.sshd()
     disk = lab.stack.enter_context(small_disk(sshd.files / "small", 16 * 1024 * 1024))
     bench = lab.ssh_bench(sshd, folder="small/in")
@@ -152,6 +158,7 @@ def read_only(lab: Lab) -> Outcome:
 
 @fault("server", "folder removed")
 def removed(lab: Lab) -> Outcome:
+    """The folder on the server is removed while files are sent to it: what is notified afterwards arrives."""
     bench = lab.ssh_bench(lab.sshd())
     survived = 0
     for _ in range(10):
@@ -203,6 +210,7 @@ def _logins_of(sshd: OpenSSHServer) -> Callable[[], int]:
 
 @fault("server", "host key changed")
 def host_key(lab: Lab) -> Outcome:
+    """The server has other host keys: the child does not log in, and asks rarely."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, RetryWaitSecs=_WAIT, RetryLongWaitSecs=_LONG_WAIT)
     keys = [sshd.root / name for name in ("host_ed25519", "host_ed25519.pub", "host_ecdsa", "host_ecdsa.pub")]
@@ -234,6 +242,7 @@ def host_key(lab: Lab) -> Outcome:
 
 @fault("server", "login refused: the key is not accepted any more")
 def login_key(lab: Lab) -> Outcome:
+    """The server takes the key no more: the child asks rarely, and goes on when it is taken again."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, RetryWaitSecs=_WAIT, RetryLongWaitSecs=_LONG_WAIT)
     allowed = sshd.root / "authorized_keys"
@@ -249,6 +258,7 @@ def login_key(lab: Lab) -> Outcome:
 
 @fault("server", "wrong password")
 def password(lab: Lab) -> Outcome:
+    """The password is wrong: the child logs in rarely, and goes on with the right one."""
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd"))
     login = ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8)
     bench = lab.bench(ftpd.files, login, RetryWaitSecs=_WAIT, RetryLongWaitSecs=_LONG_WAIT)
@@ -269,6 +279,7 @@ def password(lab: Lab) -> Outcome:
 
 @fault("server", "max connections reached: FTP 421")
 def busy(lab: Lab) -> Outcome:
+    """Somebody else has the only session of an FTP server: its 421 is no refused login."""
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd", max_sessions=1))
     bench = lab.bench(ftpd.files, ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8, DeadTimeMilli=100))
     survived, reason = 0, ""
@@ -291,6 +302,7 @@ def busy(lab: Lab) -> Outcome:
 
 @fault("server", "connection limit 1")
 def one_connection(lab: Lab) -> Outcome:
+    """An FTP server with one session at a time: 60 files arrive, one after the other."""
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd", max_sessions=1))
     bench = lab.bench(ftpd.files, ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8))
     names = [f"box/f{number}" for number in range(60)]
@@ -301,6 +313,7 @@ def one_connection(lab: Lab) -> Outcome:
 
 @fault("server", "sessions refused: MaxSessions 0")
 def sessions(lab: Lab) -> Outcome:
+    """sshd takes the login and opens no session."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, folder="in")
     survived, reason = 0, ""
@@ -323,6 +336,7 @@ def sessions(lab: Lab) -> Outcome:
 
 @fault("server", "its clock a day off")
 def clock(lab: Lab) -> Outcome:
+    """The server's clock is a day behind or ahead (libfaketime). NotHere where that is not installed."""
     library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
     if library is None:
         raise NotHere("libfaketime is not installed (apt-get install faketime)")

@@ -88,6 +88,7 @@ def connect(lab: Lab) -> Outcome:
 
 @fault("stall", "greeting")
 def greeting(lab: Lab) -> Outcome:
+    """The connection is taken and no greeting comes."""
     with mute() as port:
 
         def stall(bench: Bench, relay: Relay) -> float:
@@ -104,6 +105,8 @@ def greeting(lab: Lab) -> Outcome:
 
 @fault("stall", "login")
 def login(lab: Lab) -> Outcome:
+    """The link stalls within the login."""
+
     def stall(bench: Bench, relay: Relay) -> float:
         relay.cut_all()
         relay.stall(after=lab.chance.randrange(100, 2500))
@@ -115,6 +118,8 @@ def login(lab: Lab) -> Outcome:
 
 @fault("stall", "write")
 def write(lab: Lab) -> Outcome:
+    """The link stalls within an upload."""
+
     def stall(bench: Bench, relay: Relay) -> float:
         relay.stall("up", after=20_000 + lab.chance.randrange(100_000))
         bench.write("a.csv", lab.chance.randbytes(300_000))
@@ -157,11 +162,13 @@ def _last(lab: Lab, direction: str, back: int) -> Outcome:
 
 @fault("stall", "rename: its request is held back")
 def rename(lab: Lab) -> Outcome:
+    """The link stalls before the last requests of an upload."""
     return _last(lab, "up", 60)
 
 
 @fault("stall", "close and rename: their answers are held back")
 def close(lab: Lab) -> Outcome:
+    """The link stalls before the last answers of an upload."""
     return _last(lab, "down", 40)
 
 

@@ -62,6 +62,7 @@ class RandomKills:
 
     @property
     def kills(self) -> int:
+        """How many kills were carried out so far."""
         return sum(count for kind, count in self.tried.items() if is_kill(kind))
 
     def run(self, minutes: float, kills: int) -> None:
@@ -133,9 +134,11 @@ class RandomKills:
             self._wait(0.02)
 
     def kill_child(self, fault: Fault) -> bool:
+        """SIGKILL for the child; whether there was one."""
         return self._kill(lambda: [self.station.child()])
 
     def kill_app(self, fault: Fault) -> bool:
+        """SIGKILL for the app, which is started again later; whether there was one."""
         found = self._find(
             lambda: [self.station.app.pid if self.station.app is not None and self.station.app.poll() is None else 0]
         )
@@ -147,32 +150,40 @@ class RandomKills:
         return bool(found)
 
     def kill_ssh(self, fault: Fault) -> bool:
+        """SIGKILL for the child's ``ssh``; whether there was one."""
         return self._kill(lambda: [self.station.ssh()])
 
     def kill_sftp(self, fault: Fault) -> bool:
+        """SIGKILL for a process that serves SFTP; whether there was one."""
         return self._kill(self._sftp_pids)
 
     def _sftp_pids(self) -> list[int]:
         return self.station.sshd.sftp_pids() if isinstance(self.station.sshd, OpenSSHServer) else []
 
     def kill_session(self, fault: Fault) -> bool:
+        """SIGKILL for sshd's process of a session; whether there was one."""
+
         def sessions() -> list[int]:
             return [pid for pid in self.station.sshd.session_pids() if is_running(pid)]
 
         return self._kill(sessions)
 
     def kill_sshd(self, fault: Fault) -> bool:
+        """SIGKILL for sshd with all its sessions; it is started again at once."""
         self.station.sshd.kill()
         self.station.sshd.start()
         return True
 
     def stop_child(self, fault: Fault) -> bool:
+        """SIGSTOP for the child, and SIGCONT later; whether there was one."""
         return self._stopped(lambda: [self.station.child()], fault.secs)
 
     def stop_sftp(self, fault: Fault) -> bool:
+        """SIGSTOP for a process that serves SFTP, and SIGCONT later; whether there was one."""
         return self._stopped(self._sftp_pids, fault.secs * 2)
 
     def stop_server(self, fault: Fault) -> bool:
+        """SIGSTOP for a server that is one process, and SIGCONT later; whether there was one."""
         return self._stopped(self.station.server_pids, fault.secs * 2)
 
     def _stopped(self, find: Callable[[], list[int]], secs: float) -> bool:
@@ -181,17 +192,20 @@ class RandomKills:
         return bool(pids)
 
     def cut(self, fault: Fault) -> bool:
+        """End every connection, by a reset or in order; whether there was one."""
         there = bool(self.station.relay.connections)
         self.station.relay.cut_all("fin" if fault.down else "rst")
         return there
 
     def cut_at_a_byte(self, fault: Fault) -> bool:
+        """End the connection after a number of bytes in one direction; whether they came within 2 s."""
         drops = self.station.relay.drops
         self.station.relay.drop("down" if fault.down else "up", fault.byte // 20 if fault.down else fault.byte, scope="total")
         self._wait_for(lambda: self.station.relay.drops > drops, 2.0)
         return self.station.relay.drops > drops
 
     def handshake(self, fault: Fault) -> bool:
+        """Reset every connection, and the next one early; whether it came within 2 s."""
         drops = self.station.relay.drops
         self.station.relay.cut_all()
         self.station.relay.drop("down" if fault.down else "up", fault.byte)
@@ -199,18 +213,21 @@ class RandomKills:
         return self.station.relay.drops > drops
 
     def half_open(self, fault: Fault) -> bool:
+        """Stall the connections that are open, and let new ones pass; whether there was one."""
         connections = self.station.relay.connections
         for connection in connections:
             connection.stall()
         return bool(connections)
 
     def refused(self, fault: Fault) -> bool:
+        """Refuse connections for a while, and reset those that are open."""
         self.station.relay.refuse()
         self.station.relay.cut_all()
         self._at(fault.secs / 2, self.station.relay.accept)
         return True
 
     def stalled(self, fault: Fault) -> bool:
+        """Stall the link for a while."""
         self.station.relay.stall()
         self._at(fault.secs, self.station.relay.thaw)
         return True
@@ -248,6 +265,7 @@ class RandomKills:
     # ---- the result
 
     def result(self) -> Result:
+        """The rows, problems and notes of the run, once it is over."""
         reader = self.station.reader
         calls = read_calls(str(self.station.root))
         problems = [f"lost: {name}" for name in self.lost] + [f"torn: {text}" for text in reader.torn]

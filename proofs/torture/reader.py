@@ -18,8 +18,8 @@ _TEMP = ".pysubtask-"
 
 
 class Twice(NamedTuple):
-    """A content of a file that was sent although the server had it: ``how`` it was seen, ``at`` which monotonic second, and
-    ``first``: when it was seen before."""
+    """A content of the file ``name``, with the SHA-256 ``digest``, that was sent although the server had it: ``how`` it was
+    seen, ``at`` which monotonic second, and ``first``: when it was seen before."""
 
     name: str
     digest: str

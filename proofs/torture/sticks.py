@@ -55,7 +55,8 @@ class Stick:
         _run("mount", "-o", "remount,rw", str(self.folder))
 
     def fail(self) -> None:
-        """Have the file system meet an error, on which it becomes read-only (ext4(5), errors=remount-ro)."""
+        """Have the file system meet an error, on which it becomes read-only (ext4(5), errors=remount-ro). NotHere where the
+        kernel cannot do that."""
         path = f"/sys/fs/ext4/{os.path.basename(self._devices[-1])}/trigger_fs_error"
         try:
             with open(path, "w", encoding="ascii") as file:
@@ -69,6 +70,7 @@ class Stick:
         return sorted(name for name in found if name not in known)
 
     def close(self) -> None:
+        """Unmount it and free its loop devices."""
         subprocess.run(["umount", "-l", str(self.folder)], capture_output=True, check=False)
         for device in self._devices:
             subprocess.run(["losetup", "-d", device], capture_output=True, check=False)

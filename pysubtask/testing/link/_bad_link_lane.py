@@ -89,6 +89,7 @@ class Lane:
 
     @property
     def counts(self) -> LaneCounts:
+        """The packets and bytes so far: those accepted, and those dropped by each cause."""
         return LaneCounts(self._packets, self._bytes, self._lost, self._overflowed, self._cut)
 
 
@@ -106,6 +107,7 @@ class Outages:
         self._plan = sorted((now + begin, now + end) for begin, end in plan)
 
     def is_down(self, now: float) -> bool:
+        """Whether the link is down at ``now`` (seconds of the caller's clock), by order or by the plan."""
         return self.ordered or any(begin <= now < end for begin, end in self._plan)
 
     def next_edge(self, now: float) -> float | None:

@@ -32,6 +32,9 @@ _LINGER_SECS = 5.0
 
 
 class Drop(NamedTuple):
+    """An order to cut: ``after`` so many bytes, counted per connection or in all (``scope``: "connection" or "total"), by
+    ``how``: "rst" or "fin"."""
+
     after: int
     scope: str
     how: How
@@ -51,6 +54,7 @@ class Lane:
         self.drops_left: int | None = None
 
     def heal(self) -> None:
+        """Take every fault off; the total of forwarded bytes stays."""
         self.delay, self.rate, self.pass_left, self.drop = 0.0, None, None, None
 
 
@@ -77,6 +81,8 @@ class Pipe:
                 await self.wake.wait()
 
     async def read(self, source: socket.socket) -> None:
+        """Read from ``source`` until its stream ends; an empty block in the queue stands for that end. OSError where the socket
+        fails."""
         loop = asyncio.get_running_loop()
         while True:
             room = _BLOCK + self.lane.delay * (self.lane.rate or _FASTEST)
@@ -91,6 +97,8 @@ class Pipe:
                 return
 
     async def write(self, target: socket.socket) -> None:
+        """Write to ``target`` each block once its delay, the rate and the faults allow, and the end of the stream after the
+        last. OSError where the socket fails."""
         loop = asyncio.get_running_loop()
         while True:
             if not self._queue or self._held():
@@ -172,10 +180,12 @@ class Connection:
 
     @property
     def up(self) -> int:
+        """Bytes forwarded to the server."""
         return self._up.forwarded
 
     @property
     def down(self) -> int:
+        """Bytes forwarded to the client."""
         return self._down.forwarded
 
     def stall(self, direction: Direction = "both") -> None:
@@ -187,7 +197,8 @@ class Connection:
         self._freeze(direction, False)
 
     def cut(self, how: How = "rst") -> None:
-        """End this connection on both sides: ``"rst"`` a reset, ``"fin"`` an orderly end of the stream."""
+        """End this connection on both sides: ``"rst"`` a reset, ``"fin"`` an orderly end of the stream. ValueError for any
+        other ``how``."""
         check_how(how)
         self.relay._await(lambda: self._cut(how))
 
@@ -293,11 +304,13 @@ class Connection:
 
 
 def check_how(how: str) -> None:
+    """ValueError where a connection cannot be ended by ``how``."""
     if how not in ("rst", "fin"):
         raise ValueError(f"a connection ends by 'rst' or 'fin', not by {how!r}")
 
 
 def lane_names(direction: str) -> tuple[str, ...]:
+    """The lanes that a direction names: one, or both. ValueError where it is no direction."""
     if direction not in ("up", "down", "both"):
         raise ValueError(f"the direction is 'up', 'down' or 'both', not {direction!r}")
     return ("up", "down") if direction == "both" else (direction,)

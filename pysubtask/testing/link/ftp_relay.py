@@ -30,6 +30,8 @@ class FTPRelay(Relay):
 
     @property
     def connections(self) -> list[Connection]:
+        """The open connections to the control port; data connections are not among them."""
+
         def order() -> list[Connection]:
             return [one for one in self._connections if not isinstance(one, _DataConnection)]
 

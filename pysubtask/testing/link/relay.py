@@ -83,6 +83,7 @@ class Relay:
 
     @property
     def address(self) -> tuple[str, int]:
+        """``host`` and ``port``, as :func:`socket.create_connection` takes an address."""
         return self.host, self.port
 
     def refuse(self) -> None:
@@ -98,10 +99,10 @@ class Relay:
     ) -> None:
         """Forward exactly ``after`` more bytes in a direction, then cut the connection on both sides.
 
-        The cut comes with the last of these bytes; with 0 it comes when the first byte arrives, which
-        is not forwarded. ``scope`` ``"connection"`` counts each connection for itself (from this
-        order or from its opening), ``"total"`` counts all together. ``how`` is ``"rst"`` or ``"fin"``.
-        The order is spent after ``times`` cuts; None keeps it until ``heal``. ``drops`` counts cuts.
+        The cut comes with the last of these bytes; with 0 it comes when the first byte arrives, which is not forwarded.
+        ``scope`` ``"connection"`` counts each connection for itself (from this order or from its opening), ``"total"`` counts
+        all together. ``how`` is ``"rst"`` or ``"fin"``. The order is spent after ``times`` cuts; None keeps it until ``heal``.
+        ``drops`` counts cuts. ValueError for a direction, a scope, a ``how`` or a number of bytes that cannot be.
         """
         check_how(how)
         if direction not in ("up", "down") or scope not in ("connection", "total") or after < 0:
@@ -135,7 +136,8 @@ class Relay:
         self._set(direction, lambda lane: setattr(lane, "delay", secs))
 
     def throttle(self, rate: float | None, direction: Direction = "both") -> None:
-        """At most ``rate`` bytes per second in each direction, all connections together. None ends it."""
+        """At most ``rate`` bytes per second in each direction, all connections together. None ends it. ValueError for a rate
+        that is not above 0."""
         if rate is not None and rate <= 0:
             raise ValueError("a rate is above 0 bytes/s; stall() lets nothing pass")
         self._set(direction, lambda lane: setattr(lane, "rate", rate))
@@ -148,7 +150,8 @@ class Relay:
         self.accept()
 
     def cut_all(self, how: How = "rst") -> None:
-        """Cut every open connection; returns when both sides of each have been told."""
+        """Cut every open connection; returns when both sides of each have been told. ValueError where ``how`` is neither "rst"
+        nor "fin"."""
         check_how(how)
 
         async def order() -> None:
@@ -157,7 +160,8 @@ class Relay:
         self._await(order)
 
     def close(self) -> None:
-        """Stop listening, reset what is open, end the thread. May be called twice."""
+        """Stop listening, reset what is open, end the thread. May be called twice. RuntimeError where the thread does not end
+        within 30 s."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_ORDER_SECS)

@@ -10,7 +10,9 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class Answer(NamedTuple):
-    """One HTTP answer. Where ``file`` is given its next ``length`` bytes are the body, and it is closed afterwards."""
+    """One HTTP answer: ``status``, ``headers`` and ``body``. Where ``file`` is given its next ``length`` bytes are the body,
+    and it is closed afterwards. ``retry_after``: the seconds of the header of that name (RFC 9110, section 10.2.3), None for no
+    such header."""
 
     status: int
     headers: dict[str, str]

@@ -121,7 +121,8 @@ class Args:
 def read_args(route: str, where: str, words: bytes) -> Args:
     """The argument of a call. ``where``: "request body" or the header it came in.
 
-    A header should have ASCII alone; UTF-8 is understood in its place, as Dropbox does and older clients need.
+    A header should have ASCII alone; UTF-8 is understood in its place, as Dropbox does and older clients need. Refused, with a
+    400, where ``words`` are no JSON.
     """
     try:
         found = json.loads(words.decode())

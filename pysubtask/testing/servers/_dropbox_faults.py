@@ -50,7 +50,10 @@ class Rule:
 
 
 class Plan(NamedTuple):
-    """What happens to one call; at most one of the first two. ``drip``: how its answer comes."""
+    """What happens to one call; at most one of the first two. ``cut``: the connection ends after so many bytes of the request's
+    body; ``answer``: the answer in the place of the route's own; ``lost``: the call is carried out, and its answer is not sent;
+    ``drip``: the harmful
+    answer that comes instead, as for ``DropboxServer.drip``; '' for none."""
 
     cut: int | None = None
     answer: Answer | None = None
@@ -73,22 +76,27 @@ class Faults:
         self.held = 0
 
     def add_fail(self, rule: Rule) -> None:
+        """From now on calls that the rule matches get its answer, and are not carried out."""
         with self._lock:
             self._fails.append(rule)
 
     def add_cut(self, rule: Rule) -> None:
+        """From now on the connections of calls that the rule matches end after its ``after_bytes``."""
         with self._lock:
             self._cuts.append(rule)
 
     def add_loss(self, rule: Rule) -> None:
+        """From now on calls that the rule matches are carried out, and their answers are lost."""
         with self._lock:
             self._losses.append(rule)
 
     def add_hold(self, pattern: str) -> None:
+        """From now on calls of these routes wait for ``release``."""
         with self._lock:
             self._holds.add(pattern)
 
     def add_drip(self, pattern: str, how: str) -> None:
+        """From now on calls of these routes get a harmful answer; ``how``: as for ``DropboxServer.drip``."""
         with self._lock:
             self._drips[pattern] = how
 
@@ -109,6 +117,7 @@ class Faults:
         self.release()
 
     def begin(self) -> None:
+        """The server starts: calls may be held again."""
         with self._lock:
             self._ended = False
 

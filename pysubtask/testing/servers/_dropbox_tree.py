@@ -24,7 +24,9 @@ _READ_BYTES = 1024 * 1024
 
 
 class Commit(NamedTuple):
-    """What Dropbox calls CommitInfo. ``rev``: that of mode "update". ``modified``: seconds since the epoch."""
+    """What Dropbox calls CommitInfo. ``path``: where the file goes. ``mode``: "add", "overwrite" or "update". ``rev``: that of
+    mode "update". ``modified``: seconds since the epoch. ``strict``: strict_conflict, a file of the same content is a conflict,
+    too."""
 
     path: str
     mode: str = "add"

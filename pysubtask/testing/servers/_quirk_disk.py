@@ -14,7 +14,7 @@ _ODD = set('*?[]{}<>|"\\:')
 
 
 class Taken(NamedTuple):
-    """A file that was taken away: under which name, relative to the root, and what was in it."""
+    """A file that was taken away: its ``name``, relative to the root, and its content in ``data``."""
 
     name: str
     data: bytes

@@ -31,7 +31,9 @@ _DATA_PORTS = 40
 
 
 class Oddities(NamedTuple):
-    """What a server does not do, or does badly; see ``ftp_server``."""
+    """What a server does not do, or does badly: ``without``, ``rename_over``, ``rename``, ``utf8``, ``file_limit``,
+    ``full_reply``, ``max_sessions``, ``busy_logins``, ``short_by``, ``restart`` and ``hashes`` are the arguments of
+    ``ftp_server``, and are explained there."""
 
     without: tuple[str, ...] = ()
     rename_over: bool = True
@@ -146,7 +148,7 @@ class FTPServer(OwnPorts):
         return make_handler(self, data_ports, tls_version)
 
     def stop(self) -> None:
-        """End it and every session. ``start`` works again."""
+        """End it and every session. ``start`` works again. RuntimeError where its thread does not end within 10 s."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
@@ -168,6 +170,7 @@ class OddFile:
         self._restart = oddities.restart
 
     def close(self) -> None:
+        """Close the file, shorter by the bytes that the server loses in silence."""
         if self._short_by and not self._file.closed:
             self._file.truncate(max(0, self._file.tell() - self._short_by))
         self._file.close()
@@ -184,6 +187,7 @@ class OddFile:
         return found
 
     def write(self, data: bytes) -> int:
+        """Write a block, and return how many bytes were taken. OSError (ENOSPC) where the file would grow beyond its limit."""
         if self._heard is not None:
             self._heard(data)
         if self._limit is not None and self._file.tell() + len(data) > self._limit:

@@ -44,9 +44,10 @@ _ORDER_SECS = 30.0
 
 
 class Operation(NamedTuple):
-    """One thing a client asked for. ``name`` is relative to the root, without a leading slash; ``other`` is the
-    new name of a rename; ``mode`` is ``"r"``, ``"w"`` (open) or ``"posix"`` (rename); ``size`` the bytes written
-    until a close; ``error`` what it was refused with, or empty. Single writes are counted, not listed, unless refused."""
+    """One thing a client asked for. ``kind`` is one of ``OPERATIONS``; ``name`` is relative to the root, without a leading
+    slash; ``other`` is the new name of a rename; ``mode`` is ``"r"``, ``"w"`` (open) or ``"posix"`` (rename); ``size`` the
+    bytes written until a close; ``error`` what it was refused with, or empty. Single writes are counted, not listed, unless
+    refused."""
 
     kind: str
     name: str
@@ -57,7 +58,8 @@ class Operation(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What ``fail`` ordered."""
+    """What ``fail`` ordered: operations of this ``kind`` on names that match ``pattern`` (as in :mod:`fnmatch`) are refused
+    with the status ``code`` (filexfer-02, section 7) and this ``message``."""
 
     kind: str
     pattern: str
@@ -201,7 +203,8 @@ class SFTPServer:
     ) -> None:
         """Refuse an operation (one of ``OPERATIONS``) on names that match, with an SFTP status code.
 
-        A rename matches by either name. It is spent after ``times`` refusals; None lasts until ``heal``.
+        A rename matches by either name. It is spent after ``times`` refusals; None lasts until ``heal``. ValueError where
+        ``kind`` is no operation.
         """
         if kind not in OPERATIONS:
             raise ValueError(f"{kind!r} is none of {OPERATIONS}")
@@ -225,7 +228,8 @@ class SFTPServer:
         self._run(self._abort())
 
     def close(self) -> None:
-        """End the server and its thread, remove keys it made in a temporary folder. May be called twice."""
+        """End the server and its thread, remove keys it made in a temporary folder. May be called twice. RuntimeError where the
+        thread does not end within 30 s."""
         if self._thread is not None and self._thread.is_alive():
             self._run(self._stop())
             self._loop.call_soon_threadsafe(self._loop.stop)

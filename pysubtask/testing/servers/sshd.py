@@ -293,13 +293,13 @@ def openssh_server(
 ) -> Iterator[OpenSSHServer]:
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
-    ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
-    ``deny``: SFTP requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...).
-    ``file_limit``: bytes a file may have at most (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
-    ``within``: words in front of sshd's command line that run it in another place of the same machine, such as
-    ``BadLink.far``; ``host`` is its address there.
-    ``subsystem``: a command line in the place of sftp-server, such as ``hostile_sftp.command``; it speaks over stdin and stdout.
-    ``lines``: of sshd_config, in the place of what is there by default (``"MaxAuthTries 3"``).
+    ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty. ``deny``: SFTP
+    requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...). ``file_limit``: bytes a file may have at most
+    (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk. ``within``: words in front of sshd's command line that
+    run it in another place of the same machine, such as ``BadLink.far``; ``host`` is its address there. ``subsystem``: a
+    command line in the place of sftp-server, such as ``hostile_sftp.command``; it speaks over stdin and stdout. ``lines``: of
+    sshd_config, in the place of what is there by default (``"MaxAuthTries 3"``). ValueError for ``file_limit`` with
+    ``internal``.
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")

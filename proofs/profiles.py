@@ -24,7 +24,7 @@ class ServerProfile(NamedTuple):
     crowd: int = 0
 
     def quirks(self) -> Quirks:
-        """A server's, as this profile has them."""
+        """New quirks with the values of this profile."""
         built = Quirks()
         built.set(**self.values)
         return built

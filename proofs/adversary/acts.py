@@ -1,6 +1,6 @@
 """The adversary: ``python -m proofs.adversary.acts`` as another user, until it is ended.
 
-What it is told is one JSON line on stdin. Each act is drawn by the seed; what the system does not allow fails and is counted. At
+Its orders are one JSON line on stdin. Each act is drawn by the seed; what the system does not allow fails and is counted. At
 the end (SIGTERM) it prints how often each act was done and how often it was refused.
 """
 
@@ -74,8 +74,9 @@ _KNOWN = (
 
 
 class Acts:
-    """What is done in the folder ``data``; ``mine`` is a folder of the adversary's, links lead to the ``victims``. ``spared``: what
-    in the folder is left alone with all that is in it. ``bystander``: pid and start of a process that records are made to name."""
+    """The adversary's acts in the folder ``data``. ``mine`` is a folder of the adversary's; links lead to the ``victims``.
+    ``spared``: names in the folder that are left alone with everything below. ``bystander``: pid and start of a process that
+    forged records name."""
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Acts:
         )
 
     def one(self) -> None:
-        """Do one of them."""
+        """Carry out one act, drawn by the seed."""
         act = self._rng.choice(self._acts)
         try:
             act()
@@ -135,7 +136,7 @@ class Acts:
             yield from (os.path.join(folder, name) for name in (*folders, *sorted(names)) if not name.startswith((OWN, "." + OWN)))
 
     def place(self) -> str:
-        """A name in the data folder: one that is there, or one that the task may look for."""
+        """A path in the data folder: one that exists, or one that the task may read."""
         if self._rng.randrange(_RESCAN_ODDS) == 0 or not self._seen:
             self._seen = [path for _, path in zip(range(_MOST), self._walk(), strict=False)]
         return self._rng.choice(self._seen if self._seen and self._rng.random() < 0.6 else self._known)
@@ -199,7 +200,7 @@ class Acts:
             file.write(self._rng.choice([b"", b"hers\n", b"{", b"\0" * 5000, b"x" * 300_000]))
 
     def notify(self) -> None:
-        """Have the task look at a name, with or without a hold."""
+        """Create a notify file for a path, with or without a hold, so that the task reads it."""
         path = self.place() + self._rng.choice([".notify", ".notify", ".hold"])
         handle = os.open(path, _WRITE, 0o666)
         os.utime(handle)
@@ -219,8 +220,7 @@ class Acts:
                     os.unlink(one)
 
     def lies(self) -> None:
-        """Records of the task's that say what the adversary wants. PermissionError where the state folder is left alone in this
-        run."""
+        """Write forged records in the place of the task's. PermissionError where the state folder is left alone in this run."""
         victim = self._rng.choice([path for path in self._victims if path.endswith((".txt", ".csv"))])
         pid, start = self._bystander
         name, text = self._rng.choice(
@@ -240,14 +240,14 @@ class Acts:
             file.write(text)
 
     def move_out(self) -> None:
-        """Take a thing out, and put a thing of one's own in its place."""
+        """Move an entry out of the folder, and put an entry of the adversary's in its place."""
         path, kept = self.place(), os.path.join(self._mine, f"kept-{self._rng.randrange(10**9)}")
         os.rename(path, kept)
         if self._rng.random() < 0.7:
             os.symlink(self._victim(), path)
 
     def old(self) -> None:
-        """A file of one's own that is old enough to be filed away."""
+        """Create a file with an old time, which the task may archive."""
         path = os.path.join(self._data, f"old-{self._rng.randrange(50)}.csv")
         handle = os.open(path, _WRITE, 0o666)
         with os.fdopen(handle, "wb") as file:
@@ -264,7 +264,7 @@ class Acts:
 
 
 def main() -> None:
-    """Until SIGTERM."""
+    """Carry out acts until SIGTERM."""
     orders = json.loads(sys.stdin.readline())
     os.umask(0)
     rng = random.Random(orders["seed"])

@@ -1,7 +1,7 @@
 """The app whose files are sent: ``python -m proofs.adversary.app`` as the task's user, until stdin ends.
 
-It is told where to and what in one JSON line. Each file of its own it makes it tells in one line: its path and SHA-256. What it saw
-of its child is on the last line.
+Its orders (folder, server, settings) are one JSON line on stdin. For each file of its own it prints a line with path and
+SHA-256, and at the end a line with what it saw of its child.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OWN_SECS, _ARCHIVE_SECS = 0.25, 3.0
 
 
 class App:
-    """Writes files, notifies, looks after its child."""
+    """Writes files, notifies them, and polls its child."""
 
     def __init__(self, orders: dict[str, Any]) -> None:
         self._data = orders["data"]
@@ -89,14 +89,14 @@ class App:
         self._write(now)
 
     def poll(self) -> None:
-        """What any app does on a timer."""
+        """Poll the master, as an app does on a timer."""
         self.master.check_pending_notifications()
         pid = self.master.status().children[0].pid
         if pid and self.pids[-1:] != [pid]:
             self.pids.append(pid)
 
     def end(self) -> dict[str, Any]:
-        """Stop; what was seen of the children: those that ended by themselves among them."""
+        """Stop; the report on the children, those that ended by themselves among them."""
         self._note_last_exit()
         page = self.master.status().children[0].page
         self.master.stop()
@@ -111,7 +111,7 @@ class App:
         self._next = now + _OWN_SECS
         self._own()
         for name in ("today.csv", "later.csv", "deep/a.csv", "deep/sub/b.csv"):
-            # The adversary may have put anything there: a careful app looks before it writes.
+            # The adversary may have put anything there: a careful app checks before it writes.
             path = os.path.join(self._data, name)
             with contextlib.suppress(OSError):
                 handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)

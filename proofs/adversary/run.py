@@ -53,7 +53,7 @@ class Result(NamedTuple):
 
 
 class CannotRun(Exception):
-    """Why there can be no run here."""
+    """The reason why there can be no run here."""
 
 
 def interpreter() -> str:

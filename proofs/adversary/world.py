@@ -79,7 +79,7 @@ class World:
 
     @property
     def victims(self) -> list[str]:
-        """What the adversary's links lead to."""
+        """The files that the adversary's links lead to."""
         inside = [
             os.path.join(self.home, name)
             for name in ("canary.txt", "today.csv", "precious/a.csv", "precious/lock", "new.txt", "precious/sub/new.csv.notify")
@@ -87,7 +87,7 @@ class World:
         return [*inside, self.home, os.path.join(self.home, "precious"), os.path.join(self.home, "precious", "sub"), self.mine]
 
     def outside(self) -> Iterator[tuple[str, tuple[object, ...]]]:
-        """What must not change: each file and folder of the task's user outside the data folder, as it is."""
+        """The entries that must not change: each file and folder of the task's user outside the data folder."""
         for folder, folders, names in os.walk(self.home):
             for path in (folder, *(os.path.join(folder, name) for name in (*folders, *names))):
                 found = os.lstat(path)
@@ -99,7 +99,7 @@ class World:
                 yield path, (stat.S_IFMT(found.st_mode), found.st_mode, found.st_uid, found.st_gid, found.st_size, times, digest)
 
     def changed(self) -> list[str]:
-        """What is not as it was outside the data folder."""
+        """The entries outside the data folder that have changed."""
         now = dict(self.outside())
         return sorted(path for path in {*now, *self.before} if now.get(path) != self.before.get(path))
 

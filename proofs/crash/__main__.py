@@ -128,7 +128,7 @@ def _worker(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | 
 
 
 def _table(title: str, outcomes: Iterable[Outcome]) -> bool:
-    """Print what came out, by kind; whether all is well."""
+    """Print the outcomes by kind; whether all is well."""
     tried: Counter[tuple[str, str]] = Counter()
     again: Counter[tuple[str, str]] = Counter()
     wrong: Counter[tuple[str, str]] = Counter()

@@ -126,7 +126,7 @@ class Station(NamedTuple):
 
 
 class _Inline:
-    """A worker that works at once."""
+    """A worker that carries out each order at once, on the caller's thread."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.down = False
@@ -141,7 +141,7 @@ class _Inline:
 
 
 class _Jump(selectors.DefaultSelector):
-    """Never waits: a wait moves the clock."""
+    """A selector that never waits: a wait moves the clock."""
 
     now = 1000.0
 
@@ -179,7 +179,7 @@ async def _at_once(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
 
 
 class _Courier(Courier):
-    """Runs where it is told to, not on a thread."""
+    """A courier on the caller's thread, not on one of its own."""
 
     def start(self) -> None:
         return None
@@ -206,7 +206,7 @@ def live(
     inside: bool = False,
     only_queue: bool = False,
 ) -> int:
-    """Be the child until nothing is left to do; the exit status. ``shown`` is called after each change on the server.
+    """Be the child until nothing is left to do; the exit status. ``on_change`` is called after each change on the server.
     ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'. ``inside``: its
     state is in the data folder still; ``only_queue``: deliver nothing."""
     if kind.moves:
@@ -290,7 +290,7 @@ def live(
 
 
 def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
-    """What the child is told. ``inside``: the state is in the data folder still."""
+    """The handoff that the child gets. ``inside``: the state is in the data folder still."""
     entries = read_entries([{"file": station.data, **({"append": True} if kind.append else {})}])
     config: dict[str, dict[str, Any]] = {
         "base": {"BakToFolder": station.bak, "Subtask_Log_FileName": None, "Master_Log_FileName": None, "MinFreeBytes": 0},

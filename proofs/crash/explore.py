@@ -1,4 +1,4 @@
-"""Runs a child through all its crash points, and all pairs of them, and looks at what is left."""
+"""Runs a child through all its crash points, and all pairs of them, and checks what is left."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ class Explorer:
         return self._last(station, trial, versions, crashed)
 
     def after(self, trial: Trial) -> Iterator[Outcome]:
-        """``trial`` has one kill; this one and every second one after it, each from the state that the first has left."""
+        """All pairs with the one kill of ``trial`` as the first: the second one is before each step, from the state that the
+        first has left."""
         kind = KINDS[trial.kind]
         station, versions = self._fresh(trial)
         status, _ = self._life(station, kind, versions, trial.crashes[0], trial)
@@ -123,7 +124,7 @@ class Explorer:
             pair = trial._replace(crashes=(trial.crashes[0], second))
             status, _ = self._life(station, kind, versions, second, pair)
             if status == 0:
-                return  # that life has no such step
+                return  # this life has no such step
             if status != CRASHED:
                 yield Outcome(pair, _words(status), 0, 1, False)
                 continue
@@ -139,7 +140,7 @@ class Explorer:
         return station, versions
 
     def _put_in_queue(self, station: Station, trial: Trial, versions: list[bytes]) -> None:
-        """What is notified waits in the queue of the old place, and is nowhere else."""
+        """Queue the notified version at the old place, and remove the data file: the queue has the only copy."""
         status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial, inside=True, only_queue=True)
         if status or not os.listdir(os.path.join(os.path.dirname(station.data), "upload", "ftp")):
             raise RuntimeError(f"{trial.kind}, {trial.change}: nothing is in the queue: {_words(status)}")
@@ -152,13 +153,13 @@ class Explorer:
             _write(station, versions[-1], 3)
 
     def last(self, station: Station, trial: Trial, goal: bytes) -> str:
-        """A life to its end from whatever ``station`` holds; what is wrong then, or nothing."""
+        """Run a life to its end from the present state of ``station``; the fault found then, or ''."""
         versions = contents(trial.change)
         status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial)
         return _words(status) or _fault_at_end(station, KINDS[trial.kind], goal)
 
     def _last(self, station: Station, trial: Trial, versions: list[bytes], crashed: int) -> Outcome:
-        """A life to its end, and a look at what there is."""
+        """Run a life to its end, and check the result."""
         kind = KINDS[trial.kind]
         status, steps = self._life(station, kind, versions, 0, trial)
         again = _sent_again(station, kind, versions[-1])
@@ -291,7 +292,7 @@ def _words(status: int) -> str:
 
 
 def _fault_at_end(station: Station, kind: Kind, goal: bytes) -> str:
-    """What is wrong at the end, or nothing."""
+    """The fault found at the end, or ''."""
     if not os.path.exists(station.remote):
         return "lost: the file is not on the server"
     if _read(station.remote) != goal:
@@ -333,7 +334,7 @@ def _recorded_left(station: Station, kind: Kind) -> list[str]:
 
 
 def _on_record(station: Station, kind: Kind) -> bool:
-    """Whether something lies on the server that the spool knows of."""
+    """Whether a file on the server is recorded as temporary in the spool."""
     with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
         recorded = {os.fsdecode(temp) for (temp,) in db.execute("SELECT temp FROM temp")}
     return bool(recorded.intersection(os.listdir(station.server)))

@@ -56,7 +56,7 @@ class Fields:
         return self._data[self._at - size : self._at]
 
     def rest(self) -> bytes:
-        """What is not read yet; it stays."""
+        """The bytes that are not read yet; they stay."""
         return self._data[self._at :]
 
 
@@ -69,7 +69,7 @@ class Late(NamedTuple):
 
 
 class ModelServer:
-    """One connection, as a ByteStream. ``step`` is told of each packet before it is sent and before its answer is read;
+    """One connection, as a ByteStream. ``step`` is called for each packet before it is sent and before its answer is read;
     ``changed`` after each request that changed something. ``atomic``: has posix-rename; ``copies``: has copy-data.
 
     ``slow``: requests are carried out only when the client waits; those that a crash finds undone are kept in
@@ -122,7 +122,7 @@ class ModelServer:
         return 0
 
     def standstill(self) -> str:
-        """Always '': this link never stands still."""
+        """Always '': this link never stalls."""
         return ""
 
     def abort(self) -> None:
@@ -269,7 +269,7 @@ class ModelServer:
         names = {os.lstat(os.path.join(self.root, name)).st_ino: name for name in os.listdir(self.root)}
         for handle, fd in self._handles.items():
             name = names.get(os.fstat(fd).st_ino)
-            if name is not None:  # else it has no name any more, and whatever is written to it is gone
+            if name is not None:  # else it has no name any more, and bytes written to it are lost
                 _link(os.path.join(self.root, name), os.path.join(os.fsencode(late_dir), handle))
         with open(os.path.join(late_dir, "requests"), "wb") as file:
             for data in self._waiting:
@@ -293,10 +293,10 @@ class ModelServer:
             _unlink(os.path.join(late_dir, name))
 
     def _like(self, root: str) -> ModelServer:
-        """The same server, of whose requests nobody is told."""
+        """The same server, whose requests are no steps."""
         return ModelServer(root, lambda name: None, self._changed, atomic=self._atomic)
 
     def _take_late(self, late_dir: str) -> None:
-        """Have open what was."""
+        """Open the files again that the earlier connection had open."""
         for name in os.listdir(late_dir):
             self._handles[name.encode()] = _open(os.path.join(late_dir, name), os.O_RDWR)

@@ -82,7 +82,7 @@ class PowerCuts:
         return ops
 
     def _disk(self, start: str) -> Disk:
-        """As it was when the recorded life began, under the name that it had then."""
+        """The disk as it was when the recorded life began, under the name that it had then."""
         home = os.path.join(self._folder, "here")
         os.rename(start, home)
         try:
@@ -112,7 +112,7 @@ class PowerCuts:
 
 
 def _same_times(start: str, root: str) -> None:
-    """What lay there before has its times."""
+    """Give each file that existed before the cut its times."""
     for folder, _, names in os.walk(root):
         for name in names:
             path = os.path.join(folder, name)
@@ -123,7 +123,7 @@ def _same_times(start: str, root: str) -> None:
 
 
 def _is_handled(station: Station, kind: Kind) -> bool:
-    """Whether the queue says that the notify is done with. Reads a copy: a look must not mend anything."""
+    """Whether the notify is done with by the queue. It reads a copy: SQLite would repair the queue's file as it opens it."""
     state = station.state(kind)
     copy = os.path.join(station.root, "look")
     os.makedirs(copy)

@@ -92,7 +92,7 @@ class QuirkModel(ModelServer):
         return super()._on_handle(kind, fields)
 
     def _store(self, staged: int, path: bytes) -> None:
-        """All of it at once: nobody looks before the request is done."""
+        """Store the whole file at once: no reader sees the folder before the request is done."""
         fd = _open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         _pwrite(fd, _pread(staged, os.fstat(staged).st_size, 0), 0)
         _close(fd)

@@ -42,7 +42,7 @@ class Transfers(Program):
 
     def _name(self) -> str:
         if self._there and self.chance.random() < 0.2:
-            # Late enough: a name is written anew when the one before was taken or could have been.
+            # Late enough: a name is used again once its last version was sent, or could have been.
             return self.chance.choice(self._there)
         self._count += 1
         self._there.append(f"img_{self._count:05d}.jpg")
@@ -54,7 +54,7 @@ class Transfers(Program):
             for piece in self.cut(data, 3):
                 file.write(piece)
                 self.rest(self.chance.choice([0.0, 0.05, self.place.settle * 1.4]))
-        self.stands(name, state)
+        self.record_state(name, state)
         if link:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
@@ -84,12 +84,12 @@ class Transfers(Program):
         self._temporary(self._name(), f".goutputstream-{self._count:06X}")
 
     def given_up(self) -> None:
-        """A transfer that is broken off and stays."""
+        """A temporary file of a transfer that was broken off; it stays."""
         with open(self.path(f"broken_{self._count:05d}.jpg.part"), "wb") as file:
             file.write(self.chance.randbytes(5000))
 
     def directly(self) -> None:
-        """Under its own name, in pieces; a name that is there is made anew."""
+        """A file written in pieces under its final name; an existing one is rewritten."""
         name = self._name()
         self.remove(name)
         self.in_place(name, *self.version())
@@ -99,7 +99,7 @@ class Transfers(Program):
         self.replace(self._name(), *self.version())
 
     def sparse(self) -> None:
-        """With a hole, written behind it first."""
+        """A file with a hole: the bytes behind it are written first."""
         name = self._name()
         self._versions += 1
         state = State(self._versions)
@@ -110,12 +110,12 @@ class Transfers(Program):
             file.write(data[-3000:])
             time.sleep(self.pause_within())
             file.seek(0)
-            self.stands(name, state)
+            self.record_state(name, state)
             file.write(data[:100])
 
 
 class Ring(Program):
-    """A ring of names, each deleted and made anew with other content of the same size, or replaced."""
+    """A ring of names, each deleted and written again with other content of the same size, or replaced."""
 
     def begin(self) -> None:
         """One act, turn by turn."""
@@ -160,7 +160,7 @@ class Deleted(Program):
         return True
 
     def _queued(self, name: str) -> State | None:
-        """Written while the link is held; the state where it was queued."""
+        """Write a version while the link is held; its state once it is queued, or None."""
         assert self.link is not None
         state, data = self.version(self.chance.randrange(2000, 60_000))
         self.replace(name, state, data)
@@ -197,7 +197,7 @@ class Deleted(Program):
             self.link.free()
 
     def deleted_at_once(self) -> None:
-        """Never quiet for long enough: nobody has to send it."""
+        """A file that is deleted before it settles: it need not be sent."""
         self._count += 1
         name = f"night_{self._count:04d}.jpg"
         self.replace(name, *self.version())
@@ -218,7 +218,7 @@ class Webcam(Program):
         self.does((self.never_quiet, 1))
 
     def between(self) -> None:
-        """Until the last one was taken, so that the time counts from the next one on."""
+        """Rest until the last version was queued, so that the next one begins a new settle time."""
         assert self.link is not None
         deadline = time.monotonic() + _LONGEST_QUEUE_SECS
         while not self.link.queued(self.FILE, os.path.getsize(self.path(self.FILE))) and time.monotonic() < deadline:

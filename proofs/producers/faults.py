@@ -25,7 +25,7 @@ class Faults:
         self.begin()
 
     def begin(self) -> None:
-        """From now on."""
+        """Draw the times of the first faults, and slow a bad link down."""
         now = time.monotonic()
         self._link_at = now + self._chance.uniform(*_LINK_EVERY) if self._bad else float("inf")
         self._kill_at = now + self._chance.uniform(*_KILL_EVERY) if self._kills else float("inf")
@@ -79,7 +79,7 @@ class Faults:
         self.done[kind] += 1
 
     def heal(self) -> None:
-        """All as it should be."""
+        """Take every fault off the link."""
         for _, do in self._later:
             do()
         self._later = []

@@ -27,10 +27,10 @@ class Logger(Program):
         self.rotations()
 
     def rotations(self) -> None:
-        """More acts."""
+        """A hook for more acts."""
 
     def report_change(self) -> None:
-        """Somebody is told that the file was changed; a watched folder needs it not."""
+        """Report the change of the file to the task; a watched folder needs no report."""
 
     def _write(self, lines: int, handle: int | None = None) -> State:
         state = self.grow(self.FILE, self._generation, lines, self.HEADED, handle)
@@ -48,7 +48,7 @@ class Logger(Program):
             self.moved_away()
 
     def moved_away(self) -> None:
-        """Rotated in the plainest way."""
+        """Rotate once, by the simplest chain of renames."""
         self.shift()
         self._write(self.chance.randint(1, 60))
 
@@ -60,13 +60,13 @@ class Logger(Program):
             if state is not None and os.path.exists(self.path(old)):
                 new = f"{self.FILE}.{number}"
                 # By this name it does not grow.
-                self.stands(new, state._replace(copied=True))
+                self.record_state(new, state._replace(copied=True))
                 os.replace(self.path(old), self.path(new))
         self._generation = self.generation()
 
 
 class Renaming(Logger):
-    """Rotated by a chain of renames, several times at once now and then."""
+    """A log that is rotated by a chain of renames, several times at once now and then."""
 
     def rotations(self) -> None:
         """The acts that rotate or shorten the file."""
@@ -83,18 +83,19 @@ class Renaming(Logger):
             self.rest(self.chance.choice([0.0, 0.03, 0.3]))
 
     def shrink(self) -> None:
-        """Cut in place to its first lines, and gone on with after a while."""
+        """Truncate the file to its first lines, and append after a while."""
         size = os.path.getsize(self.path(self.FILE)) if os.path.exists(self.path(self.FILE)) else 0
         if size > 4 * LINE:
             shorter = size // LINE // 2 * LINE
-            self.stands(self.FILE, State(self._generation, shorter, self.HEADED))
+            self.record_state(self.FILE, State(self._generation, shorter, self.HEADED))
             os.truncate(self.path(self.FILE), shorter)
             self.report_change()
             self.rest(self.chance.choice([0.05, self.place.settle * 2]))
 
 
 class Copying(Logger):
-    """Rotated by copy and truncation, the writer keeping the file open; at times refilled at once beyond its old length."""
+    """A log that is rotated by copy and truncation while the writer keeps the file open; at times it is refilled at once beyond
+    its old length."""
 
     FILE = "service.log"
     KEEPS_COPY = True
@@ -128,7 +129,7 @@ class Copying(Logger):
             finally:
                 os.close(handle)
         self._generation = self.generation()
-        self.stands(self.FILE, State(self._generation, 0, self.HEADED))
+        self.record_state(self.FILE, State(self._generation, 0, self.HEADED))
         os.truncate(path, 0)
         return size
 
@@ -140,21 +141,21 @@ class Copying(Logger):
             self._write(self.chance.randint(1, 40))
 
     def copytruncate_and_refill(self) -> None:
-        """Within some milliseconds there is more in it than before."""
+        """Copy and truncate the file, and within milliseconds fill it beyond its old length."""
         if os.path.getsize(self.path(self.FILE)):
             size = self._copytruncate()
             self._write(int(max(0, size - (len(HEAD) if self.HEADED else 0)) * 1.2) // LINE + 2)
 
 
 class CopyingAlike(Copying):
-    """The same, with a comment at the head that is the same each time."""
+    """As ``Copying``, with a comment at the head that is the same each time."""
 
     FILE = "meter.csv"
     HEADED = True
 
 
 class Midnight(Logger):
-    """Renamed to a dated name while it is open: the last lines go there, and the new one begins short."""
+    """A log that is renamed to a dated name while it is open: the last lines go there, and the new file begins short."""
 
     FILE = "today.log"
     DATED = "days"
@@ -187,7 +188,7 @@ class Midnight(Logger):
         self._day += 1
         dated = os.path.join(self.DATED, f"2026{self._day:04d}_{self.FILE}")
         os.makedirs(os.path.dirname(self.path(dated)), exist_ok=True)
-        self.stands(dated, state)
+        self.record_state(dated, state)
         os.rename(self.path(self.FILE), self.path(dated))
         self.rest(self.chance.choice([0.0, 0.02, self.place.settle * 1.5]))
         # It is open still.
@@ -231,7 +232,7 @@ class DayFolders(Program):
             for name in os.listdir(self.path(old)):
                 state = self.state(f"{old}/{name}")
                 if state is not None:
-                    self.stands(f"{new}/{name}", state)
+                    self.record_state(f"{new}/{name}", state)
             os.rename(self.path(old), self.path(new))
 
     def remove_folder(self) -> None:

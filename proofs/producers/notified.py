@@ -15,14 +15,15 @@ _LONGEST_SECS = 30.0
 
 
 class Notifying(Program):
-    """``notify`` takes the path of a file."""
+    """A program whose app notifies what it writes. ``notify`` takes the path of a file."""
 
     def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, link: Link, notify: Notify) -> None:
         super().__init__(number, place, model, seed, pace, link)
         self._notify = notify
 
     def written_and_notified(self, name: str) -> None:
-        """Written in place, notified, and left alone until it was queued: what is rewritten before that may be taken half."""
+        """Write a file in place, notify it, and leave it alone until it was queued: a file that is rewritten before that may be
+        taken half."""
         state, data = self.version(self.chance.randrange(100, 70_000))
         self.in_place(name, state, data)
         self._notify(self.path(name))
@@ -30,7 +31,7 @@ class Notifying(Program):
         deadline = time.monotonic() + _LONGEST_SECS
         while not self.link.queued(self.place.prefix + name, len(data)) and not self.pace.over:
             if time.monotonic() > deadline:
-                # The child was killed before it could tell of it, or lives no more: it gets another one in one step.
+                # The child was killed before it recorded the notify: the file is replaced in one step, and notified again.
                 self.replace(name, *self.version())
                 self._notify(self.path(name))
                 return
@@ -59,7 +60,7 @@ class Truncated(Notifying, Copying):
 
 
 class TruncatedAlike(Notifying, CopyingAlike):
-    """The same as an ``append`` entry, with the same comment at its head each time."""
+    """As ``Truncated``, as an ``append`` entry, with the same comment at its head each time."""
 
     FILE = "probe.csv"
     KEEPS_COPY = False
@@ -70,7 +71,7 @@ class TruncatedAlike(Notifying, CopyingAlike):
 
 
 class Saved(Notifying):
-    """Named files that are saved, each in its way, and notified when they are whole."""
+    """Named files that are saved by various methods, and notified when they are whole."""
 
     REPLACED, WRITTEN = "result.bin", "report.txt"
 
@@ -84,7 +85,7 @@ class Saved(Notifying):
         self.stamp_kept()
 
     def rest_notified(self) -> None:
-        """Long enough for what was notified before to be taken."""
+        """Rest long enough for a notified version to be queued."""
         time.sleep(self.place.settle * 3)
 
     def replaced(self) -> None:
@@ -99,7 +100,7 @@ class Saved(Notifying):
         self.written_and_notified(self.WRITTEN)
 
     def stamp_kept(self) -> None:
-        """Another file of the same size and time."""
+        """Replace the file by another of the same size and time, and notify it."""
         if os.path.exists(self.path(self.REPLACED)):
             before = os.stat(self.path(self.REPLACED))
             size = len(self.content(self.REPLACED).partition(b"\n")[2])
@@ -107,13 +108,13 @@ class Saved(Notifying):
             self._notify(self.path(self.REPLACED))
 
     def touched(self) -> None:
-        """Notified though nothing is new."""
+        """Notify the file without a change."""
         if os.path.exists(self.path(self.REPLACED)):
             self._notify(self.path(self.REPLACED))
 
 
 class Box(Notifying):
-    """A folder in which changes count where they are notified: new files, and old ones that are written anew and touched."""
+    """A folder in which changes count where they are notified: new files, and old ones that are rewritten and touched."""
 
     def begin(self) -> None:
         """The acts and their weights."""
@@ -145,7 +146,7 @@ class Box(Notifying):
         fresh = self.scratch(name)
         with open(fresh, "wb") as file:
             file.write(data)
-        self.stands(name, state)
+        self.record_state(name, state)
         os.link(fresh, self.path(name))
         os.unlink(fresh)
 

@@ -1,6 +1,6 @@
 """One run, and what is found.
 
-While the programs write: what stands under each name on the server is a version that stood whole under it here, or a true
+While the programs write: the content of each name on the server is a version that was whole under it here, or a true
 beginning of a file that grows, never an older one again, and no name that never was data. Each time they pause, and at the end:
 every data file is there as it is here; what was deleted after it was queued is there as it was queued; nothing waits, is parked
 or cannot be read. After the end there is no temporary file, no snapshot, and no traceback.
@@ -82,7 +82,7 @@ def run(
 
 @contextlib.contextmanager
 def _registry(root: Path) -> Iterator[None]:
-    """This run's own, so that nothing of the user's is touched; and dead children are started again soon."""
+    """A registry of this run's own, so that the user's is left alone; and dead children are started again soon."""
     before, waits = os.environ.get("PYSUBTASK_REGISTRY"), (master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS)
     os.environ["PYSUBTASK_REGISTRY"] = str(root / "registry")
     master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
@@ -214,7 +214,7 @@ class _Run:
             time.sleep(0.1)
 
     def _missing(self) -> list[str]:
-        """What is not on the server as it must be in the end, and what waits."""
+        """The files that differ from what the server must have in the end, and the entries that wait."""
         station, digests = self._station, Digests()
         found = []
         data = station.data()
@@ -240,7 +240,7 @@ class _Run:
         self._station.master.stop(forcekill=False)
 
     def _left(self) -> list[str]:
-        """What may not be anywhere."""
+        """The files that nobody may leave anywhere."""
         station, names = self._station, self._model.names
         found = []
         for path in station.server.rglob("*"):

@@ -1,7 +1,7 @@
 """The app under torture: writes growing, rewritten, new and rotated files, notifies, and times each call of its master.
 
 ``python -m proofs.torture.app FILE``: the JSON file says which entries, settings and seed. It goes on until it
-is killed; while the file ``quiet`` stands in its folder it writes nothing, and says so in ``quiet.done``.
+is killed; while the file ``quiet`` is in its folder it writes nothing, and confirms that by ``quiet.done``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class App:
         self._master = TaskMaster(given["entries"], config, LogFileName=log, LogToConsole=False)
 
     def run(self) -> None:
-        """Never returns."""
+        """Write and notify for ever."""
         self._master.start()
         quiet, is_noted = os.path.join(self._given["root"], "quiet"), False
         while True:
@@ -83,7 +83,7 @@ class App:
         if size >= _ROTATE_AT[name]:
             self._rotate(name)
             return
-        # An append that a kill has cut is gone on with where it ended.
+        # An append that a kill has cut is continued where it ended.
         target = size // LINE * LINE + LINE * self._chance.randrange(1, _MOST_LINES)
         data = self._streams.of(generation).upto(target)[size:]
         with open(path, "ab", buffering=0) as file:

@@ -37,7 +37,7 @@ class Recorder:
         self._handle = os.open(os.path.join(folder, FILE), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def time(self, kind: str, call: Callable[[], Any]) -> Any:
-        """What the call returns; None where it raised."""
+        """Make the call and record it; its result, None where it raised."""
         raised, answer = False, None
         queued = _queued()
         cpu, begun = time.thread_time(), time.perf_counter()

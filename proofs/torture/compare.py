@@ -37,7 +37,7 @@ class Digests:
         self._known: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def of(self, path: str) -> str:
-        """'' where it is not there."""
+        """The SHA-256 of a file in hexadecimal digits, '' where it does not exist."""
         try:
             with open(path, "rb") as file:
                 info = os.fstat(file.fileno())
@@ -52,7 +52,7 @@ class Digests:
 
 
 def data_files(folders: Iterable[str]) -> dict[str, str]:
-    """Name and path of the regular files right in these folders that are data."""
+    """Name and path of the regular data files directly in these folders."""
     found = {}
     for folder in folders:
         with os.scandir(folder) as entries:
@@ -67,7 +67,7 @@ def data_files(folders: Iterable[str]) -> dict[str, str]:
 
 
 def compare(files: dict[str, str], server: str, bak: str, state: str, digests: Digests) -> Difference:
-    """``files``: what must stand on the server, by name; ``bak`` and ``state`` are the child's folders."""
+    """``files``: the files that must be on the server, by name; ``bak`` and ``state`` are the child's folders."""
     there = {entry.name for entry in os.scandir(server)}
     missing = [
         name for name, path in files.items() if name not in there or digests.of(os.path.join(server, name)) != digests.of(path)
@@ -87,8 +87,8 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
 
 
 def without_reported(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:
-    """Without the temporary files that the server lets nobody remove, where the status page counts just those, and there are no
-    more than ``most``; how many they are."""
+    """The difference without the temporary files that the server lets nobody remove, where the status page counts exactly
+    those, and there are no more than ``most``; and their number."""
     litter = [text for text in found.left if text.startswith(TEMP) and text.endswith(_ON_SERVER)]
     counted = _LITTER.search("\n".join(page.get("server") or ()))
     reported = int(counted[1].replace(",", "")) if counted else 0

@@ -109,7 +109,7 @@ _DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @fault("disk", "spool damaged, truncated or of a later version")
 def spool(lab: Lab) -> Outcome:
-    """With versions in the queue that have not been sent; the data files are still there."""
+    """Damage the queue in various ways while versions wait in it; the data files exist still."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd)
     survived, undelivered = 0, []
@@ -136,7 +136,7 @@ def spool(lab: Lab) -> Outcome:
 
 
 def _unwritable(lab: Lab, name: str) -> Outcome:
-    """A folder stands where the file shall be: not even root can write that."""
+    """Put a folder in the place of the file: not even root can write that."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for killed in (False, True):
@@ -200,7 +200,7 @@ def state_removed(lab: Lab) -> Outcome:
 
 
 def stopped(bench: Bench) -> int:
-    """SIGSTOP of the child; its pid."""
+    """SIGSTOP the child; its pid."""
     bench.wait(bench.pid, 20)
     pid = bench.pid()
     send(pid, signal.SIGSTOP)

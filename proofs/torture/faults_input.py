@@ -63,7 +63,7 @@ def sparse(lab: Lab) -> Outcome:
 
 @fault("input", "files deleted, replaced or changed between notify and snapshot")
 def between(lab: Lab) -> Outcome:
-    """The child stands still when the notify comes."""
+    """Stop the child when the notify comes, change the file, and let the child go on."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for turn in range(12):

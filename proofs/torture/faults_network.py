@@ -1,4 +1,4 @@
-"""The way to the server: cut at every so many bytes, half open, slow, lossy, to another address, to somebody who says nothing."""
+"""The link to the server: cut at a series of bytes, half open, slow, lossy, to another address, to a peer that sends nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def relayed(lab: Lab, **ftp: Any) -> tuple[Bench, Relay]:
 
 
 def _cut_everywhere(lab: Lab, direction: str) -> Outcome:
-    """Each time a fresh connection, cut a bit later than the one before, from its first byte to its last."""
+    """For each try a new connection, cut a bit later than the one before, from its first byte to its last."""
     bench, relay = relayed(lab)
     up, down = relay.up, relay.down
     relay.cut_all()
@@ -134,7 +134,7 @@ def loss(lab: Lab) -> Outcome:
 
 
 class _Named:
-    """ssh's own configuration says where the server is: what a name server would say."""
+    """Writes ssh's own configuration, which resolves the server's name in place of a name server."""
 
     def __init__(self, lab: Lab) -> None:
         self._path = lab.root / "ssh_config"
@@ -183,7 +183,7 @@ def moved(lab: Lab) -> Outcome:
 
 @contextlib.contextmanager
 def mute() -> Iterator[int]:
-    """The port of somebody who takes connections and says nothing."""
+    """The port of a listener that takes connections and sends nothing."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(100)

@@ -36,7 +36,7 @@ def _epoch(bench: Bench) -> int:
 
 def _connect_failed(bench: Bench, after: int) -> float:
     """Seconds from the first thing in the queue to the failed connect, in the life of the child that follows epoch ``after``;
-    by the times of its events, as it may fail before anybody looks."""
+    by the times of its events, as it may fail before the first poll."""
 
     def times(kind: str) -> list[datetime.datetime]:
         events = [event for event in read_events(str(bench.state)) if event.epoch > after and event.kind == kind]
@@ -130,7 +130,7 @@ def write(lab: Lab) -> Outcome:
 
 
 def _last(lab: Lab, direction: str, back: int) -> Outcome:
-    """Stalled so many bytes before the end of what a file of this size takes on a warm connection."""
+    """Stall the link so many bytes before the end of an upload on a warm connection."""
 
     def stall(bench: Bench, relay: Relay) -> float:
         counts = []
@@ -174,7 +174,7 @@ def close(lab: Lab) -> Outcome:
 
 @fault("stall", "disconnect")
 def disconnect(lab: Lab) -> Outcome:
-    """A link that stands still when the child wants to rest."""
+    """The link stalls when the child wants to disconnect for its rest."""
     bench, relay = relayed(lab, StallSecs=SECS, ConnectTimeoutSecs=SECS, DeadTimeMilli=1000)
     took = []
     for _ in range(3):
@@ -192,7 +192,7 @@ def disconnect(lab: Lab) -> Outcome:
 
 @fault("stall", "a child that hangs in a library")
 def hangs(lab: Lab) -> Outcome:
-    """The courier's loop stands still: the child must replace itself."""
+    """The courier's loop hangs: the child must replace itself."""
     data, server, marker = lab.root / "data", lab.root / "server", lab.root / "marker"
     data.mkdir()
     server.mkdir()

@@ -1,4 +1,4 @@
-"""The disk with the data, the state and the copies: drawn out and put back, read-only, without inodes, full; and what is said."""
+"""The disk with the data, the state and the copies: pulled and put back, read-only, without inodes, full; and the status page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPORT_SECS = 40.0
 
 
 def page_text(bench: Bench) -> str:
-    """What 'pysubtask status' says of the task, as somebody at the terminal reads it."""
+    """The reasons that 'pysubtask status' gives for the task, as a person at the terminal reads them."""
     words = [sys.executable, "-m", "pysubtask", "status", "--json", str(bench.data)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     try:
@@ -28,12 +28,12 @@ def page_text(bench: Bench) -> str:
 
 
 def tells(bench: Bench, pattern: str) -> bool:
-    """Whether that comes to say what it must, while the app goes on with its calls."""
+    """Whether 'pysubtask status' comes to match the pattern, while the app goes on with its calls."""
     return bench.wait(lambda: re.search(pattern, page_text(bench)), _REPORT_SECS)
 
 
 def children(bench: Bench) -> int:
-    """How many children of this task live: there may be one, whatever became of its disk."""
+    """How many children of this task live; there may be one, whatever happens to its disk."""
     registry, count = os.environ["PYSUBTASK_REGISTRY"].encode(), 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -45,7 +45,7 @@ def children(bench: Bench) -> int:
 
 
 class _Count:
-    """What went wrong, and in which round."""
+    """Counts the rounds, and keeps what went wrong in which round."""
 
     def __init__(self) -> None:
         self.tried = self.survived = 0
@@ -89,7 +89,7 @@ def pulled(lab: Lab) -> Outcome:
             names = _load(bench, lab, number)
             bench.pause(lab.chance.random() * (1.5 if waits else 0.4))
             disk.pull()
-            # The camera goes on, below the mount point.
+            # The camera goes on writing, into the folder below the mount point.
             (disk.folder / "camera.jpg").write_bytes(b"below")
             reported = tells(bench, "not mounted|another disk|is gone")
             bench.notify("a.csv")
@@ -150,7 +150,7 @@ def read_only(lab: Lab) -> Outcome:
 
 @fault("disk", "no inodes left")
 def inodes(lab: Lab) -> Outcome:
-    """Room for bytes, but for no further file."""
+    """The disk has room for bytes, but for no further file."""
     count = _Count()
     disk = lab.stack.enter_context(small_disk(lab.root / "disk", 64 * 1024 * 1024, "nr_inodes=400"))
     bench = lab.ssh_bench(lab.sshd(), root=disk)

@@ -65,7 +65,7 @@ def rounds(seed: int, weights: Mapping[str, int] = _OPENSSH) -> Iterator[list[Fa
 
 
 def settings(seed: int, life: int) -> dict[str, Any]:
-    """With which settings the app of this number is started: half of them as the first one."""
+    """The settings of the app of this number: half of them as those of the first one."""
     chance = random.Random(f"{seed} {life}")
     if life == 0 or chance.random() < 0.5:
         return {}

@@ -22,7 +22,7 @@ _USER = "demo"
 
 
 class QuirkDaemon(Daemon):
-    """The server's process; ``files`` is what a login sees. Made by ``quirk_daemon``. ``host_key``: its fingerprint."""
+    """The server's process; ``files`` is the root of a login. Created by ``quirk_daemon``. ``host_key``: its fingerprint."""
 
     name = "the server with quirks"
     greeting = b"SSH-"

@@ -241,7 +241,7 @@ class RandomKills:
         self._wait_for(lambda: False, secs)
 
     def _wait_for(self, condition: Callable[[], bool], secs: float) -> None:
-        """Meanwhile what is due is done: the app started again, what was stopped goes on."""
+        """Wait for the condition; meanwhile the app is started again and stopped processes go on when that is due."""
         until = time.monotonic() + secs
         while True:
             now = time.monotonic()
@@ -287,7 +287,7 @@ class RandomKills:
         return Result([*rows, total], problems, [*_notes_of_calls(calls), *self._notes(), *self._twice()])
 
     def _problems_of_twice(self) -> list[str]:
-        """What was sent twice, beyond what the server forces."""
+        """The contents that were sent twice, except where the server forces that."""
         reader, profile = self.station.reader, self.station.profile
         if profile is None:
             many = reader.deliveries and len(reader.twice) >= reader.deliveries / 100
@@ -302,7 +302,7 @@ class RandomKills:
         return f"sent twice: {one.name}, {one.how}, after {', '.join(self._faults_of(one)[-3:]) or 'no fault'}"
 
     def _faults_of(self, one: Twice) -> list[str]:
-        """What came about when it was there first, so that the answer or the record of it may be lost."""
+        """The faults about the time of its first arrival, by which the answer or the record of it may be lost."""
         return [
             f"{kind} ({one.at - when:.1f} s before)"
             for when, kind in self._hit
@@ -344,7 +344,7 @@ class RandomKills:
 
 
 class Ended(Exception):
-    """It cannot go on: the text says what is wrong."""
+    """The run cannot go on; the text is the reason."""
 
 
 _FAULTS: dict[str, Callable[[RandomKills, Fault], bool]] = {
@@ -394,8 +394,8 @@ def _notes_of_calls(calls: list[Call]) -> list[str]:
 def run_random_kills(
     minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False, profile: ServerProfile | None = None
 ) -> Result:
-    """A whole run in a folder of its own. With ``keep`` the folder stays where something went wrong. ``profile``: what the server
-    refuses; None for OpenSSH."""
+    """A whole run in a folder of its own. With ``keep`` the folder stays where a problem was found. ``profile``: the requests
+    that the server refuses; None for OpenSSH."""
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         started = openssh_server(root / "sshd") if profile is None else quirk_daemon(root / "sshd", profile)

@@ -1,4 +1,4 @@
-"""Somebody who looks at the server's folder all the time, and at the receipts as they are written."""
+"""A reader of the server's folder, for the whole run, and of the receipts as they are written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _stamp(info: os.stat_result) -> tuple[int, ...]:
 
 
 class _Seen:
-    """What was found under one name so far."""
+    """The reader's record of one name."""
 
     def __init__(self) -> None:
         self.stamp: tuple[int, ...] = (0,)
@@ -45,7 +45,7 @@ class _Seen:
 
 class Reader:
     """A thread that reads what changes in ``server``: growing files (``grow-``, ``rot-``) must be true beginnings, all others
-    complete versions, and none goes back. ``torn`` is what was seen otherwise, in words; ``looks`` counts the readings.
+    complete versions, and none goes back. ``torn`` is what was seen otherwise, in words; ``contents_read`` counts the readings.
     ``gap``: a name may for a moment be without its file; ``gaps`` counts how often that was seen."""
 
     def __init__(self, server: str, state: str, *, gap: bool = False) -> None:
@@ -66,16 +66,16 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to scan."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more and end."""
+        """Scan once more and end."""
         self._over.set()
         self._thread.join()
 
     def removing(self, remove: Callable[[], list[str]]) -> None:
-        """Call ``remove`` while nobody looks; it removes files of the server and returns their names."""
+        """Call ``remove`` while no scan runs; it removes files of the server and returns their names."""
         with self._guard:
             for name in remove():
                 self._seen.pop(name, None)
@@ -116,7 +116,7 @@ class Reader:
             self._missing(name, "went away")
 
     def _missing(self, name: str, words: str) -> None:
-        """A name without its file. Whether it has one in the end is for the comparison to say."""
+        """A name without its file. The comparison at the end decides whether the file is lost."""
         if not self._gap:
             self.torn.append(f"{name} {words}")
         elif self._seen[name].there:

@@ -29,7 +29,8 @@ _CHILD = b"pysubtask.ftp"
 
 
 class TortureStation:
-    """``root`` is a folder of its own for everything; the server must run. ``profile``: what it refuses, None for OpenSSH."""
+    """``root`` is a folder of its own for everything; the server must run. ``profile``: the requests that the server refuses,
+    None for OpenSSH."""
 
     def __init__(self, root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, seed: int) -> None:
         self.root, self.sshd, self.relay, self.seed = root, sshd, relay, seed
@@ -132,8 +133,8 @@ class TortureStation:
     # ---- the calm between the rounds
 
     def calm(self) -> tuple[Difference, dict[str, Any]]:
-        """Have the app write no more and wait until all has arrived and the child has nothing to do; what is not as it must be
-        after the longest wait, and the child's page."""
+        """Stop the app's writing and wait until everything has arrived and the child has nothing to do; the differences after
+        the longest wait, and the child's page."""
         deadline = time.monotonic() + _QUIET_SECS
         self._quiet.touch()
         done = self._quiet.with_suffix(".done")
@@ -156,7 +157,7 @@ class TortureStation:
         return last, page
 
     def resume(self) -> None:
-        """The end of ``calm``: what was dropped and delivered is removed on both sides, and the app writes again."""
+        """End ``calm``: delivered files of the box are removed on both sides, and the app writes again."""
         dropped = sorted(path.name for path in self.box.iterdir() if not path.name.endswith((".notify", ".hold")))
         rotated = [one for one in dropped if one.startswith("rot-")]
         # The newest one tells the app which number comes next.

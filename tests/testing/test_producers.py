@@ -43,7 +43,7 @@ def test_a_short_run_with_kills_and_a_bad_link() -> None:
 @pytest.mark.slow
 @needs_sshd
 def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: Path) -> None:
-    """The product without its look at whether a file settles: half written versions reach the server."""
+    """The product without its check whether a file settles: half written versions reach the server."""
     (tmp_path / "sitecustomize.py").write_text(
         "from pysubtask.subtask.watch.settle_queue import Found\nFound.quiet_at = property(lambda found: found.since)\n"
     )
@@ -60,7 +60,7 @@ class TestTheModel:
         model, chance = Model(), random.Random(1)
         versions = [whole(number, 500, chance) for number in range(3)]
         for number in (0, 1):
-            model.stands("a", State(number))
+            model.record_state("a", State(number))
         assert self.judged(model, versions[0]) == (True, 0)
         assert self.judged(model, versions[1], (0, 580)) == (True, 1)
         assert self.judged(model, versions[0], (1, 580)) == (False, 1), "an older one again"
@@ -69,7 +69,7 @@ class TestTheModel:
         assert not self.judged(model, versions[0][:300] + versions[1][300:])[0]
         assert not self.judged(model, b"")[0]
         assert model.judge("b", versions[0], NOTHING, STREAMS).wrong == "this name never stood in a watched folder"
-        model.stands("a", State(0))
+        model.record_state("a", State(0))
         assert self.judged(model, versions[0], (1, 580)) == (True, 2), "it came back here, too"
 
     @pytest.mark.parametrize("headed", [False, True])
@@ -77,8 +77,8 @@ class TestTheModel:
         model = Model()
         sizes = [(len(HEAD) if headed else 0) + lines * LINE for lines in (10, 20, 30)]
         for size in sizes:
-            model.stands("a", State(3, size, headed))
-        model.stands("a", State(4, sizes[0], headed))
+            model.record_state("a", State(3, size, headed))
+        model.record_state("a", State(4, sizes[0], headed))
         three, four = (grown(STREAMS, generation, sizes[2], headed) for generation in (3, 4))
         assert [self.judged(model, three[:size]) for size in (*sizes, sizes[1] + 5)] == [(True, 0), (True, 1), (True, 2), (True, 2)]
         assert self.judged(model, three[: sizes[1]], (2, sizes[2])) == (False, 2), "it was longer"
@@ -89,19 +89,19 @@ class TestTheModel:
 
     def test_a_copy_is_no_growing_file(self) -> None:
         model, data = Model(), grown(STREAMS, 5, 20 * LINE, False)
-        model.stands("a", State(5, 20 * LINE, copied=True))
+        model.record_state("a", State(5, 20 * LINE, copied=True))
         assert self.judged(model, data) == (True, 0)
         assert not self.judged(model, data[: 10 * LINE])[0], "half a copy"
-        model.stands("a", State(5, 10 * LINE))
-        model.stands("a", State(5, 20 * LINE, copied=True))
+        model.record_state("a", State(5, 10 * LINE))
+        model.record_state("a", State(5, 20 * LINE, copied=True))
         assert self.judged(model, data[: 12 * LINE], (1, 10 * LINE)) == (True, 2), "on the way from one state to the next"
 
     def test_what_is_owed_until_another_one_comes(self) -> None:
         model = Model()
-        model.stands("a", State(1))
+        model.record_state("a", State(1))
         model.owes("a", State(1))
         assert model.owed == {"a": State(1)}
-        model.stands("a", State(2))
+        model.record_state("a", State(2))
         assert model.owed == {}
 
 
@@ -128,7 +128,7 @@ def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None
     folder, model, reader = eyes
     versions = [whole(number, 800, random.Random(number)) for number in range(3)]
     for version in (0, 1):
-        model.stands("x/a", State(version))
+        model.record_state("x/a", State(version))
         show(folder, reader, "x/a", versions[version])
     assert reader.wrong() == []
     show(folder, reader, "x/a", versions[0])
@@ -144,7 +144,7 @@ def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None
 
 @pytest.mark.parametrize("kind", [Editor, Renaming, Copying])
 def test_programs_tell_what_they_write(tmp_path: Path, kind: type[Editor | Renaming | Copying]) -> None:
-    """After each act every file holds what was told last of it, and the same seed makes the same acts."""
+    """After each act every file holds the state that was recorded last for it, and the same seed makes the same acts."""
     done = []
     for number in range(2):
         folder = tmp_path / str(number)

@@ -128,7 +128,7 @@ async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
 
 
 async def open_size(client: Any, at: str) -> tuple[Any, Any]:
-    """What is said of the size of a file of three bytes: as it is written, by its handle, and after the close."""
+    """The reported size of a file of three bytes: as it is written, by its handle, and after the close."""
     async with client.open(f"{at}/a", "wb") as file:
         await file.write(b"one")
         during = (await file.stat()).size

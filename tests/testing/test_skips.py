@@ -1,4 +1,4 @@
-"""A skipped test is told at the end, and is a failure where skips are forbidden."""
+"""A skipped test is reported at the end, and is a failure where skips are forbidden."""
 
 from __future__ import annotations
 

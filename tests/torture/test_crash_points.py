@@ -1,4 +1,4 @@
-"""A sample of the crash points and their pairs, and proof that the look at what is left would see a loss or a torn file."""
+"""A sample of the crash points and their pairs, and proof that the check of what is left finds a loss or a torn file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# What is made wrong in the child, as source; and what must be found out.
+# Defects put into the child, as source, and the words by which they must be found.
 SABOTAGE = {
     "a delivery that never happened": (
         """

@@ -25,7 +25,7 @@ _PACKET = 65536
 
 
 class PacketLoop:
-    """Carries packets between two files that give and take one each time, and obeys the orders of a stream socket."""
+    """Carries packets between two files that give and take one packet at a time, and obeys the orders of a stream socket."""
 
     def __init__(self, near: int, far: int, orders: socket.socket, seed: int) -> None:
         # The two directions must not lose the same packets.
@@ -38,7 +38,7 @@ class PacketLoop:
             os.set_blocking(file, False)
 
     def run(self) -> None:
-        """Until the stream of orders ends."""
+        """Carry packets until the stream of orders ends."""
         files = [self._orders.fileno(), *(source for source, _, _ in self._directions)]
         while True:
             ready, _, _ = select.select(files, [], [], self._until_next(time.monotonic()))
@@ -63,7 +63,7 @@ class PacketLoop:
         return max(0.0, min(times) - now) if times else None
 
     def _obey(self) -> bool:
-        """Carry out what was ordered; False when nobody is there who could order anything."""
+        """Carry out the orders that have come; False once the stream of orders has ended."""
         try:
             got = self._orders.recv(_PACKET)
         except ConnectionError:
@@ -97,7 +97,7 @@ def _read(file: int) -> list[bytes]:
     packets: list[bytes] = []
     # Nothing more now; a device that is down gives EIO.
     with contextlib.suppress(OSError):
-        # Not more at a time: what is due on the other way must not wait.
+        # A limited number at a time, so that packets of the other direction are not late.
         while len(packets) < _TURN:
             packets.append(os.read(file, _PACKET))
     return packets
@@ -105,7 +105,7 @@ def _read(file: int) -> list[bytes]:
 
 def _writer(file: int) -> Callable[[bytes], None]:
     def write(packet: bytes) -> None:
-        # The receiver's own queue is full, or its device is down: a packet lost there, as in life.
+        # The receiver's own queue is full, or its device is down: the kernel drops the packet.
         with contextlib.suppress(OSError):
             os.write(file, packet)
 
@@ -116,7 +116,7 @@ def main() -> None:
     """``argv``: the number of the orders' file, then a JSON object with near, far (addresses), mtu and seed."""
     orders = socket.socket(fileno=int(sys.argv[1]))
     given = json.loads(sys.argv[2])
-    # A Ctrl-C in the terminal is for those who use the link; it ends when they are done.
+    # A Ctrl-C in the terminal is for the programs that use the link; the link ends with their owner.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     networks: list[int] = []
     try:

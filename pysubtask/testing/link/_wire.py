@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 try:
     from fcntl import ioctl
     from termios import TIOCOUTQ
-except ImportError:  # not a POSIX system: a cut cannot ask what is still under way
+except ImportError:  # not a POSIX system: a cut cannot ask how many bytes are in flight
     ioctl = None  # type: ignore[assignment]
 
 Direction = Literal["up", "down", "both"]
@@ -59,7 +59,7 @@ class Lane:
 
 
 class Pipe:
-    """One direction of one connection: read here, hold as long as the faults ask, write there."""
+    """One direction of one connection: it reads here, holds the bytes as long as the faults ask, and writes there."""
 
     def __init__(self, lane: Lane, connection: Connection) -> None:
         self.lane = lane
@@ -81,7 +81,7 @@ class Pipe:
                 await self.wake.wait()
 
     async def read(self, source: socket.socket) -> None:
-        """Read from ``source`` until its stream ends; an empty block in the queue stands for that end. OSError where the socket
+        """Read from ``source`` until its stream ends; an empty block in the queue represents that end. OSError where the socket
         fails."""
         loop = asyncio.get_running_loop()
         while True:
@@ -244,7 +244,7 @@ class Connection:
             await end_tasks(tasks)
             await self._break(self._how.result())
         except OSError:
-            self._reset()  # one side failed: the other one shall see the same
+            self._reset()  # one side failed: the other one gets the same end
         finally:
             await end_tasks(tasks)
             self._reset()
@@ -271,7 +271,7 @@ class Connection:
         return server
 
     async def _break(self, how: How) -> None:
-        """Both sides first get what was forwarded to them, then the end."""
+        """Both sides first get the bytes that were forwarded to them, then the end."""
         sides = self._sides()
         for side in sides:
             await _drained(side)
@@ -325,7 +325,7 @@ async def end_tasks(tasks: Iterable[asyncio.Future[Any]]) -> None:
         await asyncio.wait(known)
     for task in known:
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it as overlooked
+            task.exception()  # retrieved, so that asyncio does not log it as never retrieved
 
 
 def _tell(ready: asyncio.Future[None]) -> None:

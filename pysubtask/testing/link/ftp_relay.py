@@ -68,4 +68,4 @@ class _DataConnection(Connection):
 
     def __init__(self, relay: Relay, client: socket.socket, port: int) -> None:
         super().__init__(relay, client)
-        self._target = ("127.0.0.1", port)  # looked at in the task, which has not begun
+        self._target = ("127.0.0.1", port)  # read by the task, which has not begun

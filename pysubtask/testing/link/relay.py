@@ -48,7 +48,7 @@ class Relay:
         self._lanes = {"up": Lane(), "down": Lane()}
         self._connections: set[Connection] = set()
         self._accepting: asyncio.Task[None] | None = None
-        # Bound but never listening: it keeps the port ours while connections are refused.
+        # Bound but never listening: no other process gets the port while connections are refused.
         self._holder = self._bound(port)
         self.port: int = self._holder.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -87,11 +87,11 @@ class Relay:
         return self.host, self.port
 
     def refuse(self) -> None:
-        """New connections are refused (ECONNREFUSED); open ones go on. ``accept()`` ends it."""
+        """Refuse new connections (ECONNREFUSED) until ``accept()``; open ones go on."""
         self._await(self._stop_listening)
 
     def accept(self) -> None:
-        """New connections are taken again."""
+        """Take new connections again."""
         self._order(self._listen)
 
     def drop(
@@ -123,12 +123,13 @@ class Relay:
         self._set(direction, lambda lane: setattr(lane, "pass_left", after))
 
     def thaw(self, direction: Direction = "both") -> None:
-        """Forward again, beginning with what was held back. Connections stalled by themselves stay so."""
+        """Forward again, beginning with the bytes that were held back. A connection that was stalled by its own ``stall`` stays
+        stalled."""
         self._set(direction, lambda lane: setattr(lane, "pass_left", None))
 
     @property
     def stalled(self) -> bool:
-        """Whether a direction is standing still by ``stall`` (its ``after`` bytes have passed)."""
+        """Whether a direction is held by ``stall`` now (its ``after`` bytes have passed)."""
         return any(lane.pass_left == 0 for lane in self._lanes.values())
 
     def delay(self, secs: float, direction: Direction = "both") -> None:
@@ -143,14 +144,14 @@ class Relay:
         self._set(direction, lambda lane: setattr(lane, "rate", rate))
 
     def heal(self) -> None:
-        """Every fault off: accept, thaw (single connections too), no drop, no delay, no throttle."""
+        """Take every fault off: accept, thaw (single connections too), no drop, no delay, no throttle."""
         self._set("both", Lane.heal)
         for connection in self.connections:
             connection.thaw()
         self.accept()
 
     def cut_all(self, how: How = "rst") -> None:
-        """Cut every open connection; returns when both sides of each have been told. ValueError where ``how`` is neither "rst"
+        """Cut every open connection; return when both sides of each have got the end. ValueError where ``how`` is neither "rst"
         nor "fin"."""
         check_how(how)
 

@@ -31,12 +31,12 @@ class RouteError(Exception):
         self.leaf = leaf
 
     def under(self, tag: str) -> RouteError:
-        """The same one level further down."""
+        """The same error one level further down in the union."""
         return RouteError(f"{tag}/{self.tags}", **self.leaf)
 
 
 class Refused(Exception):
-    """The call ends with this answer, whatever the route."""
+    """The call ends with this answer, whatever its route would do."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -84,7 +84,7 @@ def auth_error(tag: str) -> Answer:
 
 
 def text(status: int, words: str, retry_after: int | None = None) -> Answer:
-    """A plain text, as 5xx and 400 have it."""
+    """A plain text, the form of Dropbox's 5xx and 400 answers."""
     headers = {"Content-Type": _TEXT}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)

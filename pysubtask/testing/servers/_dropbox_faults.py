@@ -38,7 +38,7 @@ class Rule:
     seen: int = field(default=0, init=False)
 
     def strikes(self, route: str) -> bool:
-        """Count this call and say whether it is hit."""
+        """Count this call; return whether the fault hits it."""
         if not matches(self.pattern, route) or self.times == 0:
             return False
         self.seen += 1
@@ -101,14 +101,14 @@ class Faults:
             self._drips[pattern] = how
 
     def release(self) -> None:
-        """What is held goes on, and nothing more is held."""
+        """End every hold: the calls that were held are carried out, and no further call is held."""
         with self._lock:
             self._holds.clear()
             self._released += 1
             self._lock.notify_all()
 
     def heal(self) -> None:
-        """No fault is left, and what was held goes on."""
+        """Take every fault off, and release the calls that are held."""
         with self._lock:
             self._fails.clear()
             self._cuts.clear()
@@ -122,13 +122,13 @@ class Faults:
             self._ended = False
 
     def end(self) -> None:
-        """Held calls come back to be dropped: the server ends."""
+        """The server ends: held calls return, and are dropped."""
         with self._lock:
             self._ended = True
             self._lock.notify_all()
 
     def plan(self, route: str) -> Plan:
-        """What this call meets. It counts as seen by every rule up to the one that strikes."""
+        """Which faults this call gets. The call counts as seen by every rule up to the one that strikes."""
         with self._lock:
             for rule in self._cuts:
                 if rule.strikes(route):
@@ -140,7 +140,7 @@ class Faults:
             return Plan(lost=any(rule.strikes(route) for rule in self._losses), drip=drip)
 
     def wait(self, route: str) -> bool:
-        """Stay as long as calls of this route are held; False where the server ended meanwhile."""
+        """Block as long as calls of this route are held; False where the server ended meanwhile."""
         with self._lock:
             if any(matches(pattern, route) for pattern in self._holds):
                 before = self._released

@@ -58,7 +58,7 @@ class Routes:
         }
 
     def answer(self, route: str, host: str, headers: Mapping[str, str], body: Body, words: bytes) -> Answer:
-        """Do what a call asks for. ``words``: the body of a call that carries no file content; ``headers``: names in lower case."""
+        """Carry out a call. ``words``: the body of a call that carries no file content; ``headers``: names in lower case."""
         if route == "oauth2/token":
             return self.tokens.exchange(words, headers.get("authorization"))
         download = route == "files/download"
@@ -124,7 +124,7 @@ class Routes:
         return result(None)
 
     def _session_first(self, name: str, offset: int) -> None:
-        """A session that is gone or stands elsewhere is told before a body that is wrong."""
+        """A session that is gone or has another offset is reported before a body that is wrong."""
         with self.sessions.using(name) as session:
             if not session.closed:
                 session.check(offset)
@@ -140,7 +140,8 @@ class Routes:
             return result(self._finished(*cursor, info, body))
 
     def _finished(self, name: str, offset: int, info: Commit, body: Body | None) -> dict[str, Any]:
-        """Make a session the file it is for; without a body it must be closed. RouteError (UploadSessionFinishError)."""
+        """Turn a session into the file it is for; without a body the session must be closed. RouteError
+        (UploadSessionFinishError)."""
         try:
             with self.sessions.using(name) as session:
                 if body is None and not session.closed:
@@ -309,7 +310,7 @@ def _check_body(args: Args, body: Body) -> None:
 
 
 def _untagged(found: dict[str, Any]) -> dict[str, Any]:
-    """A struct where it can be of one kind only."""
+    """A struct without its tag, as Dropbox sends it where only one kind is possible."""
     return {key: value for key, value in found.items() if key != ".tag"}
 
 
@@ -318,7 +319,8 @@ def _header(found: dict[str, Any]) -> str:
 
 
 def _byte_range(range_header: str | None, size: int) -> tuple[int, int]:
-    """First and last byte of a Range header (RFC 9110, section 14.1.2); the whole where there is none that is known."""
+    """First and last byte of a Range header (RFC 9110, section 14.1.2); the whole file where the header is absent or not
+    understood."""
     found = re.fullmatch(r"bytes=(\d*)-(\d*)", range_header or "")
     if found is None or not any(found.groups()):
         return 0, size - 1

@@ -40,7 +40,7 @@ class _Odd:
     fs: AbstractedFS
     _restart_position: int
     _extra_feats: list[str]
-    _hash = "SHA-1"  # what HASH computes until it is told otherwise
+    _hash = "SHA-1"  # the algorithm of HASH until OPTS HASH selects another
 
     def handle(self) -> None:
         limit = self.owner.oddities.max_sessions
@@ -98,7 +98,7 @@ class _Odd:
 
     def ftp_STOR(self, file: str, mode: str = "w") -> Any:
         if self.owner.oddities.restart == "refused" and self._restart_position:
-            self.respond("451 Append/Restart not permitted, try again.")  # and the place it was told stays in force
+            self.respond("451 Append/Restart not permitted, try again.")  # and the offset of REST stays in force
             return None
         return super().ftp_STOR(file, mode)  # type: ignore[misc]
 

@@ -211,7 +211,7 @@ class _Quirky:
         return None
 
     def _no_new_name(self, path: str) -> bool:
-        """Whether a quota of names is used up; then it is said."""
+        """Whether the quota of names is used up; the reply is sent then."""
         most = self.owner.quirks.names
         if most is None or os.path.lexists(path):
             return False
@@ -249,13 +249,13 @@ class _Quirky:
 
 
 class _Apart:
-    """A session as a data connection sees it that the session has done with: it answers no more."""
+    """A session whose replies go nowhere, for a data connection that the session has done with."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
     def respond(self, *reply: Any, **more: Any) -> None:
-        """The answer was given."""
+        """Send nothing: the reply was sent before."""
 
     def _on_dtp_close(self) -> None:
         """The session may have another one by now."""
@@ -321,7 +321,7 @@ class _QuirkData:
         super().close()  # type: ignore[misc]
 
     def _wait_for_its_end(self, secs: float = _OPEN_SECS) -> None:
-        """Until the client has closed TCP: then it is closed here, and answered."""
+        """Wait until the client has closed TCP, then close here and reply."""
         if not self._paused:
             self._paused = True
             self.del_channel()  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ _numbers = itertools.count()
 
 
 class QuirkLogin(Login):
-    """Turns connections away before they have said a word, as sshd does at its limits."""
+    """Refuses connections before the version exchange, as sshd does at its limits."""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Aborts the connection where the quirks allow no more connections or logins now."""
@@ -160,7 +160,7 @@ class QuirkFiles(Files):
             self._quirky.disk.write_ended(local, before)
 
     def _is_over(self) -> bool:
-        """Whether the client has gone, and what is open is closed for it."""
+        """Whether the client has gone, so that its open files are closed by the server."""
         return bool(self.channel.is_closing()) or self.connection not in self._quirky.connections
 
     def _of(self, file_obj: Any) -> str:

@@ -220,7 +220,7 @@ class Files(asyncssh.SFTPServer):
 
 
 class _Fields:
-    """What asyncssh puts into a reply as it is."""
+    """The fields of a reply, which asyncssh writes unchanged."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -241,7 +241,7 @@ async def _process_check_file(handler: Any, packet: Any) -> _Fields:
 
 
 def _teach_check_file() -> None:
-    """asyncssh has no place for extensions of others."""
+    """Register the request with asyncssh, which has no interface for extensions."""
     from asyncssh.sftp import SFTPServerHandler
 
     SFTPServerHandler._packet_handlers[b"check-file-name"] = _process_check_file

@@ -101,11 +101,11 @@ class FTPServer(OwnPorts):
         }
 
     def lose_reply(self, command: str) -> None:
-        """The next such command is carried out, and in the place of its last reply the connection ends."""
+        """The next such command is carried out, and the connection ends in place of its last reply."""
         self._lost.add(command)
 
     def loses(self, command: str) -> bool:
-        """Whether the reply to this one is to be lost; asked by the handler, once."""
+        """Whether the reply to this command is to be lost; the handler asks once for each."""
         lost = command in self._lost
         self._lost.discard(command)
         return lost
@@ -142,7 +142,7 @@ class FTPServer(OwnPorts):
         self._thread.start()
 
     def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
-        """What is done with a session."""
+        """The class that handles a session."""
         from ._ftp_handler import make_handler
 
         return make_handler(self, data_ports, tls_version)
@@ -176,7 +176,7 @@ class OddFile:
         self._file.close()
 
     def seek(self, place: int) -> int:
-        """Where a transfer begins that is not to begin at the beginning."""
+        """Set the place of a transfer that does not begin at 0 (REST)."""
         if self._restart in ("emptied", "emptied, ignored"):
             self._file.truncate(0)
         if self._restart in ("ignored", "emptied, ignored"):

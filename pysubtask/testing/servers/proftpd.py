@@ -165,7 +165,7 @@ class ProFTPDServer(Daemon):
             self.known_hosts.write_text(f"[{self.host}]:{self.port} {kind} {key}\n")
 
     def _write_authorized_keys(self) -> None:
-        """mod_sftp wants them as RFC 4716 has them."""
+        """Write the keys in the format of RFC 4716, which mod_sftp reads."""
         program = find_program("ssh-keygen")
         assert program is not None
         completed = subprocess.run(

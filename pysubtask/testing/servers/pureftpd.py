@@ -83,7 +83,7 @@ class PureFTPdServer(Daemon):
         return folder
 
     def close(self) -> None:
-        """Stop, for good."""
+        """End the server, release its ports and remove its temporary folder."""
         super().close()
         shutil.rmtree(self._place, ignore_errors=True)
 

@@ -103,7 +103,8 @@ class RcloneServer(Daemon):
     def _prepare(self, ports: range) -> list[list[str]]:
         program = find_server("rclone")
         assert program is not None
-        # What a test puts into the folder by itself is seen soon. At 0 s it looks for ever where folders are made at a time.
+        # Short, so that files which a test writes into the folder are seen soon. At 0 s rclone never ends its search where several
+        # folders are created at a time.
         words = [
             program,
             "serve",

@@ -104,7 +104,7 @@ class OpenSSHServer(OwnPorts):
         }
 
     def start(self) -> None:
-        """Start sshd; the second time on the port it had. RuntimeError where it does not come up."""
+        """Start sshd; the second time on the port it had. RuntimeError where it does not answer."""
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd wants it for its unprivileged child
         for _ in range(5):
@@ -126,12 +126,12 @@ class OpenSSHServer(OwnPorts):
         raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
 
     def stop(self) -> None:
-        """End sshd and every session it serves; what is stopped is thawed first. ``start`` works again."""
+        """End sshd and every session it serves; processes that ``freeze`` stopped are thawed first. ``start`` works again."""
         self.thaw()
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """The same with SIGKILL, at once."""
+        """End sshd and every session it serves with SIGKILL, at once."""
         self._end(signal.SIGKILL)
 
     @property
@@ -152,7 +152,7 @@ class OpenSSHServer(OwnPorts):
         return [pid for pid in pids if not descendants(pid)]
 
     def _strays(self, names: tuple[str, ...]) -> list[int]:
-        """Processes of our sessions by what they were started with: they may have outlived their sshd."""
+        """Processes of this server's sessions by their command lines: they may have outlived their sshd."""
         needles = (f"{self.root}/sftp.sh".encode(), f"-d\0{self.files}\0".encode())
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
@@ -170,7 +170,7 @@ class OpenSSHServer(OwnPorts):
         return pids
 
     def thaw(self, pids: list[int] | None = None) -> None:
-        """SIGCONT: what was queued is carried out."""
+        """SIGCONT the sftp-server processes: queued requests are carried out."""
         for pid in self.sftp_pids() if pids is None else pids:
             _signal(pid, signal.SIGCONT)
 
@@ -252,7 +252,7 @@ class OpenSSHServer(OwnPorts):
                 continue
             with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=2) as probe:
                 if probe.recv(4) == b"SSH-":
-                    # Another's server may have had the port first; ours would have ended.
+                    # Another server may have had the port first; this process would have ended then.
                     return self._process.poll() is None
             time.sleep(0.01)
         return False
@@ -322,7 +322,7 @@ def openssh_server(
 
 
 def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
-    """Settings of an SFTP login with this key, to a server whose host key stands in that file; no user's ssh configuration."""
+    """Settings of an SFTP login with this key, to a server whose host key is in that file; no user's ssh configuration."""
     return {
         "KeyFile": str(key_file),
         "HostSFTPPath": None,
@@ -338,7 +338,7 @@ def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
-    """A new key pair at ``path`` and ``path``.pub; one that is there stays."""
+    """Create a key pair at ``path`` and ``path``.pub; an existing one stays."""
     if path.exists():
         return
     program = find_program("ssh-keygen")

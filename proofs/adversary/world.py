@@ -105,17 +105,27 @@ class World:
 
     def leaked(self) -> list[str]:
         """The files that hold the canary's text, but for those it was put into."""
-        token, found = self.token.encode("ascii"), []
-        for top in (self.data, self.state, self.mine, self.server):
-            # By descriptors: the adversary puts links in the place of folders while this goes on.
-            for folder, _, names, at in os.fwalk(top):
-                found += [os.path.join(folder, name) for name in names if _holds(name, token, at)]
-        return found
+        token = self.token.encode("ascii")
+        return [path for top in (self.data, self.state, self.mine, self.server) for path in _holding(top, token)]
 
 
 def _give(path: str, who: Who, mode: int) -> None:
     os.chown(path, who.uid, who.gid)
     os.chmod(path, mode)
+
+
+def _holding(path: str, token: bytes, at: int | None = None) -> list[str]:
+    """The files below ``path`` that have these bytes in them. Each folder is opened below the descriptor ``at`` of its parent, and
+    only as a folder: the adversary puts links and files in the place of folders while this goes on (os.fwalk raises then)."""
+    name = path if at is None else os.path.basename(path)
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    except OSError:
+        return [path] if at is not None and _holds(name, token, at) else []
+    try:
+        return [found for entry in os.listdir(handle) for found in _holding(os.path.join(path, entry), token, handle)]
+    finally:
+        os.close(handle)
 
 
 def _holds(name: str, token: bytes, at: int) -> bool:

@@ -24,10 +24,10 @@ class ServerProfile(NamedTuple):
     crowd: int = 0
 
     def quirks(self) -> Quirks:
-        """A server's, as this profile has them."""
-        made = Quirks()
-        made.set(**self.values)
-        return made
+        """New quirks with the values of this profile."""
+        built = Quirks()
+        built.set(**self.values)
+        return built
 
 
 PROFILES = {

@@ -1,6 +1,6 @@
 """The adversary: ``python -m proofs.adversary.acts`` as another user, until it is ended.
 
-What it is told is one JSON line on stdin. Each act is drawn by the seed; what the system does not allow fails and is counted. At
+Its orders are one JSON line on stdin. Each act is drawn by the seed; what the system does not allow fails and is counted. At
 the end (SIGTERM) it prints how often each act was done and how often it was refused.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator
 from .world import OWN, QUIET
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_MOST, _DEPTH, _LOOK = 400, 6, 40
+_MOST, _DEPTH, _RESCAN_ODDS = 400, 6, 40
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 _STATE = (
     "spool.db",
@@ -74,8 +74,9 @@ _KNOWN = (
 
 
 class Acts:
-    """What is done in the folder ``data``; ``mine`` is a folder of the adversary's, links lead to the ``victims``. ``spared``: what
-    in the folder is left alone with all that is in it. ``bystander``: pid and start of a process that records are made to name."""
+    """The adversary's acts in the folder ``data``. ``mine`` is a folder of the adversary's; links lead to the ``victims``.
+    ``spared``: names in the folder that are left alone with everything below. ``bystander``: pid and start of a process that
+    forged records name."""
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Acts:
         )
 
     def one(self) -> None:
-        """Do one of them."""
+        """Carry out one act, drawn by the seed."""
         act = self._rng.choice(self._acts)
         try:
             act()
@@ -135,21 +136,25 @@ class Acts:
             yield from (os.path.join(folder, name) for name in (*folders, *sorted(names)) if not name.startswith((OWN, "." + OWN)))
 
     def place(self) -> str:
-        """A name in the data folder: one that is there, or one that the task may look for."""
-        if self._rng.randrange(_LOOK) == 0 or not self._seen:
+        """A path in the data folder: one that exists, or one that the task may read."""
+        if self._rng.randrange(_RESCAN_ODDS) == 0 or not self._seen:
             self._seen = [path for _, path in zip(range(_MOST), self._walk(), strict=False)]
         return self._rng.choice(self._seen if self._seen and self._rng.random() < 0.6 else self._known)
 
     def rename(self) -> None:
+        """Rename one place to another."""
         os.rename(self.place(), self.place())
 
     def exchange(self) -> None:
+        """Exchange two places in one step (renameat2 with RENAME_EXCHANGE)."""
         self._exchange(self.place(), self.place())
 
     def symlink(self) -> None:
+        """A symbolic link to a private file where nothing is."""
         os.symlink(self._victim(), self.place())
 
     def replace_by_link(self) -> None:
+        """A symbolic link to a private file, renamed over whatever is there."""
         temp = os.path.join(self._data, f"swap-{self._rng.randrange(10**9)}")
         os.symlink(self._victim(), temp)
         try:
@@ -159,18 +164,22 @@ class Acts:
             raise
 
     def hardlink(self) -> None:
+        """A hard link to a private file, or to another place."""
         os.link(self._rng.choice([self._victim(), self.place()]), self.place(), follow_symlinks=False)
 
     def fifo(self) -> None:
+        """A pipe, on which an open without O_NONBLOCK would wait."""
         os.mkfifo(self.place(), 0o666)
 
     def folder(self) -> None:
+        """A folder under a name that may be a file's; in half of the cases what was there is renamed first."""
         path = self.place()
         if self._rng.random() < 0.5:
             os.rename(path, f"{path}.was{self._rng.randrange(10**6)}")
         os.mkdir(path, self._rng.choice([0o777, 0o755, 0o700, 0o2775]))
 
     def remove(self) -> None:
+        """Remove a file or an empty folder."""
         path = self.place()
         try:
             os.unlink(path)
@@ -178,18 +187,20 @@ class Acts:
             os.rmdir(path)
 
     def chmod(self) -> None:
+        """Change a mode, also to none and to one with the setuid bit; links are left alone."""
         path = self.place()
         if not os.path.islink(path):
             os.chmod(path, self._rng.choice([0o777, 0o666, 0o600, 0o000, 0o4755, 0o2777, 0o644]))
 
     def write(self) -> None:
+        """Write to a place: nothing, a few bytes, the beginning of a JSON object, zeros, or 300 KB."""
         path = self.place()
         handle = os.open(path, _WRITE, 0o666)
         with os.fdopen(handle, "wb") as file:
             file.write(self._rng.choice([b"", b"hers\n", b"{", b"\0" * 5000, b"x" * 300_000]))
 
     def notify(self) -> None:
-        """Have the task look at a name, with or without a hold."""
+        """Create a notify file for a path, with or without a hold, so that the task reads it."""
         path = self.place() + self._rng.choice([".notify", ".notify", ".hold"])
         handle = os.open(path, _WRITE, 0o666)
         os.utime(handle)
@@ -209,7 +220,7 @@ class Acts:
                     os.unlink(one)
 
     def lies(self) -> None:
-        """Records of the task's that say what the adversary wants."""
+        """Write forged records in the place of the task's. PermissionError where the state folder is left alone in this run."""
         victim = self._rng.choice([path for path in self._victims if path.endswith((".txt", ".csv"))])
         pid, start = self._bystander
         name, text = self._rng.choice(
@@ -229,14 +240,14 @@ class Acts:
             file.write(text)
 
     def move_out(self) -> None:
-        """Take a thing out, and put a thing of one's own in its place."""
+        """Move an entry out of the folder, and put an entry of the adversary's in its place."""
         path, kept = self.place(), os.path.join(self._mine, f"kept-{self._rng.randrange(10**9)}")
         os.rename(path, kept)
         if self._rng.random() < 0.7:
             os.symlink(self._victim(), path)
 
     def old(self) -> None:
-        """A file of one's own that is old enough to be filed away."""
+        """Create a file with an old time, which the task may archive."""
         path = os.path.join(self._data, f"old-{self._rng.randrange(50)}.csv")
         handle = os.open(path, _WRITE, 0o666)
         with os.fdopen(handle, "wb") as file:
@@ -253,11 +264,11 @@ class Acts:
 
 
 def main() -> None:
-    """Until SIGTERM."""
-    told = json.loads(sys.stdin.readline())
+    """Carry out acts until SIGTERM."""
+    orders = json.loads(sys.stdin.readline())
     os.umask(0)
-    rng = random.Random(told["seed"])
-    acts = Acts(told["data"], told["mine"], told["victims"], rng, told["spared"], (told["pid"], told["start"]))
+    rng = random.Random(orders["seed"])
+    acts = Acts(orders["data"], orders["mine"], orders["victims"], rng, orders["spared"], (orders["pid"], orders["start"]))
 
     def stop(*_: object) -> None:
         acts.stopped = True

@@ -1,7 +1,7 @@
 """The app whose files are sent: ``python -m proofs.adversary.app`` as the task's user, until stdin ends.
 
-It is told where to and what in one JSON line. Each file of its own it makes it tells in one line: its path and SHA-256. What it saw
-of its child is on the last line.
+Its orders (folder, server, settings) are one JSON line on stdin. For each file of its own it prints a line with path and
+SHA-256, and at the end a line with what it saw of its child.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _OWN_SECS, _ARCHIVE_SECS = 0.25, 3.0
 
 
 class App:
-    """Writes files, notifies, looks after its child."""
+    """Writes files, notifies them, and polls its child."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self._data = told["data"]
+    def __init__(self, orders: dict[str, Any]) -> None:
+        self._data = orders["data"]
         base: dict[str, Any] = {
             "TimerIntervalSecs": 0.3,
             "RetryWaitSecs": 0.2,
@@ -43,13 +43,13 @@ class App:
             "ParkedRetrySecs": 2,
             "LogMaxBytes": 20_000,
             "LogKeep": 2,
-            **told["base"],
+            **orders["base"],
         }
         logs: dict[str, Any] = {
             "Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
             "Master_Log_FileName": os.path.join(self._data, "logs", "master.log"),
         }
-        config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **told["ftp"])})
+        config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **orders["ftp"])})
         entries: list[WatchEntry] = [
             {"file": os.path.join(self._data, "today.csv")},
             {"file": os.path.join(self._data, "later.csv"), "on_change": True},
@@ -62,7 +62,7 @@ class App:
                 os.mkdir(os.path.join(self._data, name), 0o2775)
         self._make: Callable[[], TaskMaster] = lambda: _started(entries, config)
         self.master = self._make()
-        self._again = float(told["again"])
+        self._again = float(orders["again"])
         self._again_at = time.monotonic() + self._again if self._again else float("inf")
         self.masters = 1
         self.ended: list[str] = []
@@ -73,10 +73,10 @@ class App:
 
     def turn(self, now: float) -> None:
         """One call of the app's timer."""
-        self.look()
+        self.poll()
         if now >= self._again_at:
             self._again_at = now + self._again
-            self._told()
+            self._note_last_exit()
             self.master.stop()
             self.master = self._make()
             self.master.start()
@@ -88,21 +88,21 @@ class App:
             return
         self._write(now)
 
-    def look(self) -> None:
-        """What any app does on a timer."""
+    def poll(self) -> None:
+        """Poll the master, as an app does on a timer."""
         self.master.check_pending_notifications()
         pid = self.master.status().children[0].pid
         if pid and self.pids[-1:] != [pid]:
             self.pids.append(pid)
 
     def end(self) -> dict[str, Any]:
-        """Stop; what was seen of the children: those that ended by themselves among them."""
-        self._told()
+        """Stop; the report on the children, those that ended by themselves among them."""
+        self._note_last_exit()
         page = self.master.status().children[0].page
         self.master.stop()
         return {"pids": self.pids, "masters": self.masters, "ended": self.ended, "page": page}
 
-    def _told(self) -> None:
+    def _note_last_exit(self) -> None:
         child = self.master.status().children[0]
         if child.last_exit is not None:
             self.ended.append(f"{child.pid}: {child.last_exit}")
@@ -111,7 +111,7 @@ class App:
         self._next = now + _OWN_SECS
         self._own()
         for name in ("today.csv", "later.csv", "deep/a.csv", "deep/sub/b.csv"):
-            # The adversary may have put anything there: a careful app looks before it writes.
+            # The adversary may have put anything there: a careful app checks before it writes.
             path = os.path.join(self._data, name)
             with contextlib.suppress(OSError):
                 handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
@@ -146,17 +146,17 @@ def _started(entries: list[WatchEntry], config: Any) -> TaskMaster:
 
 def main() -> None:
     """Until stdin ends; a line there ends the making of files of its own."""
-    told = json.loads(sys.stdin.readline())
-    if told["run_as"]:
-        become(identity(told["run_as"]))  # as 'pysubtask run --run-as' does
-    app = App(told)
+    orders = json.loads(sys.stdin.readline())
+    if orders["run_as"]:
+        become(identity(orders["run_as"]))  # as 'pysubtask run --run-as' does
+    app = App(orders)
     app.master.start()
     making = True
     while True:
         if making:
             app.turn(time.monotonic())
         else:
-            app.look()
+            app.poll()
         if select.select([sys.stdin], [], [], _TICK_SECS)[0]:
             if not sys.stdin.readline():
                 break

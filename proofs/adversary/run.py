@@ -28,14 +28,16 @@ from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 
 from .world import OTHER, World
 
-_LOOK_SECS, _ARRIVE_SECS, _BEGIN_SECS, _END_SECS = 0.5, 90.0, 30.0, 60.0
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": _PACKAGE, "PYTHONDONTWRITEBYTECODE": "1"}
+_CHECK_SECS, _ARRIVE_SECS, _BEGIN_SECS, _END_SECS = 0.5, 90.0, 30.0, 60.0
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": _ROOT, "PYTHONDONTWRITEBYTECODE": "1"}
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
 
 
 class Result(NamedTuple):
-    """``problems``: what must not be; ``own`` files of the task arrived of so many; ``done`` and ``refused`` acts by kind."""
+    """What one run of ``case`` (a kind of folder) by ``seed`` in ``secs`` seconds came to. ``problems``: what must not be; of
+    the task's ``own`` files so many ``arrived``; ``delivered``: the count on the status page; ``children``: how many children
+    there were; ``done`` and ``refused``: acts by kind; ``folder``: where all of it is, if it was kept."""
 
     case: str
     seed: int
@@ -51,7 +53,7 @@ class Result(NamedTuple):
 
 
 class CannotRun(Exception):
-    """Why there can be no run here."""
+    """The reason why there can be no run here."""
 
 
 def interpreter() -> str:
@@ -103,7 +105,7 @@ class _Run:
         self._tail = b""
         self._problems: dict[str, None] = {}
         self._own: dict[str, str] = {}
-        self._told: dict[str, Any] = {}
+        self._report: dict[str, Any] = {}
         self._interpreter = interpreter()
         self._begins_first = random.Random(seed).random() < 0.5
 
@@ -136,12 +138,12 @@ class _Run:
                 self._read(app, _END_SECS)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     app.wait(_END_SECS)
-            self._look()
+            self._check()
             if bystander.poll() is not None:
                 self._problems["a process of the task's user was ended"] = None
             self._child(out)
         done, refused = acts.get("done", {}), acts.get("refused", {})
-        page = self._told.get("page") or {}
+        page = self._report.get("page") or {}
         return Result(
             world.case,
             self._seed,
@@ -149,7 +151,7 @@ class _Run:
             len(self._own),
             len(self._own) - missing,
             int(page.get("delivered") or 0),
-            len(self._told.get("pids", [])),
+            len(self._report.get("pids", [])),
             done,
             refused,
             list(self._problems),
@@ -162,11 +164,13 @@ class _Run:
         if found:
             at = text.index("Traceback")
             self._problems[f"{found} tracebacks, the first: {text[at : at + 3000]}"] = None
-        pids = self._told.get("pids", [])
-        if not self._told:
+        pids = self._report.get("pids", [])
+        if not self._report:
             self._problems[f"the app did not come to its end: {text[-1500:]}"] = None
-        elif self._told["ended"] or len(pids) != self._told["masters"]:
-            self._problems[f"{len(pids)} children for {self._told['masters']} starts, {self._told['ended']}; {text[-1500:]}"] = None
+        elif self._report["ended"] or len(pids) != self._report["masters"]:
+            self._problems[
+                f"{len(pids)} children for {self._report['masters']} starts, {self._report['ended']}; {text[-1500:]}"
+            ] = None
 
     def _hear(self, data: bytes) -> None:
         """On the server's thread."""
@@ -175,7 +179,7 @@ class _Run:
             self._problems["the canary was sent to the server"] = None
         self._tail = data[-100:]
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         for path in self._world.leaked():
             self._problems[f"the canary is in {path}"] = None
         for path in self._world.changed():
@@ -193,12 +197,12 @@ class _Run:
 
     def _until(self, app: subprocess.Popen[bytes], there: Any, secs: float) -> bool:
         until = time.monotonic() + secs
-        look_at = 0.0
+        check_at = 0.0
         while True:
             self._read(app, 0.05)
-            if time.monotonic() >= look_at:
-                self._look()
-                look_at = time.monotonic() + _LOOK_SECS
+            if time.monotonic() >= check_at:
+                self._check()
+                check_at = time.monotonic() + _CHECK_SECS
             if there():
                 return True
             if time.monotonic() >= until or app.poll() is not None:
@@ -213,11 +217,11 @@ class _Run:
             if not line:
                 time.sleep(min(left, 0.05))
                 return
-            told = json.loads(line)
-            if "own" in told:
-                self._own[told["own"]] = told["sha256"]
+            record = json.loads(line)
+            if "own" in record:
+                self._own[record["own"]] = record["sha256"]
             else:
-                self._told = told
+                self._report = record
 
     @contextlib.contextmanager
     def _bystander(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -231,7 +235,7 @@ class _Run:
     @contextlib.contextmanager
     def _adversary(self, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         world = self._world
-        told = {
+        orders = {
             "seed": self._seed,
             "data": world.data,
             "mine": world.mine,
@@ -240,19 +244,19 @@ class _Run:
             "pid": self._pid,
             "start": process_start(self._pid),
         }
-        with self._python("acts", world.other, told, out) as process:
+        with self._python("acts", world.other, orders, out) as process:
             yield process
 
     @contextlib.contextmanager
     def _app(self, server: FTPServer, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         login = {"Host": server.host, "HostPort": server.port, "User": server.user, "Password": server.password, "UseSFTP": False}
         base = {key: value.format(data=self._world.data) if isinstance(value, str) else value for key, value in self._base.items()}
-        told = {"data": self._world.data, "ftp": login, "base": base, "run_as": self._world.run_as, "again": self._again}
-        with self._python("app", self._world.task, told, out) as process:
+        orders = {"data": self._world.data, "ftp": login, "base": base, "run_as": self._world.run_as, "again": self._again}
+        with self._python("app", self._world.task, orders, out) as process:
             yield process
 
     @contextlib.contextmanager
-    def _python(self, name: str, who: Any, told: dict[str, Any], out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    def _python(self, name: str, who: Any, orders: dict[str, Any], out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         world = self._world
         environment = {**_ENVIRONMENT, "HOME": world.home, "XDG_STATE_HOME": world.state}
         command = [self._interpreter, "-m", f"proofs.adversary.{name}"]
@@ -268,7 +272,7 @@ class _Run:
             **self._as(who),
         ) as process:
             try:
-                _say(process, json.dumps(told))
+                _say(process, json.dumps(orders))
                 yield process
             finally:
                 if process.poll() is None:

@@ -18,7 +18,7 @@ CASES = ("sticky", "group", "root", "owner")
 
 
 class Who(NamedTuple):
-    """A user, as :class:`subprocess.Popen` takes him."""
+    """A user, as :class:`subprocess.Popen` takes him: ``uid``, ``gid`` and the supplementary ``groups``."""
 
     uid: int
     gid: int
@@ -79,7 +79,7 @@ class World:
 
     @property
     def victims(self) -> list[str]:
-        """What the adversary's links lead to."""
+        """The files that the adversary's links lead to."""
         inside = [
             os.path.join(self.home, name)
             for name in ("canary.txt", "today.csv", "precious/a.csv", "precious/lock", "new.txt", "precious/sub/new.csv.notify")
@@ -87,7 +87,7 @@ class World:
         return [*inside, self.home, os.path.join(self.home, "precious"), os.path.join(self.home, "precious", "sub"), self.mine]
 
     def outside(self) -> Iterator[tuple[str, tuple[object, ...]]]:
-        """What must not change: each file and folder of the task's user outside the data folder, as it is."""
+        """The entries that must not change: each file and folder of the task's user outside the data folder."""
         for folder, folders, names in os.walk(self.home):
             for path in (folder, *(os.path.join(folder, name) for name in (*folders, *names))):
                 found = os.lstat(path)
@@ -99,23 +99,33 @@ class World:
                 yield path, (stat.S_IFMT(found.st_mode), found.st_mode, found.st_uid, found.st_gid, found.st_size, times, digest)
 
     def changed(self) -> list[str]:
-        """What is not as it was outside the data folder."""
+        """The entries outside the data folder that have changed."""
         now = dict(self.outside())
         return sorted(path for path in {*now, *self.before} if now.get(path) != self.before.get(path))
 
     def leaked(self) -> list[str]:
         """The files that hold the canary's text, but for those it was put into."""
-        token, found = self.token.encode("ascii"), []
-        for top in (self.data, self.state, self.mine, self.server):
-            # By descriptors: the adversary puts links in the place of folders while this goes on.
-            for folder, _, names, at in os.fwalk(top):
-                found += [os.path.join(folder, name) for name in names if _holds(name, token, at)]
-        return found
+        token = self.token.encode("ascii")
+        return [path for top in (self.data, self.state, self.mine, self.server) for path in _holding(top, token)]
 
 
 def _give(path: str, who: Who, mode: int) -> None:
     os.chown(path, who.uid, who.gid)
     os.chmod(path, mode)
+
+
+def _holding(path: str, token: bytes, at: int | None = None) -> list[str]:
+    """The files below ``path`` that have these bytes in them. Each folder is opened below the descriptor ``at`` of its parent, and
+    only as a folder: the adversary puts links and files in the place of folders while this goes on (os.fwalk raises then)."""
+    name = path if at is None else os.path.basename(path)
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    except OSError:
+        return [path] if at is not None and _holds(name, token, at) else []
+    try:
+        return [found for entry in os.listdir(handle) for found in _holding(os.path.join(path, entry), token, handle)]
+    finally:
+        os.close(handle)
 
 
 def _holds(name: str, token: bytes, at: int) -> bool:

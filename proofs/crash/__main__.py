@@ -22,7 +22,7 @@ from .power import PowerCuts
 Chosen = dict[str, tuple[str, ...]]
 Work = Callable[[Explorer, Chosen, argparse.Namespace, Callable[[int], bool]], Iterator[Outcome]]
 
-_SHOWN_PROBLEMS = 20
+_PRINTED_PROBLEMS = 20
 _SEEDS = 2
 
 
@@ -93,16 +93,16 @@ def _cuts(explorer: Explorer, chosen: Chosen, args: argparse.Namespace, part: Ca
 
 def _shared(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | None) -> Iterator[Outcome]:
     """Shared out to processes of one thread each; what they find, as they find it."""
-    told, tell = os.pipe()
+    read_end, tell = os.pipe()
     pids = []
     for index in range(args.jobs):
         pid = os.fork()
         if pid == 0:
-            os.close(told)
+            os.close(read_end)
             _worker(work, chosen, args, memory, index, tell)
         pids.append(pid)
     os.close(tell)
-    with os.fdopen(told, "rb") as file:
+    with os.fdopen(read_end, "rb") as file:
         for line in file:
             trial, *rest = json.loads(line)
             kind, change, crashes, *manner = trial
@@ -128,18 +128,18 @@ def _worker(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | 
 
 
 def _table(title: str, outcomes: Iterable[Outcome]) -> bool:
-    """Print what came out, by kind; whether all is well."""
+    """Print the outcomes by kind; whether all is well."""
     tried: Counter[tuple[str, str]] = Counter()
     again: Counter[tuple[str, str]] = Counter()
     wrong: Counter[tuple[str, str]] = Counter()
-    shown = 0
+    printed = 0
     for outcome in outcomes:
         row = (outcome.trial.kind, outcome.trial.change)
         tried[row] += 1
         again[row] += outcome.sent_again
         wrong[row] += bool(outcome.problem)
-        if outcome.problem and shown < _SHOWN_PROBLEMS:
-            shown += 1
+        if outcome.problem and printed < _PRINTED_PROBLEMS:
+            printed += 1
             words = outcome.trial.late_at if outcome.trial.late_at.count(",") else outcome.trial
             print(f"WRONG: {words}: {outcome.problem}", flush=True)  # noqa: T201
     print(f"{title:30} {'the file is':>12} {'tried':>8} {'lost or torn':>13} {'sent twice':>11}")  # noqa: T201

@@ -31,15 +31,16 @@ from .model import ModelServer
 from .quirk_model import QuirkModel
 from .steps import Steps
 
-STUCK, SHOWN_WRONG = 87, 88
+STUCK, VISIBLE_WRONG = 87, 88
 """Exit statuses: the queue was not empty in the end; a reader saw what must never be seen."""
 _TURNS = 12
 _LONGEST_SECS = 100_000.0
 
 
 class Kind(NamedTuple):
-    """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries. ``moves``:
-    the state with a queue lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
+    """A kind of server and of change, by ``name``: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries,
+    with ``atomic_append`` as the setting AtomicAppend; ``dropbox``: the stand-in for Dropbox. ``moves``: the state with a queue
+    lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
 
     name: str
     atomic: bool = True
@@ -79,29 +80,36 @@ class Station(NamedTuple):
 
     @property
     def data(self) -> str:
+        """The data file."""
         return os.path.join(self.root, "data", "a.csv")
 
     @property
     def server(self) -> str:
+        """The folder that the server stores into."""
         return os.path.join(self.root, "server")
 
     @property
     def remote(self) -> str:
+        """The data file's copy on the server."""
         return os.path.join(self.server, "a.csv")
 
     @property
     def bak(self) -> str:
+        """The folder of the snapshots."""
         return os.path.join(self.root, "data", "bak")
 
     @property
     def account(self) -> str:
+        """What the stand-in for Dropbox keeps between two lives."""
         return os.path.join(self.root, "account")
 
     @property
     def home(self) -> str:
+        """The folder that the state is moved to, where a kind moves it."""
         return os.path.join(self.root, "home")
 
     def state(self, kind: Kind) -> str:
+        """The state folder of this moment: once a kind that moves it has begun the new one, the new one."""
         if kind.moves and os.path.isdir(self.home) and (names := os.listdir(self.home)):
             return os.path.join(self.home, names[0], "main", "ftp")
         return os.path.join(os.path.dirname(self.inside), "dropbox") if kind.dropbox else self.inside
@@ -113,11 +121,12 @@ class Station(NamedTuple):
 
     @property
     def late(self) -> str:
+        """The folder that keeps the requests a frozen server will still carry out."""
         return os.path.join(self.root, "late")
 
 
 class _Inline:
-    """A worker that works at once."""
+    """A worker that carries out each order at once, on the caller's thread."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.down = False
@@ -132,7 +141,7 @@ class _Inline:
 
 
 class _Jump(selectors.DefaultSelector):
-    """Never waits: a wait moves the clock."""
+    """A selector that never waits: a wait moves the clock."""
 
     now = 1000.0
 
@@ -170,7 +179,7 @@ async def _at_once(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
 
 
 class _Courier(Courier):
-    """Runs where it is told to, not on a thread."""
+    """A courier on the caller's thread, not on one of its own."""
 
     def start(self) -> None:
         return None
@@ -190,14 +199,14 @@ def live(
     station: Station,
     kind: Kind,
     steps: Steps,
-    shown: Callable[[], None],
+    on_change: Callable[[], None],
     *,
     slow: bool,
     late_at: str,
     inside: bool = False,
     only_queue: bool = False,
 ) -> int:
-    """Be the child until nothing is left to do; the exit status. ``shown`` is called after each change on the server.
+    """Be the child until nothing is left to do; the exit status. ``on_change`` is called after each change on the server.
     ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'. ``inside``: its
     state is in the data folder still; ``only_queue``: deliver nothing."""
     if kind.moves:
@@ -219,7 +228,7 @@ def live(
                 server = QuirkModel(
                     station.server,
                     steps.step,
-                    shown,
+                    on_change,
                     kind.profile.quirks(),
                     copies=kind.copies,
                     slow=slow,
@@ -229,7 +238,7 @@ def live(
                 server = ModelServer(
                     station.server,
                     steps.step,
-                    shown,
+                    on_change,
                     atomic=kind.atomic,
                     copies=kind.copies,
                     slow=slow,
@@ -252,7 +261,7 @@ def live(
         (upload_subtask, "open_transport", open_transport),
     ]
     if kind.dropbox:
-        model = ModelDropbox(station.server, station.account, steps, shown)
+        model = ModelDropbox(station.server, station.account, steps, on_change)
         parts += [
             (dropbox_transport, "HttpSession", model.http_session),
             (CallPool, "run", _run_here),
@@ -285,7 +294,7 @@ def live(
 
 
 def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
-    """What the child is told. ``inside``: the state is in the data folder still."""
+    """The handoff that the child gets. ``inside``: the state is in the data folder still."""
     entries = read_entries([{"file": station.data, **({"append": True} if kind.append else {})}])
     config: dict[str, dict[str, Any]] = {
         "base": {"BakToFolder": station.bak, "Subtask_Log_FileName": None, "Master_Log_FileName": None, "MinFreeBytes": 0},
@@ -298,22 +307,22 @@ def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
         if not inside:
             config["base"]["StateFolder"] = station.home
     extension = "dropbox" if kind.dropbox else "ftp"
-    made = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
-    make_ready(made.state_dir, os.path.dirname(station.data))
+    planned = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
+    make_ready(planned.state_dir, os.path.dirname(station.data))
     return Handoff(
-        made.task,
+        planned.task,
         extension,
-        made.module,
+        planned.module,
         entries,
-        made.settings,
-        made.burst,
-        made.state_dir,
-        made.bak_dir,
+        planned.settings,
+        planned.burst,
+        planned.state_dir,
+        planned.bak_dir,
         log_file=None,
         log_to_console=False,
         master_pid=None,
         master_start=None,
         residual=[],
-        state_why=made.state_why,
-        state_elsewhere=made.state_elsewhere,
+        state_why=planned.state_why,
+        state_elsewhere=planned.state_elsewhere,
     )

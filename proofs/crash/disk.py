@@ -28,7 +28,8 @@ _FD = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*)>")
 
 
 class Op(NamedTuple):
-    """One change. ``what``: make, write, cut (to a size), sync, rename, unlink, mkdir or link; ``path`` is whose."""
+    """One change. ``what``: make, write, cut (to a size), sync, rename, unlink, mkdir or link; ``path`` is whose. ``offset``:
+    where a write begins, or the size of a cut; ``data``: what is written; ``other``: the new name of a rename or a link."""
 
     what: str
     path: str
@@ -49,7 +50,8 @@ class _Inode:
 
 
 class Disk:
-    """Files below ``root`` as they are, and as they would be found. Everything below ``elsewhere`` is another machine's."""
+    """Files below ``root`` as they are, and as they would be found after a power cut. Everything below ``elsewhere`` is another
+    machine's."""
 
     def __init__(self, root: str, *elsewhere: str) -> None:
         self._root = root
@@ -91,7 +93,7 @@ class Disk:
                 self._change(folder, lambda entries: entries.pop(name, None))
 
     def has(self, path: str) -> bool:
-        """Whether it is a file here, at this moment."""
+        """Whether a file has this path now."""
         folder, name = os.path.split(path)
         return name in self._now.get(folder, {})
 
@@ -221,7 +223,7 @@ class Recording:
             yield Op("cut", opened.path, int(args.rsplit(",", 1)[1]))
         elif call == "lseek":
             opened.at = result
-        elif self._disk.has(opened.path):  # else it has lost its name: nobody will find it
+        elif self._disk.has(opened.path):  # else it has lost its name, and no later life can open it
             data = b"".join(texts)[:result]
             if call.startswith("pwrite"):
                 yield Op("write", opened.path, int(args.rsplit(",", 1)[1]), data)

@@ -1,4 +1,4 @@
-"""Runs a child through all its crash points, and all pairs of them, and looks at what is left."""
+"""Runs a child through all its crash points, and all pairs of them, and checks what is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pysubtask.common.receipts import read_receipts
 
-from .child import KINDS, SHOWN_WRONG, STUCK, Kind, Station, live
+from .child import KINDS, STUCK, VISIBLE_WRONG, Kind, Station, live
 from .steps import CRASHED, Steps
 
 _OLD = b"".join(b"%06d,an old line of data\n" % number for number in range(400))
@@ -24,7 +24,10 @@ LATE = ("connect", "rename", "end")
 
 
 class Trial(NamedTuple):
-    """One run: the kind, what the file becomes, the steps before which it is killed, and the server's manner."""
+    """One run of a ``kind`` of server. ``change``: what the file becomes (see ``contents``); ``crashes``: the step, counted
+    from 1, before which each life is killed; ``slow``: the server is frozen at the kill, and carries out what it had received
+    ``late_at``: at the next connect, before the next rename, or at the end; ``rewritten``: the file is written once more
+    between the kill and the next life."""
 
     kind: str
     change: str
@@ -43,7 +46,8 @@ class Trial(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """``problem`` is empty where all is well; ``steps``: how many the last life had; ``crashed``: how many kills took place."""
+    """What a ``trial`` came to. ``problem`` is empty where all is well; ``steps``: how many the last life had; ``crashed``: how
+    many kills took place; ``sent_again``: a content was delivered more than once."""
 
     trial: Trial
     problem: str
@@ -53,7 +57,8 @@ class Outcome(NamedTuple):
 
 
 def contents(change: str) -> list[bytes]:
-    """The file's contents one after the other: what is there first (None where it is new), and what it becomes."""
+    """The file's contents one after the other: what is there first (None where it is new), and what it becomes. ValueError for
+    another change."""
     if change == "first":
         return [_OLD]
     if change == "grown":
@@ -104,7 +109,8 @@ class Explorer:
         return self._last(station, trial, versions, crashed)
 
     def after(self, trial: Trial) -> Iterator[Outcome]:
-        """``trial`` has one kill; this one and every second one after it, each from the state that the first has left."""
+        """All pairs with the one kill of ``trial`` as the first: the second one is before each step, from the state that the
+        first has left."""
         kind = KINDS[trial.kind]
         station, versions = self._fresh(trial)
         status, _ = self._life(station, kind, versions, trial.crashes[0], trial)
@@ -118,7 +124,7 @@ class Explorer:
             pair = trial._replace(crashes=(trial.crashes[0], second))
             status, _ = self._life(station, kind, versions, second, pair)
             if status == 0:
-                return  # that life has no such step
+                return  # this life has no such step
             if status != CRASHED:
                 yield Outcome(pair, _words(status), 0, 1, False)
                 continue
@@ -134,7 +140,7 @@ class Explorer:
         return station, versions
 
     def _put_in_queue(self, station: Station, trial: Trial, versions: list[bytes]) -> None:
-        """What is notified waits in the queue of the old place, and is nowhere else."""
+        """Queue the notified version at the old place, and remove the data file: the queue has the only copy."""
         status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial, inside=True, only_queue=True)
         if status or not os.listdir(os.path.join(os.path.dirname(station.data), "upload", "ftp")):
             raise RuntimeError(f"{trial.kind}, {trial.change}: nothing is in the queue: {_words(status)}")
@@ -147,13 +153,13 @@ class Explorer:
             _write(station, versions[-1], 3)
 
     def last(self, station: Station, trial: Trial, goal: bytes) -> str:
-        """A life to its end from whatever ``station`` holds; what is wrong then, or nothing."""
+        """Run a life to its end from the present state of ``station``; the fault found then, or ''."""
         versions = contents(trial.change)
         status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial)
-        return _words(status) or _look(station, KINDS[trial.kind], goal)
+        return _words(status) or _fault_at_end(station, KINDS[trial.kind], goal)
 
     def _last(self, station: Station, trial: Trial, versions: list[bytes], crashed: int) -> Outcome:
-        """A life to its end, and a look at what there is."""
+        """Run a life to its end, and check the result."""
         kind = KINDS[trial.kind]
         status, steps = self._life(station, kind, versions, 0, trial)
         again = _sent_again(station, kind, versions[-1])
@@ -162,7 +168,7 @@ class Explorer:
             versions.append(versions[-1] + b"the next day\n")
             _write(station, versions[-1], 4)
             status, _ = self._life(station, kind, versions, 0, trial)
-        problem = _words(status) or _look(station, kind, versions[-1])
+        problem = _words(status) or _fault_at_end(station, kind, versions[-1])
         return Outcome(trial, problem, steps, crashed, again)
 
     def count(self, kind: str, change: str, *, slow: bool = False) -> int:
@@ -181,7 +187,7 @@ class Explorer:
             _write(station, versions[0], 1)
             if len(versions) > 1:
                 status, _ = self._life(station, kind, versions[:1], 0, Trial(kind.name, change, ()), inside=True)
-                problem = _words(status) or _look(station, kind, versions[0])
+                problem = _words(status) or _fault_at_end(station, kind, versions[0])
                 if problem:
                     raise RuntimeError(f"{kind.name}, {change}: not even the beginning works: {problem}")
             self._templates[key] = root
@@ -205,13 +211,13 @@ class Explorer:
         os.rename(station.root, home)
         here = Station(home)
         try:
-            told, tell = os.pipe()
+            read_end, tell = os.pipe()
             pid = os.fork()
             if pid == 0:
-                os.close(told)
+                os.close(read_end)
                 _child(here, kind, versions, crash_at, trial, tell, inside, only_queue)
             os.close(tell)
-            with os.fdopen(told, "rb") as file:
+            with os.fdopen(read_end, "rb") as file:
                 steps = file.read()
             _, status = os.waitpid(pid, 0)
             return os.waitstatus_to_exitcode(status), int(steps or 0)
@@ -229,13 +235,13 @@ def _child(
         last = [_seen(station, kind, versions, 0)]
         write = os.write
 
-        def shown() -> None:
+        def on_change() -> None:
             found = _seen(station, kind, versions, last[0])
             if found < last[0]:
-                os._exit(SHOWN_WRONG)
+                os._exit(VISIBLE_WRONG)
             last[0] = found
 
-        status = live(station, kind, steps, shown, slow=trial.slow, late_at=trial.late_at, inside=inside, only_queue=only_queue)
+        status = live(station, kind, steps, on_change, slow=trial.slow, late_at=trial.late_at, inside=inside, only_queue=only_queue)
         write(tell, str(len(steps.names)).encode())
     except BaseException:  # noqa: BLE001 - said by the exit status, the traceback by the interpreter's own means
         import traceback
@@ -281,20 +287,20 @@ def _read(path: str) -> bytes:
 def _words(status: int) -> str:
     if status in (0, CRASHED):
         return ""
-    words = {STUCK: "the queue is not empty in the end", SHOWN_WRONG: "a reader saw what must never be seen"}
+    words = {STUCK: "the queue is not empty in the end", VISIBLE_WRONG: "a reader saw what must never be seen"}
     return words.get(status, f"the child ended with status {status}")
 
 
-def _look(station: Station, kind: Kind, goal: bytes) -> str:
-    """What is wrong at the end, or nothing."""
+def _fault_at_end(station: Station, kind: Kind, goal: bytes) -> str:
+    """The fault found at the end, or ''."""
     if not os.path.exists(station.remote):
         return "lost: the file is not on the server"
     if _read(station.remote) != goal:
         return "torn or old: the server has something else"
     left = [name for name in os.listdir(station.server) if name != "a.csv"]
     if kind.profile is not None and kind.profile.litter:
-        told = _told_left(station, kind)
-        unknown = [name for name in left if name not in told]
+        recorded = _recorded_left(station, kind)
+        unknown = [name for name in left if name not in recorded]
         if unknown:
             return f"left behind and not told: {', '.join(unknown)}"
         if len(left) > kind.profile.litter:
@@ -320,7 +326,7 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
     return ""
 
 
-def _told_left(station: Station, kind: Kind) -> list[str]:
+def _recorded_left(station: Station, kind: Kind) -> list[str]:
     """The temporary files that could not be removed, as the status page and the spool have them."""
     with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
         rows = db.execute("SELECT data FROM profile").fetchall()
@@ -328,7 +334,7 @@ def _told_left(station: Station, kind: Kind) -> list[str]:
 
 
 def _on_record(station: Station, kind: Kind) -> bool:
-    """Whether something lies on the server that the spool knows of."""
+    """Whether a file on the server is recorded as temporary in the spool."""
     with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
         recorded = {os.fsdecode(temp) for (temp,) in db.execute("SELECT temp FROM temp")}
     return bool(recorded.intersection(os.listdir(station.server)))

@@ -44,29 +44,32 @@ class Fields:
         self._data, self._at = data, 0
 
     def number(self, form: str) -> int:
+        """The next number, in the format ``form`` of :mod:`struct`, big-endian."""
         (value,) = struct.unpack_from(">" + form, self._data, self._at)
         self._at += struct.calcsize(">" + form)
         return int(value)
 
     def string(self) -> bytes:
+        """The next string: a length of four bytes, and so many bytes."""
         size = self.number("I")
         self._at += size
         return self._data[self._at - size : self._at]
 
     def rest(self) -> bytes:
-        """What is not read yet; it stays."""
+        """The bytes that are not read yet; they stay."""
         return self._data[self._at :]
 
 
 class Late(NamedTuple):
-    """A request that a frozen server will still carry out: its packet, and files it has open, by the packet's handles."""
+    """A request that a frozen server will still carry out: its packet in ``data``, and in ``files`` the paths of the files it
+    has open, by the packet's handles."""
 
     data: bytes
     files: dict[bytes, str]
 
 
 class ModelServer:
-    """One connection, as a ByteStream. ``step`` is told of each packet before it is sent and before its answer is read;
+    """One connection, as a ByteStream. ``step`` is called for each packet before it is sent and before its answer is read;
     ``changed`` after each request that changed something. ``atomic``: has posix-rename; ``copies``: has copy-data.
 
     ``slow``: requests are carried out only when the client waits; those that a crash finds undone are kept in
@@ -101,9 +104,11 @@ class ModelServer:
     # -- ByteStream ---------------------------------------------------------------------------------------
 
     def start(self, listener: Listener) -> None:
+        """Replies go to ``listener`` from now on."""
         self._listener = listener
 
     def send(self, parts: Sequence[bytes]) -> None:
+        """Each request in ``parts`` is a step; it is carried out at once, by a slow server after two turns of the loop."""
         for data in self._splitter.feed(b"".join(parts)):
             self._step(f"send {self._name(data)}")
             self._waiting.append(data)
@@ -113,12 +118,15 @@ class ModelServer:
             asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(self._work))
 
     def backlog(self) -> int:
+        """Always 0: nothing waits to be sent."""
         return 0
 
     def standstill(self) -> str:
+        """Always '': this link never stalls."""
         return ""
 
     def abort(self) -> None:
+        """End the connection; its handles are closed."""
         self._ended = True
         for fd in self._handles.values():
             _close(fd)
@@ -261,7 +269,7 @@ class ModelServer:
         names = {os.lstat(os.path.join(self.root, name)).st_ino: name for name in os.listdir(self.root)}
         for handle, fd in self._handles.items():
             name = names.get(os.fstat(fd).st_ino)
-            if name is not None:  # else it has no name any more, and whatever is written to it is gone
+            if name is not None:  # else it has no name any more, and bytes written to it are lost
                 _link(os.path.join(self.root, name), os.path.join(os.fsencode(late_dir), handle))
         with open(os.path.join(late_dir, "requests"), "wb") as file:
             for data in self._waiting:
@@ -285,10 +293,10 @@ class ModelServer:
             _unlink(os.path.join(late_dir, name))
 
     def _like(self, root: str) -> ModelServer:
-        """The same server, of whose requests nobody is told."""
+        """The same server, whose requests are no steps."""
         return ModelServer(root, lambda name: None, self._changed, atomic=self._atomic)
 
     def _take_late(self, late_dir: str) -> None:
-        """Have open what was."""
+        """Open the files again that the earlier connection had open."""
         for name in os.listdir(late_dir):
             self._handles[name.encode()] = _open(os.path.join(late_dir, name), os.O_RDWR)

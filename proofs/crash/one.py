@@ -1,4 +1,4 @@
-"""``python -m proofs.crash.one ROOT KIND``: one whole life of the child in ROOT, for whoever records what it does."""
+"""``python -m proofs.crash.one ROOT KIND``: one whole life of the child in ROOT, so that strace can record it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .steps import Steps
 
 
 def main() -> None:
-    """Live; the exit status as of ``child.live``."""
+    """Run one life; the exit status as of ``child.live``."""
     root, kind = sys.argv[1:]
     os._exit(live(Station(root), KINDS[kind], Steps(0), lambda: None, slow=False, late_at="connect"))
 

@@ -20,7 +20,8 @@ STRACE = ("strace", "-f", "-qq", "-y", "-xx", "-s", "4000000")
 
 
 class Cut(NamedTuple):
-    """One cut: after so many changes of a recorded life; ``seed`` None: nothing unsafe is left, else chance decides."""
+    """One cut of the power in a life that delivers a ``change`` to a ``kind`` of server: after so many changes (``after``) of a
+    recorded life; ``seed`` None: nothing unsafe is left, else chance decides."""
 
     kind: str
     change: str
@@ -63,7 +64,7 @@ class PowerCuts:
             yield self._cut(cut, start, ops, versions[-1])
 
     def record(self, start: str, kind: Kind) -> list[Op]:
-        """A life that begins with ``start``: what it changes."""
+        """A life that begins with ``start``: what it changes. RuntimeError where that life fails."""
         home = os.path.join(self._folder, "here")
         shutil.copytree(start, home, copy_function=shutil.copy2)
         log = os.path.join(self._folder, "strace")
@@ -81,7 +82,7 @@ class PowerCuts:
         return ops
 
     def _disk(self, start: str) -> Disk:
-        """As it was when the recorded life began, under the name that it had then."""
+        """The disk as it was when the recorded life began, under the name that it had then."""
         home = os.path.join(self._folder, "here")
         os.rename(start, home)
         try:
@@ -111,7 +112,7 @@ class PowerCuts:
 
 
 def _same_times(start: str, root: str) -> None:
-    """What lay there before has its times."""
+    """Give each file that existed before the cut its times."""
     for folder, _, names in os.walk(root):
         for name in names:
             path = os.path.join(folder, name)
@@ -122,7 +123,7 @@ def _same_times(start: str, root: str) -> None:
 
 
 def _is_handled(station: Station, kind: Kind) -> bool:
-    """Whether the queue says that the notify is done with. Reads a copy: a look must not mend anything."""
+    """Whether the notify is done with by the queue. It reads a copy: SQLite would repair the queue's file as it opens it."""
     state = station.state(kind)
     copy = os.path.join(station.root, "look")
     os.makedirs(copy)

@@ -92,7 +92,7 @@ class QuirkModel(ModelServer):
         return super()._on_handle(kind, fields)
 
     def _store(self, staged: int, path: bytes) -> None:
-        """All of it at once: nobody looks before the request is done."""
+        """Store the whole file at once: no reader sees the folder before the request is done."""
         fd = _open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         _pwrite(fd, _pread(staged, os.fstat(staged).st_size, 0), 0)
         _close(fd)
@@ -106,6 +106,7 @@ class QuirkModel(ModelServer):
         return QuirkModel(root, lambda name: None, self._changed, self._quirks, copies=packets.COPY_DATA in self._extensions)
 
     def keep_late(self, late_dir: str) -> None:
+        """As in the base; a file that gets its name at CLOSE is kept with its content, too."""
         os.makedirs(late_dir, exist_ok=True)
         kept = {}
         for handle, path in self._staged.items():

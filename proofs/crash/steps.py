@@ -44,7 +44,7 @@ class Steps:
         self.last_words: Callable[[], None] = lambda: None
 
     def step(self, name: str) -> None:
-        """Something is about to be done that others will see."""
+        """Count a change that other processes will see; the process ends here where this is its step."""
         if self._elsewhere:
             return
         self.names.append(name)
@@ -54,7 +54,7 @@ class Steps:
 
     @contextlib.contextmanager
     def elsewhere(self) -> Iterator[None]:
-        """What is done in here, a server does: no steps of this process."""
+        """A block in which changes are a server's, and no steps of this process."""
         self._elsewhere = True
         try:
             yield
@@ -62,7 +62,7 @@ class Steps:
             self._elsewhere = False
 
     def install(self) -> None:
-        """Count every change of files and every commit of this process from now on. Not to be taken back."""
+        """Count every change of files and every commit of this process from now on. It cannot be undone."""
         for name in _CALLS:
             if hasattr(os, name):
                 setattr(os, name, self._counted(name, getattr(os, name)))
@@ -90,7 +90,7 @@ class Steps:
 
 
 def _subject(args: tuple[Any, ...]) -> str:
-    """What is acted upon, for people."""
+    """The path that a step changes, for people."""
     for arg in args:
         if isinstance(arg, (str, bytes)):
             return os.path.basename(os.fsdecode(arg))[:40]

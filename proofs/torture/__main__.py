@@ -19,7 +19,7 @@ from ..profiles import PROFILES
 from . import faults_disk, faults_input, faults_network, faults_server, faults_stall, faults_stick  # noqa: F401 they fill the catalogue
 from .catalogue import FAULTS, run
 from .plan import KILLS, OTHERS
-from .random_kills import storm
+from .random_kills import run_random_kills
 from .report import Row, table
 
 _RANDOM_KILLS = "random"
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-") as registry, contextlib.suppress(KeyboardInterrupt):
         os.environ["PYSUBTASK_REGISTRY"] = registry
         if args.only in (None, _RANDOM_KILLS):
-            result = storm(args.minutes, seed, args.kills, _say, args.keep, profile)
+            result = run_random_kills(args.minutes, seed, args.kills, _say, args.keep, profile)
             rows, notes, problems = list(result.rows), result.notes, result.problems
         for entry in chosen:
             at = time.monotonic()

@@ -1,7 +1,7 @@
 """The app under torture: writes growing, rewritten, new and rotated files, notifies, and times each call of its master.
 
 ``python -m proofs.torture.app FILE``: the JSON file says which entries, settings and seed. It goes on until it
-is killed; while the file ``quiet`` stands in its folder it writes nothing, and says so in ``quiet.done``.
+is killed; while the file ``quiet`` is in its folder it writes nothing, and confirms that by ``quiet.done``.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ class App:
         self._master = TaskMaster(given["entries"], config, LogFileName=log, LogToConsole=False)
 
     def run(self) -> None:
-        """Never returns."""
+        """Write and notify for ever."""
         self._master.start()
-        quiet, told = os.path.join(self._given["root"], "quiet"), False
+        quiet, is_noted = os.path.join(self._given["root"], "quiet"), False
         while True:
             if os.path.exists(quiet):
-                if not told:
+                if not is_noted:
                     with open(quiet + ".done", "w", encoding="ascii") as file:
                         file.write(str(os.getpid()))
-                told = True
+                is_noted = True
             else:
-                told = False
+                is_noted = False
                 self._do_something()
             self._count += 1
             self._calls.time("check", self._master.check_pending_notifications)
             if self._count % _STATUS_EVERY == 0:
                 self._calls.time("status", self._master.status)
-            time.sleep(_STEP_SECS if told else self._chance.uniform(0, _STEP_SECS))
+            time.sleep(_STEP_SECS if is_noted else self._chance.uniform(0, _STEP_SECS))
 
     def _do_something(self) -> None:
         kind = self._chance.choices(["grow-a", "grow-b", "whole", "drop", "rotate"], [30, 20, 25, 20, 2])[0]
@@ -83,7 +83,7 @@ class App:
         if size >= _ROTATE_AT[name]:
             self._rotate(name)
             return
-        # An append that a kill has cut is gone on with where it ended.
+        # An append that a kill has cut is continued where it ended.
         target = size // LINE * LINE + LINE * self._chance.randrange(1, _MOST_LINES)
         data = self._streams.of(generation).upto(target)[size:]
         with open(path, "ab", buffering=0) as file:

@@ -30,7 +30,8 @@ _LEFT = ("HostSFTPPath", "HostFTPPath", "Password", "SSHProgram")
 
 
 class Outcome(NamedTuple):
-    """What one script found; see ``Row``."""
+    """What one script found: ``tried``, ``survived``, ``lost``, ``torn``, ``left``, ``twice`` and ``note`` are those of
+    ``Row``."""
 
     tried: int
     survived: int
@@ -41,11 +42,12 @@ class Outcome(NamedTuple):
     note: str = ""
 
     def row(self, fault: str) -> Row:
+        """The row of the table for this fault."""
         return Row(fault, *self)
 
 
 class Bench:
-    """``login``: the ftp section's settings of the server; ``server``: the folder that the files must stand in. ``a.csv`` and
+    """``login``: the ftp section's settings of the server; ``server``: the folder in which the files must arrive. ``a.csv`` and
     ``b.csv`` are named files, whatever comes into ``box`` is new. ``notes``: where the durations of calls are written."""
 
     def __init__(self, root: Path, server: Path, login: dict[str, Any], *, notes: Path | None = None, **base: Any) -> None:
@@ -83,7 +85,7 @@ class Bench:
         return TaskMaster(entries, config, LogFileName=os.path.join(self.notes, "master.log"), LogToConsole=False)
 
     def again(self, **ftp: Any) -> None:
-        """Stop at once, and start a new master, with other settings."""
+        """Stop the master at once, and start a new one with other settings."""
         self.master.stop(forcekill=True)
         self.ftp.update(ftp)
         self.master = self._make()
@@ -105,11 +107,12 @@ class Bench:
             self.notify(name)
 
     def notify(self, name: str) -> None:
-        """One notify, timed."""
+        """Notify a file, and time the call."""
         self.calls.time("notify", lambda: self.master.notify_file(str(self.data / name)))
 
     def wait(self, condition: Callable[[], Any], secs: float = _SECS) -> bool:
-        """Until it is true, or the time is over; which of both. The app makes its calls meanwhile."""
+        """Wait until the condition holds or the time is over, and return whether it holds. The app makes its calls
+        meanwhile."""
         deadline = time.monotonic() + secs
         while not condition():
             if time.monotonic() > deadline:
@@ -119,12 +122,13 @@ class Bench:
         return True
 
     def pause(self, secs: float) -> None:
-        """Let time go by."""
+        """Let the app make its calls for so many seconds."""
         self.wait(lambda: False, secs)
 
     # ---- what is to be seen
 
     def page(self) -> dict[str, Any]:
+        """The child's status page, empty where there is none."""
         return read_status(str(self.state)) or {}
 
     def kinds(self) -> Counter[str]:
@@ -132,25 +136,26 @@ class Bench:
         return Counter(event.kind for event in read_events(str(self.state)))
 
     def pid(self) -> int:
-        """Of the living child; 0 where there is none yet."""
+        """The pid of the living child; 0 where there is none yet."""
         status = self.calls.time("status", self.master.status)
         return next((child.pid or 0 for child in status.children if child.alive), 0) if status else 0
 
     def kill(self) -> None:
-        """SIGKILL of the child, as soon as there is one."""
+        """SIGKILL the child, as soon as there is one."""
         self.wait(self.pid, 20)
         send(self.pid())
 
     def used(self) -> Uses | None:
-        """What the child uses."""
+        """The memory and the open files of the child."""
         return uses(self.pid())
 
     def idle(self) -> bool:
+        """Whether the child's queue is known and empty."""
         queue = self.page().get("queue") or {}
         return bool(queue) and not any(queue.get(state) for state in ("waiting", "sending", "parked"))
 
     def same(self, *names: str) -> bool:
-        """Whether these stand on the server byte for byte."""
+        """Whether these files are on the server byte for byte."""
         return all(
             self._digests.of(str(self.server / Path(name).name)) == self._digests.of(str(self.data / name)) for name in names
         )
@@ -161,16 +166,16 @@ class Bench:
         return any((receipt.name, receipt.digest) == (name, digest) for receipt in read_receipts(str(self.state)))
 
     def arrived(self, *names: str, secs: float = _SECS) -> bool:
-        """Wait for it."""
+        """Wait until these files are on the server byte for byte; whether they are."""
         return self.wait(lambda: self.same(*names), secs)
 
     def difference(self) -> Difference:
-        """Everything compared, with what is there now."""
+        """Compare everything, as it is now."""
         files = data_files([str(self.data), str(self.box)])
         return compare(files, str(self.server), str(self.bak), str(self.state), self._digests)
 
     def settle(self, secs: float = _SECS) -> Difference:
-        """Wait until all is there and nothing is queued, then have the child end in order; what is not as it must be."""
+        """Wait until everything has arrived and nothing is queued, then stop the child in order; the differences."""
         self.wait(lambda: self.idle() and self.difference().none, secs)
         self.calls.time("check", self.master.check_pending_notifications)
         self.master.stop(forcekill=False)
@@ -187,10 +192,10 @@ class Bench:
         calls = read_calls(self.notes)
         raised, late = sum(call.raised for call in calls), percentile((call.own_secs for call in calls), 0.99)
         whole = difference.none and not raised
-        said = [note] if note else []
-        said += [f"{raised} calls raised"] if raised else []
-        said += [f"p99 of the app's calls {late * 1000:.1f} ms"] if late >= 0.005 else []
-        said += [f"{part}" for part in (difference.missing[:3], difference.left[:3], difference.receipts[:3]) if part]
+        remarks = [note] if note else []
+        remarks += [f"{raised} calls raised"] if raised else []
+        remarks += [f"p99 of the app's calls {late * 1000:.1f} ms"] if late >= 0.005 else []
+        remarks += [f"{part}" for part in (difference.missing[:3], difference.left[:3], difference.receipts[:3]) if part]
         return Outcome(
             tried,
             (tried if survived is None else survived) if whole else 0,
@@ -198,35 +203,37 @@ class Bench:
             0,
             len(difference.left),
             self.twice(),
-            "; ".join(said),
+            "; ".join(remarks),
         )
 
     def close(self) -> None:
+        """Kill the child."""
         self.master.stop(forcekill=True)
 
 
 class Lab:
-    """What a script is given: a folder of its own, a chance that the seed decides, benches and servers."""
+    """The things that a script gets: a folder of its own, random numbers by the seed, benches and servers."""
 
     def __init__(self, root: Path, seed: str, stack: contextlib.ExitStack, sample: bool = False) -> None:
         self.root, self.stack, self._sample = root, stack, sample
         self.chance = random.Random(seed)
 
     def times(self, often: int, few: int) -> int:
-        """How often something is tried: ``few`` times where only a sample is asked for."""
+        """How often a try is repeated: ``few`` times in a sample."""
         return few if self._sample else often
 
     def sshd(self, **options: Any) -> OpenSSHServer:
+        """A running OpenSSH server, ended with the lab; ``options``: of ``openssh_server``."""
         return self.stack.enter_context(openssh_server(self.root / "sshd", **options))
 
     def bench(self, server: Path, login: dict[str, Any], *, root: Path | None = None, **base: Any) -> Bench:
         """A station whose master is started."""
         place = self.root / "station" if root is None else root
         place.mkdir(exist_ok=True)
-        made = Bench(place, server, login, notes=self.root, **base)
-        self.stack.callback(made.close)
-        made.master.start()
-        return made
+        bench = Bench(place, server, login, notes=self.root, **base)
+        self.stack.callback(bench.close)
+        bench.master.start()
+        return bench
 
     def ssh_bench(
         self,

@@ -14,8 +14,9 @@ _KINDS = ("notify", "check", "status")
 
 
 class Call(NamedTuple):
-    """One call: ``secs`` by the clock on the wall, ``cpu_secs`` of the app's own thread, ``queued_secs`` in which it could have
-    run and another process had the processor, and whether it raised."""
+    """One call of the app's, by ``kind``: "notify", "check" or "status". ``secs`` by the clock on the wall, ``cpu_secs`` of the
+    app's own thread, ``queued_secs`` in which it could have run and another process had the processor, and whether it
+    ``raised``."""
 
     kind: str
     raised: bool
@@ -36,7 +37,7 @@ class Recorder:
         self._handle = os.open(os.path.join(folder, FILE), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def time(self, kind: str, call: Callable[[], Any]) -> Any:
-        """What the call returns; None where it raised."""
+        """Make the call and record it; its result, None where it raised."""
         raised, answer = False, None
         queued = _queued()
         cpu, begun = time.thread_time(), time.perf_counter()

@@ -16,10 +16,12 @@ Script = Callable[[Lab], Outcome]
 
 
 class NotHere(Exception):
-    """A fault that cannot be made here; the text is the reason."""
+    """A fault that cannot be tried here; the text is the reason."""
 
 
 class Entry(NamedTuple):
+    """A fault with a ``name`` in a ``group``, and the ``script`` that tries it."""
+
     group: str
     name: str
     script: Script
@@ -29,7 +31,7 @@ FAULTS: list[Entry] = []
 
 
 def fault(group: str, name: str) -> Callable[[Script], Script]:
-    """Puts a script into the catalogue."""
+    """Puts a script into the catalogue, under this group and name."""
 
     def put(script: Script) -> Script:
         FAULTS.append(Entry(group, name, script))
@@ -39,7 +41,7 @@ def fault(group: str, name: str) -> Callable[[Script], Script]:
 
 
 def run(entry: Entry, seed: int, sample: bool = False) -> Row:
-    """Carry one out, or a ``sample`` of it. A script that fails counts as not survived."""
+    """Try one fault, or a ``sample`` of it. A script that fails counts as not survived."""
     name = f"{entry.group}: {entry.name}"
     try:
         with lab(f"{seed} {name}", sample) as place:
@@ -52,7 +54,7 @@ def run(entry: Entry, seed: int, sample: bool = False) -> Row:
 
 @contextmanager
 def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
-    """A file system of its own of ``size`` bytes; ``options``: more of them. Needs root."""
+    """A file system of its own of ``size`` bytes; ``options``: more of them. Needs root. NotHere where it cannot be mounted."""
     if os.geteuid() != 0:
         raise NotHere("needs root (a tmpfs is mounted)")
     folder.mkdir()

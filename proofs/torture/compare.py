@@ -17,7 +17,8 @@ _LITTER = re.compile(r"^([\d,]+) temporary files? could not be removed", re.MULT
 
 
 class Difference(NamedTuple):
-    """Names of files that are not on the server as they are here, of what is left behind, and what receipts say wrongly."""
+    """What differs: files ``missing`` on the server or other there than here, what is ``left`` behind, and what ``receipts``
+    say wrongly."""
 
     missing: list[str]
     left: list[str]
@@ -25,6 +26,7 @@ class Difference(NamedTuple):
 
     @property
     def none(self) -> bool:
+        """Whether nothing differs."""
         return not (self.missing or self.left or self.receipts)
 
 
@@ -35,7 +37,7 @@ class Digests:
         self._known: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def of(self, path: str) -> str:
-        """'' where it is not there."""
+        """The SHA-256 of a file in hexadecimal digits, '' where it does not exist."""
         try:
             with open(path, "rb") as file:
                 info = os.fstat(file.fileno())
@@ -50,7 +52,7 @@ class Digests:
 
 
 def data_files(folders: Iterable[str]) -> dict[str, str]:
-    """Name and path of the regular files right in these folders that are data."""
+    """Name and path of the regular data files directly in these folders."""
     found = {}
     for folder in folders:
         with os.scandir(folder) as entries:
@@ -65,7 +67,7 @@ def data_files(folders: Iterable[str]) -> dict[str, str]:
 
 
 def compare(files: dict[str, str], server: str, bak: str, state: str, digests: Digests) -> Difference:
-    """``files``: what must stand on the server, by name; ``bak`` and ``state`` are the child's folders."""
+    """``files``: the files that must be on the server, by name; ``bak`` and ``state`` are the child's folders."""
     there = {entry.name for entry in os.scandir(server)}
     missing = [
         name for name, path in files.items() if name not in there or digests.of(os.path.join(server, name)) != digests.of(path)
@@ -84,14 +86,14 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
     return Difference(sorted(missing), sorted(left), wrong)
 
 
-def without_told(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:
-    """Without the temporary files that the server lets nobody remove, where the status page counts just those, and there are no
-    more than ``most``; how many they are."""
+def without_reported(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:
+    """The difference without the temporary files that the server lets nobody remove, where the status page counts exactly
+    those, and there are no more than ``most``; and their number."""
     litter = [text for text in found.left if text.startswith(TEMP) and text.endswith(_ON_SERVER)]
     counted = _LITTER.search("\n".join(page.get("server") or ()))
-    told = int(counted[1].replace(",", "")) if counted else 0
-    if len(litter) != told:
-        return found._replace(left=[*found.left, f"{told} temporary files by the status page"]), len(litter)
-    if told > most:
-        return found, told
-    return found._replace(left=[text for text in found.left if text not in litter]), told
+    reported = int(counted[1].replace(",", "")) if counted else 0
+    if len(litter) != reported:
+        return found._replace(left=[*found.left, f"{reported} temporary files by the status page"]), len(litter)
+    if reported > most:
+        return found, reported
+    return found._replace(left=[text for text in found.left if text not in litter]), reported

@@ -43,6 +43,7 @@ def full(lab: Lab) -> Outcome:
 
 @fault("disk", "bak folder removed while running")
 def bak_removed(lab: Lab) -> Outcome:
+    """The folder of the snapshots is removed 20 times at random moments while two files wait or are sent."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for number in range(20):
@@ -108,10 +109,10 @@ _DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @fault("disk", "spool damaged, truncated or of a later version")
 def spool(lab: Lab) -> Outcome:
-    """With versions in the queue that have not been sent; the data files are still there."""
+    """Damage the queue in various ways while versions wait in it; the data files exist still."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd)
-    survived, said = 0, []
+    survived, undelivered = 0, []
     for what, damage in _DAMAGES.items():
         for number in range(20):
             bench.write(f"box/{what.replace(' ', '-')}-{number}", lab.chance.randbytes(3000))
@@ -127,15 +128,15 @@ def spool(lab: Lab) -> Outcome:
         if bench.arrived("a.csv", "b.csv") and bench.wait(bench.idle):
             survived += 1
         else:
-            said.append(what)
+            undelivered.append(what)
     note = f"{', '.join(_DAMAGES)}: what was queued is found again by its notify or its "
     note += "stamp; what was known of the server is gone with the spool, so all of it goes once more"
-    note += f"; not well: {said}" if said else ""
+    note += f"; not well: {undelivered}" if undelivered else ""
     return bench.outcome(len(_DAMAGES), survived, note)
 
 
 def _unwritable(lab: Lab, name: str) -> Outcome:
-    """A folder stands where the file shall be: not even root can write that."""
+    """Put a folder in the place of the file: not even root can write that."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for killed in (False, True):
@@ -161,21 +162,25 @@ def _unwritable(lab: Lab, name: str) -> Outcome:
 
 @fault("disk", "events.jsonl cannot be written")
 def events(lab: Lab) -> Outcome:
+    """A folder takes the name of ``events.jsonl``."""
     return _unwritable(lab, "events.jsonl")
 
 
 @fault("disk", "receipts.jsonl cannot be written")
 def receipts(lab: Lab) -> Outcome:
+    """A folder takes the name of ``receipts.jsonl``."""
     return _unwritable(lab, "receipts.jsonl")
 
 
 @fault("disk", "status.json cannot be written")
 def status(lab: Lab) -> Outcome:
+    """A folder takes the name of ``status.json``."""
     return _unwritable(lab, "status.json")
 
 
 @fault("disk", "state folder removed while running")
 def state_removed(lab: Lab) -> Outcome:
+    """The state folder is removed while the child runs: deliveries go on."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for _ in range(3):
@@ -195,7 +200,7 @@ def state_removed(lab: Lab) -> Outcome:
 
 
 def stopped(bench: Bench) -> int:
-    """SIGSTOP of the child; its pid."""
+    """SIGSTOP the child; its pid."""
     bench.wait(bench.pid, 20)
     pid = bench.pid()
     send(pid, signal.SIGSTOP)

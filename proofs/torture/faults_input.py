@@ -24,20 +24,27 @@ _LONG_SECS = 600.0
 
 @fault("input", "names with every byte, names of 255 bytes, empty files")
 def names(lab: Lab) -> Outcome:
+    """Each byte in a name and as a name, names of 255 bytes, names that begin with a dot or a dash, and empty files."""
     bench = lab.ssh_bench(lab.sshd())
     bench.pause(0.5)
-    wanted = [b"n" + bytes([byte]) + b"e" for byte in range(1, 256) if byte != ord("/")]
-    wanted += [bytes([byte]) for byte in range(1, 256) if byte not in b"/."]
-    wanted += [bytes([65 + number]) * 255 for number in range(5)] + [b"\xff" * 255, "é".encode() * 127 + b"x", b"...", b"-rf"]
-    for number, name in enumerate(wanted):
+    names_to_send = [b"n" + bytes([byte]) + b"e" for byte in range(1, 256) if byte != ord("/")]
+    names_to_send += [bytes([byte]) for byte in range(1, 256) if byte not in b"/."]
+    names_to_send += [bytes([65 + number]) * 255 for number in range(5)] + [
+        b"\xff" * 255,
+        "é".encode() * 127 + b"x",
+        b"...",
+        b"-rf",
+    ]
+    for number, name in enumerate(names_to_send):
         with open(os.path.join(os.fsencode(bench.box), name), "wb") as file:
             file.write(b"" if number % 3 == 0 else lab.chance.randbytes(100))
-    there = bench.wait(lambda: len(os.listdir(bench.server)) >= len(wanted), 120)
-    return bench.outcome(len(wanted), len(wanted) if there else 0, "each in a watched folder, a third of them empty")
+    there = bench.wait(lambda: len(os.listdir(bench.server)) >= len(names_to_send), 120)
+    return bench.outcome(len(names_to_send), len(names_to_send) if there else 0, "each in a watched folder, a third of them empty")
 
 
 @fault("input", "a sparse file of 2.3 GB")
 def sparse(lab: Lab) -> Outcome:
+    """A file with holes, longer than 2**31 bytes."""
     bench = lab.ssh_bench(lab.sshd(), ftp={"StallSecs": 60})
     path = bench.data / "a.csv"
     with open(path, "wb") as file:
@@ -56,7 +63,7 @@ def sparse(lab: Lab) -> Outcome:
 
 @fault("input", "files deleted, replaced or changed between notify and snapshot")
 def between(lab: Lab) -> Outcome:
-    """The child stands still when the notify comes."""
+    """Stop the child when the notify comes, change the file, and let the child go on."""
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for turn in range(12):
@@ -99,6 +106,7 @@ def between(lab: Lab) -> Outcome:
 
 @fault("input", "chmod 000 between notify and snapshot")
 def chmod(lab: Lab) -> Outcome:
+    """A file that its child may not read for a while: the others go on. NotHere for root, who may read everything."""
     if os.geteuid() == 0:
         raise NotHere("root reads everything; run this as an ordinary user (--only chmod)")
     bench = lab.ssh_bench(lab.sshd())
@@ -110,23 +118,24 @@ def chmod(lab: Lab) -> Outcome:
         bench.write("a.csv", lab.chance.randbytes(1000))
         (bench.data / "a.csv").chmod(0)
         send(pid, signal.SIGCONT)
-        told = bench.wait(lambda: bench.page().get("cannot_read"), 20)
+        reported = bench.wait(lambda: bench.page().get("cannot_read"), 20)
         bench.write("b.csv", lab.chance.randbytes(1000))
         others = bench.arrived("b.csv")
         (bench.data / "a.csv").chmod(0o600)
-        survived += bench.arrived("a.csv") and told and others
+        survived += bench.arrived("a.csv") and reported and others
     return bench.outcome(5, survived, "said on the page, others go on, delivered by itself when it may be read again")
 
 
 @fault("input", "fifo, socket, device and symlink loops in a watched folder")
 def odd(lab: Lab) -> Outcome:
+    """Special files in a watched folder, each with a notify: none may be opened, the real files beside them arrive."""
     bench = lab.ssh_bench(lab.sshd())
-    made = [bench.box / name for name in ("fifo", "loop-a", "loop-b", "up", "dangling", "socket")]
-    os.mkfifo(made[0])
-    made[1].symlink_to("loop-b")
-    made[2].symlink_to("loop-a")
-    made[3].symlink_to("..")
-    made[4].symlink_to("nowhere")
+    special_files = [bench.box / name for name in ("fifo", "loop-a", "loop-b", "up", "dangling", "socket")]
+    os.mkfifo(special_files[0])
+    special_files[1].symlink_to("loop-b")
+    special_files[2].symlink_to("loop-a")
+    special_files[3].symlink_to("..")
+    special_files[4].symlink_to("nowhere")
     with contextlib.ExitStack() as stack:
         here = os.open(bench.box, os.O_RDONLY)
         stack.callback(os.close, here)
@@ -134,8 +143,8 @@ def odd(lab: Lab) -> Outcome:
         address.bind(f"/proc/self/fd/{here}/socket")
         with contextlib.suppress(PermissionError):
             os.mknod(bench.box / "device", stat.S_IFCHR | 0o600, os.makedev(1, 5))
-            made.append(bench.box / "device")
-        for path in made:
+            special_files.append(bench.box / "device")
+        for path in special_files:
             Path(f"{path}.notify").touch()
         real = [f"box/real-{number}" for number in range(20)]
         for name in real:
@@ -144,14 +153,15 @@ def odd(lab: Lab) -> Outcome:
         well = bench.arrived(*real, "a.csv")
         bench.pause(2)
         only = {path.name for path in bench.server.iterdir()} == {"a.csv", *(Path(name).name for name in real)}
-        for path in made:
+        for path in special_files:
             Path(f"{path}.notify").unlink()
-    note = f"{', '.join(path.name for path in made)}, each with a notify: none is opened, the 21 real files arrive"
-    return bench.outcome(len(made), len(made) if well and only else 0, note)
+    note = f"{', '.join(path.name for path in special_files)}, each with a notify: none is opened, the 21 real files arrive"
+    return bench.outcome(len(special_files), len(special_files) if well and only else 0, note)
 
 
 @fault("input", "50,000 files dropped at once")
 def many(lab: Lab) -> Outcome:
+    """50,000 small files written to a watched folder as fast as the disk takes them."""
     bench = lab.ssh_bench(lab.sshd(), ftp={"StallSecs": 30})
     bench.write("a.csv", b"x")
     bench.arrived("a.csv")
@@ -170,6 +180,7 @@ def many(lab: Lab) -> Outcome:
 
 @fault("input", "a notify storm: 10,000 a second for 10 s")
 def notifies(lab: Lab) -> Outcome:
+    """10,000 notifies a second for 10 s: the last content arrives."""
     bench = lab.ssh_bench(lab.sshd())
     bench.write("a.csv", b"x")
     bench.arrived("a.csv")

@@ -1,4 +1,4 @@
-"""The way to the server: cut at every so many bytes, half open, slow, lossy, to another address, to somebody who says nothing."""
+"""The link to the server: cut at a series of bytes, half open, slow, lossy, to another address, to a peer that sends nothing."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def relayed(lab: Lab, **ftp: Any) -> tuple[Bench, Relay]:
     return bench, relay
 
 
-def _cut_everywhere(lab: Lab, way: str) -> Outcome:
-    """Each time a fresh connection, cut a bit later than the one before, from its first byte to its last."""
+def _cut_everywhere(lab: Lab, direction: str) -> Outcome:
+    """For each try a new connection, cut a bit later than the one before, from its first byte to its last."""
     bench, relay = relayed(lab)
     up, down = relay.up, relay.down
     relay.cut_all()
     bench.write("b.csv", lab.chance.randbytes(_UPLOAD))
     bench.arrived("b.csv")
-    total = relay.up - up if way == "up" else relay.down - down
+    total = relay.up - up if direction == "up" else relay.down - down
     before, survived, hit = bench.used(), 0, 0
     for number in range(_CUTS):
         relay.cut_all()
         drops = relay.drops
-        relay.drop("up" if way == "up" else "down", total * number // _CUTS)
+        relay.drop("up" if direction == "up" else "down", total * number // _CUTS)
         bench.write("b.csv", lab.chance.randbytes(_UPLOAD))
         survived += bench.arrived("b.csv")
         hit += relay.drops > drops
@@ -57,16 +57,19 @@ def _cut_everywhere(lab: Lab, way: str) -> Outcome:
 
 @fault("network", "cut at every k-th byte, to the server")
 def cut_up(lab: Lab) -> Outcome:
+    """The link is cut after each share of the bytes that a login and an upload send."""
     return _cut_everywhere(lab, "up")
 
 
 @fault("network", "cut at every k-th byte, from the server")
 def cut_down(lab: Lab) -> Outcome:
+    """The link is cut after each share of the bytes that a login and an upload receive."""
     return _cut_everywhere(lab, "down")
 
 
 @fault("network", "half-open: the peer is gone without a word")
 def half_open(lab: Lab) -> Outcome:
+    """A peer that is gone sends neither data nor a reset: the child leaves the connection after ``StallSecs``."""
     bench, relay = relayed(lab)
     slowest, survived = 0.0, 0
     for number in range(6):
@@ -87,6 +90,7 @@ def half_open(lab: Lab) -> Outcome:
 
 @fault("network", "3 s of delay each way")
 def delays(lab: Lab) -> Outcome:
+    """A round trip of 6 s, within which no step may count as a stall."""
     bench, relay = relayed(lab, StallSecs=20, ConnectTimeoutSecs=120)
     relay.delay(3.0)
     begun = time.monotonic()
@@ -104,7 +108,8 @@ def delays(lab: Lab) -> Outcome:
 
 @fault("network", "30 % of the packets lost")
 def loss(lab: Lab) -> Outcome:
-    """The whole station lives behind the link, so it is another process there."""
+    """The whole station lives behind the link, so it is another process there. NotHere where network namespaces may not be had;
+    RuntimeError where the station there fails."""
     why = bad_link_missing()
     if why:
         raise NotHere(why)
@@ -129,7 +134,7 @@ def loss(lab: Lab) -> Outcome:
 
 
 class _Named:
-    """ssh's own configuration says where the server is: what a name server would say."""
+    """Writes ssh's own configuration, which resolves the server's name in place of a name server."""
 
     def __init__(self, lab: Lab) -> None:
         self._path = lab.root / "ssh_config"
@@ -141,23 +146,25 @@ class _Named:
 
 @fault("network", "the name stops resolving")
 def unresolved(lab: Lab) -> Outcome:
+    """The server's name resolves no more, and again: the page has the reason meanwhile."""
     named = _Named(lab)
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, ftp={"Host": "station", "SSHConfigFile": named("127.0.0.1"), "DeadTimeMilli": 100})
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for _ in range(5):
         named("no-such-name.invalid")
         bench.wait(lambda: bench.page().get("state") in ("resting", "waiting"), 10)
         bench.write("a.csv", lab.chance.randbytes(1000))
         bench.wait(lambda: bench.page().get("problem"), 30)
-        said = str((bench.page().get("problem") or {}).get("text", said))
+        reason = str((bench.page().get("problem") or {}).get("text", reason))
         named("127.0.0.1")
         survived += bench.arrived("a.csv")
-    return bench.outcome(5, survived, f"said: {said[:110]!r}; delivered when it resolved again")
+    return bench.outcome(5, survived, f"said: {reason[:110]!r}; delivered when it resolved again")
 
 
 @fault("network", "the server's address changes")
 def moved(lab: Lab) -> Outcome:
+    """The server's name resolves to another loopback address each time."""
     named = _Named(lab)
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, ftp={"Host": "station", "SSHConfigFile": named("127.0.0.1")})
@@ -176,7 +183,7 @@ def moved(lab: Lab) -> Outcome:
 
 @contextlib.contextmanager
 def mute() -> Iterator[int]:
-    """The port of somebody who takes connections and says nothing."""
+    """The port of a listener that takes connections and sends nothing."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(100)
@@ -200,6 +207,7 @@ def mute() -> Iterator[int]:
 
 @fault("network", "a server that accepts and says nothing")
 def says_nothing(lab: Lab) -> Outcome:
+    """The connection is taken, and no byte comes: the child leaves after ``ConnectTimeoutSecs``."""
     bench, relay = relayed(lab)
     real, survived = relay.target, 0
     with mute() as port:
@@ -216,6 +224,7 @@ def says_nothing(lab: Lab) -> Outcome:
 
 @fault("network", "stall for ever")
 def stalls(lab: Lab) -> Outcome:
+    """The link stalls at a random byte and stays so: the child leaves the connection by itself."""
     bench, relay = relayed(lab)
     survived = 0
     for _ in range(5):

@@ -25,7 +25,7 @@ def _parked_then_well(
     bench: Bench, lab: Lab, times: int, put_wrong: Callable[[], object], put_right: Callable[[], object], what: str
 ) -> Outcome:
     """Each time: the good copy stays, the file is parked or held with a reason, and is delivered by itself afterwards."""
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for _ in range(times):
         good = lab.chance.randbytes(30_000)
         bench.write("a.csv", good)
@@ -34,19 +34,22 @@ def _parked_then_well(
         put_wrong()
         bench.write("a.csv", lab.chance.randbytes(2_000_000))
         # Restarting the server is a problem, too, and not the one that is asked for.
-        told = bench.wait(lambda: bench.page().get("parked"), 5) or bench.wait(lambda: bench.page().get("problem"), 15)
+        reported = bench.wait(lambda: bench.page().get("parked"), 5) or bench.wait(lambda: bench.page().get("problem"), 15)
         page = bench.page()
         rows = page.get("parked") or []
-        said = str(rows[0]["reason"] if rows else (page.get("problem") or {}).get("text", said))
+        reason = str(rows[0]["reason"] if rows else (page.get("problem") or {}).get("text", reason))
         path = bench.server / "a.csv"
         kept = not path.exists() or path.read_bytes() == good
         put_right()
-        survived += bench.arrived("a.csv") and told and kept
-    return bench.outcome(times, survived, f"{what}; said: {said[:120]!r}; the good copy stayed, delivered by itself when put right")
+        survived += bench.arrived("a.csv") and reported and kept
+    return bench.outcome(
+        times, survived, f"{what}; said: {reason[:120]!r}; the good copy stayed, delivered by itself when put right"
+    )
 
 
 @fault("server", "disk full")
 def full(lab: Lab) -> Outcome:
+    """The server's file system is full."""
     sshd = lab.sshd()
     disk = lab.stack.enter_context(small_disk(sshd.files / "small", 4 * 1024 * 1024))
     bench = lab.ssh_bench(sshd, folder="small/in")
@@ -63,6 +66,7 @@ def full(lab: Lab) -> Outcome:
 
 @fault("server", "quota: files may not grow beyond a limit")
 def quota(lab: Lab) -> Outcome:
+    """The server's processes may not let a file grow beyond 1 MB (RLIMIT_FSIZE)."""
     sshd = lab.sshd(file_limit=1_000_000)
     bench = lab.ssh_bench(sshd)
 
@@ -110,16 +114,19 @@ def path_of(bench: Bench, path: Path) -> Path:
 
 @fault("server", "permission denied on one file, rename over it refused")
 def one_file(lab: Lab) -> Outcome:
+    """The file on the server cannot be changed or replaced."""
     return _locked(lab, lambda bench: bench.server / "a.csv", "the file is immutable (chattr +i), which binds root, too")
 
 
 @fault("server", "permission denied on the folder")
 def folder(lab: Lab) -> Outcome:
+    """The folder on the server takes no new name."""
     return _locked(lab, lambda bench: bench.server, "the folder is immutable (chattr +i)")
 
 
 @fault("server", "every rename refused")
 def rename(lab: Lab) -> Outcome:
+    """The server refuses both kinds of rename."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd)
     return _parked_then_well(
@@ -134,6 +141,7 @@ def rename(lab: Lab) -> Outcome:
 
 @fault("server", "read-only")
 def read_only(lab: Lab) -> Outcome:
+    """The server's file system is remounted read-only. NotHere where it cannot be."""
     sshd = lab.sshd()
     disk = lab.stack.enter_context(small_disk(sshd.files / "small", 16 * 1024 * 1024))
     bench = lab.ssh_bench(sshd, folder="small/in")
@@ -150,6 +158,7 @@ def read_only(lab: Lab) -> Outcome:
 
 @fault("server", "folder removed")
 def removed(lab: Lab) -> Outcome:
+    """The folder on the server is removed while files are sent to it: what is notified afterwards arrives."""
     bench = lab.ssh_bench(lab.sshd())
     survived = 0
     for _ in range(10):
@@ -182,7 +191,7 @@ def _tries_held(
         bench.pause(1.0)
     tries, lasted = count() - before, time.monotonic() - begun
     kinds = bench.kinds()
-    said, told = str(bench.page().get("why")), kinds["login_refused"] + kinds["server_not_trusted"] > 0
+    reason, reported = str(bench.page().get("why")), kinds["login_refused"] + kinds["server_not_trusted"] > 0
     put_right()
     fixed = time.monotonic()
     well = bench.arrived("a.csv", "b.csv", secs=_LONG_WAIT * 20 + 20)
@@ -190,9 +199,9 @@ def _tries_held(
     event = "login_refused" if kinds["login_refused"] else "server_not_trusted"
     note = (
         f"{what}: {tries} tries in {lasted:.0f} s (allowed: {allowed}; RetryLongWaitSecs {_LONG_WAIT:.0f}); state held, "
-        f"event {event}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right"
+        f"event {event}, said: {reason[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right"
     )
-    return bench.outcome(1, int(well and held and told and 0 < tries <= allowed), note)
+    return bench.outcome(1, int(well and held and reported and 0 < tries <= allowed), note)
 
 
 def _logins_of(sshd: OpenSSHServer) -> Callable[[], int]:
@@ -201,6 +210,7 @@ def _logins_of(sshd: OpenSSHServer) -> Callable[[], int]:
 
 @fault("server", "host key changed")
 def host_key(lab: Lab) -> Outcome:
+    """The server has other host keys: the child does not log in, and asks rarely."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, RetryWaitSecs=_WAIT, RetryLongWaitSecs=_LONG_WAIT)
     keys = [sshd.root / name for name in ("host_ed25519", "host_ed25519.pub", "host_ecdsa", "host_ecdsa.pub")]
@@ -232,6 +242,7 @@ def host_key(lab: Lab) -> Outcome:
 
 @fault("server", "login refused: the key is not accepted any more")
 def login_key(lab: Lab) -> Outcome:
+    """The server takes the key no more: the child asks rarely, and goes on when it is taken again."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, RetryWaitSecs=_WAIT, RetryLongWaitSecs=_LONG_WAIT)
     allowed = sshd.root / "authorized_keys"
@@ -247,6 +258,7 @@ def login_key(lab: Lab) -> Outcome:
 
 @fault("server", "wrong password")
 def password(lab: Lab) -> Outcome:
+    """The password is wrong: the child logs in rarely, and goes on with the right one."""
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd"))
     login = ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8)
     bench = lab.bench(ftpd.files, login, RetryWaitSecs=_WAIT, RetryLongWaitSecs=_LONG_WAIT)
@@ -267,9 +279,10 @@ def password(lab: Lab) -> Outcome:
 
 @fault("server", "max connections reached: FTP 421")
 def busy(lab: Lab) -> Outcome:
+    """Somebody else has the only session of an FTP server: its 421 is no refused login."""
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd", max_sessions=1))
     bench = lab.bench(ftpd.files, ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8, DeadTimeMilli=100))
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for _ in range(5):
         bench.wait(lambda: not ftpd.sessions, 20)
         with ftplib.FTP() as other:
@@ -277,18 +290,19 @@ def busy(lab: Lab) -> Outcome:
             other.login(ftpd.user, ftpd.password)
             bench.write("a.csv", lab.chance.randbytes(1000))
             bench.wait(lambda: bench.page().get("problem"), 20)
-            said = str((bench.page().get("problem") or {}).get("text", said))
+            reason = str((bench.page().get("problem") or {}).get("text", reason))
         survived += bench.arrived("a.csv")
     return bench.outcome(
         5,
         survived,
-        f"somebody else has the only place; said: {said[:100]!r}; no login counts as refused: "
+        f"somebody else has the only place; said: {reason[:100]!r}; no login counts as refused: "
         f"{bench.kinds()['login_refused'] == 0}",
     )
 
 
 @fault("server", "connection limit 1")
 def one_connection(lab: Lab) -> Outcome:
+    """An FTP server with one session at a time: 60 files arrive, one after the other."""
     ftpd = lab.stack.enter_context(ftp_server(lab.root / "ftpd", max_sessions=1))
     bench = lab.bench(ftpd.files, ftpd.settings(StallSecs=3, ConnectTimeoutSecs=8))
     names = [f"box/f{number}" for number in range(60)]
@@ -299,21 +313,22 @@ def one_connection(lab: Lab) -> Outcome:
 
 @fault("server", "sessions refused: MaxSessions 0")
 def sessions(lab: Lab) -> Outcome:
+    """sshd takes the login and opens no session."""
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, folder="in")
-    survived, said = 0, ""
+    survived, reason = 0, ""
     for limit in (0, 0, 0):
         sshd.stop()
         sshd._max_sessions = limit
         sshd.start()
         bench.write("a.csv", lab.chance.randbytes(1000))
         bench.wait(lambda: bench.page().get("problem"), 20)
-        said = str((bench.page().get("problem") or {}).get("text", said))
+        reason = str((bench.page().get("problem") or {}).get("text", reason))
         sshd.stop()
         sshd._max_sessions = 10
         sshd.start()
         survived += bench.arrived("a.csv")
-    return bench.outcome(3, survived, f"said: {said[:120]!r}; delivered when there was room")
+    return bench.outcome(3, survived, f"said: {reason[:120]!r}; delivered when there was room")
 
 
 # ---- the clock
@@ -321,6 +336,7 @@ def sessions(lab: Lab) -> Outcome:
 
 @fault("server", "its clock a day off")
 def clock(lab: Lab) -> Outcome:
+    """The server's clock is a day behind or ahead (libfaketime). NotHere where that is not installed."""
     library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
     if library is None:
         raise NotHere("libfaketime is not installed (apt-get install faketime)")

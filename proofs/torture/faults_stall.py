@@ -36,7 +36,7 @@ def _epoch(bench: Bench) -> int:
 
 def _connect_failed(bench: Bench, after: int) -> float:
     """Seconds from the first thing in the queue to the failed connect, in the life of the child that follows epoch ``after``;
-    by the times of its events, as it may fail before anybody looks."""
+    by the times of its events, as it may fail before the first poll."""
 
     def times(kind: str) -> list[datetime.datetime]:
         events = [event for event in read_events(str(bench.state)) if event.epoch > after and event.kind == kind]
@@ -88,6 +88,7 @@ def connect(lab: Lab) -> Outcome:
 
 @fault("stall", "greeting")
 def greeting(lab: Lab) -> Outcome:
+    """The connection is taken and no greeting comes."""
     with mute() as port:
 
         def stall(bench: Bench, relay: Relay) -> float:
@@ -104,6 +105,8 @@ def greeting(lab: Lab) -> Outcome:
 
 @fault("stall", "login")
 def login(lab: Lab) -> Outcome:
+    """The link stalls within the login."""
+
     def stall(bench: Bench, relay: Relay) -> float:
         relay.cut_all()
         relay.stall(after=lab.chance.randrange(100, 2500))
@@ -115,6 +118,8 @@ def login(lab: Lab) -> Outcome:
 
 @fault("stall", "write")
 def write(lab: Lab) -> Outcome:
+    """The link stalls within an upload."""
+
     def stall(bench: Bench, relay: Relay) -> float:
         relay.stall("up", after=20_000 + lab.chance.randrange(100_000))
         bench.write("a.csv", lab.chance.randbytes(300_000))
@@ -124,8 +129,8 @@ def write(lab: Lab) -> Outcome:
     return _measured(lab, stall)
 
 
-def _last(lab: Lab, way: str, back: int) -> Outcome:
-    """Stalled so many bytes before the end of what a file of this size takes on a warm connection."""
+def _last(lab: Lab, direction: str, back: int) -> Outcome:
+    """Stall the link so many bytes before the end of an upload on a warm connection."""
 
     def stall(bench: Bench, relay: Relay) -> float:
         counts = []
@@ -135,9 +140,9 @@ def _last(lab: Lab, way: str, back: int) -> Outcome:
             bench.arrived("a.csv")
             bench.wait(bench.idle)
             counts.append((relay.up - before[0], relay.down - before[1]))
-        total = counts[-1][0] if way == "up" else counts[-1][1]
+        total = counts[-1][0] if direction == "up" else counts[-1][1]
         for _ in range(10):
-            relay.stall("up" if way == "up" else "down", after=total - lab.chance.randrange(back, 2 * back))
+            relay.stall("up" if direction == "up" else "down", after=total - lab.chance.randrange(back, 2 * back))
             lost = bench.kinds()["connection_lost"]
             bench.write("a.csv", lab.chance.randbytes(_SIZE))
             begun = time.monotonic()
@@ -157,17 +162,19 @@ def _last(lab: Lab, way: str, back: int) -> Outcome:
 
 @fault("stall", "rename: its request is held back")
 def rename(lab: Lab) -> Outcome:
+    """The link stalls before the last requests of an upload."""
     return _last(lab, "up", 60)
 
 
 @fault("stall", "close and rename: their answers are held back")
 def close(lab: Lab) -> Outcome:
+    """The link stalls before the last answers of an upload."""
     return _last(lab, "down", 40)
 
 
 @fault("stall", "disconnect")
 def disconnect(lab: Lab) -> Outcome:
-    """A link that stands still when the child wants to rest."""
+    """The link stalls when the child wants to disconnect for its rest."""
     bench, relay = relayed(lab, StallSecs=SECS, ConnectTimeoutSecs=SECS, DeadTimeMilli=1000)
     took = []
     for _ in range(3):
@@ -185,7 +192,7 @@ def disconnect(lab: Lab) -> Outcome:
 
 @fault("stall", "a child that hangs in a library")
 def hangs(lab: Lab) -> Outcome:
-    """The courier's loop stands still: the child must replace itself."""
+    """The courier's loop hangs: the child must replace itself."""
     data, server, marker = lab.root / "data", lab.root / "server", lab.root / "marker"
     data.mkdir()
     server.mkdir()

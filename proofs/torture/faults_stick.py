@@ -1,4 +1,4 @@
-"""The disk with the data, the state and the copies: drawn out and put back, read-only, without inodes, full; and what is said."""
+"""The disk with the data, the state and the copies: pulled and put back, read-only, without inodes, full; and the status page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .catalogue import NotHere, fault, fill, small_disk
 from .processes import is_running
 from .sticks import stick
 
-_TOLD_SECS = 40.0
+_REPORT_SECS = 40.0
 
 
-def said(bench: Bench) -> str:
-    """What 'pysubtask status' says of the task, as somebody at the terminal reads it."""
+def page_text(bench: Bench) -> str:
+    """The reasons that 'pysubtask status' gives for the task, as a person at the terminal reads them."""
     words = [sys.executable, "-m", "pysubtask", "status", "--json", str(bench.data)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     try:
@@ -28,24 +28,24 @@ def said(bench: Bench) -> str:
 
 
 def tells(bench: Bench, pattern: str) -> bool:
-    """Whether that comes to say what it must, while the app goes on with its calls."""
-    return bench.wait(lambda: re.search(pattern, said(bench)), _TOLD_SECS)
+    """Whether 'pysubtask status' comes to match the pattern, while the app goes on with its calls."""
+    return bench.wait(lambda: re.search(pattern, page_text(bench)), _REPORT_SECS)
 
 
 def children(bench: Bench) -> int:
-    """How many children of this task live: there may be one, whatever became of its disk."""
-    mark, count = os.environ["PYSUBTASK_REGISTRY"].encode(), 0
+    """How many children of this task live; there may be one, whatever happens to its disk."""
+    registry, count = os.environ["PYSUBTASK_REGISTRY"].encode(), 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             line, around = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
         except OSError:
             continue
-        count += b"--handoff" in line and mark in around and is_running(int(folder.name))
+        count += b"--handoff" in line and registry in around and is_running(int(folder.name))
     return count
 
 
 class _Count:
-    """What went wrong, and in which round."""
+    """Counts the rounds, and keeps what went wrong in which round."""
 
     def __init__(self) -> None:
         self.tried = self.survived = 0
@@ -57,7 +57,7 @@ class _Count:
         self.tried += 1
         self.survived += not bad
         if bad:
-            self.wrong.append(f"{what}: not {', '.join(bad)} (status: {said(bench)[:200]})")
+            self.wrong.append(f"{what}: not {', '.join(bad)} (status: {page_text(bench)[:200]})")
 
     def outcome(self, bench: Bench, note: str) -> Outcome:
         found = bench.outcome(self.tried, self.survived, "; ".join([note, *self.wrong]))
@@ -89,16 +89,16 @@ def pulled(lab: Lab) -> Outcome:
             names = _load(bench, lab, number)
             bench.pause(lab.chance.random() * (1.5 if waits else 0.4))
             disk.pull()
-            # The camera goes on, below the mount point.
+            # The camera goes on writing, into the folder below the mount point.
             (disk.folder / "camera.jpg").write_bytes(b"below")
-            told = tells(bench, "not mounted|another disk|is gone")
+            reported = tells(bench, "not mounted|another disk|is gone")
             bench.notify("a.csv")
             bench.pause(1.0)
             strangers = disk.strangers({"camera.jpg"})
             (disk.folder / "camera.jpg").unlink(missing_ok=True)
             read_only = number % 3 == 0
             disk.put_back("ro" if read_only else "rw")
-            told_ro = not read_only or tells(bench, "read-only")
+            reported_read_only = not read_only or tells(bench, "read-only")
             if read_only:
                 disk.writable()
             if waits:
@@ -108,8 +108,8 @@ def pulled(lab: Lab) -> Outcome:
                 bench,
                 f"round {number}",
                 {
-                    "told that it is away": told,
-                    "told that it is read-only": told_ro,
+                    "told that it is away": reported,
+                    "told that it is read-only": reported_read_only,
                     f"nothing of ours below it {strangers}": not strangers,
                     "arrived": bench.arrived(*names),
                 },
@@ -131,7 +131,7 @@ def read_only(lab: Lab) -> Outcome:
             bench.pause(lab.chance.random() * 0.4)
             disk.fail()
             bench.notify("a.csv")
-            told = tells(bench, "read-only")
+            reported = tells(bench, "read-only")
             if number % 2:
                 bench.kill()
                 bench.pause(0.5)
@@ -140,7 +140,7 @@ def read_only(lab: Lab) -> Outcome:
             disk.put_back(checked=True)
             # What was not synced may be gone with the error.
             names = [name for name in names if (bench.data / name).exists()]
-            count.round(bench, f"round {number}", {"told": told, "arrived": bench.arrived(*names)})
+            count.round(bench, f"round {number}", {"told": reported, "arrived": bench.arrived(*names)})
         return count.outcome(
             bench,
             "by an error of ext4 (errors=remount-ro) with uploads under way, checked and mounted again; "
@@ -150,36 +150,36 @@ def read_only(lab: Lab) -> Outcome:
 
 @fault("disk", "no inodes left")
 def inodes(lab: Lab) -> Outcome:
-    """Room for bytes, but for no further file."""
+    """The disk has room for bytes, but for no further file."""
     count = _Count()
     disk = lab.stack.enter_context(small_disk(lab.root / "disk", 64 * 1024 * 1024, "nr_inodes=400"))
     bench = lab.ssh_bench(lab.sshd(), root=disk)
     bench.arrived(*_load(bench, lab, 0))
     filler = disk / "filler"
 
-    def is_told() -> bool:
+    def is_reported() -> bool:
         # What the child removes leaves room for a file: that is taken again.
         _use_up(disk, filler, 0)
-        return "inodes" in said(bench)
+        return "inodes" in page_text(bench)
 
     for number, spare in enumerate((0, 0, 1, 2, 3, 5, 0)[: lab.times(7, 3)]):
         (bench.data / "b.csv").write_bytes(lab.chance.randbytes(30_000))
         filler.mkdir()
         _use_up(disk, filler, spare)
         bench.notify("b.csv")
-        told = spare > 0 or bench.wait(is_told, _TOLD_SECS)
+        reported = spare > 0 or bench.wait(is_reported, _REPORT_SECS)
         if number % 3 == 1:
             bench.kill()
             bench.pause(0.5)
         for path in filler.iterdir():
             path.unlink()
         filler.rmdir()
-        count.round(bench, f"{spare} left", {"told": told, "arrived": bench.arrived("a.csv", "b.csv")})
+        count.round(bench, f"{spare} left", {"told": reported, "arrived": bench.arrived("a.csv", "b.csv")})
     return count.outcome(bench, "0 to 5 left at the notify, with 60 MB free; every third time the child is killed")
 
 
 @fault("disk", "full, and what is said")
-def full_and_said(lab: Lab) -> Outcome:
+def disk_full(lab: Lab) -> Outcome:
     """No byte left; the child is killed, and started on the full disk."""
     count = _Count()
     disk = lab.stack.enter_context(small_disk(lab.root / "disk", 16 * 1024 * 1024))
@@ -189,13 +189,13 @@ def full_and_said(lab: Lab) -> Outcome:
         (bench.data / "b.csv").write_bytes(lab.chance.randbytes(30_000))
         filler = fill(disk, 0)
         bench.notify("b.csv")
-        told = tells(bench, "full|MinFreeBytes")
+        reported = tells(bench, "full|MinFreeBytes")
         if number % 2:
             bench.kill()
             bench.pause(0.5)
-            told = told and tells(bench, "full|MinFreeBytes")
+            reported = reported and tells(bench, "full|MinFreeBytes")
         filler.unlink()
-        count.round(bench, f"round {number}", {"told": told, "arrived": bench.arrived("a.csv", "b.csv")})
+        count.round(bench, f"round {number}", {"told": reported, "arrived": bench.arrived("a.csv", "b.csv")})
     return count.outcome(bench, "no byte left; every second time the child is killed and started on the full disk")
 
 

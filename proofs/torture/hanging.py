@@ -1,4 +1,4 @@
-"""A child whose library hangs once, where nothing can reach it: in the first connect, while a marker file stands there."""
+"""A child whose library hangs once, where nothing can reach it: in the first connect, while a marker file is there."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _SECS = 360.0
 
 
 def main() -> None:
-    """What the file in argv describes."""
+    """Run the station that the file in argv describes."""
     given = ast.literal_eval(Path(sys.argv[1]).read_text())
     chance = random.Random(given["seed"])
     root = Path(given["root"]) / "station"

@@ -32,8 +32,8 @@ _PAUSE_SECS = 0.3
 
 
 class Fault(NamedTuple):
-    """``pause``: seconds before it; ``secs``: how long it lasts, where it lasts; ``byte``: where a cut comes; ``down``: whether
-    the server's answers are cut, not what is sent."""
+    """One fault of the plan, by its ``kind``. ``pause``: seconds before it; ``secs``: how long it lasts, where it lasts;
+    ``byte``: where a cut comes; ``down``: whether the server's answers are cut, not what is sent."""
 
     kind: str
     pause: float
@@ -43,6 +43,7 @@ class Fault(NamedTuple):
 
     @property
     def is_kill(self) -> bool:
+        """Whether it counts as a kill."""
         return is_kill(self.kind)
 
 
@@ -64,7 +65,7 @@ def rounds(seed: int, weights: Mapping[str, int] = _OPENSSH) -> Iterator[list[Fa
 
 
 def settings(seed: int, life: int) -> dict[str, Any]:
-    """With which settings the app of this number is started: half of them as the first one."""
+    """The settings of the app of this number: half of them as those of the first one."""
     chance = random.Random(f"{seed} {life}")
     if life == 0 or chance.random() < 0.5:
         return {}

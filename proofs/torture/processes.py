@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 
 class Uses(NamedTuple):
-    """Of one process: resident memory in KiB, open files."""
+    """The resources of one process: its resident ``memory`` in KiB, its open ``files``."""
 
     memory: int
     files: int
 
 
 def uses(pid: int) -> Uses | None:
-    """None where it does not live."""
+    """The resources of a process; None where it does not live."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
             memory = next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
@@ -26,7 +26,7 @@ def uses(pid: int) -> Uses | None:
 
 
 def name(pid: int) -> str:
-    """The name of its program, '' where it does not live."""
+    """The name of a process's program, '' where it does not live."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().strip()
@@ -35,7 +35,7 @@ def name(pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether it lives and is no zombie."""
+    """Whether a process lives and is no zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
@@ -44,7 +44,7 @@ def is_running(pid: int) -> bool:
 
 
 def send(pid: int, number: int = signal.SIGKILL) -> bool:
-    """Send a signal; whether there was somebody to take it."""
+    """Send a signal; whether there was a process to take it."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
         return True

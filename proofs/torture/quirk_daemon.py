@@ -22,7 +22,7 @@ _USER = "demo"
 
 
 class QuirkDaemon(Daemon):
-    """The server's process; ``files`` is what a login sees. Made by ``quirk_daemon``. ``host_key``: its fingerprint."""
+    """The server's process; ``files`` is the root of a login. Created by ``quirk_daemon``. ``host_key``: its fingerprint."""
 
     name = "the server with quirks"
     greeting = b"SSH-"
@@ -52,7 +52,7 @@ class QuirkDaemon(Daemon):
         return [[sys.executable, "-m", __name__, str(self.root), str(ports[0]), self.profile.name]]
 
     def _environment(self) -> dict[str, str]:
-        above = str(Path(__file__).resolve().parents[3])
+        above = str(Path(__file__).resolve().parents[2])
         return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))}
 
     def _started(self) -> None:

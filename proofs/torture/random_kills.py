@@ -62,6 +62,7 @@ class RandomKills:
 
     @property
     def kills(self) -> int:
+        """How many kills were carried out so far."""
         return sum(count for kind, count in self.tried.items() if is_kill(kind))
 
     def run(self, minutes: float, kills: int) -> None:
@@ -98,7 +99,7 @@ class RandomKills:
             self._uses.append(used)
         self._note(difference, tried)
         if difference.none:
-            self.station.storm()
+            self.station.resume()
 
     def _note(self, difference: Difference, tried: Counter[str]) -> None:
         self.lost += difference.missing
@@ -133,9 +134,11 @@ class RandomKills:
             self._wait(0.02)
 
     def kill_child(self, fault: Fault) -> bool:
+        """SIGKILL for the child; whether there was one."""
         return self._kill(lambda: [self.station.child()])
 
     def kill_app(self, fault: Fault) -> bool:
+        """SIGKILL for the app, which is started again later; whether there was one."""
         found = self._find(
             lambda: [self.station.app.pid if self.station.app is not None and self.station.app.poll() is None else 0]
         )
@@ -147,32 +150,40 @@ class RandomKills:
         return bool(found)
 
     def kill_ssh(self, fault: Fault) -> bool:
+        """SIGKILL for the child's ``ssh``; whether there was one."""
         return self._kill(lambda: [self.station.ssh()])
 
     def kill_sftp(self, fault: Fault) -> bool:
+        """SIGKILL for a process that serves SFTP; whether there was one."""
         return self._kill(self._sftp_pids)
 
     def _sftp_pids(self) -> list[int]:
         return self.station.sshd.sftp_pids() if isinstance(self.station.sshd, OpenSSHServer) else []
 
     def kill_session(self, fault: Fault) -> bool:
+        """SIGKILL for sshd's process of a session; whether there was one."""
+
         def sessions() -> list[int]:
             return [pid for pid in self.station.sshd.session_pids() if is_running(pid)]
 
         return self._kill(sessions)
 
     def kill_sshd(self, fault: Fault) -> bool:
+        """SIGKILL for sshd with all its sessions; it is started again at once."""
         self.station.sshd.kill()
         self.station.sshd.start()
         return True
 
     def stop_child(self, fault: Fault) -> bool:
+        """SIGSTOP for the child, and SIGCONT later; whether there was one."""
         return self._stopped(lambda: [self.station.child()], fault.secs)
 
     def stop_sftp(self, fault: Fault) -> bool:
+        """SIGSTOP for a process that serves SFTP, and SIGCONT later; whether there was one."""
         return self._stopped(self._sftp_pids, fault.secs * 2)
 
     def stop_server(self, fault: Fault) -> bool:
+        """SIGSTOP for a server that is one process, and SIGCONT later; whether there was one."""
         return self._stopped(self.station.server_pids, fault.secs * 2)
 
     def _stopped(self, find: Callable[[], list[int]], secs: float) -> bool:
@@ -181,17 +192,20 @@ class RandomKills:
         return bool(pids)
 
     def cut(self, fault: Fault) -> bool:
+        """End every connection, by a reset or in order; whether there was one."""
         there = bool(self.station.relay.connections)
         self.station.relay.cut_all("fin" if fault.down else "rst")
         return there
 
     def cut_at_a_byte(self, fault: Fault) -> bool:
+        """End the connection after a number of bytes in one direction; whether they came within 2 s."""
         drops = self.station.relay.drops
         self.station.relay.drop("down" if fault.down else "up", fault.byte // 20 if fault.down else fault.byte, scope="total")
         self._wait_for(lambda: self.station.relay.drops > drops, 2.0)
         return self.station.relay.drops > drops
 
     def handshake(self, fault: Fault) -> bool:
+        """Reset every connection, and the next one early; whether it came within 2 s."""
         drops = self.station.relay.drops
         self.station.relay.cut_all()
         self.station.relay.drop("down" if fault.down else "up", fault.byte)
@@ -199,18 +213,21 @@ class RandomKills:
         return self.station.relay.drops > drops
 
     def half_open(self, fault: Fault) -> bool:
+        """Stall the connections that are open, and let new ones pass; whether there was one."""
         connections = self.station.relay.connections
         for connection in connections:
             connection.stall()
         return bool(connections)
 
     def refused(self, fault: Fault) -> bool:
+        """Refuse connections for a while, and reset those that are open."""
         self.station.relay.refuse()
         self.station.relay.cut_all()
         self._at(fault.secs / 2, self.station.relay.accept)
         return True
 
     def stalled(self, fault: Fault) -> bool:
+        """Stall the link for a while."""
         self.station.relay.stall()
         self._at(fault.secs, self.station.relay.thaw)
         return True
@@ -224,7 +241,7 @@ class RandomKills:
         self._wait_for(lambda: False, secs)
 
     def _wait_for(self, condition: Callable[[], bool], secs: float) -> None:
-        """Meanwhile what is due is done: the app started again, what was stopped goes on."""
+        """Wait for the condition; meanwhile the app is started again and stopped processes go on when that is due."""
         until = time.monotonic() + secs
         while True:
             now = time.monotonic()
@@ -248,6 +265,7 @@ class RandomKills:
     # ---- the result
 
     def result(self) -> Result:
+        """The rows, problems and notes of the run, once it is over."""
         reader = self.station.reader
         calls = read_calls(str(self.station.root))
         problems = [f"lost: {name}" for name in self.lost] + [f"torn: {text}" for text in reader.torn]
@@ -269,22 +287,22 @@ class RandomKills:
         return Result([*rows, total], problems, [*_notes_of_calls(calls), *self._notes(), *self._twice()])
 
     def _problems_of_twice(self) -> list[str]:
-        """What was sent twice, beyond what the server forces."""
+        """The contents that were sent twice, except where the server forces that."""
         reader, profile = self.station.reader, self.station.profile
         if profile is None:
             many = reader.deliveries and len(reader.twice) >= reader.deliveries / 100
             return [f"{len(reader.twice)} of {reader.deliveries} deliveries sent twice: 1 % or more"] if many else []
         found = [one for one in reader.twice.values() if not (profile.sends_again and self._faults_of(one))]
-        return [self._told(one) for one in found]
+        return [self._text_of(one) for one in found]
 
     def _twice(self) -> list[str]:
-        return [self._told(one) for one in self.station.reader.twice.values()]
+        return [self._text_of(one) for one in self.station.reader.twice.values()]
 
-    def _told(self, one: Twice) -> str:
+    def _text_of(self, one: Twice) -> str:
         return f"sent twice: {one.name}, {one.how}, after {', '.join(self._faults_of(one)[-3:]) or 'no fault'}"
 
     def _faults_of(self, one: Twice) -> list[str]:
-        """What came about when it was there first, so that the answer or the record of it may be lost."""
+        """The faults about the time of its first arrival, by which the answer or the record of it may be lost."""
         return [
             f"{kind} ({one.at - when:.1f} s before)"
             for when, kind in self._hit
@@ -305,7 +323,7 @@ class RandomKills:
 
     def _notes(self) -> list[str]:
         reader = self.station.reader
-        notes = [f"{reader.looks:,} versions and beginnings read on the server; {self.station.lives} lives of the app"]
+        notes = [f"{reader.contents_read:,} versions and beginnings read on the server; {self.station.lives} lives of the app"]
         if self._first is not None:
             memory = statistics.median(used.memory for used in self._uses)
             files = statistics.median(used.files for used in self._uses)
@@ -326,7 +344,7 @@ class RandomKills:
 
 
 class Ended(Exception):
-    """It cannot go on: the text says what is wrong."""
+    """The run cannot go on; the text is the reason."""
 
 
 _FAULTS: dict[str, Callable[[RandomKills, Fault], bool]] = {
@@ -373,11 +391,11 @@ def _notes_of_calls(calls: list[Call]) -> list[str]:
     return notes
 
 
-def storm(
+def run_random_kills(
     minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False, profile: ServerProfile | None = None
 ) -> Result:
-    """A whole run in a folder of its own. With ``keep`` the folder stays where something went wrong. ``profile``: what the server
-    refuses; None for OpenSSH."""
+    """A whole run in a folder of its own. With ``keep`` the folder stays where a problem was found. ``profile``: the requests
+    that the server refuses; None for OpenSSH."""
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         started = openssh_server(root / "sshd") if profile is None else quirk_daemon(root / "sshd", profile)

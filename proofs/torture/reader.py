@@ -1,4 +1,4 @@
-"""Somebody who looks at the server's folder all the time, and at the receipts as they are written."""
+"""A reader of the server's folder, for the whole run, and of the receipts as they are written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pysubtask.common.receipts import FILE, Receipt, parse
 
 from .content import Streams, number_of
 
-_LOOK_SECS = 0.003
+_POLL_SECS = 0.003
 _TEMP = ".pysubtask-"
 
 
 class Twice(NamedTuple):
-    """A content of a file that was sent although the server had it: ``how`` it was seen, ``at`` which monotonic second, and
-    ``first``: when it was seen before."""
+    """A content of the file ``name``, with the SHA-256 ``digest``, that was sent although the server had it: ``how`` it was
+    seen, ``at`` which monotonic second, and ``first``: when it was seen before."""
 
     name: str
     digest: str
@@ -34,7 +34,7 @@ def _stamp(info: os.stat_result) -> tuple[int, ...]:
 
 
 class _Seen:
-    """What was found under one name so far."""
+    """The reader's record of one name."""
 
     def __init__(self) -> None:
         self.stamp: tuple[int, ...] = (0,)
@@ -45,7 +45,7 @@ class _Seen:
 
 class Reader:
     """A thread that reads what changes in ``server``: growing files (``grow-``, ``rot-``) must be true beginnings, all others
-    complete versions, and none goes back. ``torn`` is what was seen otherwise, in words; ``looks`` counts the readings.
+    complete versions, and none goes back. ``torn`` is what was seen otherwise, in words; ``contents_read`` counts the readings.
     ``gap``: a name may for a moment be without its file; ``gaps`` counts how often that was seen."""
 
     def __init__(self, server: str, state: str, *, gap: bool = False) -> None:
@@ -54,7 +54,7 @@ class Reader:
         self.gaps = 0
         self.torn: list[str] = []
         self.twice: dict[tuple[str, str], Twice] = {}
-        self.looks = 0
+        self.contents_read = 0
         self.deliveries = 0
         self._seen: dict[str, _Seen] = {}
         self._sent: dict[tuple[str, str], float] = {}
@@ -66,38 +66,38 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to scan."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more and end."""
+        """Scan once more and end."""
         self._over.set()
         self._thread.join()
 
     def removing(self, remove: Callable[[], list[str]]) -> None:
-        """Call ``remove`` while nobody looks; it removes files of the server and returns their names."""
+        """Call ``remove`` while no scan runs; it removes files of the server and returns their names."""
         with self._guard:
             for name in remove():
                 self._seen.pop(name, None)
 
     def _run(self) -> None:
         try:
-            self._look_on()
+            self._scan_until_over()
         except Exception as exc:
             self.torn.append(f"the reader ended: {exc!r}")
             raise
 
-    def _look_on(self) -> None:
+    def _scan_until_over(self) -> None:
         while True:
             over = self._over.is_set()
             with self._guard:
-                self._look()
+                self._scan()
                 self._read_receipts()
             if over:
                 return
-            self._over.wait(_LOOK_SECS)
+            self._over.wait(_POLL_SECS)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         names = set()
         with os.scandir(self._server) as entries:
             for entry in entries:
@@ -116,7 +116,7 @@ class Reader:
             self._missing(name, "went away")
 
     def _missing(self, name: str, words: str) -> None:
-        """A name without its file. Whether it has one in the end is for the comparison to say."""
+        """A name without its file. The comparison at the end decides whether the file is lost."""
         if not self._gap:
             self.torn.append(f"{name} {words}")
         elif self._seen[name].there:
@@ -127,7 +127,7 @@ class Reader:
         with open(path, "rb") as file:
             data = file.read()
             info = os.fstat(file.fileno())
-        self.looks += 1
+        self.contents_read += 1
         seen.there = True
         former, seen.stamp = seen.stamp, _stamp(info)
         place: tuple[int, int]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One kind of fault: how often it was ``tried``, how often all was well afterwards, and what was not; ``note`` is what
-    happened in plain words, or the reason why nothing was tried."""
+    """One kind of fault: how often it was ``tried``, how often all was well afterwards (``survived``), how many contents were
+    ``lost``, ``torn``, ``left`` behind or sent ``twice``; ``note`` is what happened in plain words, or the reason why nothing
+    was tried."""
 
     fault: str
     tried: int
@@ -21,6 +22,7 @@ class Row(NamedTuple):
 
     @property
     def ok(self) -> bool:
+        """Whether every try survived, and nothing was lost, torn or left behind."""
         return self.survived == self.tried and not (self.lost or self.torn or self.left)
 
 

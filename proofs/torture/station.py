@@ -16,7 +16,7 @@ from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, descendants, dies_with_us
 
 from ..profiles import ServerProfile
-from .compare import Difference, Digests, compare, data_files, without_told
+from .compare import Difference, Digests, compare, data_files, without_reported
 from .plan import settings
 from .processes import is_running, name, send
 from .quirk_daemon import QuirkDaemon
@@ -29,7 +29,8 @@ _CHILD = b"pysubtask.ftp"
 
 
 class TortureStation:
-    """``root`` is a folder of its own for everything; the server must run. ``profile``: what it refuses, None for OpenSSH."""
+    """``root`` is a folder of its own for everything; the server must run. ``profile``: the requests that the server refuses,
+    None for OpenSSH."""
 
     def __init__(self, root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, seed: int) -> None:
         self.root, self.sshd, self.relay, self.seed = root, sshd, relay, seed
@@ -129,11 +130,11 @@ class TortureStation:
         """The process of a server that is one."""
         return self.sshd.server_pids() if isinstance(self.sshd, QuirkDaemon) else []
 
-    # ---- the calm between storms
+    # ---- the calm between the rounds
 
     def calm(self) -> tuple[Difference, dict[str, Any]]:
-        """Have the app write no more and wait until all has arrived and the child has nothing to do; what is not as it must be
-        after the longest wait, and the child's page."""
+        """Stop the app's writing and wait until everything has arrived and the child has nothing to do; the differences after
+        the longest wait, and the child's page."""
         deadline = time.monotonic() + _QUIET_SECS
         self._quiet.touch()
         done = self._quiet.with_suffix(".done")
@@ -148,15 +149,15 @@ class TortureStation:
                     data_files([str(self.data), str(self.box)]), str(self.server), str(self.bak), str(self.state), self._digests
                 )
                 if self.profile is not None and self.profile.litter:
-                    last, litter = without_told(last, page, self.profile.crowd)
+                    last, litter = without_reported(last, page, self.profile.crowd)
                     self.litter = max(self.litter, litter)
                 if last.none:
                     break
             time.sleep(_STEP_SECS)
         return last, page
 
-    def storm(self) -> None:
-        """The end of ``calm``: what was dropped and delivered is removed on both sides, and the app writes again."""
+    def resume(self) -> None:
+        """End ``calm``: delivered files of the box are removed on both sides, and the app writes again."""
         dropped = sorted(path.name for path in self.box.iterdir() if not path.name.endswith((".notify", ".hold")))
         rotated = [one for one in dropped if one.startswith("rot-")]
         # The newest one tells the app which number comes next.
@@ -191,5 +192,5 @@ class TortureStation:
 
 
 def _import_path() -> str:
-    above = str(Path(__file__).resolve().parents[3])
+    above = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))

@@ -18,7 +18,8 @@ _NO_FLUSH = 2
 
 
 class Stick:
-    """``folder``: where it is mounted. Each time it is put back it is another device, as a stick is that is put in again."""
+    """``folder``: where the stick is mounted. Each time it is put back it is another device, as for a stick that is plugged in
+    again."""
 
     def __init__(self, folder: Path, image: Path, size: int) -> None:
         self.folder, self._image = folder, image
@@ -29,7 +30,7 @@ class Stick:
         self.put_back()
 
     def pull(self) -> None:
-        """Draw it out: what was written until now is on it."""
+        """Pull the stick: the bytes written until now are on it."""
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             _run("sync", "-f", str(self.folder))
@@ -39,11 +40,11 @@ class Stick:
         self.away()
 
     def away(self) -> None:
-        """Unmount it, whoever has it open."""
+        """Unmount the stick, even while files on it are open."""
         _run("umount", "-l", str(self.folder))
 
     def put_back(self, options: str = "rw", *, checked: bool = False) -> None:
-        """Mount it, by another device than before; ``checked``: after the repair that a disk with an error asks for."""
+        """Mount the stick, by another device than before; ``checked``: after the repair that a disk with an error needs."""
         device = _run("losetup", "--find", "--show", str(self._image)).strip()
         self._devices.append(device)
         if checked:
@@ -51,11 +52,12 @@ class Stick:
         _run("mount", "-o", f"errors=remount-ro,{options}", device, str(self.folder))
 
     def writable(self) -> None:
-        """Make it writable that was put back read-only."""
+        """Remount the stick, which was put back read-only, for writing."""
         _run("mount", "-o", "remount,rw", str(self.folder))
 
     def fail(self) -> None:
-        """Have the file system meet an error, on which it becomes read-only (ext4(5), errors=remount-ro)."""
+        """Have the file system meet an error, on which it becomes read-only (ext4(5), errors=remount-ro). NotHere where the
+        kernel cannot do that."""
         path = f"/sys/fs/ext4/{os.path.basename(self._devices[-1])}/trigger_fs_error"
         try:
             with open(path, "w", encoding="ascii") as file:
@@ -69,6 +71,7 @@ class Stick:
         return sorted(name for name in found if name not in known)
 
     def close(self) -> None:
+        """Unmount it and free its loop devices."""
         subprocess.run(["umount", "-l", str(self.folder)], capture_output=True, check=False)
         for device in self._devices:
             subprocess.run(["losetup", "-d", device], capture_output=True, check=False)
@@ -76,19 +79,19 @@ class Stick:
 
 @contextmanager
 def stick(folder: Path, *, image: Path | None = None, size: int = 32 << 20) -> Iterator[Stick]:
-    """A stick that is mounted at ``folder``, which is made; ``image``: where its image is, by default beside that. NotHere, with
-    the reason, where that cannot be."""
+    """A stick that is mounted at ``folder``, which is created; ``image``: the path of its image, by default beside that.
+    NotHere, with the reason, where that cannot be."""
     if os.geteuid() != 0:
         raise NotHere("needs root (a file system is mounted)")
     folder.mkdir()
     try:
-        made = Stick(folder, image or folder.with_suffix(".img"), size)
+        built = Stick(folder, image or folder.with_suffix(".img"), size)
     except (OSError, subprocess.SubprocessError) as exc:
         raise NotHere(f"no file system can be mounted here: {exc}") from exc
     try:
-        yield made
+        yield built
     finally:
-        made.close()
+        built.close()
 
 
 def _run(*words: str) -> str:

@@ -1,14 +1,14 @@
-"""Real loopback servers and a link that breaks on demand, for our tests and for our users'.
+"""Real loopback servers and a link that breaks on demand, for the tests of pysubtask and of its users.
 
 ``Relay`` breaks the way to any server, ``FTPRelay`` that to an FTP server with its data connections.
 ``sftp_server`` and ``ftp_server`` are whole servers with faults of their own (extra ``testing``),
 ``quirk_sftp_server`` and ``quirk_ftp_server`` are those with everything that servers refuse, limit or do otherwise as a switch.
-``vsftpd_server``, ``proftpd_server``, ``pureftpd_server`` and ``rclone_server`` are the real things, where they are installed or
+``vsftpd_server``, ``proftpd_server``, ``pureftpd_server`` and ``rclone_server`` run real servers, where these are installed or
 ``PYSUBTASK_SERVERS`` names a folder with them (``.ci/servers``).
 ``dropbox_server`` is a stand-in for Dropbox. ``hostile_ftp_server`` and
-the module ``hostile_sftp`` are servers that mean harm.
+the module ``hostile_sftp`` are hostile servers.
 As pytest fixtures: ``pytest_plugins = ["pysubtask.testing.pytest_plugin"]``.
-Nothing is loaded before it is asked for.
+A module is loaded when one of its names is first used.
 """
 
 from __future__ import annotations

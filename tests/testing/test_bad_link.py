@@ -57,7 +57,7 @@ def test_the_queue_ends_and_a_free_wire_takes_anything() -> None:
     for _ in range(5):
         lane.take(b"x" * 100, 1.0)
     # One on the wire, which is still whole in the queue's eyes, and what fits beside it.
-    assert len(lane.under_way) == 2 and lane.counts.overflowed == 3
+    assert len(lane.in_flight) == 2 and lane.counts.overflowed == 3
     lane.take(b"y" * 1000, 50.0)
     assert lane.counts.overflowed == 3 and lane.counts.bytes == 1200
 
@@ -89,7 +89,7 @@ def test_a_shorter_delay_lets_nobody_overtake() -> None:
     assert delivered(lane, 1.0) == [b"first", b"second"]
 
 
-def test_what_is_under_way_when_the_link_goes_down_is_lost() -> None:
+def test_packets_in_flight_when_the_link_goes_down_are_lost() -> None:
     lane = Lane(0)
     lane.set(delay=1)
     lane.take(b"one", 0.0)
@@ -159,12 +159,12 @@ class Ends:
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    made = Ends()
-    yield made
-    made.close()
+    link = Ends()
+    yield link
+    link.close()
 
 
-def test_the_loop_carries_both_ways_and_counts(ends: Ends) -> None:
+def test_the_loop_carries_both_directions_and_counts(ends: Ends) -> None:
     ends.near.send(b"there")
     assert ends.far.recv(100) == b"there"
     ends.far.send(b"and back")
@@ -172,7 +172,7 @@ def test_the_loop_carries_both_ways_and_counts(ends: Ends) -> None:
     assert ends.order()["answer"] == {"down": False, "there": [1, 5, 0, 0, 0], "back": [1, 8, 0, 0, 0]}
 
 
-def test_the_loop_obeys_while_packets_are_under_way(ends: Ends) -> None:
+def test_the_loop_obeys_while_packets_are_in_flight(ends: Ends) -> None:
     ends.order(set={"delay": 3600}, lanes=["there"])
     ends.near.send(b"never to arrive")
     wait_until(lambda: ends.order()["answer"]["there"][0] == 1)
@@ -228,11 +228,11 @@ def python(code: str, *words: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def link() -> Iterator[BadLink]:
-    with bad_link() as made:
-        sink = made.start_far(python(_SINK, made.far_address), stdout=subprocess.PIPE)
+    with bad_link() as link:
+        sink = link.start_far(python(_SINK, link.far_address), stdout=subprocess.PIPE)
         with sink, sink.stdout:
             assert sink.stdout.readline() == b"up\n"
-            yield made
+            yield link
             sink.kill()
 
 
@@ -279,9 +279,9 @@ def test_down_and_up_with_a_connection_open(link: BadLink) -> None:
     wait_until(lambda: link.counts().there.cut > before.there.cut, what="a packet into the nothing")
     assert source.poll() is None and link.counts().there.packets == before.there.packets
     link.up()
-    said, _ = source.communicate(timeout=60)
+    output, _ = source.communicate(timeout=60)
     # TCP asks again after a second.
-    assert source.returncode == 0 and float(said.split()[0]) > 0.5
+    assert source.returncode == 0 and float(output.split()[0]) > 0.5
 
 
 @needs_namespaces

@@ -107,11 +107,11 @@ def test_what_was_planted_is_listed_checked_and_deleted(server: DropboxServer, c
     assert not planted.parent.exists()
 
 
-def test_it_survives_a_storm(server: DropboxServer, config: Path, source: Path) -> None:
+def test_rclone_waits_as_a_429_says_and_goes_on(server: DropboxServer, config: Path, source: Path) -> None:
     server.fail("write", status=429, error="too_many_write_operations", retry_after=1, times=1)
     try:
-        rclone(server, config, "copy", source / "In Grün", "box:storm", "--dropbox-batch-mode", "off", "--low-level-retries", "10")
+        rclone(server, config, "copy", source / "In Grün", "box:again", "--dropbox-batch-mode", "off", "--low-level-retries", "10")
     finally:
         server.heal()
     assert {one.status for one in server.calls} >= {200, 429}
-    rclone(server, config, "check", source / "In Grün", "box:storm")
+    rclone(server, config, "check", source / "In Grün", "box:again")

@@ -192,21 +192,21 @@ def test_login_with_a_code(server):
 # -- files
 
 
-def test_an_upload_is_whole_on_disk_and_told(server, box):
+def test_an_upload_is_whole_on_disk_and_reported(server, box):
     data = os.urandom(5_000_000)
-    made = box.files_upload(data, "/In/Deep/A b.CSV", client_modified=NOW.replace(tzinfo=None), mute=True)
-    assert isinstance(made, files.FileMetadata)
-    assert (made.name, made.path_lower, made.path_display) == ("A b.CSV", "/in/deep/a b.csv", "/In/Deep/A b.CSV")
-    assert made.client_modified == NOW.replace(tzinfo=None) and made.size == len(data) and made.is_downloadable
-    assert made.content_hash == content_hash(data) and len(made.rev) >= 9 and made.id.startswith("id:")
+    uploaded = box.files_upload(data, "/In/Deep/A b.CSV", client_modified=NOW.replace(tzinfo=None), mute=True)
+    assert isinstance(uploaded, files.FileMetadata)
+    assert (uploaded.name, uploaded.path_lower, uploaded.path_display) == ("A b.CSV", "/in/deep/a b.csv", "/In/Deep/A b.CSV")
+    assert uploaded.client_modified == NOW.replace(tzinfo=None) and uploaded.size == len(data) and uploaded.is_downloadable
+    assert uploaded.content_hash == content_hash(data) and len(uploaded.rev) >= 9 and uploaded.id.startswith("id:")
     on_disk = server.folder / "In" / "Deep" / "A b.CSV"
     assert on_disk.read_bytes() == data and on_disk.stat().st_mtime == NOW.timestamp()
-    assert box.files_get_metadata("/in/DEEP/a B.csv") == made == box.files_get_metadata(made.id)
-    assert abs(made.server_modified.replace(tzinfo=UTC).timestamp() - time.time()) < 60
+    assert box.files_get_metadata("/in/DEEP/a B.csv") == uploaded == box.files_get_metadata(uploaded.id)
+    assert abs(uploaded.server_modified.replace(tzinfo=UTC).timestamp() - time.time()) < 60
     assert [path.name for path in server.folder.iterdir()] == ["In"]
     assert not any(path.is_file() for path in (server.folder.parent / "temp").iterdir())
     again = box.files_upload(b"new", "/in/deep/a B.csv", OVER)
-    assert again.path_display == made.path_display and again.id == made.id and again.rev > made.rev
+    assert again.path_display == uploaded.path_display and again.id == uploaded.id and again.rev > uploaded.rev
     assert [path.name for path in (server.folder / "In" / "Deep").iterdir()] == ["A b.CSV"]
     assert box.files_upload("ü".encode(), "/Größe/€.txt").path_display == "/Größe/€.txt"
 
@@ -343,9 +343,9 @@ def test_folders_are_listed_by_pages(server, box):
 
 
 def test_read_make_and_delete(server, box):
-    made = box.files_upload(bytes(range(100)), "/a")
+    uploaded = box.files_upload(bytes(range(100)), "/a")
     found, answer = box.files_download("/A")
-    assert answer.content == bytes(range(100)) and found == made
+    assert answer.content == bytes(range(100)) and found == uploaded
     status, body, headers = call(server, "files/download", {"path": "/a"}, Range="bytes=10-19")
     assert (status, body, headers["Content-Range"]) == (206, bytes(range(10, 20)), "bytes 10-19/100")
     assert refused(lambda: box.files_download("/none")).get_path().is_not_found()
@@ -353,7 +353,7 @@ def test_read_make_and_delete(server, box):
     assert refused(lambda: box.files_create_folder_v2("/f")).get_path().get_conflict().is_folder()
     assert refused(lambda: box.files_download("/f")).get_path().is_not_file()
     assert refused(lambda: box.files_delete_v2("/a", parent_rev="123456789")).get_path_write().get_conflict().is_file()
-    assert box.files_delete_v2("/A", parent_rev=made.rev).metadata == made
+    assert box.files_delete_v2("/A", parent_rev=uploaded.rev).metadata == uploaded
     assert isinstance(box.files_delete_v2("/f").metadata, files.FolderMetadata)
     assert refused(lambda: box.files_delete_v2("/f")).get_path_lookup().is_not_found()
     assert list(server.folder.iterdir()) == []
@@ -369,9 +369,9 @@ def test_a_file_in_pieces(server, box):
     for piece in pieces[1:]:
         assert box.files_upload_session_append_v2(piece, cursor(session, at)) is None
         at += len(piece)
-    made = box.files_upload_session_finish(b"end", cursor(session, at), files.CommitInfo("/In/big", client_modified=None))
+    uploaded = box.files_upload_session_finish(b"end", cursor(session, at), files.CommitInfo("/In/big", client_modified=None))
     data = b"".join(pieces) + b"end"
-    assert made.content_hash == content_hash(data) and made.size == len(data)
+    assert uploaded.content_hash == content_hash(data) and uploaded.size == len(data)
     assert (server.folder / "In" / "big").read_bytes() == data
     assert server.content_bytes == len(data) and server.open_sessions == 0
     again = refused(lambda: box.files_upload_session_finish(b"", cursor(session, len(data)), files.CommitInfo("/b")))
@@ -710,7 +710,7 @@ def test_a_large_body_is_not_in_memory(server):
 def test_stopped_and_started_again(tmp_path):
     with dropbox_server(tmp_path) as server:
         with client(server) as box:
-            made = box.files_upload(b"x", "/a")
+            uploaded = box.files_upload(b"x", "/a")
             session = box.files_upload_session_start(b"123").session_id
             port = server.port
             server.hold("files/upload")
@@ -735,7 +735,7 @@ def test_stopped_and_started_again(tmp_path):
             server.heal()
             server.start()
             assert server.port == port
-            assert box.files_get_metadata("/a") == made
+            assert box.files_get_metadata("/a") == uploaded
             box.files_upload_session_finish(b"", cursor(session, 3), files.CommitInfo("/c"))
         assert sorted(path.name for path in server.folder.iterdir()) == ["a", "c"]
 

@@ -36,8 +36,8 @@ def test_no_two_have_a_port_in_common(begin_with):
     other = PortRow(41)
     try:
         assert set(row.ports).isdisjoint(other.ports)
-        said = subprocess.run([sys.executable, "-c", OTHER, str(row.ports[0])], capture_output=True, text=True, check=True)
-        assert int(said.stdout) != row.ports[0], "another process"
+        completed = subprocess.run([sys.executable, "-c", OTHER, str(row.ports[0])], capture_output=True, text=True, check=True)
+        assert int(completed.stdout) != row.ports[0], "another process"
     finally:
         row.close()
         row.close()

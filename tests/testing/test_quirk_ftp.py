@@ -230,29 +230,29 @@ def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     assert os.listdir(local(server, at)) == ["a.csv"]
 
 
-def told_time(client: ftplib.FTP, at: str, stamp: str) -> str:
+def reported_time(client: ftplib.FTP, at: str, stamp: str) -> str:
     """What the server says of a time that a file was given."""
     put(client, f"{at}/a")
     client.sendcmd(f"MFMT {stamp} {at}/a")
     [(_, facts)] = [one for one in client.mlsd(at) if one[0] == "a"]
-    told = client.sendcmd(f"MDTM {at}/a").split()[1]
-    assert facts["modify"] == told
-    return told
+    reported = client.sendcmd(f"MDTM {at}/a").split()[1]
+    assert facts["modify"] == reported
+    return reported
 
 
 @shows("times of two seconds")
 def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
-    assert told_time(client, at, "20250102030405") == "20250102030404"
+    assert reported_time(client, at, "20250102030405") == "20250102030404"
 
 
 @shows("times of a minute")
 def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
-    assert told_time(client, at, "20250102030459") == "20250102030400"
+    assert reported_time(client, at, "20250102030459") == "20250102030400"
 
 
 @shows("local times")
 def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
-    assert told_time(client, at, "20250102030405") == "20250102050405"
+    assert reported_time(client, at, "20250102030405") == "20250102050405"
 
 
 @shows("taken away")
@@ -483,7 +483,7 @@ def all_of(protocol: str) -> list[str]:
     return names if protocol == "ftp" else [name for name in names if re.search("226|reset|data|TLS|size|connection|end", name)]
 
 
-def test_every_quirk_is_shown() -> None:
+def test_every_quirk_has_a_test() -> None:
     assert set(CASES) == {one.name for one in switches("ftp")} | {one.name for one in switches("ftps")}
 
 

@@ -128,7 +128,7 @@ async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
 
 
 async def open_size(client: Any, at: str) -> tuple[Any, Any]:
-    """What is said of the size of a file of three bytes: as it is written, by its handle, and after the close."""
+    """The reported size of a file of three bytes: as it is written, by its handle, and after the close."""
     async with client.open(f"{at}/a", "wb") as file:
         await file.write(b"one")
         during = (await file.stat()).size
@@ -258,7 +258,7 @@ async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
     assert os.listdir(local(server, at)) == ["a.csv"]
 
 
-async def told_time(client: Any, at: str, secs: int) -> int:
+async def reported_time(client: Any, at: str, secs: int) -> int:
     """What the server says of a time that a file was given."""
     await put(client, f"{at}/a")
     await client.utime(f"{at}/a", (secs, secs))
@@ -267,17 +267,17 @@ async def told_time(client: Any, at: str, secs: int) -> int:
 
 @shows("times of two seconds")
 async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
-    assert await told_time(client, at, 1_700_000_001) == 1_700_000_000
+    assert await reported_time(client, at, 1_700_000_001) == 1_700_000_000
 
 
 @shows("times of a minute")
 async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
-    assert await told_time(client, at, 1_700_000_059) == 1_700_000_040
+    assert await reported_time(client, at, 1_700_000_059) == 1_700_000_040
 
 
 @shows("local times")
 async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
-    assert await told_time(client, at, 1_700_000_000) == 1_700_007_200
+    assert await reported_time(client, at, 1_700_000_000) == 1_700_007_200
 
 
 @shows("taken away")
@@ -373,7 +373,7 @@ def connection(server: QuirkSFTPServer) -> Any:
     )
 
 
-def test_every_quirk_is_shown() -> None:
+def test_every_quirk_has_a_test() -> None:
     assert set(CASES) == {one.name for one in switches("sftp")}
 
 
@@ -399,15 +399,15 @@ def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, name: str)
         asyncio.run(phases(server))
 
 
-def test_what_is_not_offered_is_not_told(tmp_path: Path) -> None:
-    async def told(server: QuirkSFTPServer) -> bool:
+def test_what_is_not_offered_is_not_announced(tmp_path: Path) -> None:
+    async def reported(server: QuirkSFTPServer) -> bool:
         async with connection(server) as link, link.start_sftp_client() as client:
             return bool(client._handler._supports_posix_rename)
 
     with quirk_sftp_server(tmp_path / "root", posix_rename=False) as server:
-        assert not asyncio.run(told(server))
+        assert not asyncio.run(reported(server))
         server.quirks.reset()
-        assert asyncio.run(told(server))
+        assert asyncio.run(reported(server))
 
 
 def test_what_is_not_closed_by_the_client_was_never_there(tmp_path: Path) -> None:

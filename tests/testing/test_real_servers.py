@@ -26,20 +26,20 @@ from tests.helpers import wait_until
 Make = Callable[[Path], AbstractContextManager[Any]]
 
 
-def made(name: str, missing: str | None, make: Make) -> Any:
+def param(name: str, missing: str | None, make: Make) -> Any:
     return pytest.param(make, id=name, marks=pytest.mark.skipif(missing is not None, reason=str(missing)))
 
 
 FTP = [
-    made("proftpd", proftpd.missing(), proftpd_server),
-    made("proftpd over TLS", proftpd.missing("ftps"), lambda root: proftpd_server(root, "ftps")),
-    made("pure-ftpd", pureftpd.missing(), pureftpd_server),
-    made("pure-ftpd over TLS", pureftpd.missing(), lambda root: pureftpd_server(root, tls="explicit")),
-    made("rclone", rclone.missing("ftp"), lambda root: rclone_server(root, "ftp")),
+    param("proftpd", proftpd.missing(), proftpd_server),
+    param("proftpd over TLS", proftpd.missing("ftps"), lambda root: proftpd_server(root, "ftps")),
+    param("pure-ftpd", pureftpd.missing(), pureftpd_server),
+    param("pure-ftpd over TLS", pureftpd.missing(), lambda root: pureftpd_server(root, tls="explicit")),
+    param("rclone", rclone.missing("ftp"), lambda root: rclone_server(root, "ftp")),
 ]
 SFTP = [
-    made("proftpd", proftpd.missing("sftp"), lambda root: proftpd_server(root, "sftp")),
-    made("rclone", rclone.missing("sftp"), lambda root: rclone_server(root, "sftp")),
+    param("proftpd", proftpd.missing("sftp"), lambda root: proftpd_server(root, "sftp")),
+    param("rclone", rclone.missing("sftp"), lambda root: rclone_server(root, "sftp")),
 ]
 
 
@@ -219,12 +219,12 @@ def test_unpacked_servers_go_before_installed_ones(tmp_path: Path, monkeypatch: 
     assert _programs.environment()["LD_LIBRARY_PATH"] == "/elsewhere"
 
 
-def test_what_is_not_there_is_told_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_there_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (proftpd, pureftpd, rclone):
         monkeypatch.setattr(module, "find_server", lambda name: None)
     rclone.missing.cache_clear()
     try:
-        for told in (proftpd.missing(), pureftpd.missing(), rclone.missing()):
-            assert told is not None and "apt-get install" in told and "PYSUBTASK_SERVERS=" in told
+        for absent in (proftpd.missing(), pureftpd.missing(), rclone.missing()):
+            assert absent is not None and "apt-get install" in absent and "PYSUBTASK_SERVERS=" in absent
     finally:
         rclone.missing.cache_clear()

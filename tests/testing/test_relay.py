@@ -107,7 +107,7 @@ def push(client: socket.socket, data: bytes) -> None:
         client.sendall(data)
 
 
-def test_passes_bytes_both_ways_and_counts_them(echo: Server) -> None:
+def test_passes_bytes_in_both_directions_and_counts_them(echo: Server) -> None:
     data = os.urandom(3_000_001)
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         sender = threading.Thread(target=client.sendall, args=(data,))
@@ -304,7 +304,7 @@ def test_throttle_holds_the_rate_for_all_connections_together(sink: Server) -> N
         assert time.monotonic() - start < 15
 
 
-def test_a_small_buffer_keeps_a_client_from_running_ahead(sink: Server) -> None:
+def test_a_small_buffer_keeps_a_client_from_outrunning_the_link(sink: Server) -> None:
     with Relay("127.0.0.1", sink.port, buffer=16 * 1024) as relay, dial(relay) as client:
         relay.stall()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)

@@ -1,4 +1,4 @@
-"""A skipped test is told at the end, and is a failure where skips are forbidden."""
+"""A skipped test is reported at the end, and is a failure where skips are forbidden."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(tmp_path: Path, forbid: str, module: str) -> subprocess.CompletedProcess
     )
 
 
-def test_skips_are_told_at_the_end(tmp_path: Path) -> None:
+def test_skips_are_reported_at_the_end(tmp_path: Path) -> None:
     done = run(tmp_path, "", TESTS)
     assert done.returncode == 0, done.stdout
     assert "skipped: 3, because: no such server (2); not today (1)" in done.stdout.splitlines()

@@ -53,8 +53,8 @@ def test_the_log_tells_of_files_and_the_login_starts_in_its_folder(tmp_path: Pat
     source.write_bytes(b"12345")
     with openssh_server(tmp_path / "a place") as server:
         client = sftp(server, f"put {source} a\nrename a b\n")
-        said, _ = client.communicate(timeout=60)
-        assert client.returncode == 0, said
+        output, _ = client.communicate(timeout=60)
+        assert client.returncode == 0, output
         assert (server.files / "b").read_bytes() == b"12345"
         events = "\n".join(server.events())
         assert 'open "' in events and 'close "' in events and "written 5" in events and "rename old" in events

@@ -1,4 +1,4 @@
-"""A sample of the crash points and their pairs, and proof that the look at what is left would see a loss or a torn file."""
+"""A sample of the crash points and their pairs, and proof that the check of what is left finds a loss or a torn file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# What is made wrong in the child, as source; and what must be found out.
+# Defects put into the child, as source, and the words by which they must be found.
 SABOTAGE = {
     "a delivery that never happened": (
         """
@@ -74,13 +74,13 @@ def test_a_state_is_moved_through_any_kill():
 def test_a_move_in_a_wrong_order_is_found_out():
     """The old queue goes before the new one has its name."""
     source = """
-from pysubtask.subtask import moving
-fold = moving.Moving._copy_files
+from pysubtask.subtask import state_migration
+fold = state_migration.Moving._copy_files
 def early(self, old, new):
-    self._tag_here = lambda: moving.tag_of(old)
+    self._tag_here = lambda: state_migration.tag_of(old)
     self._bury(old)
     return fold(self, old, new)
-moving.Moving._copy_files = early
+state_migration.Moving._copy_files = early
 """
     run = _RUN.replace('"atomic replace"', '"moved state"').replace('"rewritten"', '"first"').replace("(40,)", "(55,)")
     done = command("-c", run.format(sabotage="\n".join("    " + line for line in source.strip().splitlines())))

@@ -21,7 +21,7 @@ import pytest
 
 from proofs.profiles import PROFILES
 from proofs.torture.__main__ import main
-from proofs.torture.compare import Difference, without_told
+from proofs.torture.compare import Difference, without_reported
 from proofs.torture.content import whole
 from proofs.torture.plan import WITH_QUIRKS, rounds
 from proofs.torture.reader import Reader
@@ -103,7 +103,7 @@ def test_the_model_is_such_a_server(kind: str, learned: dict[str, str]) -> None:
     assert len(left) == (kind == "delete refused")
 
 
-def test_what_is_left_and_not_told_is_found_out() -> None:
+def test_what_is_left_and_not_reported_is_found_out() -> None:
     """A child that keeps no record of what it could not remove."""
     source = "from pysubtask.transports.shared.profile import Profile; Profile.leave = lambda self, path, **more: None"
     assert "left behind and not told" in explored("delete refused", 45, source)[0]
@@ -129,10 +129,10 @@ def test_a_name_may_be_without_its_file_for_a_moment_and_never_with_half_of_one(
     reader, versions = Reader(str(server), str(state), gap=True), [whole(number, 500, random.Random(1)) for number in range(3)]
 
     def show(data: bytes) -> None:
-        looks = reader.looks
+        contents_read = reader.contents_read
         (server / ".pysubtask-x").write_bytes(data)
         os.replace(server / ".pysubtask-x", server / "whole-a.bin")
-        wait_until(lambda: reader.looks > looks, what="a look")
+        wait_until(lambda: reader.contents_read > contents_read, what="a reading")
 
     reader.start()
     show(versions[1])
@@ -148,17 +148,17 @@ def test_a_name_may_be_without_its_file_for_a_moment_and_never_with_half_of_one(
     assert len(reader.torn) == 2
 
 
-def test_what_cannot_be_removed_counts_where_it_is_not_told_or_there_is_too_much_of_it() -> None:
+def test_what_cannot_be_removed_counts_where_it_is_not_reported_or_there_is_too_much_of_it() -> None:
     left = [f".pysubtask-{number}.part.left on the server" for number in range(3)]
     other = "something else on the server"
     page = {"server": ["this server ...", "3 temporary files could not be removed there: in/.pysubtask-0.part.left, ..."]}
-    assert without_told(Difference([], left, []), page, 3) == (Difference([], [], []), 3)
-    assert without_told(Difference([], [*left, other], []), page, 3) == (Difference([], [other], []), 3)
-    assert without_told(Difference([], left[:2], []), page, 3)[0].left[:2] == left[:2], "it counts more than there are"
-    assert without_told(Difference([], left, []), {}, 3)[0].left[:3] == left
-    assert without_told(Difference([], left, []), page, 2)[0].left == left
+    assert without_reported(Difference([], left, []), page, 3) == (Difference([], [], []), 3)
+    assert without_reported(Difference([], [*left, other], []), page, 3) == (Difference([], [other], []), 3)
+    assert without_reported(Difference([], left[:2], []), page, 3)[0].left[:2] == left[:2], "it counts more than there are"
+    assert without_reported(Difference([], left, []), {}, 3)[0].left[:3] == left
+    assert without_reported(Difference([], left, []), page, 2)[0].left == left
     one = {"server": ["1 temporary file could not be removed there: x"]}
-    assert without_told(Difference([], left[:1], []), one, 3) == (Difference([], [], []), 1)
+    assert without_reported(Difference([], left[:1], []), one, 3) == (Difference([], [], []), 1)
 
 
 def test_a_server_that_is_one_process_has_its_own_kills(capsys: pytest.CaptureFixture[str]) -> None:

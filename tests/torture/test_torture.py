@@ -111,9 +111,9 @@ class Server:
         """Under the name by a rename, and read."""
         fresh = self.folder / ".pysubtask-x.part"
         fresh.write_bytes(data)
-        looks = self.reader.looks
+        contents_read = self.reader.contents_read
         os.replace(fresh, self.folder / name)
-        wait_until(lambda: self.reader.looks > looks, what="a look")
+        wait_until(lambda: self.reader.contents_read > contents_read, what="a reading")
 
 
 @pytest.mark.parametrize("wrong", ["torn", "back", "gone", "hole", "shrunk"])

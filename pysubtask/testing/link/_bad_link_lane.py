@@ -27,8 +27,8 @@ class LaneCounts(NamedTuple):
 
 
 class Lane:
-    """Takes packets and says when each is due on the other side. ``rate`` in bit/s, ``queue`` in bytes, times in seconds
-    of the caller's clock; a packet above ``largest`` bytes is lost, and nobody is told."""
+    """Takes packets and computes when each is due on the other side. ``rate`` is in bit/s, ``queue`` in bytes, times are in
+    seconds of the caller's clock. A packet above ``largest`` bytes is dropped without an ICMP message."""
 
     def __init__(self, seed: int) -> None:
         self.delay = 0.0
@@ -36,13 +36,14 @@ class Lane:
         self.rate: float | None = None
         self.queue: float = 128 * 1024
         self.largest: float | None = None
-        self.under_way: deque[tuple[float, bytes]] = deque()
+        self.in_flight: deque[tuple[float, bytes]] = deque()
         self._random = random.Random(seed)
         self._free_at = 0.0
         self._packets = self._bytes = self._lost = self._overflowed = self._cut = 0
 
     def set(self, **values: float | None) -> None:
-        """Change some of ``DEFAULTS``; packets under way keep their time. ValueError for what cannot be."""
+        """Change some of ``DEFAULTS``; packets in flight keep their time. ValueError for an unknown name or a value out of
+        range."""
         for name, value in values.items():
             if name not in DEFAULTS:
                 raise ValueError(f"a lane has no {name!r}")
@@ -56,7 +57,7 @@ class Lane:
             self._free_at = 0.0
 
     def take(self, packet: bytes, now: float) -> None:
-        """A packet of the sender: queued for its time, lost, or over the queue's end."""
+        """Take a packet of the sender: it is queued for its time, lost, or dropped where the queue is full."""
         sent = now
         if self.rate is not None:
             begins = max(now, self._free_at)
@@ -72,23 +73,24 @@ class Lane:
             return
         due = sent + self.delay
         # A delay made shorter lets no packet overtake those before it.
-        if self.under_way:
-            due = max(due, self.under_way[-1][0])
-        self.under_way.append((due, packet))
+        if self.in_flight:
+            due = max(due, self.in_flight[-1][0])
+        self.in_flight.append((due, packet))
 
     def deliver(self, now: float, put: Callable[[bytes], object]) -> None:
-        """Hand over all that is due."""
-        while self.under_way and self.under_way[0][0] <= now:
-            put(self.under_way.popleft()[1])
+        """Hand over each packet that is due."""
+        while self.in_flight and self.in_flight[0][0] <= now:
+            put(self.in_flight.popleft()[1])
 
     def cut(self, packets: int = 0) -> None:
-        """The link is down: what is under way is gone, and ``packets`` that came since."""
-        self._cut += len(self.under_way) + packets
-        self.under_way.clear()
+        """The link goes down: packets in flight are lost, and ``packets`` more that came since."""
+        self._cut += len(self.in_flight) + packets
+        self.in_flight.clear()
         self._free_at = 0.0
 
     @property
     def counts(self) -> LaneCounts:
+        """The packets and bytes so far: those accepted, and those dropped by each cause."""
         return LaneCounts(self._packets, self._bytes, self._lost, self._overflowed, self._cut)
 
 
@@ -106,8 +108,9 @@ class Outages:
         self._plan = sorted((now + begin, now + end) for begin, end in plan)
 
     def is_down(self, now: float) -> bool:
+        """Whether the link is down at ``now`` (seconds of the caller's clock), by order or by the plan."""
         return self.ordered or any(begin <= now < end for begin, end in self._plan)
 
     def next_edge(self, now: float) -> float | None:
-        """When the plan changes something next."""
+        """When the plan next begins or ends an outage; None for never."""
         return min((edge for pair in self._plan for edge in pair if edge > now), default=None)

@@ -25,12 +25,12 @@ _PACKET = 65536
 
 
 class PacketLoop:
-    """Carries packets between two files that give and take one each time, and obeys the orders of a stream socket."""
+    """Carries packets between two files that give and take one packet at a time, and obeys the orders of a stream socket."""
 
     def __init__(self, near: int, far: int, orders: socket.socket, seed: int) -> None:
         # The two directions must not lose the same packets.
         self._lanes = {"there": Lane(2 * seed), "back": Lane(2 * seed + 1)}
-        self._ways = ((near, far, self._lanes["there"]), (far, near, self._lanes["back"]))
+        self._directions = ((near, far, self._lanes["there"]), (far, near, self._lanes["back"]))
         self._outages = Outages()
         self._orders = orders
         self._words = b""
@@ -38,15 +38,15 @@ class PacketLoop:
             os.set_blocking(file, False)
 
     def run(self) -> None:
-        """Until the stream of orders ends."""
-        files = [self._orders.fileno(), *(source for source, _, _ in self._ways)]
+        """Carry packets until the stream of orders ends."""
+        files = [self._orders.fileno(), *(source for source, _, _ in self._directions)]
         while True:
             ready, _, _ = select.select(files, [], [], self._until_next(time.monotonic()))
             if files[0] in ready and not self._obey():
                 return
             now = time.monotonic()
             down = self._outages.is_down(now)
-            for source, target, lane in self._ways:
+            for source, target, lane in self._directions:
                 packets = _read(source) if source in ready else []
                 if down:
                     lane.cut(len(packets))
@@ -56,14 +56,14 @@ class PacketLoop:
                 lane.deliver(now, _writer(target))
 
     def _until_next(self, now: float) -> float | None:
-        times = [lane.under_way[0][0] for lane in self._lanes.values() if lane.under_way]
+        times = [lane.in_flight[0][0] for lane in self._lanes.values() if lane.in_flight]
         edge = self._outages.next_edge(now)
         if edge is not None:
             times.append(edge)
         return max(0.0, min(times) - now) if times else None
 
     def _obey(self) -> bool:
-        """Carry out what was ordered; False when nobody is there who could order anything."""
+        """Carry out the orders that have come; False once the stream of orders has ended."""
         try:
             got = self._orders.recv(_PACKET)
         except ConnectionError:
@@ -97,7 +97,7 @@ def _read(file: int) -> list[bytes]:
     packets: list[bytes] = []
     # Nothing more now; a device that is down gives EIO.
     with contextlib.suppress(OSError):
-        # Not more at a time: what is due on the other way must not wait.
+        # A limited number at a time, so that packets of the other direction are not late.
         while len(packets) < _TURN:
             packets.append(os.read(file, _PACKET))
     return packets
@@ -105,7 +105,7 @@ def _read(file: int) -> list[bytes]:
 
 def _writer(file: int) -> Callable[[bytes], None]:
     def write(packet: bytes) -> None:
-        # The receiver's own queue is full, or its device is down: a packet lost there, as in life.
+        # The receiver's own queue is full, or its device is down: the kernel drops the packet.
         with contextlib.suppress(OSError):
             os.write(file, packet)
 
@@ -116,7 +116,7 @@ def main() -> None:
     """``argv``: the number of the orders' file, then a JSON object with near, far (addresses), mtu and seed."""
     orders = socket.socket(fileno=int(sys.argv[1]))
     given = json.loads(sys.argv[2])
-    # A Ctrl-C in the terminal is for those who use the link; it ends when they are done.
+    # A Ctrl-C in the terminal is for the programs that use the link; the link ends with their owner.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     networks: list[int] = []
     try:

@@ -28,7 +28,7 @@ _KILL_SECS = 10.0
 
 
 def new_user_namespace() -> None:
-    """Become the owner of a user namespace in which this user is itself, so that network namespaces may be made."""
+    """Move to a new user namespace in which this user keeps its ids, and so gets the right to create network namespaces."""
     user, group = os.geteuid(), os.getegid()
     _unshare(_CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny")
@@ -37,9 +37,10 @@ def new_user_namespace() -> None:
 
 
 def new_network() -> int:
-    """Move to a network namespace of one's own, with its loopback up; a file that keeps it."""
+    """Move to a new network namespace, with its loopback up; return an open file that keeps the namespace."""
     _unshare(_CLONE_NEWNET)
-    # Its devices' own search for neighbours and routers would be counted. Where that may not be said, it is.
+    # IPv6 is off, so that the devices' own neighbour and router discovery is not counted as traffic. It is counted where this
+    # sysctl may not be written.
     with contextlib.suppress(OSError):
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
@@ -60,7 +61,7 @@ def new_tun(own: str, peer: str, mtu: int) -> int:
 
 
 def kill_all_in(networks: Collection[int]) -> None:
-    """SIGKILL to every process in the network namespaces of these open files, but this one; returns when none is left."""
+    """SIGKILL every other process in the network namespaces of these open files; return when none is left."""
     places = {_place(f"/proc/self/fd/{network}") for network in networks}
     deadline = time.monotonic() + _KILL_SECS
     while time.monotonic() < deadline:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 try:
     from fcntl import ioctl
     from termios import TIOCOUTQ
-except ImportError:  # not a POSIX system: a cut cannot ask what is still under way
+except ImportError:  # not a POSIX system: a cut cannot ask how many bytes are in flight
     ioctl = None  # type: ignore[assignment]
 
 Direction = Literal["up", "down", "both"]
@@ -32,6 +32,9 @@ _LINGER_SECS = 5.0
 
 
 class Drop(NamedTuple):
+    """An order to cut: ``after`` so many bytes, counted per connection or in all (``scope``: "connection" or "total"), by
+    ``how``: "rst" or "fin"."""
+
     after: int
     scope: str
     how: How
@@ -51,11 +54,12 @@ class Lane:
         self.drops_left: int | None = None
 
     def heal(self) -> None:
+        """Take every fault off; the total of forwarded bytes stays."""
         self.delay, self.rate, self.pass_left, self.drop = 0.0, None, None, None
 
 
 class Pipe:
-    """One direction of one connection: read here, hold as long as the faults ask, write there."""
+    """One direction of one connection: it reads here, holds the bytes as long as the faults ask, and writes there."""
 
     def __init__(self, lane: Lane, connection: Connection) -> None:
         self.lane = lane
@@ -77,6 +81,8 @@ class Pipe:
                 await self.wake.wait()
 
     async def read(self, source: socket.socket) -> None:
+        """Read from ``source`` until its stream ends; an empty block in the queue represents that end. OSError where the socket
+        fails."""
         loop = asyncio.get_running_loop()
         while True:
             room = _BLOCK + self.lane.delay * (self.lane.rate or _FASTEST)
@@ -91,6 +97,8 @@ class Pipe:
                 return
 
     async def write(self, target: socket.socket) -> None:
+        """Write to ``target`` each block once its delay, the rate and the faults allow, and the end of the stream after the
+        last. OSError where the socket fails."""
         loop = asyncio.get_running_loop()
         while True:
             if not self._queue or self._held():
@@ -130,8 +138,8 @@ class Pipe:
         done = self.lane.total - self.lane.drop_base if drop.scope == "total" else self.forwarded - self.drop_base
         return max(0, drop.after - done)
 
-    def _allowed(self, wanted: int) -> int:
-        limits = [wanted, self.lane.pass_left, self._drop_left()]
+    def _allowed(self, requested: int) -> int:
+        limits = [requested, self.lane.pass_left, self._drop_left()]
         if self.lane.rate:
             limits.append(max(1, int(self.lane.rate * _SLICE_SECS)))
         return min(limit for limit in limits if limit is not None)
@@ -172,10 +180,12 @@ class Connection:
 
     @property
     def up(self) -> int:
+        """Bytes forwarded to the server."""
         return self._up.forwarded
 
     @property
     def down(self) -> int:
+        """Bytes forwarded to the client."""
         return self._down.forwarded
 
     def stall(self, direction: Direction = "both") -> None:
@@ -187,7 +197,8 @@ class Connection:
         self._freeze(direction, False)
 
     def cut(self, how: How = "rst") -> None:
-        """End this connection on both sides: ``"rst"`` a reset, ``"fin"`` an orderly end of the stream."""
+        """End this connection on both sides: ``"rst"`` a reset, ``"fin"`` an orderly end of the stream. ValueError for any
+        other ``how``."""
         check_how(how)
         self.relay._await(lambda: self._cut(how))
 
@@ -233,7 +244,7 @@ class Connection:
             await end_tasks(tasks)
             await self._break(self._how.result())
         except OSError:
-            self._reset()  # one side failed: the other one shall see the same
+            self._reset()  # one side failed: the other one gets the same end
         finally:
             await end_tasks(tasks)
             self._reset()
@@ -260,7 +271,7 @@ class Connection:
         return server
 
     async def _break(self, how: How) -> None:
-        """Both sides first get what was forwarded to them, then the end."""
+        """Both sides first get the bytes that were forwarded to them, then the end."""
         sides = self._sides()
         for side in sides:
             await _drained(side)
@@ -293,11 +304,13 @@ class Connection:
 
 
 def check_how(how: str) -> None:
+    """ValueError where a connection cannot be ended by ``how``."""
     if how not in ("rst", "fin"):
         raise ValueError(f"a connection ends by 'rst' or 'fin', not by {how!r}")
 
 
 def lane_names(direction: str) -> tuple[str, ...]:
+    """The lanes that a direction names: one, or both. ValueError where it is no direction."""
     if direction not in ("up", "down", "both"):
         raise ValueError(f"the direction is 'up', 'down' or 'both', not {direction!r}")
     return ("up", "down") if direction == "both" else (direction,)
@@ -312,7 +325,7 @@ async def end_tasks(tasks: Iterable[asyncio.Future[Any]]) -> None:
         await asyncio.wait(known)
     for task in known:
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it as overlooked
+            task.exception()  # retrieved, so that asyncio does not log it as never retrieved
 
 
 def _tell(ready: asyncio.Future[None]) -> None:

@@ -44,7 +44,7 @@ _LANES = {"there": ["there"], "back": ["back"], "both": ["there", "back"]}
 
 
 class Counts(NamedTuple):
-    """What was carried since the link is there: from near to far, and back. ``down``: whether it is down now."""
+    """The packets carried since the link was created: from near to far, and back. ``down``: whether the link is down now."""
 
     there: LaneCounts
     back: LaneCounts
@@ -53,7 +53,7 @@ class Counts(NamedTuple):
 
 @functools.cache
 def missing() -> str | None:
-    """The reason why there can be no such link here, in one line; None where it can."""
+    """The reason why no such link can be created here, in one line; None where it can."""
     if sys.platform != "linux":
         return "a bad link needs Linux' network namespaces"
     if shutil.which("nsenter") is None:
@@ -93,7 +93,7 @@ class BadLink:
             )
         try:
             hello = self._answer()
-            # Open here too, each namespace stays itself until close() has looked for whoever is left in it.
+            # Open here too, each namespace stays itself until close() has searched it for processes that are left.
             source = f"/proc/{self._process.pid}"
             self._files += [os.open(f"{source}/fd/{number}", os.O_RDONLY) for number in hello["networks"]]
             user = []
@@ -119,11 +119,11 @@ class BadLink:
         self._order({"set": values, "lanes": _LANES[direction]})
 
     def down(self) -> None:
-        """Nothing passes any more, and what was under way is lost. Nobody is told."""
+        """Let nothing pass from now on; packets in flight are lost, and neither side gets an error."""
         self._order({"down": True})
 
     def up(self) -> None:
-        """The end of ``down``; planned outages stay planned."""
+        """End ``down``; planned outages stay planned."""
         self._order({"down": False})
 
     def outages(self, plan: Sequence[tuple[float, float]]) -> None:
@@ -131,7 +131,7 @@ class BadLink:
         self._order({"outages": list(plan)})
 
     def counts(self) -> Counts:
-        """What was carried so far."""
+        """The packets carried so far."""
         got = self._order({})
         return Counts(LaneCounts(*got["there"]), LaneCounts(*got["back"]), got["down"])
 
@@ -140,7 +140,7 @@ class BadLink:
         return subprocess.Popen([*self.near, *argv], **options)
 
     def start_far(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start a program on the far side."""
+        """Start a program on the far side; as for ``start_near``."""
         return subprocess.Popen([*self.far, *argv], **options)
 
     def run_near(self, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
@@ -148,7 +148,7 @@ class BadLink:
         return subprocess.run([*self.near, *argv], **options)
 
     def run_far(self, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-        """Run a program on the far side to its end."""
+        """Run a program on the far side to its end; as for ``run_near``."""
         return subprocess.run([*self.far, *argv], **options)
 
     @property
@@ -200,7 +200,7 @@ class BadLink:
 
 
 class _Refused(RuntimeError):
-    """The other process said no; the text says why."""
+    """The link's process refused an order; the text is its reason."""
 
 
 @contextlib.contextmanager

@@ -30,6 +30,8 @@ class FTPRelay(Relay):
 
     @property
     def connections(self) -> list[Connection]:
+        """The open connections to the control port; data connections are not among them."""
+
         def order() -> list[Connection]:
             return [one for one in self._connections if not isinstance(one, _DataConnection)]
 
@@ -66,4 +68,4 @@ class _DataConnection(Connection):
 
     def __init__(self, relay: Relay, client: socket.socket, port: int) -> None:
         super().__init__(relay, client)
-        self._target = ("127.0.0.1", port)  # looked at in the task, which has not begun
+        self._target = ("127.0.0.1", port)  # read by the task, which has not begun

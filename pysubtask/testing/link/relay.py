@@ -48,7 +48,7 @@ class Relay:
         self._lanes = {"up": Lane(), "down": Lane()}
         self._connections: set[Connection] = set()
         self._accepting: asyncio.Task[None] | None = None
-        # Bound but never listening: it keeps the port ours while connections are refused.
+        # Bound but never listening: no other process gets the port while connections are refused.
         self._holder = self._bound(port)
         self.port: int = self._holder.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -83,14 +83,15 @@ class Relay:
 
     @property
     def address(self) -> tuple[str, int]:
+        """``host`` and ``port``, as :func:`socket.create_connection` takes an address."""
         return self.host, self.port
 
     def refuse(self) -> None:
-        """New connections are refused (ECONNREFUSED); open ones go on. ``accept()`` ends it."""
+        """Refuse new connections (ECONNREFUSED) until ``accept()``; open ones go on."""
         self._await(self._stop_listening)
 
     def accept(self) -> None:
-        """New connections are taken again."""
+        """Take new connections again."""
         self._order(self._listen)
 
     def drop(
@@ -98,10 +99,10 @@ class Relay:
     ) -> None:
         """Forward exactly ``after`` more bytes in a direction, then cut the connection on both sides.
 
-        The cut comes with the last of these bytes; with 0 it comes when the first byte arrives, which
-        is not forwarded. ``scope`` ``"connection"`` counts each connection for itself (from this
-        order or from its opening), ``"total"`` counts all together. ``how`` is ``"rst"`` or ``"fin"``.
-        The order is spent after ``times`` cuts; None keeps it until ``heal``. ``drops`` counts cuts.
+        The cut comes with the last of these bytes; with 0 it comes when the first byte arrives, which is not forwarded.
+        ``scope`` ``"connection"`` counts each connection for itself (from this order or from its opening), ``"total"`` counts
+        all together. ``how`` is ``"rst"`` or ``"fin"``. The order is spent after ``times`` cuts; None keeps it until ``heal``.
+        ``drops`` counts cuts. ValueError for a direction, a scope, a ``how`` or a number of bytes that cannot be.
         """
         check_how(how)
         if direction not in ("up", "down") or scope not in ("connection", "total") or after < 0:
@@ -122,12 +123,13 @@ class Relay:
         self._set(direction, lambda lane: setattr(lane, "pass_left", after))
 
     def thaw(self, direction: Direction = "both") -> None:
-        """Forward again, beginning with what was held back. Connections stalled by themselves stay so."""
+        """Forward again, beginning with the bytes that were held back. A connection that was stalled by its own ``stall`` stays
+        stalled."""
         self._set(direction, lambda lane: setattr(lane, "pass_left", None))
 
     @property
     def stalled(self) -> bool:
-        """Whether a direction is standing still by ``stall`` (its ``after`` bytes have passed)."""
+        """Whether a direction is held by ``stall`` now (its ``after`` bytes have passed)."""
         return any(lane.pass_left == 0 for lane in self._lanes.values())
 
     def delay(self, secs: float, direction: Direction = "both") -> None:
@@ -135,20 +137,22 @@ class Relay:
         self._set(direction, lambda lane: setattr(lane, "delay", secs))
 
     def throttle(self, rate: float | None, direction: Direction = "both") -> None:
-        """At most ``rate`` bytes per second in each direction, all connections together. None ends it."""
+        """At most ``rate`` bytes per second in each direction, all connections together. None ends it. ValueError for a rate
+        that is not above 0."""
         if rate is not None and rate <= 0:
             raise ValueError("a rate is above 0 bytes/s; stall() lets nothing pass")
         self._set(direction, lambda lane: setattr(lane, "rate", rate))
 
     def heal(self) -> None:
-        """Every fault off: accept, thaw (single connections too), no drop, no delay, no throttle."""
+        """Take every fault off: accept, thaw (single connections too), no drop, no delay, no throttle."""
         self._set("both", Lane.heal)
         for connection in self.connections:
             connection.thaw()
         self.accept()
 
     def cut_all(self, how: How = "rst") -> None:
-        """Cut every open connection; returns when both sides of each have been told."""
+        """Cut every open connection; return when both sides of each have got the end. ValueError where ``how`` is neither "rst"
+        nor "fin"."""
         check_how(how)
 
         async def order() -> None:
@@ -157,7 +161,8 @@ class Relay:
         self._await(order)
 
     def close(self) -> None:
-        """Stop listening, reset what is open, end the thread. May be called twice."""
+        """Stop listening, reset what is open, end the thread. May be called twice. RuntimeError where the thread does not end
+        within 30 s."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_ORDER_SECS)

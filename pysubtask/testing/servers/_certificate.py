@@ -33,7 +33,7 @@ def make_certificate(
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     names: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(ipaddress.ip_address(one)) for one in addresses)]
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -45,17 +45,17 @@ def make_certificate(
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    shown = made.public_bytes(serialization.Encoding.PEM)
+    certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     folder.mkdir(parents=True, exist_ok=True)
     found = Certificate(
         folder / "cert.pem",
         folder / "key.pem",
         folder / "both.pem",
-        hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest().upper(),
+        hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest().upper(),
     )
-    found.file.write_bytes(shown)
-    for path, words in ((found.key, secret), (found.whole, secret + shown)):
+    found.file.write_bytes(certificate_pem)
+    for path, words in ((found.key, secret), (found.whole, secret + certificate_pem)):
         path.touch(0o600)
         path.write_bytes(words)
     return found
@@ -110,7 +110,7 @@ def make_authority(folder: Path, names: tuple[str, ...]) -> Certificate:
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ca_name)])
     ca = build(ca_name, ca_key, issuer, ca_key, [(x509.BasicConstraints(ca=True, path_length=0), True), (usage(True), True)])
-    made = build(
+    certificate = build(
         names[0],
         key,
         issuer,
@@ -129,10 +129,10 @@ def make_authority(folder: Path, names: tuple[str, ...]) -> Certificate:
         folder / "ca.pem",
         folder / "key.pem",
         folder / "both.pem",
-        hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest().upper(),
+        hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest().upper(),
     )
     found.file.write_bytes(ca.public_bytes(pem))
-    for path, words in ((found.key, secret), (found.whole, secret + made.public_bytes(pem))):
+    for path, words in ((found.key, secret), (found.whole, secret + certificate.public_bytes(pem))):
         path.touch(0o600)
         path.write_bytes(words)
     return found

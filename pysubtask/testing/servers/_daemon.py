@@ -23,9 +23,9 @@ class Daemon(OwnPorts):
     ``root`` has its configuration and logs."""
 
     name = ""
-    ports_wanted = 1
+    ports_needed = 1
     greeting: bytes | None = b"220"
-    """What it says first; None: nothing, before it is spoken to."""
+    """The first bytes of its greeting; None: it sends none before a request."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -37,9 +37,9 @@ class Daemon(OwnPorts):
         self.files.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        """Start it; the second time on the ports it had. RuntimeError where it does not come up."""
+        """Start the process; the second time on the ports it had. RuntimeError where the server does not answer."""
         for _ in range(5):
-            ports = self._take_ports(self.ports_wanted)
+            ports = self._take_ports(self.ports_needed)
             for command in self._prepare(ports):
                 with open(self.root / "stderr", "ab") as log:
                     started = subprocess.Popen(
@@ -61,11 +61,11 @@ class Daemon(OwnPorts):
         raise RuntimeError(f"{self.name} does not start: {self.log()[-2000:]}")
 
     def stop(self) -> None:
-        """End it and every session it serves. ``start`` works again."""
+        """End the process and every session it serves. ``start`` works again."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """The same with SIGKILL, at once."""
+        """End the process and every session it serves with SIGKILL, at once."""
         self._end(signal.SIGKILL)
 
     def session_pids(self) -> list[int]:
@@ -73,16 +73,16 @@ class Daemon(OwnPorts):
         return [pid for process in self._processes for pid in descendants(process.pid)]
 
     def log(self) -> str:
-        """What it said and logged so far."""
+        """The output and the log of the process so far."""
         found = [self.root / "stderr", self.root / "log"]
         return "".join(path.read_text("utf-8", "replace") for path in found if path.exists())
 
     def _prepare(self, ports: range) -> list[list[str]]:
-        """Write its configuration; its command lines, each a process that stays in the foreground."""
+        """Write the configuration; return the command lines, each of a process that stays in the foreground."""
         raise NotImplementedError
 
     def _started(self) -> None:
-        """What is to be done when it is there."""
+        """A hook for what a server needs once it answers."""
 
     def _environment(self) -> dict[str, str]:
         return environment()
@@ -92,7 +92,7 @@ class Daemon(OwnPorts):
         while time.monotonic() < deadline and self._live():
             with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=2) as probe:
                 if self.greeting is None or probe.recv(len(self.greeting)) == self.greeting:
-                    # Another's server may have had the port first; ours would have ended.
+                    # Another server may have had the port first; this process would have ended then.
                     return self._live()
             time.sleep(0.01)
         return False

@@ -10,7 +10,9 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class Answer(NamedTuple):
-    """One HTTP answer. Where ``file`` is given its next ``length`` bytes are the body, and it is closed afterwards."""
+    """One HTTP answer: ``status``, ``headers`` and ``body``. Where ``file`` is given its next ``length`` bytes are the body,
+    and it is closed afterwards. ``retry_after``: the seconds of the header of that name (RFC 9110, section 10.2.3), None for no
+    such header."""
 
     status: int
     headers: dict[str, str]
@@ -29,12 +31,12 @@ class RouteError(Exception):
         self.leaf = leaf
 
     def under(self, tag: str) -> RouteError:
-        """The same one level further down."""
+        """The same error one level further down in the union."""
         return RouteError(f"{tag}/{self.tags}", **self.leaf)
 
 
 class Refused(Exception):
-    """The call ends with this answer, whatever the route."""
+    """The call ends with this answer, whatever its route would do."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -82,7 +84,7 @@ def auth_error(tag: str) -> Answer:
 
 
 def text(status: int, words: str, retry_after: int | None = None) -> Answer:
-    """A plain text, as 5xx and 400 have it."""
+    """A plain text, the form of Dropbox's 5xx and 400 answers."""
     headers = {"Content-Type": _TEXT}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
@@ -99,7 +101,7 @@ def oauth_error(error: str, description: str) -> Answer:
     return result({"error": error, "error_description": description}, 400)
 
 
-def made(route: str, status: int | None, error: str | dict[str, Any] | None, retry_after: int | None) -> Answer:
+def injected_answer(route: str, status: int | None, error: str | dict[str, Any] | None, retry_after: int | None) -> Answer:
     """The answer of a fault that a test asked for. Without a status an error is a 409 and everything else a 503."""
     if status is None:
         status = 409 if error is not None else 429 if retry_after is not None else 503

@@ -17,7 +17,7 @@ _REV = r"[0-9a-f]{9,}"
 
 
 class Args:
-    """The fields of one struct of an argument. Whatever is not asked for is an unknown field: see ``end``."""
+    """The fields of one struct of an argument. A field that no method asked for is an unknown field: see ``end``."""
 
     def __init__(self, route: str, where: str, fields: Any) -> None:
         self.route = route
@@ -27,11 +27,11 @@ class Args:
         self._left = dict(fields)
 
     def wrong(self, words: str) -> Refused:
-        """The 400 that says what is wrong with the argument."""
+        """The 400 that names the fault of the argument."""
         return Refused(bad_input(self.route, f"{self._where}: {words}"))
 
     def take(self, name: str, kind: type, default: Any = _REQUIRED) -> Any:
-        """A field of a type; null is the same as absent."""
+        """The value of a field of this type; null is the same as absent."""
         found = self._left.pop(name, None)
         if found is None:
             if default is _REQUIRED:
@@ -46,12 +46,12 @@ class Args:
         return Args(self.route, f"{self._where}: {name}", self.take(name, dict))
 
     def skip(self, *names: str) -> None:
-        """Fields that mean nothing here."""
+        """Accept fields that have no effect here."""
         for name in names:
             self._left.pop(name, None)
 
     def beyond(self, name: str, plain: Any) -> None:
-        """A field of which only this one value is modelled."""
+        """Accept a field of which only this one value is modelled."""
         found = self._left.pop(name, None)
         tag = found.get(".tag") if isinstance(found, dict) else found
         if tag not in (None, plain):
@@ -72,7 +72,7 @@ class Args:
         return found
 
     def content_hash(self) -> str | None:
-        """The hash that the caller says the body has."""
+        """The hash of the body by the caller's account; None where the caller gives none."""
         found = self.take("content_hash", str, None)
         if found is not None and not re.fullmatch(_HASH, found):
             raise self.wrong(f"content_hash: {found!r} did not match pattern '{_HASH}'")
@@ -86,7 +86,7 @@ class Args:
         return found
 
     def commit(self) -> Commit:
-        """A CommitInfo; the fields of UploadArg besides are left."""
+        """A CommitInfo; the other fields of UploadArg are left."""
         path = self.path()
         mode, rev = self._mode()
         self.beyond("autorename", False)
@@ -97,7 +97,7 @@ class Args:
         return Commit(path, mode, rev, None if modified is None else self._seconds(modified), strict)
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Refused where a field is left."""
         for name in self._left:
             raise self.wrong(f"unknown field '{name}'")
 
@@ -121,7 +121,8 @@ class Args:
 def read_args(route: str, where: str, words: bytes) -> Args:
     """The argument of a call. ``where``: "request body" or the header it came in.
 
-    A header should have ASCII alone; UTF-8 is understood in its place, as Dropbox does and older clients need.
+    A header should have ASCII alone; UTF-8 is understood in its place, as Dropbox does and older clients need. Refused, with a
+    400, where ``words`` are no JSON.
     """
     try:
         found = json.loads(words.decode())

@@ -15,7 +15,7 @@ _PIECE = 64 * 1024
 
 
 def hostile_answer(how: str, connection: Any, path: str, answer: Answer) -> None:
-    """Send it, until the client goes; ``how``: as for ``DropboxServer.drip``."""
+    """Send a harmful answer until the client closes; ``how``: as for ``DropboxServer.drip``."""
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     chunked = "Transfer-Encoding: chunked\r\n"
     with contextlib.suppress(OSError):

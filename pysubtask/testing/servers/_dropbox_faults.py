@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ._dropbox_answers import Answer, made
+from ._dropbox_answers import Answer, injected_answer
 
 WRITE_ROUTES = frozenset(
     {
@@ -38,7 +38,7 @@ class Rule:
     seen: int = field(default=0, init=False)
 
     def strikes(self, route: str) -> bool:
-        """Count this call and say whether it is hit."""
+        """Count this call; return whether the fault hits it."""
         if not matches(self.pattern, route) or self.times == 0:
             return False
         self.seen += 1
@@ -50,7 +50,10 @@ class Rule:
 
 
 class Plan(NamedTuple):
-    """What happens to one call; at most one of the first two. ``drip``: how its answer comes."""
+    """What happens to one call; at most one of the first two. ``cut``: the connection ends after so many bytes of the request's
+    body; ``answer``: the answer in the place of the route's own; ``lost``: the call is carried out, and its answer is not sent;
+    ``drip``: the harmful
+    answer that comes instead, as for ``DropboxServer.drip``; '' for none."""
 
     cut: int | None = None
     answer: Answer | None = None
@@ -73,34 +76,39 @@ class Faults:
         self.held = 0
 
     def add_fail(self, rule: Rule) -> None:
+        """From now on calls that the rule matches get its answer, and are not carried out."""
         with self._lock:
             self._fails.append(rule)
 
     def add_cut(self, rule: Rule) -> None:
+        """From now on the connections of calls that the rule matches end after its ``after_bytes``."""
         with self._lock:
             self._cuts.append(rule)
 
     def add_loss(self, rule: Rule) -> None:
+        """From now on calls that the rule matches are carried out, and their answers are lost."""
         with self._lock:
             self._losses.append(rule)
 
     def add_hold(self, pattern: str) -> None:
+        """From now on calls of these routes wait for ``release``."""
         with self._lock:
             self._holds.add(pattern)
 
     def add_drip(self, pattern: str, how: str) -> None:
+        """From now on calls of these routes get a harmful answer; ``how``: as for ``DropboxServer.drip``."""
         with self._lock:
             self._drips[pattern] = how
 
     def release(self) -> None:
-        """What is held goes on, and nothing more is held."""
+        """End every hold: the calls that were held are carried out, and no further call is held."""
         with self._lock:
             self._holds.clear()
             self._released += 1
             self._lock.notify_all()
 
     def heal(self) -> None:
-        """No fault is left, and what was held goes on."""
+        """Take every fault off, and release the calls that are held."""
         with self._lock:
             self._fails.clear()
             self._cuts.clear()
@@ -109,29 +117,30 @@ class Faults:
         self.release()
 
     def begin(self) -> None:
+        """The server starts: calls may be held again."""
         with self._lock:
             self._ended = False
 
     def end(self) -> None:
-        """Held calls come back to be dropped: the server ends."""
+        """The server ends: held calls return, and are dropped."""
         with self._lock:
             self._ended = True
             self._lock.notify_all()
 
     def plan(self, route: str) -> Plan:
-        """What this call meets. It counts as seen by every rule up to the one that strikes."""
+        """Which faults this call gets. The call counts as seen by every rule up to the one that strikes."""
         with self._lock:
             for rule in self._cuts:
                 if rule.strikes(route):
                     return Plan(cut=rule.after_bytes)
             for rule in self._fails:
                 if rule.strikes(route):
-                    return Plan(answer=made(route, **rule.answer))
+                    return Plan(answer=injected_answer(route, **rule.answer))
             drip = next((how for pattern, how in self._drips.items() if matches(pattern, route)), "")
             return Plan(lost=any(rule.strikes(route) for rule in self._losses), drip=drip)
 
     def wait(self, route: str) -> bool:
-        """Stay as long as calls of this route are held; False where the server ended meanwhile."""
+        """Block as long as calls of this route are held; False where the server ended meanwhile."""
         with self._lock:
             if any(matches(pattern, route) for pattern in self._holds):
                 before = self._released

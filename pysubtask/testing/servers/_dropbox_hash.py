@@ -41,7 +41,8 @@ class BlockHash:
         return twin
 
     def join(self, other: BlockHash) -> bool:
-        """Take what ``other`` took, without its bytes. False, and nothing done, where this one stands inside a block."""
+        """Take the content that ``other`` took, without its bytes. False, and nothing done, where this one ends inside a
+        block."""
         if self._filled:
             return False
         self.size += other.size

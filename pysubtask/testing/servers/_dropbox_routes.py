@@ -58,7 +58,7 @@ class Routes:
         }
 
     def answer(self, route: str, host: str, headers: Mapping[str, str], body: Body, words: bytes) -> Answer:
-        """Do what a call asks for. ``words``: the body of a call that carries no file content; ``headers``: names in lower case."""
+        """Carry out a call. ``words``: the body of a call that carries no file content; ``headers``: names in lower case."""
         if route == "oauth2/token":
             return self.tokens.exchange(words, headers.get("authorization"))
         download = route == "files/download"
@@ -124,7 +124,7 @@ class Routes:
         return result(None)
 
     def _session_first(self, name: str, offset: int) -> None:
-        """A session that is gone or stands elsewhere is told before a body that is wrong."""
+        """A session that is gone or has another offset is reported before a body that is wrong."""
         with self.sessions.using(name) as session:
             if not session.closed:
                 session.check(offset)
@@ -140,7 +140,8 @@ class Routes:
             return result(self._finished(*cursor, info, body))
 
     def _finished(self, name: str, offset: int, info: Commit, body: Body | None) -> dict[str, Any]:
-        """Make a session the file it is for; without a body it must be closed. RouteError (UploadSessionFinishError)."""
+        """Turn a session into the file it is for; without a body the session must be closed. RouteError
+        (UploadSessionFinishError)."""
         try:
             with self.sessions.using(name) as session:
                 if body is None and not session.closed:
@@ -150,11 +151,11 @@ class Routes:
                 session.check(offset)
                 with session.joined(body):
                     try:
-                        made = self.tree.commit(info, session.file, session.hash)
+                        metadata = self.tree.commit(info, session.file, session.hash)
                     except RouteError as exc:
                         raise _PathError(exc) from None
                 self.sessions.consume(session)
-                return _untagged(made)
+                return _untagged(metadata)
         except RouteError as exc:
             raise exc.under("lookup_failed") from None
         except _PathError as exc:
@@ -180,19 +181,19 @@ class Routes:
         args.end()
         if not 0 < len(found) <= _BATCH:
             raise args.wrong(f"entries: {len(found)} entries, expected 1 to {_BATCH}")
-        wanted = []
+        commits = []
         for count, fields in enumerate(found):
             entry = Args(args.route, f"request body: entries[{count}]", fields)
             cursor, commit = entry.cursor(), entry.struct("commit")
-            wanted.append((*cursor, commit.commit()))
+            commits.append((*cursor, commit.commit()))
             entry.beyond("content_hash", None)
             commit.end()
             entry.end()
         try:
             with self._committing("too_many_write_operations"):
-                return [self._one_of_batch(*one) for one in wanted]
+                return [self._one_of_batch(*one) for one in commits]
         except RouteError as exc:
-            return [{".tag": "failure", "failure": union(exc.tags)} for _ in wanted]
+            return [{".tag": "failure", "failure": union(exc.tags)} for _ in commits]
 
     def _one_of_batch(self, name: str, offset: int, info: Commit) -> dict[str, Any]:
         try:
@@ -269,19 +270,19 @@ class Routes:
         with _named("path"), self._committing("too_many_write_operations"):
             return result({"metadata": _untagged(self.tree.make_folder(path))})
 
-    def _download(self, args: Args, wanted: str | None) -> Answer:
+    def _download(self, args: Args, range_header: str | None) -> Answer:
         path = args.path(ids=True)
         args.beyond("rev", None)
         args.end()
         with _named("path"):
             found, file = self.tree.open(path)
         size = found["size"]
-        first, last = _byte_range(wanted, size)
+        first, last = _byte_range(range_header, size)
         file.seek(first)
         headers = {"Content-Type": "application/octet-stream", "Dropbox-API-Result": _header(_untagged(found))}
-        if wanted:
+        if range_header:
             headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-        return Answer(206 if wanted else 200, headers, file=file, length=last - first + 1)
+        return Answer(206 if range_header else 200, headers, file=file, length=last - first + 1)
 
 
 class _PathError(Exception):
@@ -303,13 +304,13 @@ def _check_body(args: Args, body: Body) -> None:
     """RouteError where the body is too large, or is not the one that the caller has hashed."""
     if body.hash.size > MAX_BODY_BYTES:
         raise RouteError("payload_too_large")
-    told = args.content_hash()
-    if told is not None and told != body.hash.hexdigest():
+    expected = args.content_hash()
+    if expected is not None and expected != body.hash.hexdigest():
         raise RouteError("content_hash_mismatch")
 
 
 def _untagged(found: dict[str, Any]) -> dict[str, Any]:
-    """A struct where it can be of one kind only."""
+    """A struct without its tag, as Dropbox sends it where only one kind is possible."""
     return {key: value for key, value in found.items() if key != ".tag"}
 
 
@@ -317,9 +318,10 @@ def _header(found: dict[str, Any]) -> str:
     return result(found).body.decode()
 
 
-def _byte_range(wanted: str | None, size: int) -> tuple[int, int]:
-    """First and last byte of a Range header (RFC 9110, section 14.1.2); the whole where there is none that is known."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
+def _byte_range(range_header: str | None, size: int) -> tuple[int, int]:
+    """First and last byte of a Range header (RFC 9110, section 14.1.2); the whole file where the header is absent or not
+    understood."""
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", range_header or "")
     if found is None or not any(found.groups()):
         return 0, size - 1
     first, last = found.groups()

@@ -25,7 +25,7 @@ class Body:
         self.kept = False
 
     def drop(self) -> None:
-        """Remove what nobody took."""
+        """Remove the body's file where no session and no commit took it."""
         if not self.kept:
             self.file.unlink(missing_ok=True)
 
@@ -41,13 +41,13 @@ class Session:
         self.lock = threading.Lock()
 
     def check(self, offset: int) -> None:
-        """RouteError incorrect_offset where the next byte is another."""
+        """RouteError incorrect_offset where the session's next byte is another."""
         if offset != self.hash.size:
             raise RouteError("incorrect_offset", correct_offset=self.hash.size)
 
     @contextmanager
     def joined(self, body: Body | None) -> Iterator[None]:
-        """Put the body at the end; taken back where the block raises."""
+        """Append the body to the session; the append is undone where the block raises."""
         before = self.hash.copy()
         try:
             if body is not None:
@@ -107,13 +107,13 @@ class Sessions:
             yield session
 
     def consume(self, session: Session) -> None:
-        """It has become a file; its id is unknown from now on."""
+        """The session has become a file; its id is unknown from now on."""
         with self._lock:
             self._all.pop(session.name, None)
         session.file.unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Every session is gone."""
+        """Drop every session."""
         with self._lock:
             gone, self._all = self._all, {}
         for session in gone.values():

@@ -37,18 +37,18 @@ class Tokens:
         return token
 
     def expire(self) -> None:
-        """Every access token given so far is over."""
+        """End the validity of every access token given so far."""
         with self._lock:
             self._expired |= self._good
             self._good.clear()
 
     def authorize(self, code: str, code_challenge: str) -> None:
-        """A person has said yes in the browser: this code may be exchanged once, with the verifier of this challenge."""
+        """A person has agreed in the browser: this code may be exchanged once, with the verifier of this challenge."""
         with self._lock:
             self._codes[code] = code_challenge
 
     def check(self, route: str, header: str | None) -> None:
-        """Refused where the Authorization header of a call is not good."""
+        """Refused where the Authorization header of a call is not valid."""
         if header is None:
             raise Refused(bad_input(route, 'Must provide HTTP header "Authorization" or URL parameter "authorization".'))
         kind, _, token = header.partition(" ")

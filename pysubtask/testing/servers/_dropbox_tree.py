@@ -24,7 +24,9 @@ _READ_BYTES = 1024 * 1024
 
 
 class Commit(NamedTuple):
-    """What Dropbox calls CommitInfo. ``rev``: that of mode "update". ``modified``: seconds since the epoch."""
+    """What Dropbox calls CommitInfo. ``path``: where the file goes. ``mode``: "add", "overwrite" or "update". ``rev``: that of
+    mode "update". ``modified``: seconds since the epoch. ``strict``: strict_conflict, a file of the same content is a conflict,
+    too."""
 
     path: str
     mode: str = "add"
@@ -35,7 +37,7 @@ class Commit(NamedTuple):
 
 @dataclass
 class _Known:
-    """What is told about a path as long as its ``stamp`` is that of the file on disk."""
+    """The metadata of a path, valid as long as its ``stamp`` is that of the file on disk."""
 
     id: str
     stamp: tuple[int, ...] = ()
@@ -46,7 +48,7 @@ class _Known:
 
 
 def path_fault(path: str) -> str | None:
-    """What is wrong with a path that begins with "/", as a tag; None where nothing is."""
+    """The tag of the error of a path that begins with "/"; None where it has none."""
     parts = path.split("/")[1:]
     try:
         path.encode()
@@ -77,7 +79,7 @@ def decide(info: Commit, there: tuple[str, str] | None, content_hash: str) -> Li
 
 
 def write_refusal(exc: OSError) -> str | None:
-    """The tag of WriteError for what a disk says; None where it is a defect of ours."""
+    """The tag of WriteError for an error of the disk; None where the error is a defect of this server."""
     if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV):  # the last: a folder that is elsewhere, as /proc
         return "no_write_permission"
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -166,7 +168,7 @@ class Tree:
         if os.path.lexists(place):
             if place.is_dir():
                 raise RouteError("conflict/folder")
-            known = self._look(place)
+            known = self._current_record(place)
             there = (known.rev, known.hash)
             room -= place.stat().st_size
         choice = decide(info, there, content_hash)
@@ -192,7 +194,7 @@ class Tree:
     def _lookup(self, path: str) -> Path:
         if path.startswith("id:"):
             path = next(("/" + lower for lower, known in self._known.items() if known.id == path), "/" + path)
-        path = "/" + "/".join(filter(None, path.split("/")))  # slashes too many are forgiven where nothing is made
+        path = "/" + "/".join(filter(None, path.split("/")))  # repeated slashes are accepted where nothing is created
         if path_fault(path) == "malformed_path":
             raise RouteError("malformed_path")
         place, missing = self._walk(path)
@@ -223,7 +225,7 @@ class Tree:
         names = {"name": place.name, "path_lower": path.lower(), "path_display": path}
         if place.is_dir():
             return {".tag": "folder", **names, "id": self._entry_of(place).id}
-        known = self._look(place)
+        known = self._current_record(place)
         return {
             ".tag": "file",
             **names,
@@ -240,8 +242,8 @@ class Tree:
         lower = place.relative_to(self.folder).as_posix().lower()
         return self._known.setdefault(lower, _Known("id:" + secrets.token_urlsafe(16)))
 
-    def _look(self, place: Path) -> _Known:
-        """What is known of a file; read anew where somebody else has changed it."""
+    def _current_record(self, place: Path) -> _Known:
+        """The metadata of a file; it is computed again where another program has changed the file."""
         known = self._entry_of(place)
         if known.stamp != _stamp(place):
             content = BlockHash()

@@ -47,12 +47,12 @@ class Call:
 
 
 class Account(Protocol):
-    """What the server needs of the one who answers."""
+    """The server's view of the object that answers the calls."""
 
     uploads: dict[str, Any]
 
     def answer(self, route: str, host: str, headers: Mapping[str, str], body: Body, words: bytes) -> Answer:
-        """Do what a call asks for; the names of ``headers`` are in lower case."""
+        """Carry out a call; the names of ``headers`` are in lower case."""
 
 
 class Cut(Exception):
@@ -88,7 +88,7 @@ class Wire:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it and every connection. RuntimeError where one does not end."""
+        """End the listener and every connection. RuntimeError where one does not end."""
         server, self._server = self._server, None
         if server is None or self._thread is None:
             return
@@ -109,25 +109,25 @@ class Wire:
         return Body(self._temp / f"body-{next(self._number)}")
 
     def enter(self) -> None:
-        """A connection's thread begins."""
+        """Count the thread of a connection in."""
         with self._change:
             self._busy += 1
 
     def leave(self) -> None:
-        """It ends."""
+        """Count the thread of a connection out."""
         with self._change:
             self._busy -= 1
             self._change.notify_all()
 
     def watch(self, sock: socket.socket) -> None:
-        """A socket that ``stop`` is to shut down; Cut where it has been."""
+        """Register a socket that ``stop`` is to shut down; Cut where the server has ended already."""
         with self._change:
             if self._ended:
                 raise Cut
             self._open.add(sock)
 
     def unwatch(self, sock: socket.socket) -> None:
-        """It is closed by its thread."""
+        """Remove a socket that its thread has closed."""
         with self._change:
             self._open.discard(sock)
 
@@ -148,7 +148,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().finish_request(request, client_address)
         except (OSError, Cut):
-            return  # the client has gone, or shall believe that we have
+            return  # the client has gone, or is meant to see the server go
         finally:
             self.wire.leave()
 

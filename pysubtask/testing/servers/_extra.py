@@ -11,7 +11,7 @@ from ...common.errors import ConfigError
 
 @contextmanager
 def needs_libraries(server: str) -> Iterator[None]:
-    """ConfigError where an import within fails; ``server``: who needs it."""
+    """ConfigError where an import in the block fails; ``server``: the function that needs it."""
     try:
         yield
     except ImportError as exc:

@@ -40,7 +40,7 @@ class _Odd:
     fs: AbstractedFS
     _restart_position: int
     _extra_feats: list[str]
-    _hash = "SHA-1"  # what HASH computes until it is told otherwise
+    _hash = "SHA-1"  # the algorithm of HASH until OPTS HASH selects another
 
     def handle(self) -> None:
         limit = self.owner.oddities.max_sessions
@@ -80,13 +80,13 @@ class _Odd:
         super().process_command(cmd, *args, **kwargs)  # type: ignore[misc]
 
     def respond(self, resp: str, **more: Any) -> None:
-        said = resp
+        reply = resp
         if resp.startswith("426 None;") and self.owner.oddities.full_reply is not None:
-            said = self.owner.oddities.full_reply
+            reply = self.owner.oddities.full_reply
         if resp.startswith("226") and self.owner.loses("STOR"):
             self.close()
             return
-        super().respond(said, **more)  # type: ignore[misc]
+        super().respond(reply, **more)  # type: ignore[misc]
 
     def ftp_PASS(self, line: str) -> None:
         self.owner.logins += 1
@@ -98,7 +98,7 @@ class _Odd:
 
     def ftp_STOR(self, file: str, mode: str = "w") -> Any:
         if self.owner.oddities.restart == "refused" and self._restart_position:
-            self.respond("451 Append/Restart not permitted, try again.")  # and the place it was told stays in force
+            self.respond("451 Append/Restart not permitted, try again.")  # and the offset of REST stays in force
             return None
         return super().ftp_STOR(file, mode)  # type: ignore[misc]
 

@@ -14,7 +14,7 @@ _ODD = set('*?[]{}<>|"\\:')
 
 
 class Taken(NamedTuple):
-    """A file that was taken away: under which name, relative to the root, and what was in it."""
+    """A file that was taken away: its ``name``, relative to the root, and its content in ``data``."""
 
     name: str
     data: bytes
@@ -63,7 +63,7 @@ class QuirkDisk:
         return os.path.join(folder, inner)
 
     def found_as(self, path: str) -> str:
-        """The path that the file system has for this one, whatever is done with it."""
+        """The path in the file system for this path, for any request but a write."""
         if self.quirks.file_names == "exact" or not path.startswith(os.path.join(self.root, "")):
             return path
         found = self.root
@@ -85,8 +85,8 @@ class QuirkDisk:
             return part
         return next((name for name in names if name.casefold() == part.casefold()), part)
 
-    def shown_time(self, secs: float) -> int:
-        """What is said of a time."""
+    def reported_time(self, secs: float) -> int:
+        """The modification time that the server reports for this one."""
         step = self.quirks.time_step
         return int(secs) // step * step + self.quirks.time_shift
 
@@ -100,14 +100,14 @@ class QuirkDisk:
         self.published(path)
 
     def renamed(self, old: str, new: str) -> None:
-        """It has another name."""
+        """A file has got another name."""
         if old in self._written:
             self._written[new] = self._written.pop(old)
         self._hidden.discard(old)
         self.published(new)
 
     def published(self, path: str) -> None:
-        """A file stands under ``path``: somebody may be waiting for it."""
+        """A file is complete under ``path``: a quirk may hide it or take it away now."""
         what = self.quirks.after_publish
         if what == "stays" or self._is_hidden_name(path) or not os.path.isfile(path):
             return
@@ -120,11 +120,11 @@ class QuirkDisk:
         self.taken.append(Taken(os.path.relpath(path, self.root), data))
 
     def is_hidden(self, path: str) -> bool:
-        """Whether nothing may show that it is there."""
+        """Whether no request may see the file."""
         return self.quirks.after_publish == "hidden" and path in self._hidden
 
-    def shown_size(self, path: str, size: int) -> int:
-        """What is said of the size of a file that has ``size`` bytes."""
+    def reported_size(self, path: str, size: int) -> int:
+        """The size that the server reports for a file that has ``size`` bytes."""
         ended, before = self._written.get(path, (0.0, 0))
         since, late = time.monotonic() - ended, self.quirks.late_secs
         if since >= late or size <= before:
@@ -143,7 +143,7 @@ class QuirkDisk:
         return True
 
     def forget_logins(self) -> None:
-        """As after a long time without any."""
+        """Forget the logins counted so far, as a server does after a long time without any."""
         self._logins.clear()
 
     def connection_allowed(self, others: int) -> bool:

@@ -40,7 +40,7 @@ class _QuirkFiles(_Files):
         return self._owner.disk.found_as(str(super().ftp2fs(ftppath)))
 
     def getmtime(self, path: str) -> float:
-        return self._owner.disk.shown_time(super().getmtime(path))
+        return self._owner.disk.reported_time(super().getmtime(path))
 
     def open(self, filename: str, mode: str) -> Any:
         quirks, disk = self._quirks, self._owner.disk
@@ -107,11 +107,11 @@ class _QuirkFiles(_Files):
 
     def stat(self, path: str) -> os.stat_result:
         self._may_be_seen(path)
-        return self._shown(path, super().stat(path))
+        return self._reported(path, super().stat(path))
 
     def lstat(self, path: str) -> os.stat_result:
         self._may_be_seen(path)
-        return self._shown(path, super().lstat(path))
+        return self._reported(path, super().lstat(path))
 
     def isfile(self, path: str) -> bool:
         return not self._owner.disk.is_hidden(path) and bool(super().isfile(path))
@@ -140,8 +140,8 @@ class _QuirkFiles(_Files):
         if self._owner.disk.is_hidden(path):
             raise FilesystemError("No such file or directory")
 
-    def _shown(self, path: str, found: os.stat_result) -> os.stat_result:
-        size, secs = self._owner.disk.shown_size(path, found.st_size), self._owner.disk.shown_time(found.st_mtime)
+    def _reported(self, path: str, found: os.stat_result) -> os.stat_result:
+        size, secs = self._owner.disk.reported_size(path, found.st_size), self._owner.disk.reported_time(found.st_mtime)
         if (size, secs) == (found.st_size, int(found.st_mtime)) or not os.path.isfile(path):
             return found
         return os.stat_result((*found[:6], size, found[7], secs, found[9]), {"st_mtime": float(secs), "st_mtime_ns": secs * 10**9})
@@ -211,7 +211,7 @@ class _Quirky:
         return None
 
     def _no_new_name(self, path: str) -> bool:
-        """Whether a quota of names is used up; then it is said."""
+        """Whether the quota of names is used up; the reply is sent then."""
         most = self.owner.quirks.names
         if most is None or os.path.lexists(path):
             return False
@@ -249,13 +249,13 @@ class _Quirky:
 
 
 class _Apart:
-    """A session as a data connection sees it that the session has done with: it answers no more."""
+    """A session whose replies go nowhere, for a data connection that the session has done with."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def respond(self, *said: Any, **more: Any) -> None:
-        """The answer was given."""
+    def respond(self, *reply: Any, **more: Any) -> None:
+        """Send nothing: the reply was sent before."""
 
     def _on_dtp_close(self) -> None:
         """The session may have another one by now."""
@@ -321,7 +321,7 @@ class _QuirkData:
         super().close()  # type: ignore[misc]
 
     def _wait_for_its_end(self, secs: float = _OPEN_SECS) -> None:
-        """Until the client has closed TCP: then it is closed here, and answered."""
+        """Wait until the client has closed TCP, then close here and reply."""
         if not self._paused:
             self._paused = True
             self.del_channel()  # type: ignore[attr-defined]

@@ -21,9 +21,10 @@ _numbers = itertools.count()
 
 
 class QuirkLogin(Login):
-    """Turns connections away before they have said a word, as sshd does at its limits."""
+    """Refuses connections before the version exchange, as sshd does at its limits."""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Aborts the connection where the quirks allow no more connections or logins now."""
         server: Any = self._server
         allowed = server.disk.connection_allowed(len(server.connections)) and server.disk.login_allowed()
         super().connection_made(conn)
@@ -44,11 +45,14 @@ class QuirkFiles(Files):
             _edit_greeting(channel, without)
 
     def map_path(self, path: bytes) -> bytes:
+        """The local path, under the name that the quirks have given to the file."""
         return os.fsencode(self._quirky.disk.found_as(os.fsdecode(super().map_path(path))))
 
     # --- opening, writing, closing
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        """SSH_FXP_OPEN (filexfer-02, section 6.3). SFTPFailure where too many files are open, SFTPOpUnsupported or
+        SFTPPermissionDenied where a quirk refuses this kind of opening."""
         server, quirks = self._quirky, self._quirky.quirks
         local, writes = self._local(path), bool(pflags & _WRITE)
 
@@ -115,12 +119,15 @@ class QuirkFiles(Files):
         return file
 
     def read(self, file_obj: object, offset: int, size: int) -> Any:
+        """SSH_FXP_READ (section 6.4). SFTPPermissionDenied where no file may be read."""
         file: Any = file_obj
         if not self._quirky.quirks.reads:
             raise asyncssh.SFTPPermissionDenied("no file may be read here")
         return super().read(file, offset, size)
 
     def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        """SSH_FXP_WRITE (section 6.4). SFTPFailure for an offset other than the file's end where a quirk demands order, or for
+        an append that is refused late."""
         quirks, end = self._quirky.quirks, self._ends.get(id(file_obj), 0)
         late = quirks.append == "late" and bool(self._begun.get(id(file_obj))) and offset > 0
         if late or (not quirks.random_writes and offset != end):
@@ -134,6 +141,7 @@ class QuirkFiles(Files):
         return written
 
     def close(self, file_obj: object) -> None:
+        """SSH_FXP_CLOSE (section 6.3). A staged file gets its name here, unless the client has gone without closing it."""
         number, writes = id(file_obj), id(file_obj) in self._ends
         before, staged = self._begun.pop(number, 0), self._staged.pop(number, None)
         place = str(getattr(file_obj, "name", ""))
@@ -152,7 +160,7 @@ class QuirkFiles(Files):
             self._quirky.disk.write_ended(local, before)
 
     def _is_over(self) -> bool:
-        """Whether the client has gone, and what is open is closed for it."""
+        """Whether the client has gone, so that its open files are closed by the server."""
         return bool(self.channel.is_closing()) or self.connection not in self._quirky.connections
 
     def _of(self, file_obj: Any) -> str:
@@ -162,28 +170,31 @@ class QuirkFiles(Files):
     # --- asking
 
     def stat(self, path: bytes) -> Any:
-        return self._shown(self._local(path), os.stat)
+        """SSH_FXP_STAT (section 6.8), with size and time as the quirks report them."""
+        return self._reported(self._local(path), os.stat)
 
     def lstat(self, path: bytes) -> Any:
-        return self._shown(self._local(path), os.lstat)
+        """SSH_FXP_LSTAT (section 6.8), with size and time as the quirks report them."""
+        return self._reported(self._local(path), os.lstat)
 
     def fstat(self, file_obj: object) -> Any:
+        """SSH_FXP_FSTAT (section 6.8), with size and time as the quirks report them for a file that is being written."""
         file: Any = file_obj
         local = self._quirky.open_files.get(id(file), "")
         return self._attrs(local, os.fstat(file.fileno()), writing=id(file) in self._ends)
 
-    def _shown(self, local: str, look: Callable[[str], os.stat_result]) -> Any:
+    def _reported(self, local: str, stat: Callable[[str], os.stat_result]) -> Any:
         if self._quirky.disk.is_hidden(local):
             raise asyncssh.SFTPNoSuchFile("No such file")
         writing = local in self._quirky.open_files.values() and any(
             number in self._ends for number, name in self._quirky.open_files.items() if name == local
         )
-        return self._attrs(local, look(local), writing=writing)
+        return self._attrs(local, stat(local), writing=writing)
 
     def _attrs(self, local: str, found: os.stat_result, *, writing: bool) -> Any:
         attrs = asyncssh.SFTPAttrs.from_local(found)
         if attrs.mtime is not None:
-            attrs.mtime = self._quirky.disk.shown_time(attrs.mtime)
+            attrs.mtime = self._quirky.disk.reported_time(attrs.mtime)
         if not os.path.isfile(local) and not writing:
             return attrs
         size = self._quirky.quirks.size
@@ -194,26 +205,29 @@ class QuirkFiles(Files):
         elif writing and size == "zero":
             attrs.size = 0
         elif attrs.size is not None and not writing:
-            attrs.size = self._quirky.disk.shown_size(local, attrs.size)
+            attrs.size = self._quirky.disk.reported_size(local, attrs.size)
         return attrs
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        """The entries for SSH_FXP_READDIR (section 6.7), without the hidden ones, with attributes as ``lstat`` reports them."""
         async for one in super().scandir(path):
             local = os.path.join(self._local(path), os.fsdecode(one.filename))
             if one.filename in (b".", b".."):
                 yield one
                 continue
             with contextlib.suppress(asyncssh.SFTPNoSuchFile, FileNotFoundError):
-                one.attrs = self._shown(local, os.lstat)
+                one.attrs = self._reported(local, os.lstat)
                 yield one
 
     # --- changing what is there
 
     def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        """SSH_FXP_SETSTAT (section 6.9); does nothing where the quirks ignore attributes."""
         if self._times("setstat", self._name(path)):
             super().setstat(path, attrs)
 
     def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
+        """SSH_FXP_FSETSTAT (section 6.9); does nothing where the quirks ignore attributes."""
         if self._times("setstat", self._of(file_obj)):
             super().fsetstat(file_obj, attrs)
 
@@ -228,14 +242,17 @@ class QuirkFiles(Files):
         return self._quirky.quirks.times == "kept"
 
     def fsync(self, file_obj: object) -> None:
+        """fsync@openssh.com (OpenSSH's PROTOCOL, section 4.6). SFTPOpUnsupported where a quirk does not offer it."""
         if not self._quirky.quirks.fsync:
             raise asyncssh.SFTPOpUnsupported("fsync@openssh.com is not offered here")
         super().fsync(file_obj)
 
     def rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        """SSH_FXP_RENAME (section 6.5): never over a name that exists."""
         return self._renamed(oldpath, newpath, posix=False)
 
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        """posix-rename@openssh.com (OpenSSH's PROTOCOL, section 4.3): over a name that exists, unless a quirk refuses that."""
         return self._renamed(oldpath, newpath, posix=True)
 
     def _renamed(self, oldpath: bytes, newpath: bytes, *, posix: bool) -> Any:
@@ -266,6 +283,8 @@ class QuirkFiles(Files):
         return slowly() if quirks.rename_secs else listed()
 
     def remove(self, path: bytes) -> None:
+        """SSH_FXP_REMOVE (section 6.5). SFTPPermissionDenied where no file may be deleted."""
+
         def refused() -> None:
             raise asyncssh.SFTPPermissionDenied("no file is deleted here")
 
@@ -274,6 +293,7 @@ class QuirkFiles(Files):
         super().remove(path)
 
     def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        """SSH_FXP_MKDIR (section 6.6). SFTPPermissionDenied where a quirk refuses this folder."""
         why = self._quirky.disk.refuses_folder(self._local(path))
 
         def refused() -> None:

@@ -59,10 +59,10 @@ class DropboxServer:
         self.ca_file = authority.file
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.whole)
-        shown = {**_account(), **account}
+        merged_account = {**_account(), **account}
         self._tree = Tree(self.folder)
-        self._tokens = Tokens(app_key, refresh_token, shown["account_id"])
-        self._routes = Routes(self._tree, self._tokens, shown)
+        self._tokens = Tokens(app_key, refresh_token, merged_account["account_id"])
+        self._routes = Routes(self._tree, self._tokens, merged_account)
         self._faults = Faults()
         self._wire = Wire(host, self._routes, self._faults, temp, context)
 
@@ -178,11 +178,11 @@ class DropboxServer:
         self._faults.add_drip(route, how)
 
     def release(self) -> None:
-        """What is held goes on, and nothing more is held."""
+        """End every hold: the calls that were held are carried out, and no further call is held."""
         self._faults.release()
 
     def heal(self) -> None:
-        """Every fault of ``fail``, ``cut``, ``lose_answer``, ``drip`` and ``hold`` is off."""
+        """Take every fault of ``fail``, ``cut``, ``lose_answer``, ``drip`` and ``hold`` off."""
         self._faults.heal()
 
     def access_token(self) -> str:
@@ -194,7 +194,7 @@ class DropboxServer:
         self._tokens.authorize(code, code_challenge)
 
     def expire_tokens(self) -> None:
-        """Every access token given so far is answered by 401 expired_access_token."""
+        """From now on every access token given so far is answered by 401 expired_access_token."""
         self._tokens.expire()
 
     def revoke(self) -> None:
@@ -202,11 +202,11 @@ class DropboxServer:
         self._tokens.revoked = True
 
     def restore(self) -> None:
-        """The end of ``revoke``: the same tokens are good again."""
+        """End ``revoke``: the same tokens are valid again."""
         self._tokens.revoked = False
 
     def forget_sessions(self) -> None:
-        """Every upload session is gone."""
+        """Drop every upload session."""
         self._routes.sessions.forget()
 
     @property

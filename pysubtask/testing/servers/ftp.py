@@ -31,7 +31,9 @@ _DATA_PORTS = 40
 
 
 class Oddities(NamedTuple):
-    """What a server does not do, or does badly; see ``ftp_server``."""
+    """What a server does not do, or does badly: ``without``, ``rename_over``, ``rename``, ``utf8``, ``file_limit``,
+    ``full_reply``, ``max_sessions``, ``busy_logins``, ``short_by``, ``restart`` and ``hashes`` are the arguments of
+    ``ftp_server``, and are explained there."""
 
     without: tuple[str, ...] = ()
     rename_over: bool = True
@@ -99,11 +101,11 @@ class FTPServer(OwnPorts):
         }
 
     def lose_reply(self, command: str) -> None:
-        """The next such command is carried out, and in the place of its last reply the connection ends."""
+        """The next such command is carried out, and the connection ends in place of its last reply."""
         self._lost.add(command)
 
     def loses(self, command: str) -> bool:
-        """Whether the reply to this one is to be lost; asked by the handler, once."""
+        """Whether the reply to this command is to be lost; the handler asks once for each."""
         lost = command in self._lost
         self._lost.discard(command)
         return lost
@@ -140,13 +142,13 @@ class FTPServer(OwnPorts):
         self._thread.start()
 
     def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
-        """What is done with a session."""
+        """The class that handles a session."""
         from ._ftp_handler import make_handler
 
         return make_handler(self, data_ports, tls_version)
 
     def stop(self) -> None:
-        """End it and every session. ``start`` works again."""
+        """End it and every session. ``start`` works again. RuntimeError where its thread does not end within 10 s."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
@@ -168,12 +170,13 @@ class OddFile:
         self._restart = oddities.restart
 
     def close(self) -> None:
+        """Close the file, shorter by the bytes that the server loses in silence."""
         if self._short_by and not self._file.closed:
             self._file.truncate(max(0, self._file.tell() - self._short_by))
         self._file.close()
 
     def seek(self, place: int) -> int:
-        """Where a transfer begins that is not to begin at the beginning."""
+        """Set the place of a transfer that does not begin at 0 (REST)."""
         if self._restart in ("emptied", "emptied, ignored"):
             self._file.truncate(0)
         if self._restart in ("ignored", "emptied, ignored"):
@@ -184,6 +187,7 @@ class OddFile:
         return found
 
     def write(self, data: bytes) -> int:
+        """Write a block, and return how many bytes were taken. OSError (ENOSPC) where the file would grow beyond its limit."""
         if self._heard is not None:
             self._heard(data)
         if self._limit is not None and self._file.tell() + len(data) > self._limit:

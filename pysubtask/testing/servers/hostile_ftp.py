@@ -117,7 +117,7 @@ class HostileFTP:
             self._socks = {old for old in self._socks if old.fileno() >= 0} | {sock}
 
     def rest(self, secs: float) -> None:
-        """Wait; OSError where the server is ended meanwhile."""
+        """Wait for so many seconds; OSError where the server is ended meanwhile."""
         if self._over.wait(secs):
             raise OSError("ended")
 
@@ -144,7 +144,7 @@ class _Session:
                     return
 
     def _answer(self, verb: str, name: str) -> bool:
-        """Whether the connection goes on."""
+        """Answer a command; whether the connection goes on."""
         files = self._server.files
         if verb in ("STOR", "RETR", "LIST", "MLSD", "NLST"):
             return self._transfer(verb, name)

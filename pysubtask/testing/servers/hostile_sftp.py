@@ -82,14 +82,14 @@ class Server:
         first, rest = _cut(body)
         code = _OK
         if kind == 3:  # OPEN
-            wanted = int.from_bytes(rest[:4])
-            if (not self._deep and b"/" in first) or (not wanted & 8 and first not in self.files):
+            flags = int.from_bytes(rest[:4])
+            if (not self._deep and b"/" in first) or (not flags & 8 and first not in self.files):
                 code = _NO_SUCH_FILE
             else:
                 self._count += 1
                 handle = b"h%d" % self._count
                 self._open[handle] = first
-                if wanted & 8:
+                if flags & 8:
                     self.files[first] = 0
                 return bytes([_HANDLE]) + number + string(handle)
         elif kind == 6 and first in self._open:  # WRITE
@@ -141,11 +141,11 @@ def stream(behaviour: str, packets: Iterator[bytes]) -> Iterator[bytes]:
     for number, packet in enumerate(packets):
         if behaviour.startswith("eof-") and number >= int(behaviour[4:]):
             return
-        said = server.answer(packet)
+        reply = server.answer(packet)
         if spoil is None:
-            yield string(said)
+            yield string(reply)
         else:
-            yield from spoil(number, packet, said)
+            yield from spoil(number, packet, reply)
 
 
 def _server(behaviour: str) -> Server:
@@ -154,69 +154,69 @@ def _server(behaviour: str) -> Server:
     return Server(deep=behaviour != "nested", limits=limits, version=version)
 
 
-def _banner(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _banner(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     yield from _for_ever(b"Welcome to this server, which has much to say.\r\n" * 1000)
 
 
-def _stderr(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _stderr(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     for piece in _for_ever(b"this server is sorry about something again\n" * 1000):
         os.write(2, piece)
     yield b""
 
 
-def _drip(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _drip(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     if packet[0] != 3:
-        yield string(said)
+        yield string(reply)
         return
     # Words so long that it takes a day.
     yield from _slowly(string(Server.status(packet[1:5], _FAILURE, b"x" * 86400)))
 
 
-def _drip_version(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
-    yield from _slowly(string(said + string(b"x" * 86400) + string(b"")))
+def _drip_version(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
+    yield from _slowly(string(reply + string(b"x" * 86400) + string(b"")))
 
 
-def _silent(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _silent(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     if number == 0:
-        yield string(said)
+        yield string(reply)
 
 
-def _flood(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _flood(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     if packet[0] != 3:
-        yield string(said)
+        yield string(reply)
         return
     yield from _for_ever(string(Server.status(b"\xff\xff\xff\xf0", _OK)) * 1000)
 
 
-def _huge(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _huge(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     if packet[0] != 3:
-        yield string(said)
+        yield string(reply)
         return
     yield struct.pack(">I", 0xFFFFFFFF)
     yield from _for_ever(b"\0" * 65536)
 
 
-def _large(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
+def _large(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
     if number == 0:
-        yield string(said + b"".join(string(b"%06d@example.org" % n) + string(b"x" * 200) for n in range(1000)))
+        yield string(reply + b"".join(string(b"%06d@example.org" % n) + string(b"x" * 200) for n in range(1000)))
         return
     yield string(Server.status(packet[1:5], _FAILURE, b"%d" % number + b"x" * 250_000))
 
 
-def _wrong_id(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
-    yield string(said if number == 0 else said[:1] + struct.pack(">I", int.from_bytes(said[1:5]) + 7777) + said[5:])
+def _wrong_id(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
+    yield string(reply if number == 0 else reply[:1] + struct.pack(">I", int.from_bytes(reply[1:5]) + 7777) + reply[5:])
 
 
-def _wrong_kind(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
-    yield string(said if number == 0 else bytes([_HANDLE]) + packet[1:5] + string(b"h"))
+def _wrong_kind(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
+    yield string(reply if number == 0 else bytes([_HANDLE]) + packet[1:5] + string(b"h"))
 
 
-def _sizes(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
-    yield string(Server.attrs(packet[1:5], _MOST, 0xFFFFFFFF) if said[0] == _ATTRS else said)
+def _sizes(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
+    yield string(Server.attrs(packet[1:5], _MOST, 0xFFFFFFFF) if reply[0] == _ATTRS else reply)
 
 
-def _words(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
-    yield string(said if number == 0 else Server.status(packet[1:5], _FAILURE, WORDS.encode()))
+def _words(number: int, packet: bytes, reply: bytes) -> Iterator[bytes]:
+    yield string(reply if number == 0 else Server.status(packet[1:5], _FAILURE, WORDS.encode()))
 
 
 _SPOILT: dict[str, Callable[[int, bytes, bytes], Iterator[bytes]]] = {

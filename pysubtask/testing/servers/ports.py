@@ -27,14 +27,14 @@ class PortRow:
         for start in starts:
             self._claim = socket.socket()
             self.ports = range(start, start + count)
-            # Bound and never listening, where nothing else is: whoever has it, has the row.
+            # Bound and never listening, on an address of its own: the process that holds it owns the row.
             if _bind(self._claim, _CLAIM_ADDRESS, start) and all(map(_is_free, self.ports)):
                 return
             self._claim.close()
         raise RuntimeError(f"no {count} free ports in a row")
 
     def close(self) -> None:
-        """Others may have these ports; harmless twice."""
+        """Release the ports; harmless twice."""
         self._claim.close()
 
 
@@ -48,12 +48,12 @@ class OwnPorts:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Stop, for good: others may have its ports."""
+        """End the server and release its ports: other servers may have them."""
         self.stop()
         self._leave_ports()
 
     def _take_ports(self, count: int) -> range:
-        """Those it has, or so many new ones."""
+        """The ports it has, or so many new ones."""
         self._row = self._row or PortRow(count)
         return self._row.ports
 
@@ -75,6 +75,6 @@ def _bind(one: socket.socket, address: str, port: int) -> bool:
     try:
         one.bind((address, port))
     except OSError as exc:
-        # Other systems than Linux have one loopback address alone: nothing to be had there, and nobody who has it.
+        # Other systems than Linux have one loopback address alone: the address cannot be bound, and no process has it.
         return exc.errno == errno.EADDRNOTAVAIL
     return True

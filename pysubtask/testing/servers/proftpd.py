@@ -35,10 +35,10 @@ def missing(protocol: str = "ftp") -> str | None:
     """The reason why no ProFTPD can be started here that speaks this; None when it can."""
     if find_server("proftpd") is None:
         return absent("proftpd", "proftpd-core proftpd-mod-crypto")
-    wanted = {"ftps": "mod_tls.so", "sftp": "mod_sftp.so"}.get(protocol)
+    module = {"ftps": "mod_tls.so", "sftp": "mod_sftp.so"}.get(protocol)
     folder = modules("proftpd")
-    if wanted is not None and (folder is None or not (folder / wanted).exists()):
-        return absent(f"proftpd's {wanted}", "proftpd-mod-crypto")
+    if module is not None and (folder is None or not (folder / module).exists()):
+        return absent(f"proftpd's {module}", "proftpd-mod-crypto")
     if protocol == "sftp" and find_program("ssh-keygen") is None:
         return "ssh-keygen is not installed (apt-get install openssh-client)"
     return None
@@ -66,7 +66,7 @@ class ProFTPDServer(Daemon):
             self.host_key = fingerprint(root / "host_ed25519.pub")
             self._write_authorized_keys()
         else:
-            self.ports_wanted = _DATA_PORTS + 1
+            self.ports_needed = _DATA_PORTS + 1
         if protocol == "ftps":
             self.certificate = make_certificate(root / "tls")
 
@@ -165,13 +165,13 @@ class ProFTPDServer(Daemon):
             self.known_hosts.write_text(f"[{self.host}]:{self.port} {kind} {key}\n")
 
     def _write_authorized_keys(self) -> None:
-        """mod_sftp wants them as RFC 4716 has them."""
+        """Write the keys in the format of RFC 4716, which mod_sftp reads."""
         program = find_program("ssh-keygen")
         assert program is not None
-        said = subprocess.run(
+        completed = subprocess.run(
             [program, "-e", "-f", str(self.root / "id_ed25519.pub")], check=True, capture_output=True, stdin=subprocess.DEVNULL
         )
-        (self.root / "authorized_keys").write_bytes(said.stdout)
+        (self.root / "authorized_keys").write_bytes(completed.stdout)
 
 
 @contextlib.contextmanager

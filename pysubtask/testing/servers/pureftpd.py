@@ -40,7 +40,7 @@ class PureFTPdServer(Daemon):
     """A running Pure-FTPd. ``files`` is the folder that a login is locked into; it belongs to nobody, as whom it writes."""
 
     name = "pure-ftpd"
-    ports_wanted = _DATA_PORTS + 1
+    ports_needed = _DATA_PORTS + 1
 
     def __init__(self, root: Path, tls: str | None, flags: tuple[str, ...]) -> None:
         super().__init__(root)
@@ -77,13 +77,13 @@ class PureFTPdServer(Daemon):
 
     def make_folder(self, name: str) -> Path:
         """A folder below ``files`` that it may write to."""
-        made = self.files / name
-        made.mkdir()
-        os.chown(made, _NOBODY, _NOBODY)
-        return made
+        folder = self.files / name
+        folder.mkdir()
+        os.chown(folder, _NOBODY, _NOBODY)
+        return folder
 
     def close(self) -> None:
-        """Stop, for good."""
+        """End the server, release its ports and remove its temporary folder."""
         super().close()
         shutil.rmtree(self._place, ignore_errors=True)
 
@@ -94,11 +94,11 @@ class PureFTPdServer(Daemon):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(socket)
         answer = self.root / "answer.sh"
-        told = f"uid:{_NOBODY}\\ngid:{_NOBODY}\\ndir:{self.files}/./\\nend\\n"
+        grant = f"uid:{_NOBODY}\\ngid:{_NOBODY}\\ndir:{self.files}/./\\nend\\n"
         answer.write_text(
             "#!/bin/sh\n"
             f'if [ "$AUTHD_ACCOUNT" = {shlex.quote(self.user)} ] && [ "$AUTHD_PASSWORD" = {shlex.quote(self.password)} ]\n'
-            f"then printf 'auth_ok:1\\n{told}'\nelse printf 'auth_ok:-1\\nend\\n'\nfi\n"
+            f"then printf 'auth_ok:1\\n{grant}'\nelse printf 'auth_ok:-1\\nend\\n'\nfi\n"
         )
         os.chmod(answer, 0o700)
         words = [

@@ -24,7 +24,7 @@ from .quirks import Quirks
 
 
 class QuirkFTPServer(FTPServer):
-    """A running server with ``quirks``; made by ``quirk_ftp_server``. ``stored``: the bytes that came by data connections."""
+    """A running server with ``quirks``; created by ``quirk_ftp_server``. ``stored``: the bytes that came by data connections."""
 
     def __init__(self, root: Path, tls: str | None, tls_version: str | None, quirks: Quirks, oddities: Oddities) -> None:
         super().__init__(root, "127.0.0.1", tls, tls_version, oddities)
@@ -34,7 +34,7 @@ class QuirkFTPServer(FTPServer):
 
     @property
     def taken(self) -> list[Taken]:
-        """What was taken away so far (``after_publish="taken"``)."""
+        """The files taken away so far (``after_publish="taken"``)."""
         return list(self.disk.taken)
 
     @property
@@ -64,9 +64,9 @@ def quirk_ftp_server(
 
     Raises ConfigError where pyftpdlib is missing.
     """
-    made = quirks or Quirks()
-    made.set(**values)
-    server = QuirkFTPServer(Path(os.path.realpath(root)), tls, tls_version, made, Oddities(without=without, hashes=hashes))
+    active = quirks or Quirks()
+    active.set(**values)
+    server = QuirkFTPServer(Path(os.path.realpath(root)), tls, tls_version, active, Oddities(without=without, hashes=hashes))
     try:
         server.start()
         yield server

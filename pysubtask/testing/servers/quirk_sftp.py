@@ -28,7 +28,7 @@ POSIX_RENAME, FSYNC = "posix-rename@openssh.com", "fsync@openssh.com"
 
 
 class QuirkSFTPServer(SFTPServer):
-    """A running server with ``quirks``; made by ``quirk_sftp_server``. ``handles``: how many files are open now."""
+    """A running server with ``quirks``; created by ``quirk_sftp_server``. ``handles``: how many files are open now."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class QuirkSFTPServer(SFTPServer):
 
     @property
     def taken(self) -> list[Taken]:
-        """What was taken away so far (``after_publish="taken"``)."""
+        """The files taken away so far (``after_publish="taken"``)."""
         return list(self.disk.taken)
 
     @property
@@ -90,15 +90,15 @@ def quirk_sftp_server(
     **values: Any,
 ) -> QuirkSFTPServer:
     """Start one that stores into ``root``; a context manager. ``quirks`` are kept as they are given, or made of ``values``
-    (``rename="new"``); the rest as for ``sftp_server``. What an extension is told to be there is settled when a session begins.
+    (``rename="new"``); the rest as for ``sftp_server``. Which extensions are announced is fixed when a session begins.
 
     Raises ConfigError where asyncssh is missing.
     """
-    made = quirks or Quirks()
-    made.set(**values)
+    active = quirks or Quirks()
+    active.set(**values)
     return QuirkSFTPServer(
         os.fspath(root),
-        made,
+        active,
         user,
         password,
         os.fspath(keys) if keys is not None else None,

@@ -99,12 +99,12 @@ class Quirks:
         super().__setattr__(name, value)
 
     def set(self, **values: Any) -> None:
-        """Several at once. AttributeError, ValueError for what there is not."""
+        """Set several values at once. AttributeError for an unknown quirk, ValueError for a value it cannot have."""
         for name, value in values.items():
             setattr(self, name, value)
 
     def reset(self) -> None:
-        """No quirk any more."""
+        """Take every quirk off."""
         for field in fields(self):
             setattr(self, field.name, field.default)
 
@@ -214,7 +214,7 @@ SWITCHES = (
 
 
 def switch(name: str) -> Switch:
-    """The one of this name. KeyError where there is none."""
+    """The switch of this name. KeyError where there is none."""
     for one in SWITCHES:
         if one.name == name:
             return one
@@ -222,7 +222,7 @@ def switch(name: str) -> Switch:
 
 
 def switches(protocol: str) -> list[Switch]:
-    """Those that ``protocol`` ("sftp", "ftp" or "ftps") knows."""
+    """The switches that ``protocol`` ("sftp", "ftp" or "ftps") knows."""
     return [one for one in SWITCHES if protocol in one.protocols]
 
 

@@ -34,8 +34,8 @@ def missing(protocol: str = "sftp") -> str | None:
     program = find_server("rclone")
     if program is None:
         return absent("rclone", "rclone")
-    said = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    if not re.search(rf"^ +{protocol} ", said.stdout, re.MULTILINE):
+    completed = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if not re.search(rf"^ +{protocol} ", completed.stdout, re.MULTILINE):
         return absent(f"rclone with 'serve {protocol}'", "rclone")
     return None if find_program("ssh-keygen") else "ssh-keygen is not installed (apt-get install openssh-client)"
 
@@ -60,7 +60,7 @@ class RcloneServer(Daemon):
                 make_key(root / key)
             self.host_key = fingerprint(root / "host_ed25519.pub")
         else:
-            self.ports_wanted = _DATA_PORTS + 1
+            self.ports_needed = _DATA_PORTS + 1
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, and knows the host key."""
@@ -103,7 +103,8 @@ class RcloneServer(Daemon):
     def _prepare(self, ports: range) -> list[list[str]]:
         program = find_server("rclone")
         assert program is not None
-        # What a test puts into the folder by itself is seen soon. At 0 s it looks for ever where folders are made at a time.
+        # Short, so that files which a test writes into the folder are seen soon. At 0 s rclone never ends its search where several
+        # folders are created at a time.
         words = [
             program,
             "serve",

@@ -44,9 +44,10 @@ _ORDER_SECS = 30.0
 
 
 class Operation(NamedTuple):
-    """One thing a client asked for. ``name`` is relative to the root, without a leading slash; ``other`` is the
-    new name of a rename; ``mode`` is ``"r"``, ``"w"`` (open) or ``"posix"`` (rename); ``size`` the bytes written
-    until a close; ``error`` what it was refused with, or empty. Single writes are counted, not listed, unless refused."""
+    """One request of a client. ``kind`` is one of ``OPERATIONS``; ``name`` is relative to the root, without a leading
+    slash; ``other`` is the new name of a rename; ``mode`` is ``"r"``, ``"w"`` (open) or ``"posix"`` (rename); ``size`` the
+    bytes written until a close; ``error`` what it was refused with, or empty. Single writes are counted, not listed, unless
+    refused."""
 
     kind: str
     name: str
@@ -57,7 +58,8 @@ class Operation(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What ``fail`` ordered."""
+    """What ``fail`` ordered: operations of this ``kind`` on names that match ``pattern`` (as in :mod:`fnmatch`) are refused
+    with the status ``code`` (filexfer-02, section 7) and this ``message``."""
 
     kind: str
     pattern: str
@@ -66,7 +68,7 @@ class Fault(NamedTuple):
 
 
 class SFTPServer:
-    """A running server; made by ``sftp_server``, ended by ``close`` or by leaving its ``with``.
+    """A running server; created by ``sftp_server``, ended by ``close`` or by leaving its ``with``.
 
     ``host``, ``port``, ``user``: where and as whom. ``key_file``: the client's private key (None when an
     ``authorized_key`` was given). ``host_key``: fingerprint, ``SHA256:...``. ``known_hosts``: the line for a
@@ -180,7 +182,7 @@ class SFTPServer:
         return {**values, **more}
 
     def section(self, *, password: bool | None = None) -> FTPSettings:
-        """What :meth:`settings` gives, typed: the section ``ftp`` of a config."""
+        """The values of :meth:`settings`, typed: the section ``ftp`` of a config."""
         return cast("FTPSettings", self.settings(password=password))
 
     def operations(self, kind: str, pattern: str = "*", *, failed: bool = False) -> list[Operation]:
@@ -201,14 +203,15 @@ class SFTPServer:
     ) -> None:
         """Refuse an operation (one of ``OPERATIONS``) on names that match, with an SFTP status code.
 
-        A rename matches by either name. It is spent after ``times`` refusals; None lasts until ``heal``.
+        A rename matches by either name. It is spent after ``times`` refusals; None lasts until ``heal``. ValueError where
+        ``kind`` is no operation.
         """
         if kind not in OPERATIONS:
             raise ValueError(f"{kind!r} is none of {OPERATIONS}")
         self._faults.append((Fault(kind, pattern, code, message), [-1 if times is None else times]))
 
     def heal(self) -> None:
-        """No fault any more, and room without limit."""
+        """Take every fault off; room is without limit again."""
         self._faults = []
         self.room = None
 
@@ -225,7 +228,8 @@ class SFTPServer:
         self._run(self._abort())
 
     def close(self) -> None:
-        """End the server and its thread, remove keys it made in a temporary folder. May be called twice."""
+        """End the server and its thread, remove keys it made in a temporary folder. May be called twice. RuntimeError where the
+        thread does not end within 30 s."""
         if self._thread is not None and self._thread.is_alive():
             self._run(self._stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -238,13 +242,13 @@ class SFTPServer:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _login(self, allowed: asyncssh.SSHKey, password: str | None) -> asyncssh.SSHServer:
-        """What is done with a connection."""
+        """The handler of a connection."""
         from ._sftp_session import Login
 
         return Login(self, allowed, password)
 
     def _session(self, channel: asyncssh.SSHServerChannel[bytes]) -> asyncssh.SFTPServer:
-        """What is done with its requests."""
+        """The handler of a session's requests."""
         from ._sftp_session import Files
 
         return Files(self, channel)

@@ -104,7 +104,7 @@ class OpenSSHServer(OwnPorts):
         }
 
     def start(self) -> None:
-        """Start sshd; the second time on the port it had. RuntimeError where it does not come up."""
+        """Start sshd; the second time on the port it had. RuntimeError where it does not answer."""
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd wants it for its unprivileged child
         for _ in range(5):
@@ -113,10 +113,10 @@ class OpenSSHServer(OwnPorts):
             sshd = find_program("sshd")
             assert sshd is not None
             with open(self._logs / "sshd.log", "ab") as log:
-                told = log.tell()
+                log_offset = log.tell()
                 words = [*self._within, *dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
                 self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-            if self._answers(port, told):
+            if self._answers(port, log_offset):
                 self.port = port
                 self._write_known_hosts()
                 return
@@ -126,12 +126,12 @@ class OpenSSHServer(OwnPorts):
         raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
 
     def stop(self) -> None:
-        """End sshd and every session it serves; what is stopped is thawed first. ``start`` works again."""
+        """End sshd and every session it serves; processes that ``freeze`` stopped are thawed first. ``start`` works again."""
         self.thaw()
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """The same with SIGKILL, at once."""
+        """End sshd and every session it serves with SIGKILL, at once."""
         self._end(signal.SIGKILL)
 
     @property
@@ -152,13 +152,13 @@ class OpenSSHServer(OwnPorts):
         return [pid for pid in pids if not descendants(pid)]
 
     def _strays(self, names: tuple[str, ...]) -> list[int]:
-        """Processes of our sessions by what they were started with: they may have outlived their sshd."""
-        marks = (f"{self.root}/sftp.sh".encode(), f"-d\0{self.files}\0".encode())
+        """Processes of this server's sessions by their command lines: they may have outlived their sshd."""
+        needles = (f"{self.root}/sftp.sh".encode(), f"-d\0{self.files}\0".encode())
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{entry}/cmdline").read_bytes()
-                if any(mark in words for mark in marks) and _name(int(entry)) in names and _is_running(int(entry)):
+                if any(needle in words for needle in needles) and _name(int(entry)) in names and _is_running(int(entry)):
                     found.append(int(entry))
         return found
 
@@ -170,7 +170,7 @@ class OpenSSHServer(OwnPorts):
         return pids
 
     def thaw(self, pids: list[int] | None = None) -> None:
-        """SIGCONT: what was queued is carried out."""
+        """SIGCONT the sftp-server processes: queued requests are carried out."""
         for pid in self.sftp_pids() if pids is None else pids:
             _signal(pid, signal.SIGCONT)
 
@@ -239,20 +239,20 @@ class OpenSSHServer(OwnPorts):
             lines.append(f"[{self.host}]:{self.port} {words[0]} {words[1]}\n")
         self.known_hosts.write_text("".join(lines))
 
-    def _answers(self, port: int, told: int) -> bool:
+    def _answers(self, port: int, log_offset: int) -> bool:
         assert self._process is not None
         log = self._logs / "sshd.log"
         deadline = time.monotonic() + _START_SECS
         while time.monotonic() < deadline and self._process.poll() is None:
             if self._within:
                 # Not to be reached from here.
-                if b"Server listening on" in log.read_bytes()[told:]:
+                if b"Server listening on" in log.read_bytes()[log_offset:]:
                     return True
                 time.sleep(0.01)
                 continue
             with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=2) as probe:
                 if probe.recv(4) == b"SSH-":
-                    # Another's server may have had the port first; ours would have ended.
+                    # Another server may have had the port first; this process would have ended then.
                     return self._process.poll() is None
             time.sleep(0.01)
         return False
@@ -293,13 +293,13 @@ def openssh_server(
 ) -> Iterator[OpenSSHServer]:
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
-    ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
-    ``deny``: SFTP requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...).
-    ``file_limit``: bytes a file may have at most (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
-    ``within``: words in front of sshd's command line that run it in another place of the same machine, such as
-    ``BadLink.far``; ``host`` is its address there.
-    ``subsystem``: a command line in the place of sftp-server, such as ``hostile_sftp.command``; it speaks over stdin and stdout.
-    ``lines``: of sshd_config, in the place of what is there by default (``"MaxAuthTries 3"``).
+    ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty. ``deny``: SFTP
+    requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...). ``file_limit``: bytes a file may have at most
+    (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk. ``within``: words in front of sshd's command line that
+    run it in another place of the same machine, such as ``BadLink.far``; ``host`` is its address there. ``subsystem``: a
+    command line in the place of sftp-server, such as ``hostile_sftp.command``; it speaks over stdin and stdout. ``lines``: of
+    sshd_config, in the place of what is there by default (``"MaxAuthTries 3"``). ValueError for ``file_limit`` with
+    ``internal``.
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")
@@ -322,7 +322,7 @@ def openssh_server(
 
 
 def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
-    """Settings of an SFTP login with this key, to a server whose host key stands in that file; no user's ssh configuration."""
+    """Settings of an SFTP login with this key, to a server whose host key is in that file; no user's ssh configuration."""
     return {
         "KeyFile": str(key_file),
         "HostSFTPPath": None,
@@ -338,7 +338,7 @@ def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
-    """A new key pair at ``path`` and ``path``.pub; one that is there stays."""
+    """Create a key pair at ``path`` and ``path``.pub; an existing one stays."""
     if path.exists():
         return
     program = find_program("ssh-keygen")
@@ -352,8 +352,10 @@ def fingerprint(public_key: Path) -> str:
     """``SHA256:...`` of a public key file."""
     program = find_program("ssh-keygen")
     assert program is not None
-    said = subprocess.run([program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return said.stdout.split()[1]
+    completed = subprocess.run(
+        [program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    return completed.stdout.split()[1]
 
 
 def descendants(pid: int) -> list[int]:
@@ -362,11 +364,11 @@ def descendants(pid: int) -> list[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and (parent := _parent(int(entry))) is not None:
             below.setdefault(parent, []).append(int(entry))
-    found, look = [], [pid]
-    while look:
-        for child in below.get(look.pop(), []):
+    found, pending = [], [pid]
+    while pending:
+        for child in below.get(pending.pop(), []):
             found.append(child)
-            look.append(child)
+            pending.append(child)
     return found
 
 

@@ -84,7 +84,7 @@ class VsftpdServer(OwnPorts):
         }
 
     def start(self) -> None:
-        """Start it; the second time on the ports it had. RuntimeError where it does not come up."""
+        """Start vsftpd; the second time on the ports it had. RuntimeError where it does not answer."""
         program = find_program()
         assert program is not None
         for _ in range(5):
@@ -109,11 +109,11 @@ class VsftpdServer(OwnPorts):
         raise RuntimeError(f"vsftpd does not start: {(self.root / 'stderr').read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End it and every session it serves. ``start`` works again."""
+        """End vsftpd and every session it serves. ``start`` works again."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """The same with SIGKILL, at once."""
+        """End vsftpd and every session it serves with SIGKILL, at once."""
         self._end(signal.SIGKILL)
 
     def session_pids(self) -> list[int]:
@@ -195,7 +195,7 @@ class VsftpdServer(OwnPorts):
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=2) as probe:
                 if self.tls == "implicit" or probe.recv(3) == b"220":
-                    # Another's server may have had the port first; ours would have ended.
+                    # Another server may have had the port first; this process would have ended then.
                     return self._process.poll() is None
             time.sleep(0.01)
         return False

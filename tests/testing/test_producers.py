@@ -1,6 +1,6 @@
-"""A sample of the storm of programs that write, and that its checks see what they are for. A full run is a command:
+"""A sample of the programs that produce files (``proofs.producers``), and proof that its checks find what they are for. A full run:
 
-python -m proofs.storm --seconds 600 --seed 1
+python -m proofs.producers --seconds 600 --seed 1
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from proofs.storm.editors import Editor
-from proofs.storm.loggers import Copying, Renaming
-from proofs.storm.model import HEAD, NOTHING, Model, Seen, State, grown
-from proofs.storm.program import Pace, Place
-from proofs.storm.reader import Reader
+from proofs.producers.editors import Editor
+from proofs.producers.loggers import Copying, Renaming
+from proofs.producers.model import HEAD, NOTHING, Model, Seen, State, grown
+from proofs.producers.program import Pace, Place
+from proofs.producers.reader import Reader
 from proofs.torture.content import LINE, Streams, whole
 from pysubtask.testing.servers.sshd import missing
 from tests.helpers import wait_until
@@ -27,15 +27,15 @@ needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 STREAMS = Streams()
 
 
-def storm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "proofs.storm", *words)
+def run_producers(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "proofs.producers", *words)
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environ})
 
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_short_storm_with_kills_and_a_bad_link() -> None:
-    done = storm("--seconds", "12", "--seed", str(seed := random.randrange(10**6)), "--link", "bad", "--kills")
+def test_a_short_run_with_kills_and_a_bad_link() -> None:
+    done = run_producers("--seconds", "12", "--seed", str(seed := random.randrange(10**6)), "--link", "bad", "--kills")
     print(seed, done.stdout, done.stderr)
     assert done.returncode == 0 and "no problems" in done.stdout
 
@@ -43,11 +43,11 @@ def test_a_short_storm_with_kills_and_a_bad_link() -> None:
 @pytest.mark.slow
 @needs_sshd
 def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: Path) -> None:
-    """The product without its look at whether a file settles: half written versions reach the server."""
+    """The product without its check whether a file settles: half written versions reach the server."""
     (tmp_path / "sitecustomize.py").write_text(
         "from pysubtask.subtask.watch.settle_queue import Found\nFound.quiet_at = property(lambda found: found.since)\n"
     )
-    done = storm("--seconds", "10", "--seed", "1", PYTHONPATH=str(tmp_path))
+    done = run_producers("--seconds", "10", "--seed", "1", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1 and "that are no version of it" in done.stdout, done.stdout + done.stderr
 
 
@@ -60,7 +60,7 @@ class TestTheModel:
         model, chance = Model(), random.Random(1)
         versions = [whole(number, 500, chance) for number in range(3)]
         for number in (0, 1):
-            model.stands("a", State(number))
+            model.record_state("a", State(number))
         assert self.judged(model, versions[0]) == (True, 0)
         assert self.judged(model, versions[1], (0, 580)) == (True, 1)
         assert self.judged(model, versions[0], (1, 580)) == (False, 1), "an older one again"
@@ -69,7 +69,7 @@ class TestTheModel:
         assert not self.judged(model, versions[0][:300] + versions[1][300:])[0]
         assert not self.judged(model, b"")[0]
         assert model.judge("b", versions[0], NOTHING, STREAMS).wrong == "this name never stood in a watched folder"
-        model.stands("a", State(0))
+        model.record_state("a", State(0))
         assert self.judged(model, versions[0], (1, 580)) == (True, 2), "it came back here, too"
 
     @pytest.mark.parametrize("headed", [False, True])
@@ -77,8 +77,8 @@ class TestTheModel:
         model = Model()
         sizes = [(len(HEAD) if headed else 0) + lines * LINE for lines in (10, 20, 30)]
         for size in sizes:
-            model.stands("a", State(3, size, headed))
-        model.stands("a", State(4, sizes[0], headed))
+            model.record_state("a", State(3, size, headed))
+        model.record_state("a", State(4, sizes[0], headed))
         three, four = (grown(STREAMS, generation, sizes[2], headed) for generation in (3, 4))
         assert [self.judged(model, three[:size]) for size in (*sizes, sizes[1] + 5)] == [(True, 0), (True, 1), (True, 2), (True, 2)]
         assert self.judged(model, three[: sizes[1]], (2, sizes[2])) == (False, 2), "it was longer"
@@ -89,19 +89,19 @@ class TestTheModel:
 
     def test_a_copy_is_no_growing_file(self) -> None:
         model, data = Model(), grown(STREAMS, 5, 20 * LINE, False)
-        model.stands("a", State(5, 20 * LINE, copied=True))
+        model.record_state("a", State(5, 20 * LINE, copied=True))
         assert self.judged(model, data) == (True, 0)
         assert not self.judged(model, data[: 10 * LINE])[0], "half a copy"
-        model.stands("a", State(5, 10 * LINE))
-        model.stands("a", State(5, 20 * LINE, copied=True))
+        model.record_state("a", State(5, 10 * LINE))
+        model.record_state("a", State(5, 20 * LINE, copied=True))
         assert self.judged(model, data[: 12 * LINE], (1, 10 * LINE)) == (True, 2), "on the way from one state to the next"
 
     def test_what_is_owed_until_another_one_comes(self) -> None:
         model = Model()
-        model.stands("a", State(1))
+        model.record_state("a", State(1))
         model.owes("a", State(1))
         assert model.owed == {"a": State(1)}
-        model.stands("a", State(2))
+        model.record_state("a", State(2))
         assert model.owed == {}
 
 
@@ -117,18 +117,18 @@ def eyes(tmp_path: Path) -> Iterator[tuple[Path, Model, Reader]]:
 
 
 def show(folder: Path, reader: Reader, name: str, data: bytes) -> None:
-    looks = reader.looks
+    contents_read = reader.contents_read
     (folder / "server" / name).parent.mkdir(exist_ok=True)
     (folder / "server" / ".pysubtask-x.part").write_bytes(data)
     os.replace(folder / "server" / ".pysubtask-x.part", folder / "server" / name)
-    wait_until(lambda: reader.looks > looks, what="a look")
+    wait_until(lambda: reader.contents_read > contents_read, what="a reading")
 
 
 def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None:
     folder, model, reader = eyes
     versions = [whole(number, 800, random.Random(number)) for number in range(3)]
     for version in (0, 1):
-        model.stands("x/a", State(version))
+        model.record_state("x/a", State(version))
         show(folder, reader, "x/a", versions[version])
     assert reader.wrong() == []
     show(folder, reader, "x/a", versions[0])
@@ -144,7 +144,7 @@ def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None
 
 @pytest.mark.parametrize("kind", [Editor, Renaming, Copying])
 def test_programs_tell_what_they_write(tmp_path: Path, kind: type[Editor | Renaming | Copying]) -> None:
-    """After each act every file holds what was told last of it, and the same seed makes the same acts."""
+    """After each act every file holds the state that was recorded last for it, and the same seed makes the same acts."""
     done = []
     for number in range(2):
         folder = tmp_path / str(number)

@@ -15,14 +15,15 @@ _LONGEST_SECS = 30.0
 
 
 class Notifying(Program):
-    """``notify`` takes the path of a file."""
+    """A program whose app notifies what it writes. ``notify`` takes the path of a file."""
 
     def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, link: Link, notify: Notify) -> None:
         super().__init__(number, place, model, seed, pace, link)
         self._notify = notify
 
     def written_and_notified(self, name: str) -> None:
-        """Written in place, notified, and left alone until it was queued: what is rewritten before that may be taken half."""
+        """Write a file in place, notify it, and leave it alone until it was queued: a file that is rewritten before that may be
+        taken half."""
         state, data = self.version(self.chance.randrange(100, 70_000))
         self.in_place(name, state, data)
         self._notify(self.path(name))
@@ -30,7 +31,7 @@ class Notifying(Program):
         deadline = time.monotonic() + _LONGEST_SECS
         while not self.link.queued(self.place.prefix + name, len(data)) and not self.pace.over:
             if time.monotonic() > deadline:
-                # The child was killed before it could tell of it, or lives no more: it gets another one in one step.
+                # The child was killed before it recorded the notify: the file is replaced in one step, and notified again.
                 self.replace(name, *self.version())
                 self._notify(self.path(name))
                 return
@@ -42,7 +43,8 @@ class Growing(Notifying, Renaming):
 
     FILE = "grow.csv"
 
-    def told(self) -> None:
+    def report_change(self) -> None:
+        """Notify the file."""
         self._notify(self.path(self.FILE))
 
 
@@ -52,47 +54,53 @@ class Truncated(Notifying, Copying):
     FILE = "event.log"
     KEEPS_COPY = False
 
-    def told(self) -> None:
+    def report_change(self) -> None:
+        """Notify the file."""
         self._notify(self.path(self.FILE))
 
 
 class TruncatedAlike(Notifying, CopyingAlike):
-    """The same as an ``append`` entry, with the same comment at its head each time."""
+    """As ``Truncated``, as an ``append`` entry, with the same comment at its head each time."""
 
     FILE = "probe.csv"
     KEEPS_COPY = False
 
-    def told(self) -> None:
+    def report_change(self) -> None:
+        """Notify the file."""
         self._notify(self.path(self.FILE))
 
 
 class Saved(Notifying):
-    """Named files that are saved, each in its way, and notified when they are whole."""
+    """Named files that are saved by various methods, and notified when they are whole."""
 
     REPLACED, WRITTEN = "result.bin", "report.txt"
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self.does((self.replaced, 5), (self.written, 3), (self.touched, 1), (self.stamp_kept, 2))
 
     def last(self) -> None:
+        """A last change that leaves size and time as they were."""
         self.rest_notified()
         self.stamp_kept()
 
     def rest_notified(self) -> None:
-        """Long enough for what was notified before to be taken."""
+        """Rest long enough for a notified version to be queued."""
         time.sleep(self.place.settle * 3)
 
     def replaced(self) -> None:
+        """Replace the file by a rename, once or four times, each with a notify."""
         for _ in range(self.chance.choice([1, 1, 4])):
             self.replace(self.REPLACED, *self.version())
             self._notify(self.path(self.REPLACED))
             self.rest(self.chance.choice([0.0, 0.02, 0.3]))
 
     def written(self) -> None:
+        """Write the file in place, and notify it when it is whole."""
         self.written_and_notified(self.WRITTEN)
 
     def stamp_kept(self) -> None:
-        """Another file of the same size and time."""
+        """Replace the file by another of the same size and time, and notify it."""
         if os.path.exists(self.path(self.REPLACED)):
             before = os.stat(self.path(self.REPLACED))
             size = len(self.content(self.REPLACED).partition(b"\n")[2])
@@ -100,20 +108,22 @@ class Saved(Notifying):
             self._notify(self.path(self.REPLACED))
 
     def touched(self) -> None:
-        """Notified though nothing is new."""
+        """Notify the file without a change."""
         if os.path.exists(self.path(self.REPLACED)):
             self._notify(self.path(self.REPLACED))
 
 
 class Box(Notifying):
-    """A folder in which changes count where they are notified: new files, and old ones that are written anew and touched."""
+    """A folder in which changes count where they are notified: new files, and old ones that are rewritten and touched."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._count = 0
         self._there: list[str] = []
-        self.does((self.new, 6), (self.linked, 3), (self.written_anew, 2), (self.made_again, 2))
+        self.does((self.new, 6), (self.linked, 3), (self.written_anew, 2), (self.recreated, 2))
 
     def between(self) -> None:
+        """Remove the oldest of more than 30 files with their notify files, and rest."""
         while len(self._there) > 30:
             name = self._there.pop(0)
             self.remove(name)
@@ -126,19 +136,22 @@ class Box(Notifying):
         return self._there[-1]
 
     def new(self) -> None:
+        """A new file, written in place."""
         self.in_place(self._name(), *self.version())
 
     def linked(self) -> None:
+        """A new file that appears whole, by a hard link."""
         state, data = self.version()
         name = self._name()
         fresh = self.scratch(name)
         with open(fresh, "wb") as file:
             file.write(data)
-        self.stands(name, state)
+        self.record_state(name, state)
         os.link(fresh, self.path(name))
         os.unlink(fresh)
 
-    def made_again(self) -> None:
+    def recreated(self) -> None:
+        """Delete a file, and write another under its name."""
         if self._there:
             name = self.chance.choice(self._there)
             self.remove(name)
@@ -146,6 +159,7 @@ class Box(Notifying):
             self.calm()
 
     def written_anew(self) -> None:
+        """Write a file in place once more, and notify it."""
         if self._there:
             self.written_and_notified(self.chance.choice(self._there))
 
@@ -156,13 +170,16 @@ class Burst(Notifying):
     FILE = "fast.csv"
 
     def begin(self) -> None:
+        """The one act."""
         self._generation = self.generation()
         self.does((self.burst, 1))
 
     def between(self) -> None:
+        """Rest for 0.2 to 3 s."""
         self.rest(self.chance.uniform(0.2, 3.0))
 
     def burst(self) -> None:
+        """Append a few lines and notify, 2 to 40 times in quick succession."""
         for _ in range(self.chance.randint(2, 40)):
             self.grow(self.FILE, self._generation, self.chance.randint(1, 4))
             self._notify(self.path(self.FILE))

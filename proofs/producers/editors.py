@@ -12,12 +12,13 @@ from .program import Program
 
 class Editor(Program):
     """Saves as Vim, GLib, Emacs and small programs do, moves files away and back, exchanges two, sets times back, and changes
-    contents while size and time stand still. Each name rests for a while after it was written in place."""
+    contents while size and time stay the same. Each name rests for a while after it was written in place."""
 
     FILES = ("conf.json", "notes.txt", "state.bin")
     BODY = 9000
 
     def begin(self) -> None:
+        """The files as they are at first, and the acts with their weights."""
         for name in self.FILES:
             self.replace(name, *self.version(self.BODY))
         self.does(
@@ -36,8 +37,8 @@ class Editor(Program):
         )
 
     def last(self) -> None:
-        """A change that leaves size and time as they were, of each file."""
-        # What was written before is taken first: by then the stamps are those of the last delivery.
+        """Change each file without a change of its size and time."""
+        # The version before is sent first: by then the stamps are those of the last delivery.
         time.sleep(self.place.settle * 4)
         for name in self.FILES:
             self._patch(name, keep_times=True)
@@ -49,7 +50,8 @@ class Editor(Program):
         return self.BODY if self.chance.random() < 0.5 else None
 
     def vim(self) -> None:
-        """The old one is renamed to a backup, the new one written in its place; 4913 tries whether the folder can be written."""
+        """Rename the old file to a backup and write the new one in its place; a file 4913 tries whether the folder can be
+        written."""
         name = self._one()
         for probe in (f".{name}.swp", "4913"):
             with open(self.path(probe), "wb") as file:
@@ -63,23 +65,24 @@ class Editor(Program):
         self.calm()
 
     def glib(self) -> None:
+        """Save as GLib does: a ``.goutputstream-`` file renamed over the old one, one to four times."""
         name = self._one()
         for _ in range(self.chance.choice([1, 1, 4])):
             temporary = self.path(f".goutputstream-{self.chance.randrange(16**6):06X}")
             state, data = self.version(self._body())
             with open(temporary, "wb") as file:
                 file.write(data)
-            self.stands(name, state)
+            self.record_state(name, state)
             os.replace(temporary, self.path(name))
             self.rest(self.chance.choice([0.0, 0.05, 0.2]))
 
     def simply(self) -> None:
-        """Truncated, and written anew."""
+        """Truncate the file and write it again."""
         self.in_place(self._one(), *self.version(self._body()))
         self.calm()
 
     def emacs(self) -> None:
-        """A copy becomes the backup, the file is written in place."""
+        """Copy the file to a backup and write it in place."""
         name = self._one()
         with open(self.path(f"#{name}#"), "wb") as file:
             file.write(b"saved by itself")
@@ -90,12 +93,12 @@ class Editor(Program):
         self.calm()
 
     def patched(self) -> None:
-        """Some bytes in the middle and the head, in place: a file of records."""
+        """Change some bytes in the middle and at the head, in place, as in a file of records."""
         self._patch(self._one(), keep_times=False)
         self.calm()
 
     def stamp_kept(self) -> None:
-        """The same, and its time set back to what it was: size and time stand still."""
+        """As ``patched``, and set the time back: size and time stay the same."""
         self._patch(self._one(), keep_times=True)
         self.calm()
 
@@ -116,7 +119,7 @@ class Editor(Program):
             time.sleep(self.pause_within())
             if time.monotonic() - begun > self.place.settle * 0.85:
                 self.model.allow(self.place.prefix + name, self.content(name))
-            self.stands(name, state)
+            self.record_state(name, state)
             os.pwrite(handle, data[: len(head) + 1], 0)
             if keep_times:
                 os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -124,7 +127,7 @@ class Editor(Program):
             os.close(handle)
 
     def stamp_kept_by_rename(self) -> None:
-        """Another file of the same size and time takes its place."""
+        """Replace the file by another of the same size and time."""
         name = self._one()
         before = os.stat(self.path(name))
         self._versions += 1
@@ -133,35 +136,36 @@ class Editor(Program):
         self.replace(name, State(self._versions), data, (before.st_atime_ns, before.st_mtime_ns))
 
     def touched_back(self) -> None:
-        """New content with a time of years ago."""
+        """Write new content and set the time to years ago."""
         name = self._one()
         when = self.chance.choice([1_000_000_000, 1_500_000_000, 1_700_000_000]) * 10**9 + self.chance.choice([0, 5])
         self.replace(name, *self.version(self._body()), (when, when))
 
     def exchanged(self) -> None:
-        """Two files change their names by way of a third."""
+        """Exchange the names of two files by way of a third."""
         first, second = self.chance.sample(self.FILES, 2)
         mine, other = self.state(first), self.state(second)
         assert mine is not None and other is not None
         aside = self.scratch(first)
         os.rename(self.path(first), aside)
-        self.stands(first, other)
+        self.record_state(first, other)
         os.rename(self.path(second), self.path(first))
-        self.stands(second, mine)
+        self.record_state(second, mine)
         os.rename(aside, self.path(second))
 
     def away_and_back(self) -> None:
+        """Move a file out of the watched folder, and back unchanged."""
         name = self._one()
         state = self.state(name)
         assert state is not None
         aside = self.scratch(name)
         os.rename(self.path(name), aside)
         self.rest(self.chance.choice([0.05, self.place.settle * 2]))
-        self.stands(name, state)
+        self.record_state(name, state)
         os.rename(aside, self.path(name))
 
     def copied_over(self) -> None:
-        """An older version is put back over it, as ``cp -p`` does: in place, with its old time."""
+        """Write an older version over the file in place, with its old time, as ``cp -p`` does."""
         name = self._one()
         before, data = os.stat(self.path(name)), self.content(name)
         state = self.state(name)
@@ -177,7 +181,7 @@ class Editor(Program):
         self.calm()
 
     def held_open(self) -> None:
-        """Written twice by a program that never closes it."""
+        """Write the file twice from one handle that stays open."""
         name = self._one()
         handle = os.open(self.path(name), os.O_RDWR)
         try:
@@ -197,20 +201,23 @@ class Table(Program):
     FILE = "table.csv"
 
     def begin(self) -> None:
+        """The file as it is at first, and the acts with their weights."""
         self.replace(self.FILE, *self.version(4000))
         self.does((self.replaced, 4), (self.same_stamp, 2), (self.removed, 1))
 
     def last(self) -> None:
-        """Another file of the same size and time, after a while."""
+        """Replace the file by another of the same size and time, after a while."""
         time.sleep(self.place.settle * 4)
         self.same_stamp()
 
     def replaced(self) -> None:
+        """Replace the file by a rename, up to five times in a row."""
         for _ in range(self.chance.choice([1, 1, 5])):
             self.replace(self.FILE, *self.version(self.chance.choice([4000, None])))
             self.rest(self.chance.choice([0.0, 0.02, 0.3]))
 
     def same_stamp(self) -> None:
+        """Replace the file by another of the same size and modification time; only its inode and ctime differ."""
         if not os.path.exists(self.path(self.FILE)):
             return self.replaced()
         before = os.stat(self.path(self.FILE))
@@ -218,7 +225,7 @@ class Table(Program):
         return None
 
     def removed(self) -> None:
-        """Away for a while."""
+        """Remove the file for a while, and write it again."""
         self.remove(self.FILE)
         self.rest(self.chance.uniform(0.0, self.place.settle * 2))
         self.replace(self.FILE, *self.version(4000))

@@ -20,6 +20,7 @@ class Transfers(Program):
     What is temporary stays unchanged for longer than ``settle_secs``, as in a slow transfer: it must never be sent."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._count = 0
         self._there: list[str] = []
         self.does(
@@ -34,13 +35,14 @@ class Transfers(Program):
         )
 
     def between(self) -> None:
+        """Remove the oldest files above the number that is kept, and rest."""
         while len(self._there) > _KEPT:
             self.remove(self._there.pop(0))  # retention: delivered or not
         self.rest(self.chance.uniform(0.05, 0.5))
 
     def _name(self) -> str:
         if self._there and self.chance.random() < 0.2:
-            # Late enough: a name is written anew when the one before was taken or could have been.
+            # Late enough: a name is used again once its last version was sent, or could have been.
             return self.chance.choice(self._there)
         self._count += 1
         self._there.append(f"img_{self._count:05d}.jpg")
@@ -52,7 +54,7 @@ class Transfers(Program):
             for piece in self.cut(data, 3):
                 file.write(piece)
                 self.rest(self.chance.choice([0.0, 0.05, self.place.settle * 1.4]))
-        self.stands(name, state)
+        self.record_state(name, state)
         if link:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
@@ -63,10 +65,12 @@ class Transfers(Program):
             os.replace(self.path(temporary), self.path(name))
 
     def rsync(self) -> None:
+        """A hidden name with six characters at its end, renamed when the file is whole, as rsync does it."""
         name = self._name()
         self._temporary(name, f".{name}.{''.join(self.chance.choices('abcdefXYZ0123', k=6))}")
 
     def browser(self) -> None:
+        """The name with an ending of its own, renamed when the file is whole, as browsers and WinSCP do it."""
         name = self._name()
         self._temporary(name, name + self.chance.choice([".part", ".crdownload", ".filepart", ".tmp", ".partial", ".download"]))
 
@@ -76,24 +80,26 @@ class Transfers(Program):
         self._temporary(name, f"{name}.filepart", link=True)
 
     def glib(self) -> None:
+        """A name that begins with ``.goutputstream-``, renamed when the file is whole, as GLib does it."""
         self._temporary(self._name(), f".goutputstream-{self._count:06X}")
 
     def given_up(self) -> None:
-        """A transfer that is broken off and stays."""
+        """A temporary file of a transfer that was broken off; it stays."""
         with open(self.path(f"broken_{self._count:05d}.jpg.part"), "wb") as file:
             file.write(self.chance.randbytes(5000))
 
     def directly(self) -> None:
-        """Under its own name, in pieces; a name that is there is made anew."""
+        """A file written in pieces under its final name; an existing one is rewritten."""
         name = self._name()
         self.remove(name)
         self.in_place(name, *self.version())
 
     def moved_in(self) -> None:
+        """A whole file moved in from a folder that is not watched."""
         self.replace(self._name(), *self.version())
 
     def sparse(self) -> None:
-        """With a hole, written behind it first."""
+        """A file with a hole: the bytes behind it are written first."""
         name = self._name()
         self._versions += 1
         state = State(self._versions)
@@ -104,21 +110,24 @@ class Transfers(Program):
             file.write(data[-3000:])
             time.sleep(self.pause_within())
             file.seek(0)
-            self.stands(name, state)
+            self.record_state(name, state)
             file.write(data[:100])
 
 
 class Ring(Program):
-    """A ring of names, each deleted and made anew with other content of the same size, or replaced."""
+    """A ring of names, each deleted and written again with other content of the same size, or replaced."""
 
     def begin(self) -> None:
+        """One act, turn by turn."""
         self._turn = 0
         self.does((self.next, 1))
 
     def between(self) -> None:
+        """Rest for a share of the ring's time, which is three settle times or longer."""
         self.rest(max(0.6, self.place.settle * 3 / _RING))
 
     def next(self) -> None:
+        """The next name of the ring, replaced, or deleted and written in place."""
         name = f"{self._turn % _RING:02d}M00S60.mp4"
         self._turn += 1
         state, data = self.version(_RING_BODY)
@@ -133,10 +142,12 @@ class Deleted(Program):
     """Files that are deleted while they wait in the queue: the snapshot must arrive."""
 
     def begin(self) -> None:
+        """The acts and their weights."""
         self._count = 0
-        self.does((self.deleted_while_queued, 3), (self.deleted_and_made_again, 1), (self.deleted_at_once, 1))
+        self.does((self.deleted_while_queued, 3), (self.deleted_and_recreated, 1), (self.deleted_at_once, 1))
 
     def between(self) -> None:
+        """Rest for 2 to 6 s."""
         self.rest(self.chance.uniform(2.0, 6.0))
 
     def _wait_queued(self, name: str, size: int) -> bool:
@@ -149,13 +160,14 @@ class Deleted(Program):
         return True
 
     def _queued(self, name: str) -> State | None:
-        """Written while the link is held; the state where it was queued."""
+        """Write a version while the link is held; its state once it is queued, or None."""
         assert self.link is not None
         state, data = self.version(self.chance.randrange(2000, 60_000))
         self.replace(name, state, data)
         return state if self._wait_queued(name, len(data)) else None
 
     def deleted_while_queued(self) -> None:
+        """A file is deleted once it is queued, and the link is held meanwhile: the snapshot must arrive."""
         assert self.link is not None
         self._count += 1
         name = f"night_{self._count:04d}.jpg"
@@ -170,7 +182,8 @@ class Deleted(Program):
         finally:
             self.link.free()
 
-    def deleted_and_made_again(self) -> None:
+    def deleted_and_recreated(self) -> None:
+        """As ``deleted_while_queued``, and the name gets another file before the link passes again."""
         assert self.link is not None
         self._count += 1
         name = f"night_{self._count:04d}.jpg"
@@ -184,7 +197,7 @@ class Deleted(Program):
             self.link.free()
 
     def deleted_at_once(self) -> None:
-        """Never quiet for long enough: nobody has to send it."""
+        """A file that is deleted before it settles: it need not be sent."""
         self._count += 1
         name = f"night_{self._count:04d}.jpg"
         self.replace(name, *self.version())
@@ -201,16 +214,18 @@ class Webcam(Program):
     LONGEST = 9.2
 
     def begin(self) -> None:
+        """One act."""
         self.does((self.never_quiet, 1))
 
     def between(self) -> None:
-        """Until the last one was taken, so that the time counts from the next one on."""
+        """Rest until the last version was queued, so that the next one begins a new settle time."""
         assert self.link is not None
         deadline = time.monotonic() + _LONGEST_QUEUE_SECS
         while not self.link.queued(self.FILE, os.path.getsize(self.path(self.FILE))) and time.monotonic() < deadline:
             self.rest(0.1)
 
     def never_quiet(self) -> None:
+        """Rewrite one picture for several settle times without a pause that is long enough to settle."""
         first = time.monotonic()
         until = first + self.chance.uniform(6.0, self.LONGEST) * self.place.settle
         while time.monotonic() < until and not self.pace.pausing:

@@ -25,7 +25,7 @@ class Faults:
         self.begin()
 
     def begin(self) -> None:
-        """From now on."""
+        """Draw the times of the first faults, and slow a bad link down."""
         now = time.monotonic()
         self._link_at = now + self._chance.uniform(*_LINK_EVERY) if self._bad else float("inf")
         self._kill_at = now + self._chance.uniform(*_KILL_EVERY) if self._kills else float("inf")
@@ -34,6 +34,7 @@ class Faults:
             self._station.relay.throttle(_RATE, "up")
 
     def turn(self, now: float) -> None:
+        """Carry out what is due at the monotonic second ``now``, and draw what comes next."""
         due = [do for at, do in self._later if at <= now]
         self._later = [(at, do) for at, do in self._later if at > now]
         for do in due:
@@ -78,7 +79,7 @@ class Faults:
         self.done[kind] += 1
 
     def heal(self) -> None:
-        """All as it should be."""
+        """Take every fault off the link."""
         for _, do in self._later:
             do()
         self._later = []

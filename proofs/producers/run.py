@@ -1,6 +1,6 @@
 """One run, and what is found.
 
-While the programs write: what stands under each name on the server is a version that stood whole under it here, or a true
+While the programs write: the content of each name on the server is a version that was whole under it here, or a true
 beginning of a file that grows, never an older one again, and no name that never was data. Each time they pause, and at the end:
 every data file is there as it is here; what was deleted after it was queued is there as it was queued; nothing waits, is parked
 or cannot be read. After the end there is no temporary file, no snapshot, and no traceback.
@@ -38,15 +38,17 @@ _HOPELESS_SECS = 5.0
 
 
 class Result(NamedTuple):
-    """``problems``: what must not be, in words; ``done``: acts by name; ``looks``: contents read on the server; ``states``:
-    versions and beginnings that there were; ``folder``: where all of it is, if it was kept."""
+    """What a run by ``seed`` in ``secs`` seconds came to. ``problems``: what must not be, in words; ``done``: acts by name;
+    ``faults``: faults by name; ``contents_read``: contents read on the server; ``states``: versions and beginnings that there
+    were, of so many ``names``; ``calm_secs``: the longest time from the last act of a round until all was there; ``folder``:
+    where all of it is, if it was kept."""
 
     seed: int
     secs: float
     done: dict[str, int]
     faults: dict[str, int]
     states: int
-    looks: int
+    contents_read: int
     names: int
     calm_secs: float
     problems: list[str]
@@ -66,7 +68,7 @@ def run(
     """Let the programs work for so long. ``link``: 'good', or 'bad' with delay, a low rate, cuts, stalls and refused connections.
     ``kills``: children are killed, and both tasks stopped and started, now and then. ``keep``: leave the folder of a run in which
     something was found."""
-    root = Path(os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-storm-")))
+    root = Path(os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-producers-")))
     kept = False
     try:
         with station_of(server, root) as station, _registry(root):
@@ -80,7 +82,7 @@ def run(
 
 @contextlib.contextmanager
 def _registry(root: Path) -> Iterator[None]:
-    """This run's own, so that nothing of the user's is touched; and dead children are started again soon."""
+    """A registry of this run's own, so that the user's is left alone; and dead children are started again soon."""
     before, waits = os.environ.get("PYSUBTASK_REGISTRY"), (master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS)
     os.environ["PYSUBTASK_REGISTRY"] = str(root / "registry")
     master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
@@ -134,12 +136,12 @@ class _Run:
             (notified.Burst, app),
             (notified.Box, box),
         )
-        made: list[Program] = [
+        programs: list[Program] = [
             kind(number, place, self._model, seed, pace, link) for number, (kind, place) in enumerate(of_config, 1)
         ]
-        for number, (notifying, place) in enumerate(of_app, len(made) + 1):
-            made.append(notifying(number, place, self._model, seed, pace, link, station.notify))
-        return made
+        for number, (notifying, place) in enumerate(of_app, len(programs) + 1):
+            programs.append(notifying(number, place, self._model, seed, pace, link, station.notify))
+        return programs
 
     def result(self) -> Result:
         station = self._station
@@ -157,7 +159,7 @@ class _Run:
             program.thread.join()
         self._stop()
         self._reader.stop()
-        problems = self._late + self._left() + self._reader.wrong() + self._said()
+        problems = self._late + self._left() + self._reader.wrong() + self._logged()
         problems += [program.failed for program in self._programs if program.failed]
         done: Counter[str] = Counter()
         for program in self._programs:
@@ -168,7 +170,7 @@ class _Run:
             dict(done),
             dict(self._faults.done),
             self._model.states,
-            self._reader.looks,
+            self._reader.contents_read,
             len(self._model.names),
             self._calm_secs,
             list(dict.fromkeys(problems)),
@@ -180,7 +182,7 @@ class _Run:
         while (left := begun + self._secs - time.monotonic()) > 0 and not self._late and not self._reader.wrong():
             until = time.monotonic() + min(left, _ROUND_SECS)
             while (now := time.monotonic()) < until:
-                self._station.tend()
+                self._station.poll()
                 self._faults.turn(now)
                 time.sleep(0.05)
             self._pause()
@@ -197,7 +199,7 @@ class _Run:
         self._calm_secs = max(calm, self._calm_secs)
         self._late += [f"not {patience:.0f} s after the last act: {one}" for one in self._missing()]
         self._say(
-            f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.looks:,} read, all there after "
+            f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.contents_read:,} read, all there after "
             f"{calm:.1f} s; faults {sum(self._faults.done.values())}, {len(self._reader.torn)} to be explained, "
             f"{len(self._late)} missing"
         )
@@ -208,11 +210,11 @@ class _Run:
     def _until(self, there: Callable[[], Any], secs: float) -> None:
         deadline = time.monotonic() + secs
         while not there() and time.monotonic() < deadline:
-            self._station.tend()
+            self._station.poll()
             time.sleep(0.1)
 
     def _missing(self) -> list[str]:
-        """What is not on the server as it must be in the end, and what waits."""
+        """The files that differ from what the server must have in the end, and the entries that wait."""
         station, digests = self._station, Digests()
         found = []
         data = station.data()
@@ -238,7 +240,7 @@ class _Run:
         self._station.master.stop(forcekill=False)
 
     def _left(self) -> list[str]:
-        """What may not be anywhere."""
+        """The files that nobody may leave anywhere."""
         station, names = self._station, self._model.names
         found = []
         for path in station.server.rglob("*"):
@@ -253,7 +255,7 @@ class _Run:
                 found.append(f"{path} was made")
         return found
 
-    def _said(self) -> list[str]:
+    def _logged(self) -> list[str]:
         found = []
         for path in [*sorted(self._station.root.glob("*.log")), self._station.root / "run.txt"]:
             text = path.read_text("utf-8", "replace") if path.exists() else ""

@@ -1,4 +1,4 @@
-"""Somebody who reads whatever is new on the server, all the time."""
+"""A reader of every new content on the server, for the whole run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from ..torture.compare import TEMP
 from ..torture.content import Streams
 from .model import NOTHING, Model, Seen, Torn
 
-_LOOK_SECS = 0.008
+_POLL_SECS = 0.008
 _SHARE = 3
-"""Between two looks he rests so many times as long as one takes."""
+"""Between two scans the reader rests this many times as long as a scan takes, to leave the processor to the programs."""
 _KEPT = 40
 
 
 class Reader:
-    """A thread that reads in ``server``. ``torn``: what was found and is no state of its name, by name and SHA-256; some of it
-    may be allowed by the end (:meth:`wrong`). ``looks`` counts what was read. ``kept``: a folder for what is wrong."""
+    """A thread that reads in ``server``. ``torn``: contents that are no state of their names, by name and SHA-256; some of them
+    may be allowed by the end (:meth:`wrong`). ``contents_read`` counts the contents that were read. ``kept``: a folder for
+    contents that are wrong."""
 
     def __init__(self, server: str, model: Model, kept: str) -> None:
         self._server, self._model, self._kept = server, model, kept
-        self.looks = 0
+        self.contents_read = 0
         self.torn: dict[tuple[str, str], Torn] = {}
         self.gone: list[str] = []
         self._stamps: dict[str, tuple[int, ...]] = {}
@@ -35,27 +36,28 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     def start(self) -> None:
+        """Begin to read."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more and end."""
+        """Scan the folder once more and end."""
         self._over.set()
         self._thread.join()
 
     def wrong(self) -> list[str]:
-        """In words, what never may have been there."""
+        """In words, the contents that no reader may find."""
         found = [one for one in list(self.torn.values()) if not self._model.is_allowed(one.name, one.digest)]
         return [f"{one.name} at {one.at:.2f} s: {one.words}" for one in found] + self.gone
 
     def _run(self) -> None:
         while True:
             over, begun = self._over.is_set(), time.monotonic()
-            self._look()
+            self._scan()
             if over:
                 return
-            self._over.wait(max(_LOOK_SECS, _SHARE * (time.monotonic() - begun)))
+            self._over.wait(max(_POLL_SECS, _SHARE * (time.monotonic() - begun)))
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         there = set()
         for entry in _files(self._server):
             if entry.name.startswith(TEMP):
@@ -77,7 +79,7 @@ class Reader:
         with open(path, "rb") as file:
             data = file.read()
             info = os.fstat(file.fileno())
-        self.looks += 1
+        self.contents_read += 1
         self._stamps[name] = (info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
         verdict = self._model.judge(name, data, self._seen.get(name, NOTHING), self._streams)
         if verdict.wrong:

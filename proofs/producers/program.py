@@ -21,8 +21,8 @@ _REST = 2.5
 
 
 class Place(NamedTuple):
-    """A watched ``folder``, its ``prefix`` on the server (with a slash, or empty), the ``settle_secs`` of its entry, and where
-    files are made that are moved in (``scratch``, on the same disk, not watched)."""
+    """A watched ``folder``, its ``prefix`` on the server (with a slash, or empty), the ``settle_secs`` of its entry
+    (``settle``), and where files are written that are moved in (``scratch``, on the same disk, not watched)."""
 
     folder: str
     prefix: str
@@ -40,7 +40,7 @@ class Link(NamedTuple):
 
 
 class Pace:
-    """When all programs write, pause and end."""
+    """The phases of a run: all programs write, pause and end together."""
 
     def __init__(self) -> None:
         self._halt = threading.Event()
@@ -49,29 +49,32 @@ class Pace:
         self.over = False
 
     def rest(self, secs: float) -> None:
-        """Let time go by, unless there is a pause or an end."""
+        """Sleep for so many seconds, less where a pause or the end comes."""
         self._halt.wait(secs)
 
     def pause(self) -> None:
-        """Each program is still after the act it is in."""
+        """Begin a pause: each program stops after its present act."""
         self._go.clear()
         self._halt.set()
 
     @property
     def pausing(self) -> bool:
+        """Whether the programs are to make no change now."""
         return not self._go.is_set()
 
     def go_on(self) -> None:
+        """End the pause."""
         self._halt.clear()
         self._go.set()
 
     def end(self) -> None:
+        """End every program, also one that pauses."""
         self.over = True
         self._halt.set()
         self._go.set()
 
     def wait(self) -> None:
-        """To the end of the pause."""
+        """Wait for the end of the pause."""
         self._go.wait()
 
 
@@ -94,19 +97,19 @@ class Program:
         self.thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
     def does(self, *acts: tuple[Callable[[], None], int]) -> None:
-        """These, so often beside one another."""
+        """Add acts, each with its weight in the draw."""
         for act, weight in acts:
             self._acts.append(act)
             self._weights.append(weight)
 
     def begin(self) -> None:
-        """Before the first act."""
+        """A hook that runs before the first act."""
 
     def last(self) -> None:
-        """Before each pause: what nothing comes after for a while."""
+        """A hook that runs before each pause: its change is the last one for a while."""
 
     def between(self) -> None:
-        """After each act."""
+        """A hook that runs after each act."""
         self.rest(self.chance.uniform(0.05, 0.6))
 
     def _run(self) -> None:
@@ -130,24 +133,27 @@ class Program:
     # ---- helpers
 
     def rest(self, secs: float) -> None:
-        """Let time go by, unless there is a pause or an end."""
+        """Sleep for so many seconds, less where a pause or the end comes."""
         self.pace.rest(secs)
 
     def calm(self) -> None:
-        """Long enough for what was written last to be taken."""
+        """Rest long enough for the last version to be sent."""
         self.rest(self.place.settle * _REST)
 
     def path(self, name: str) -> str:
+        """The path of a name in the watched folder."""
         return os.path.join(self.place.folder, name)
 
     def scratch(self, name: str) -> str:
+        """A path beside the watched folder, for a file that is moved in when it is whole."""
         return os.path.join(self.place.scratch, f"{type(self).__name__}-{os.path.basename(name)}")
 
-    def stands(self, name: str, state: State) -> None:
-        self.model.stands(self.place.prefix + name, state)
+    def record_state(self, name: str, state: State) -> None:
+        """Report to the model that from now on the name holds this state; call it right before it does."""
+        self.model.record_state(self.place.prefix + name, state)
 
     def state(self, name: str) -> State | None:
-        """What was told last of a name."""
+        """The state of a name that was recorded last."""
         return self.model.last(self.place.prefix + name)
 
     def version(self, size: int | None = None) -> tuple[State, bytes]:
@@ -156,14 +162,16 @@ class Program:
         return State(self._versions), whole(self._versions, self.size() if size is None else size, self.chance)
 
     def size(self) -> int:
+        """How long the next version is, in bytes: mostly some thousands, sometimes nothing."""
         return self.chance.choice([0, 900, 5_000, 30_000, 30_000, 60_000, 200_000])
 
     def generation(self) -> int:
+        """The number of the next generation of a growing file."""
         self._generations += 1
         return self._generations
 
     def pause_within(self) -> float:
-        """Between two pieces of one version."""
+        """Seconds between two pieces of one version."""
         return self.chance.uniform(0, self.place.settle * _SHARE_OF_SETTLE)
 
     def in_pieces(
@@ -175,13 +183,13 @@ class Program:
         pause: Callable[[], float] | None = None,
         noticed: float | None = None,
     ) -> None:
-        """Write a version piece by piece; it is whole with the last of them. Nobody may see it before, unless it stands unchanged
+        """Write a version piece by piece; it is whole with the last of them. No reader may see it before, unless it stays unchanged
         for so long that it counts as complete (``noticed`` seconds)."""
         bound = self.place.settle * _NOTICED if noticed is None else noticed
         since = time.monotonic()
         for number, piece in enumerate(pieces):
             if number == len(pieces) - 1:
-                self.stands(name, state)
+                self.record_state(name, state)
             if time.monotonic() - since > bound:
                 self.model.allow(self.place.prefix + name, _content(handle))
             _write(handle, piece)
@@ -197,17 +205,18 @@ class Program:
         return [data[at : at + step] for at in range(0, max(1, len(data)), step)]
 
     def replace(self, name: str, state: State, data: bytes, times: tuple[int, int] | None = None) -> None:
-        """Written elsewhere, and renamed to the name in one step. ``times``: (atime, mtime) in ns that it gets before."""
+        """Write the version elsewhere, and rename it to the name in one step. ``times``: (atime, mtime) in ns that it gets
+        before."""
         fresh = self.scratch(name)
         with open(fresh, "wb") as file:
             file.write(data)
         if times is not None:
             os.utime(fresh, ns=times)
-        self.stands(name, state)
+        self.record_state(name, state)
         os.replace(fresh, self.path(name))
 
     def in_place(self, name: str, state: State, data: bytes) -> None:
-        """Truncated, and written anew in pieces."""
+        """Truncate the file and write it again in pieces."""
         handle = os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             self.in_pieces(name, handle, self.cut(data), state)
@@ -215,12 +224,14 @@ class Program:
             os.close(handle)
 
     def remove(self, name: str) -> None:
+        """Delete a file; it may have gone already."""
         try:
             os.unlink(self.path(name))
         except FileNotFoundError:
             return
 
     def content(self, name: str) -> bytes:
+        """What the file holds now."""
         with open(self.path(name), "rb") as file:
             return file.read()
 
@@ -240,7 +251,7 @@ class Program:
             at, state = 0, State(generation, size, headed)
             for end in ends:
                 state = State(generation, size + end, headed)
-                self.stands(name, state)
+                self.record_state(name, state)
                 _write(own, data[at:end])
                 at = end
                 if end != ends[-1]:

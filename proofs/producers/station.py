@@ -51,8 +51,8 @@ _BASE = {
 
 
 class Station:
-    """``root``: an own folder for everything. ``login``: settings of the server as it is reached through ``relay``; ``server``: the
-    folder in which all must stand."""
+    """The two tasks with a folder of their own, ``root``. ``login``: settings of the server as it is reached through ``relay``;
+    ``server``: the folder in which every data file must arrive."""
 
     def __init__(self, root: Path, login: dict[str, Any], relay: Relay, server: Path) -> None:
         self.root, self.relay, self.server = root, relay, server
@@ -89,7 +89,7 @@ class Station:
         return [self.watched / "camera" / "upload" / "ftp", self.app / "upload" / "ftp"]
 
     def data(self) -> dict[str, Path]:
-        """Each data file that must stand on the server, by its name there."""
+        """Each data file that must be on the server, by its name there."""
         watched, app = self.watched, self.app
         found: dict[str, Path] = {}
         for folder, prefix, dated in (
@@ -142,13 +142,13 @@ class Station:
             return
         self.starts += 1
         words = [*dies_with_us(), sys.executable, "-m", f"{__package__}.quick_run", "run", str(self.config)]
-        with open(self.root / "run.txt", "ab") as said:
+        with open(self.root / "run.txt", "ab") as output:
             self.process = subprocess.Popen(
-                words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said
+                words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
     def stop_run(self) -> None:
-        """End it in order."""
+        """End ``pysubtask run`` in order."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -158,11 +158,12 @@ class Station:
                 self.process.wait()
 
     def reload(self) -> None:
+        """SIGHUP to ``pysubtask run``: it reads its config file again."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGHUP)
 
     def _environment(self) -> dict[str, str]:
-        above = str(Path(__file__).resolve().parents[3])
+        above = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))
         home = str(self.root / "home")
         return {**os.environ, "PYTHONPATH": paths, "HOME": home, "XDG_CONFIG_HOME": home, "PYSUBTASK_CONFIG_DIR": home}
@@ -184,18 +185,18 @@ class Station:
         return TaskMaster(entries, {"base": dict(_BASE), "ftp": ftp}, LogFileName=log, LogToConsole=False)
 
     def notify(self, path: str) -> None:
-        """From any program's thread."""
+        """Notify a file; it may be called from any program's thread."""
         with self._guard:
             self.master.notify_file(path)
 
-    def tend(self) -> None:
-        """What an app does now and then; and a run that ended is started again."""
+    def poll(self) -> None:
+        """Poll the master, as an app does on a timer, and start a run again that has ended."""
         with self._guard:
             self.master.check_pending_notifications()
         self.start_run()
 
     def start_again(self, forcekill: bool) -> None:
-        """The app stops its master, and starts it again."""
+        """Stop the app's master, and start it again."""
         with self._guard:
             self.master.stop(forcekill=forcekill)
             self.master.start()
@@ -203,26 +204,29 @@ class Station:
     # ---- children
 
     def pages(self) -> list[dict[str, Any]]:
+        """The status pages of both children, empty where there is none."""
         return [read_status(str(state)) or {} for state in self.states]
 
     def children(self) -> list[int]:
-        """The living ones."""
+        """The pids of the children that live."""
         pids = [int(page.get("pid") or 0) for page in self.pages()]
         return [pid for pid in pids if pid and is_running(pid)]
 
     def kill(self, index: int) -> bool:
-        """SIGKILL of one of them; whether there was one."""
+        """SIGKILL one child; whether there was one."""
         living = self.children()
         return bool(living) and send(living[index % len(living)])
 
     # ---- the link and the queue, as programs see them
 
     def hold(self) -> None:
+        """Stall the link until ``free`` has been called as often as this."""
         with self._guard:
             self._holders += 1
         self.relay.stall()
 
     def free(self) -> None:
+        """The counterpart of ``hold``; the last one lets the link pass again."""
         with self._guard:
             self._holders -= 1
             last = self._holders == 0
@@ -231,6 +235,7 @@ class Station:
 
     @property
     def held(self) -> bool:
+        """Whether anybody holds the link."""
         return self._holders > 0
 
     def queued(self, name: str, size: int) -> bool:

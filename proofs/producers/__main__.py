@@ -1,4 +1,4 @@
-"""``python -m proofs.storm``: see the package."""
+"""``python -m proofs.producers``: see the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .run import Result, run
 
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 where nothing was found, 1 where something was, 2 where it cannot run here."""
-    parser = argparse.ArgumentParser(prog="python -m proofs.storm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m proofs.producers", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="how long the programs write (default: 600)")
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same sequence of acts of each program")
     parser.add_argument("--server", choices=("sftp", "ftp"), default="sftp", help="OpenSSH (default), or vsftpd")
@@ -32,18 +32,18 @@ def main(argv: list[str] | None = None) -> int:
     seed = random.randrange(10**6) if args.seed is None else args.seed
     _say(f"seed {seed}, {args.server}, {args.link} link{', kills' if args.kills else ''}, {args.seconds:.0f} s")
     result = run(args.seconds, seed, server=args.server, link=args.link, kills=args.kills, keep=args.keep, say=_say)
-    _say(told(result))
+    _say(summary(result))
     return 1 if result.problems else 0
 
 
-def told(result: Result) -> str:
+def summary(result: Result) -> str:
     """A result for people."""
     acts = ", ".join(f"{name} {count}" for name, count in sorted(result.done.items()))
     faults = ", ".join(f"{name} {count}" for name, count in sorted(result.faults.items())) or "none"
     lines = [
         f"{sum(result.done.values()):,} acts ({acts})",
         f"faults: {faults}",
-        f"{result.states:,} states of {result.names:,} names, {result.looks:,} contents read on the server in "
+        f"{result.states:,} states of {result.names:,} names, {result.contents_read:,} contents read on the server in "
         f"{result.secs:.0f} s; all there {result.calm_secs:.1f} s after the last act",
         f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}",
     ]
@@ -56,8 +56,8 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+def _say(summary: str) -> None:
+    print(summary, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stood whole under each name, as the programs that write tell it, and what a reader may find on the server."""
+"""The whole versions of each name, as the programs record them, and what a reader may find on the server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HEAD = b"".join(b"# %-60s %03d\n" % (b"the same comment at the head of every fil
 
 
 class State(NamedTuple):
-    """What a file holds: version ``number`` of a file of complete versions, or, with a ``size``, so many bytes of generation
-    ``number`` of a growing one, behind HEAD where it is ``headed``. ``copied``: it was written by a copy, so that a beginning of it
-    is no state that anybody wanted; a file that grows is true at any moment."""
+    """The content of a file: version ``number`` of a file of complete versions, or, with a ``size``, so many bytes of
+    generation ``number`` of a growing one, behind HEAD where it is ``headed``. ``copied``: it was written by a copy, so that a
+    beginning of it is no valid state; a file that grows is valid at any moment."""
 
     number: int
     size: int = -1
@@ -41,14 +41,16 @@ NOTHING: Seen = (-1, -1)
 
 
 class Verdict(NamedTuple):
-    """Of a content under a name: what is ``wrong``, '' where nothing is, and which state of the name it is."""
+    """The verdict on a content under a name: what is ``wrong``, '' where nothing is, and ``seen``: which state of the name it
+    is."""
 
     wrong: str
     seen: Seen = NOTHING
 
 
 class Torn(NamedTuple):
-    """A content that stood under a name and is no state of it, ``at`` which second of the run it was found."""
+    """A content that stood under a ``name`` and is no state of it: its SHA-256 (``digest``) and ``size``, ``at`` which second
+    of the run it was found, and in ``words`` what is wrong."""
 
     name: str
     digest: str
@@ -58,7 +60,7 @@ class Torn(NamedTuple):
 
 
 class Model:
-    """Told from many threads. ``began`` is a monotonic second. Names are those on the server."""
+    """The states of all names, recorded from many threads. ``began`` is a monotonic second. Names are those on the server."""
 
     def __init__(self, began: float | None = None) -> None:
         self.began = time.monotonic() if began is None else began
@@ -68,24 +70,25 @@ class Model:
         self._allowed: set[tuple[str, str]] = set()
         self.owed: dict[str, State] = {}
 
-    def stands(self, name: str, state: State) -> None:
-        """From now on this stands under the name: to be told right before it does."""
+    def record_state(self, name: str, state: State) -> None:
+        """Record that the name has this state from now on; call it right before the change."""
         with self._guard:
             self._history.setdefault(name, []).append(state)
             self._times.setdefault(name, []).append(time.monotonic() - self.began)
             self.owed.pop(name, None)
 
     def owes(self, name: str, state: State) -> None:
-        """The data file is gone, but this was queued before: it must arrive, unless another one comes by this name."""
+        """Record that the data file is gone, but was queued before: it must arrive, unless another one comes by this name."""
         with self._guard:
             self.owed[name] = state
 
     def allow(self, name: str, data: bytes) -> None:
-        """This was no complete version, but nobody touched it for so long that it counts as one by the documents."""
+        """Allow an incomplete version: no program changed it for so long that it counts as complete by the documents."""
         with self._guard:
             self._allowed.add((name, hashlib.sha256(data).hexdigest()))
 
     def is_allowed(self, name: str, digest: str) -> bool:
+        """Whether the content with this SHA-256 was allowed under the name (see ``allow``)."""
         return (name, digest) in self._allowed
 
     @property
@@ -96,11 +99,12 @@ class Model:
 
     @property
     def names(self) -> set[str]:
+        """Every name that had a state."""
         with self._guard:
             return set(self._history)
 
     def last(self, name: str) -> State | None:
-        """What was told last of a name."""
+        """The state of a name that was recorded last; None where it has none."""
         with self._guard:
             return (self._history.get(name) or [None])[-1]  # type: ignore[list-item]
 
@@ -111,7 +115,7 @@ class Model:
         return ", ".join(f"{state} at {at:.2f} s" for state, at in zip(states, times, strict=True))
 
     def judge(self, name: str, data: bytes, last: Seen, streams: Streams) -> Verdict:
-        """Whether ``data`` may stand under ``name`` after what was seen there ``last``."""
+        """Whether a reader may find ``data`` under ``name`` after the state it has seen there ``last``."""
         with self._guard:
             history = list(self._history.get(name, ()))
         if not history:
@@ -130,7 +134,7 @@ class Model:
         return Verdict("", seen)
 
     def _beginning(self, history: list[State], data: bytes, streams: Streams) -> list[int]:
-        """Which states of a growing file this is, or is on the way to."""
+        """Which states of a growing file this content is, or leads to."""
         fitting: list[int] = []
         for generation, headed in dict.fromkeys((state.number, state.headed) for state in reversed(history) if state.size >= 0):
             mine = [
@@ -147,7 +151,7 @@ class Model:
 
 
 def _may_be(generation: int, headed: bool, data: bytes) -> bool:
-    """A cheap look before the whole is compared."""
+    """A cheap check before the whole content is compared."""
     own = data[len(HEAD) :] if headed else data
     return data[:64] == HEAD[: min(64, len(data))] if headed and not own else own[:6] == b"%06d" % generation or len(own) < 6
 

@@ -70,16 +70,16 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
         return login(args.AppKey, args.store, args.Proxy, args.CAFile)
     _forget_the_apps_signals()
     try:
-        told = handoff.read() if args.handoff else by_hand(args, extension, plan)
-        if holds_secret(told.settings):
+        task_handoff = handoff.read() if args.handoff else by_hand(args, extension, plan)
+        if holds_secret(task_handoff.settings):
             forbid_cores()
         if not args.handoff:
-            _check_folder(told.entries)
-            check_process([told.settings["RunAs"]])
-        check_folders(told.entries, BY_RUN if args.handoff else BY_HAND)
+            _check_folder(task_handoff.entries)
+            check_process([task_handoff.settings["RunAs"]])
+        check_folders(task_handoff.entries, BY_RUN if args.handoff else BY_HAND)
         effective_user.keep()
         _collect_less()
-        return subtask(told).run()
+        return subtask(task_handoff).run()
     except ConfigError as exc:
         print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return EXIT_CONFIG
@@ -186,9 +186,9 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         tokens = {key: os.environ.pop(name, None) for key, name in TOKEN_VARIABLES.items()}
         section = {key: given[key] for key in _DROPBOX_KEYS if key in given}
         config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
-    made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
-    log_file = made.settings["Subtask_Log_FileName"]
-    own = dict(made.own)
+    planned = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
+    log_file = planned.settings["Subtask_Log_FileName"]
+    own = dict(planned.own)
     if extension == "ftp" and args.password_file is not None:
         own[os.path.abspath(args.password_file)] = "named by --password-file"
     guard = of_task(own, entries)
@@ -196,23 +196,23 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         if entry.kind == "file" and (why := guard.why_named(entry.path)):
             raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")
     return Handoff(
-        made.task,
+        planned.task,
         extension,
         f"pysubtask.{extension}",
         entries,
-        made.settings,
-        made.burst,
-        made.state_dir,
-        made.bak_dir,
+        planned.settings,
+        planned.burst,
+        planned.state_dir,
+        planned.bak_dir,
         None if log_file is None else os.path.abspath(log_file),
         not args.quiet,
         None,
         None,
         [],
-        label=made.label,
+        label=planned.label,
         own=own,
-        state_why=made.state_why,
-        state_elsewhere=made.state_elsewhere,
+        state_why=planned.state_why,
+        state_elsewhere=planned.state_elsewhere,
     )
 
 

@@ -166,7 +166,7 @@ class Moving:
             if name.startswith(_COPY) or (name.startswith(".") and name.endswith(".part")):
                 own_files.remove(self._new, name)
         self._check_room(old)
-        note = {"from": old, **_look_of(old)}
+        note = {"from": old, **_fingerprint_of(old)}
         for end in _BESIDE:
             if end != "-shm":
                 with contextlib.suppress(FileNotFoundError):
@@ -351,10 +351,10 @@ def _check(folder: str) -> None:
 
 
 def _not_ours(folder: str, problem: str) -> str:
-    look = advice.look_at(folder)
+    command = advice.look_at(folder)
     return (
-        f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {look}. Where it belongs to "
-        "another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
+        f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {command}. Where it belongs "
+        "to another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
     )
 
 
@@ -365,14 +365,14 @@ def _two(one: str, other: str) -> str:
     )
 
 
-def _look_of(folder: str) -> dict[str, int]:
+def _fingerprint_of(folder: str) -> dict[str, int]:
     found = os.lstat(os.path.join(folder, SPOOL))
     return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def _fits(old: str, note: dict[str, Any]) -> bool:
     """Whether this is the very queue that was copied, as it was then."""
-    return note == {"from": old, **_look_of(old)}
+    return note == {"from": old, **_fingerprint_of(old)}
 
 
 def _open_snapshot(path: str) -> int:

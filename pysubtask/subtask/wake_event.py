@@ -7,7 +7,7 @@ import selectors
 import socket
 
 
-class Wake:
+class WakeEvent:
     """``wait`` sleeps until its time is over or somebody called ``set``; a ``set`` before it is not lost.
 
     A socket pair rather than an Event: it is safe to set from a signal handler, and works on every platform.

@@ -17,7 +17,7 @@ from pysubtask.common.notify import Toucher, notify_name, read_stamp
 from pysubtask.subtask.platform import creation_time
 from pysubtask.subtask.watch import file_events
 from pysubtask.subtask.watch.candidate import Due
-from pysubtask.subtask.watch.folders import FULL_LOOK_SECS
+from pysubtask.subtask.watch.folders import FULL_SCAN_SECS
 from pysubtask.subtask.watch.inotify import Inotify
 from tests.helpers import wait_until
 from tests.subtask.test_file_events import Child, both, source  # noqa: F401
@@ -285,7 +285,7 @@ def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path) -> None:
             count += look.folder.inside is None
             yield look
 
-    real, folders.looks, folders._timer = folders.looks, counted, timer
+    real, folders.due_scans, folders._timer = folders.due_scans, counted, timer
     world.wait(10)
     world.round()
     count = 0
@@ -627,7 +627,7 @@ def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch) -> 
         for _ in range(10):
             child.look()
         assert set(calls) <= {str(tmp_path / "t")} and len(calls) <= 20
-        child.watch.scan(time.monotonic() + FULL_LOOK_SECS + 1)
+        child.watch.scan(time.monotonic() + FULL_SCAN_SECS + 1)
         assert len([path for path in calls if path == str(tmp_path / "t" / "3")]) == 1, "by name, without a stat of each"
         assert len(calls) < 2 * 321 + 20
 
@@ -643,7 +643,7 @@ def test_cost_of_a_full_folder(tmp_path) -> None:
         wait_until(lambda: child.look() is not None and child.watch.next_at(0) is None, 60)
         best = min(timed(child.look) for _ in range(10))
         assert best < 0.005
-        child.watch._folders.get(str(tmp_path / "t")).next_look = 0
+        child.watch._folders.get(str(tmp_path / "t")).next_scan = 0
         assert timed(child.look) < 1
 
 

@@ -30,7 +30,7 @@ def learn(bench, *rungs):
 
 
 def kept(bench):
-    return bench.store.run(bench.store.spool.profile)
+    return bench.spool_thread.run(bench.spool_thread.spool.profile)
 
 
 def told(bench):
@@ -83,7 +83,7 @@ def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
     profile = bench.transport.profile
     learn(bench, (means.APPEND, "none"))
     assert not profile.is_due(means.APPEND)
-    bench.courier.connect_now()
+    bench.dispatcher.connect_now()
     assert profile.is_due(means.APPEND)
 
 

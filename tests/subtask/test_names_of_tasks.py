@@ -183,7 +183,7 @@ def test_a_damaged_file_is_begun_anew_and_none_that_can_be_made_keeps_nothing_ba
     (own_registry / "file").write_text("")
     monkeypatch.setenv(registry.VARIABLE, str(own_registry / "file"))
     four = tasks.start("d")
-    assert four.problem and four.take("now.csv", tasks.path("d")) == (None, False) and four.look("now.csv", "x") is None
+    assert four.problem and four.take("now.csv", tasks.path("d")) == (None, False) and four.owner_of("now.csv", "x") is None
 
 
 def test_the_files_are_private(tasks) -> None:

@@ -615,8 +615,8 @@ def looks(world: World, secs: float, step: float) -> int:
     """How many looks at the whole folder there are within a time."""
     folder = world.watch._folders.get(world.path("d"))
     assert folder is not None
-    real, count = folder.look, []
-    folder.look = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
+    real, count = folder.scan, []
+    folder.scan = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
     for _ in range(int(secs / step)):
         world.wait(step)
         world.round()
@@ -649,7 +649,7 @@ def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_
     world.quiet()
     folder = world.watch._folders.get(world.path("d"))
     assert folder is not None
-    assert folder.look(False)[0] == [], "by name"
+    assert folder.scan(False)[0] == [], "by name"
     world.wait(100)
     assert world.round() == []
     asked: list[str] = []

@@ -143,9 +143,9 @@ def _ordered(state_dir: str) -> str:
 
 def _left(state_dir: str) -> dict[str, Any] | None:
     """The queue that a dead child left, in numbers."""
-    from ...subtask.offline.offline_queue import look
+    from ...subtask.offline.offline_queue import read_queue
 
-    found = look(state_dir, 0)
+    found = read_queue(state_dir, 0)
     if found is None:
         return None
     oldest = found.counts.oldest

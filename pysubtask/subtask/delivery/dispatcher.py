@@ -33,14 +33,14 @@ from ...common.limits import is_limit
 from ...common.remedy import in_words_of, says_more, sentence
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
-from ..spool.spool_thread import Store
+from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 from .context import DeliveryContext
 from .idle_timeout import Pauses
 from .login_limit import Logins
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .server_profile import follow
-from .uploads import CalledBack, Deliveries, Hooks
+from .uploads import CalledBack, Hooks, Uploads
 
 BEAT_SECS = 1.0
 EXPECT_SECS = 10.0
@@ -55,7 +55,7 @@ _NOT_TRUSTED = "not-trusted"
 _SETTING = "a setting cannot be used"
 
 
-class Courier:
+class Dispatcher:
     """``start`` it, ``wake`` it when the queue grew, ``stop`` it with a deadline, then ``join``.
 
     ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: where the settings were read from, '' for an
@@ -64,7 +64,7 @@ class Courier:
 
     def __init__(
         self,
-        store: Store,
+        spool_thread: SpoolThread,
         transport: Transport,
         settings: Mapping[str, Any],
         status_model: StatusModel,
@@ -80,7 +80,7 @@ class Courier:
         self._config_file = config_file
         self._changed = changed
         self._says_more = says_more(config_file)
-        self._context = DeliveryContext(store, status_model, events, log, clock, wall)
+        self._context = DeliveryContext(spool_thread, status_model, events, log, clock, wall)
         self._transport = transport
         self._settings = settings
         self._hooks = hooks
@@ -93,7 +93,7 @@ class Courier:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         self._wake: asyncio.Event
-        self._deliveries: Deliveries
+        self._uploads: Uploads
         self._connected = False
         self._failures = 0
         self._counted = 0
@@ -134,9 +134,9 @@ class Courier:
     def expect(self) -> None:
         """There will be something to send soon: be connected by then."""
         now = self._clock()
-        news = now > self._expected_until - EXPECT_SECS / 2
+        is_new = now > self._expected_until - EXPECT_SECS / 2
         self._expected_until = now + EXPECT_SECS
-        if news and not self._connected:
+        if is_new and not self._connected:
             self.grew()
 
     def hold(self) -> None:
@@ -202,19 +202,19 @@ class Courier:
         self._due_at = 0.0
         self._take_more()
 
-    def _look_again(self, due: float | None) -> None:
+    def _poll_again(self, due: float | None) -> None:
         if due is not None:
             self._due_at = min(self._due_at, due)
         self._wake.set()
 
     def _hold_now(self) -> None:
-        paused = self._context.spool.backlog.paused
-        if self._deliveries.moves(None if EVERYTHING in paused else paused):
-            self._deliveries.interrupt(CalledBack("paused"))
+        paused = self._context.spool.queue_admin.paused
+        if self._uploads.moves(None if EVERYTHING in paused else paused):
+            self._uploads.interrupt(CalledBack("paused"))
         self._wake_now()
 
     def _take_settings(self) -> None:
-        self._policy = self._deliveries.policy = Policy.of(self._settings)
+        self._policy = self._uploads.policy = Policy.of(self._settings)
         self._logins.most = int(self._settings.get("LoginsPerMinute", 0))
         if self._transport.pace is not None:
             self._transport.pace.rate = float(self._settings["RateLimit"])
@@ -231,12 +231,12 @@ class Courier:
             self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
-        if EVERYTHING in self._context.spool.backlog.paused:
+        if EVERYTHING in self._context.spool.queue_admin.paused:
             return {"state": "paused"}
-        busy_until = max(self._busy_until, self._deliveries.busy_until)
+        busy_until = max(self._busy_until, self._uploads.busy_until)
         if busy_until > now:
             return {"state": "busy", "secs": round(busy_until - now, 1)}
-        if self._connecting or (self._connected and self._deliveries.broken):
+        if self._connecting or (self._connected and self._uploads.broken):
             # It may have begun before the cause was mended: if it fails, there is one more try.
             self._again_at_once = True
             return {"state": "connecting"}
@@ -253,7 +253,7 @@ class Courier:
         return {"state": "held", "secs": round(secs, 1)} if secs > 0 else {"state": "connecting"}
 
     def _beat_now(self) -> None:
-        self._deliveries.beat_due = True
+        self._uploads.beat_due = True
         self._wake.set()
 
     # -- the thread ---------------------------------------------------------------------------------------
@@ -270,15 +270,15 @@ class Courier:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._context.store.asked_on(self._loop)
+        self._context.spool_thread.asked_on(self._loop)
         self._wake = asyncio.Event()
-        self._deliveries = Deliveries(
+        self._uploads = Uploads(
             self._transport,
             self._context,
             self._policy,
             self._hooks,
             self._wake_now,
-            self._look_again,
+            self._poll_again,
             delta=bool(self._settings.get("DeltaTransfer")),
             more=self._says_more,
         )
@@ -286,7 +286,7 @@ class Courier:
         await follow(self._context, self._transport)
         self._ready.set()
         beating = asyncio.create_task(self._beat())
-        settling = asyncio.create_task(self._deliveries.settle())
+        settling = asyncio.create_task(self._uploads.settle())
         try:
             while True:
                 self._wake.clear()
@@ -300,20 +300,20 @@ class Courier:
                     finally:
                         timer.cancel()
         finally:
-            await self._deliveries.end(CalledBack("stopped"))
-            await self._deliveries.settled()
+            await self._uploads.end(CalledBack("stopped"))
+            await self._uploads.settled()
             await self._disconnect()
             for task in (beating, settling):
                 task.cancel()
             await asyncio.gather(beating, settling, return_exceptions=True)
-            self._context.store.asked_on(None)
+            self._context.spool_thread.asked_on(None)
             self._loop = None
 
     async def _beat(self) -> None:
         while True:
             self.turned = self._clock()
-            if self._deliveries.busy:
-                self._deliveries.link_usage.show()
+            if self._uploads.busy:
+                self._uploads.link_usage.show()
             await asyncio.sleep(BEAT_SECS)
 
     def _over(self) -> bool:
@@ -326,52 +326,52 @@ class Courier:
         """Do what can be done now; how many seconds there is nothing to do unless woken."""
         now = self._clock()
         self._nothing_due_before = 0.0
-        deliveries = self._deliveries
-        if deliveries.success != self._counted:
-            self._counted, self._failures = deliveries.success, 0
+        uploads = self._uploads
+        if uploads.success != self._counted:
+            self._counted, self._failures = uploads.success, 0
             self._pauses.lived()
-        if deliveries.broken:
+        if uploads.broken:
             await self._lose()
         self._tell_pause()
         if not self._connected:
             self._more, self._due_at = True, 0.0
             due = await self._context.ask(self._context.spool.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
-            if deliveries.beat_due and self._deadline is None:
+            if uploads.beat_due and self._deadline is None:
                 at = min(at, max(now, self._try_at))
-            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._context.spool.backlog.paused:
+            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._context.spool.queue_admin.paused:
                 at = min(at, max(now, self._try_at))
             if at <= now:
                 await self._connect()
                 return 0.0
-            if at == _NEVER and EVERYTHING not in self._context.spool.backlog.paused:
+            if at == _NEVER and EVERYTHING not in self._context.spool.queue_admin.paused:
                 # What was expected did not come: no try follows the one that failed, so nothing waits for it.
                 self._context.status_model.leave("waiting", "watching")
                 self._context.status_model.set(next_try=None)
             return self._pause(now, at)
-        if deliveries.busy_until > now:
-            return self._pause(now, deliveries.busy_until, busy=deliveries.busy)
-        if deliveries.busy_until:
-            deliveries.busy_until = 0.0
+        if uploads.busy_until > now:
+            return self._pause(now, uploads.busy_until, busy=uploads.busy)
+        if uploads.busy_until:
+            uploads.busy_until = 0.0
             self._context.well()
             self._context.status_model.state("connected")
-        if deliveries.beat_due:
-            deliveries.begin_beat()
+        if uploads.beat_due:
+            uploads.begin_beat()
         places = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency)
         few = max(1, places // 4)
-        room = places - len(deliveries)
+        room = places - len(uploads)
         take_at = now if room >= few else self._taken_at + _TAKE_SECS
         if room > 0 and take_at <= now and (self._more or self._due_at <= now):
             await self._take(places, room, now)
-            room = places - len(deliveries)
+            room = places - len(uploads)
             take_at = self._taken_at + _TAKE_SECS
         at = now if self._more else self._due_at
-        if deliveries.busy:
+        if uploads.busy:
             # Where something waits for a place: at the first that is free, and then when there are more of them or it is time.
             soon = 0 < room < few and take_at > now
-            deliveries.look_at = -1 if at > now else places - few if soon else len(deliveries) - 1
+            uploads.poll_at = -1 if at > now else places - few if soon else len(uploads) - 1
             return self._pause(now, at if at > now else take_at if soon else _NEVER, busy=True)
-        rest_at = max(self._last_notice, deliveries.active_at) + self._settings["DeadTimeMilli"] / 1000
+        rest_at = max(self._last_notice, uploads.active_at) + self._settings["DeadTimeMilli"] / 1000
         rest_at = max(rest_at, self._expected_until)
         if at <= now:
             return 0.0
@@ -382,31 +382,31 @@ class Courier:
 
     async def _take(self, places: int, room: int, now: float) -> None:
         """Send what is due, as far as there is room."""
-        deliveries = self._deliveries
+        uploads = self._uploads
         # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
         most = min(self._transport.big_at_once, max(1, places - (places + 3) // 4))
-        big, look = max(0, most - deliveries.big), self._due_at <= now
+        big, poll = max(0, most - uploads.big), self._due_at <= now
         # Whoever says from here on that there is more means something new.
         self._more = False
-        if look:
+        if poll:
             self._due_at = _NEVER
         versions, due = await self._context.ask(
-            self._context.take_and_look, room, now, self._context.wall(), big=big, look=look, **self._ways()
+            self._context.take_and_next_due, room, now, self._context.wall(), big=big, poll=poll, **self._methods()
         )
-        if versions and not deliveries.busy:
-            self._pauses.begins(now - deliveries.active_at)
+        if versions and not uploads.busy:
+            self._pauses.begins(now - uploads.active_at)
         for version in versions:
-            deliveries.begin(version)
+            uploads.begin(version)
             self._taken_at = now
-        if len(versions) == room and look:
+        if len(versions) == room and poll:
             self._due_at = 0.0
         elif due is not None:
             self._due_at = min(self._due_at, due)
-        self._more = self._more or len(versions) == room or deliveries.big >= most
+        self._more = self._more or len(versions) == room or uploads.big >= most
 
     def _tell_pause(self) -> None:
         """On the page: a task that is paused, and one that goes on."""
-        by = self._context.spool.backlog.paused.get(EVERYTHING)
+        by = self._context.spool.queue_admin.paused.get(EVERYTHING)
         if by is not None and self._context.status_model.get("state") not in ("paused", "stopping", "stopped"):
             self._context.status_model.state("paused", f"paused by {by}")
             self._hooks.changed()
@@ -419,7 +419,7 @@ class Courier:
         now, status_model = self._context.clock(), self._context.status_model
         problem = status_model.get("problem") or {}
         if self._connected:
-            status_model.state("waiting" if self._deliveries.busy_until > now else "connected", str(problem.get("text", "")))
+            status_model.state("waiting" if self._uploads.busy_until > now else "connected", str(problem.get("text", "")))
         elif self._held and self._try_at > now:
             status_model.state("held", self._held)
         elif problem and self._try_at > now:
@@ -427,7 +427,7 @@ class Courier:
         else:
             status_model.state("watching")
 
-    def _ways(self) -> dict[str, bool]:
+    def _methods(self) -> dict[str, bool]:
         traits = self._transport.traits
         return {"appends": traits.appends and not self._settings.get("AtomicAppend"), "copies": traits.copies}
 
@@ -468,15 +468,15 @@ class Courier:
             self._context.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
-        self._connected, self._deliveries.broken, self._held = True, None, ""
+        self._connected, self._uploads.broken, self._held = True, None, ""
         self._logins.answered()
-        self._deliveries.link_usage.show()
-        self._deliveries.active_at = self._clock()
+        self._uploads.link_usage.show()
+        self._uploads.active_at = self._clock()
         if self._refusals:
             self._refusals = 0
             await self._context.ask(self._context.spool.set_meta, "refused", "")
-        ways = self._ways()
-        self._hooks.builds(any(ways.values()), ways["copies"] and bool(self._settings.get("DeltaTransfer")))
+        methods = self._methods()
+        self._hooks.builds(any(methods.values()), methods["copies"] and bool(self._settings.get("DeltaTransfer")))
         self._context.log.info("CONNECTED to %s", self._context.spool.destination)
         with self._context.status_model.guard:
             self._context.events.emit("connected", destination=self._context.spool.destination)
@@ -509,9 +509,9 @@ class Courier:
 
     async def _connect_failed(self, exc: Exception) -> None:
         self._connecting = False
-        self._deliveries.link_usage.show()
+        self._uploads.link_usage.show()
         held = decide(1, exc, self._policy, 0.0).action == "hold"
-        cause, remedy = _told(exc)
+        cause, remedy = _cause_and_remedy(exc)
         remedy = in_words_of(self._config_file, remedy)
         if held:
             self._refusals += 1
@@ -536,13 +536,13 @@ class Courier:
         secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
         with self._context.status_model.guard:
-            news = self._tell_problem(exc, cause, remedy)
+            is_new = self._tell_problem(exc, cause, remedy)
             self._context.status_model.state("held" if held else "waiting", cause + spared)
             self._context.status_model.set(next_try=utc(self._context.wall() + secs))
         # Whoever has mended a file waits in vain for a child that does not read it: this comes at every try.
         since = self._changed() if held else ""
-        told = cause + spared
-        self._log_failed(exc, secs, sentence(f"{told}; {since}" if since else told, remedy if news else "", self._says_more))
+        text = cause + spared
+        self._log_failed(exc, secs, sentence(f"{text}; {since}" if since else text, remedy if is_new else "", self._says_more))
         self._hooks.changed()
 
     def _spared(self, secs: float) -> tuple[float, str]:
@@ -621,7 +621,7 @@ class Courier:
         return removed
 
     async def _rest(self, now: float) -> None:
-        quiet = now - max(self._last_notice, self._deliveries.active_at)
+        quiet = now - max(self._last_notice, self._uploads.active_at)
         self._context.log.info("'DEAD' for [%.1f] secs! (no data) REST'ing %s!", quiet, self._transport.label)
         try:
             await self._sweep()
@@ -639,22 +639,22 @@ class Courier:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECS):
                     await self._transport.close()
-            self._deliveries.link_usage.show()
+            self._uploads.link_usage.show()
 
     async def _lose(self) -> None:
         """The connection broke: end what was in flight, wait as the retry rules say."""
-        deliveries, reason = self._deliveries, self._deliveries.broken
+        uploads, reason = self._uploads, self._uploads.broken
         assert reason is not None
         await self._disconnect()
-        await deliveries.end(reason)
-        deliveries.broken = None
+        await uploads.end(reason)
+        uploads.broken = None
         if isinstance(reason, CalledBack):
-            deliveries.stale = False
+            uploads.stale = False
             self._context.log.info("What is paused was called back; the rest goes on over a new connection")
             self._enter()
             return
-        if deliveries.stale:
-            deliveries.stale = False
+        if uploads.stale:
+            uploads.stale = False
             self._context.log.info("Connection was gone after a pause, connecting again: %s", reason)
             forgets = self._pauses.died()
             if forgets:
@@ -681,7 +681,7 @@ class Courier:
         self._hooks.changed()
 
 
-def _told(exc: Exception) -> tuple[str, str]:
+def _cause_and_remedy(exc: Exception) -> tuple[str, str]:
     """What happened, and what a person can do about it."""
     if isinstance(exc, ConfigError):
         return f"{exc.key}: {exc.problem}", exc.remedy

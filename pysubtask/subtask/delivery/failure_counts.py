@@ -8,7 +8,7 @@ from ...common.errors import AttemptFailed
 from ...common.events import utc
 
 _MOST_NAMES = 1000
-_MOST_SHOWN = 20
+_MOST_LISTED = 20
 
 
 class _Row(NamedTuple):
@@ -54,5 +54,5 @@ class InARow:
         waiting = [(name, row) for name, row in self._rows.items() if row.reason]
         return [
             {"name": name, "reason": row.reason, "tries": row.times, "next_try": utc(row.until)}
-            for name, row in waiting[-_MOST_SHOWN:]
+            for name, row in waiting[-_MOST_LISTED:]
         ]

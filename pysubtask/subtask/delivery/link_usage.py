@@ -7,7 +7,7 @@ from ..status.status_model import StatusModel
 
 
 class LinkUsage:
-    """Belongs to the courier's event loop.
+    """Belongs to the dispatcher's event loop.
 
     Files in flight share one connection, so nobody can tell whose a byte was. When an upload ends, its receipt takes what was
     counted since the one before: the login is on the first, an attempt that was cut on the next one that ends. When a
@@ -44,7 +44,7 @@ class LinkUsage:
         self.show()
 
     def show(self) -> None:
-        """Put the totals onto the board."""
+        """Put the totals into the status model."""
         wire = self._transport.wire()
         known = wire is not None
         self._status_model.set(bytes_on_wire=None if wire is None else wire.total, heartbeat_bytes=self._beats if known else None)

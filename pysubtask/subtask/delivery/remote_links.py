@@ -14,15 +14,15 @@ class RemoteLinks:
 
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
-        self._told: dict[str, Link] = {}
+        self._reported: dict[str, Link] = {}
 
-    def told(self, version: Version, link: Link | None) -> None:
+    def report(self, version: Version, link: Link | None) -> None:
         """One log line and one event, unless just that was told of this name."""
-        if link is None or self._told.get(version.name) == link:
+        if link is None or self._reported.get(version.name) == link:
             return
-        while len(self._told) >= _MOST_NAMES:
-            del self._told[next(iter(self._told))]
-        self._told[version.name] = link
+        while len(self._reported) >= _MOST_NAMES:
+            del self._reported[next(iter(self._reported))]
+        self._reported[version.name] = link
         target = f" to {link.target!r}" if link.target else ""
         did = "the link is kept and the file it points to is written" if link.done == "followed" else "a file replaces the link"
         why = f": {link.why}" if link.why else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Learned:
-    """Belongs to the courier's event loop; the profile may be changed on any thread."""
+    """Belongs to the dispatcher's event loop; the profile may be changed on any thread."""
 
     def __init__(self, context: DeliveryContext, profile: Profile) -> None:
         self._context = context
@@ -53,7 +53,7 @@ class Learned:
     def _keep(self) -> None:
         self._due = False
         # Not waited for: lost in a crash or on a full disk, it is learned again.
-        self._context.store.submit(self._context.spool.keep_profile, self._profile.to_json())
+        self._context.spool_thread.submit(self._context.spool.keep_profile, self._profile.to_json())
 
     def _show(self) -> None:
         lines = self._profile.lines()
@@ -61,6 +61,6 @@ class Learned:
 
 
 async def follow(context: DeliveryContext, transport: Transport) -> None:
-    """Do so for a transport that learns; on the courier's loop, before its first connect."""
+    """Do so for a transport that learns; on the dispatcher's loop, before its first connect."""
     if transport.profile is not None:
         await Learned(context, transport.profile).begin()

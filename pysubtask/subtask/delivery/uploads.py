@@ -58,10 +58,10 @@ def _unheard(builds: bool, copies: bool) -> None:
 
 
 class Hooks(NamedTuple):
-    """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
+    """What the dispatcher tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
     (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
-    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
+    of it). ``signature_cache``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
     live file for reading. ``ours``: whether a remote name is that of another data file than the one given; ``harmed``: the server
     has put something else under such a name."""
 
@@ -70,15 +70,15 @@ class Hooks(NamedTuple):
     confirm: Callable[[Version], None]
     beat: Callable[[], list[str]]
     builds: Callable[[bool, bool], None] = _unheard
-    ahead: SignatureCache = SignatureCache()
+    signature_cache: SignatureCache = SignatureCache()
     prefixes: Prefixes = Prefixes()
     open_live: Callable[[str], int] = open_data
     ours: Callable[[str, str], bool] = lambda name, path: False
     harmed: Callable[[str], None] = lambda name: None
 
 
-class Deliveries:
-    """Made and used on the courier's loop; ``wake`` is called when a version was given back, ``look`` whenever the courier
+class Uploads:
+    """Made and used on the dispatcher's loop; ``wake`` is called when a version was given back, ``poll`` whenever the dispatcher
     should look again for another reason, with when something is due (monotonic), where that is news. ``delta`` says that of a
     file that was changed only what changed shall be sent, where the server can copy. ``more``: where a person is told more of
     what is wrong.
@@ -86,7 +86,7 @@ class Deliveries:
     ``broken``: what ended the connection or its login, None while it is good. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
     (monotonic). ``busy_until``: the server wants no request before (monotonic). ``toll``: what the link has cost.
-    ``look_at``: the courier wants to look again as soon as no more than so many are in flight.
+    ``poll_at``: the dispatcher wants to look again as soon as no more than so many are in flight.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Deliveries:
         policy: Policy,
         hooks: Hooks,
         wake: Callable[[], None],
-        look: Callable[[float | None], None],
+        poll: Callable[[float | None], None],
         *,
         delta: bool = False,
         more: str = "",
@@ -107,12 +107,12 @@ class Deliveries:
         self.policy = policy
         self._hooks = hooks
         self._wake = wake
-        self._look = look
-        self.look_at = -1
+        self._poll = poll
+        self.poll_at = -1
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
         self._names: dict[int, str] = {}
-        self._signing = Signing(context, delta, hooks.ahead)
+        self._signing = Signing(context, delta, hooks.signature_cache)
         self.link_usage = LinkUsage(transport, context.status_model)
         self._past_attempt: set[int] = set()
         self._faulty: dict[int, None] = {}
@@ -186,7 +186,7 @@ class Deliveries:
 
     def _beat_again(self) -> None:
         self._beats.due = True
-        self._look(None)
+        self._poll(None)
 
     def _track(self, coroutine: Coroutine[Any, Any, None], job: int) -> None:
         now = self._context.clock()
@@ -202,8 +202,8 @@ class Deliveries:
         job = self._tasks.pop(task, _BEAT)
         self._big.discard(job)
         self._names.pop(job, None)
-        if self.broken or len(self._tasks) <= self.look_at or not self.busy:
-            self._look(None)
+        if self.broken or len(self._tasks) <= self.poll_at or not self.busy:
+            self._poll(None)
 
     def moves(self, names: Container[str] | None) -> bool:
         """Whether one of these (None: any) is on its way."""
@@ -268,7 +268,7 @@ class Deliveries:
             return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
 
     async def _put(self, version: Version) -> Done:
-        if version.base and version.way.append is None and not version.way.copies:
+        if version.base and version.plan.append is None and not version.plan.copies:
             raise SourceError("only its end was copied, and all of it has to be sent")
         if version.compare or version.former is not None:
             remote = await self._transport.stat(version.name)
@@ -285,9 +285,9 @@ class Deliveries:
             if verified:
                 assert remote is not None
                 return Done(version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version))
-        how = await self._signing.plan(version, copies=self._transport.traits.copies)
-        prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
-        if prefix is None and version.base and how.append and version.known is not None:
+        plan = await self._signing.plan(version, copies=self._transport.traits.copies)
+        prefix = self._hooks.prefixes.before(version.digest, plan.append.at if plan.append else version.size, version.base)
+        if prefix is None and version.base and plan.append and version.known is not None:
             known, open_data = version.known, functools.partial(self._hooks.open_live, version.path)
             with contextlib.suppress(SourceError):
                 prefix = await asyncio.to_thread(
@@ -305,9 +305,9 @@ class Deliveries:
             # A live file may have changed since: what is on the server of it is of no use.
             resume="" if version.live else version.resume,
             note=lambda text: self._note(version.id, text),
-            append=how.append,
+            append=plan.append,
             whole_records=version.records,
-            copies=how.copies,
+            copies=plan.copies,
             base=version.base,
             sha256=version.digest,
             prefix=prefix,
@@ -333,11 +333,11 @@ class Deliveries:
                 if version.base:
                     raise SourceError("only its end was copied, and all of it has to be sent") from exc
                 sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
-            self._links.told(version, sent.link)
-            made = await signed.outcome()
+            self._links.report(version, sent.link)
+            built = await signed.outcome()
         finally:
             signed.end()
-        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
+        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=plan.new, signature=built)
 
     def _source(self, version: Version) -> dict[str, Any]:
         """How the source is opened: a copy as one of ours, a live file as it was for its digest."""
@@ -367,7 +367,7 @@ class Deliveries:
 
     def _note(self, job: int, text: str) -> None:
         # Not waited for: lost in a crash, it costs bytes and nothing else.
-        self._context.store.submit(self._context.spool.note, job, text)
+        self._context.spool_thread.submit(self._context.spool.note, job, text)
 
     # -- what follows from an attempt that failed ---------------------------------------------------------
 
@@ -398,7 +398,7 @@ class Deliveries:
         if isinstance(error, ServerBusy):
             await self._context.ask(self._context.give_back, version, error, self.busy_until)
             return
-        # The courier waits for a login. The answer may have been lost after the work was done, so the next try looks first.
+        # The dispatcher waits for a login. The answer may have been lost after the work was done, so the next try looks first.
         secs = 0.0 if self.stale or isinstance(error, LoginRefused) else secs
         await self._context.ask(self._context.give_back, version, error, self._context.clock() + secs, compare=True)
 
@@ -463,7 +463,7 @@ class Deliveries:
                 await asyncio.sleep(_GATHER_SECS)
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
-            written, due = await self._context.ask(self._context.deliver_and_look, dones)
+            written, due = await self._context.ask(self._context.deliver_and_next_due, dones)
             for _, receipt in written:
                 self._arrived()
                 self._rows.over(receipt.name)
@@ -473,7 +473,7 @@ class Deliveries:
             for done in dones:
                 self._signing.over(done.id)
                 self._finished.task_done()
-            self._look(due)
+            self._poll(due)
             self._hooks.changed()
 
     def _log_delivered(self, written: Sequence[tuple[Done, Receipt]]) -> None:

@@ -32,7 +32,7 @@ FIXED, FASTCDC = 0, 1
 _LEAST_PART, _MOST_PART = 8 * 1024, 1024 * 1024
 _PARTS = 8192
 _HEAD = struct.Struct(">4sBIQ")
-_MARK = b"sig1"
+_MAGIC = b"sig1"
 _SIZE = struct.Struct(">I")
 _RECORD = 4 + 16
 
@@ -54,7 +54,7 @@ class Signature(NamedTuple):
 
     def pack(self) -> bytes:
         """As bytes, to be kept."""
-        return _HEAD.pack(_MARK, self.method, self.average, self.size) + b"".join(self.records)
+        return _HEAD.pack(_MAGIC, self.method, self.average, self.size) + b"".join(self.records)
 
     def parts(self) -> Iterator[tuple[int, int, Record]]:
         """Offset, size and record of each part."""
@@ -66,17 +66,17 @@ class Signature(NamedTuple):
 
     def suits(self) -> bool:
         """Whether the parts are neither far too many nor far too few for its size."""
-        wanted = average_for(self.size)
-        return wanted <= 4 * self.average and self.average <= 4 * wanted
+        best = average_for(self.size)
+        return best <= 4 * self.average and self.average <= 4 * best
 
 
 def unpack(data: bytes) -> Signature | None:
     """What :meth:`Signature.pack` made; None for anything else, whole or not."""
     if len(data) < _HEAD.size or (len(data) - _HEAD.size) % _RECORD:
         return None
-    mark, method, average, size = _HEAD.unpack_from(data)
+    magic, method, average, size = _HEAD.unpack_from(data)
     records = tuple(data[at : at + _RECORD] for at in range(_HEAD.size, len(data), _RECORD))
-    if mark != _MARK or not _LEAST_PART <= average <= _MOST_PART or sum(map(_size, records)) != size:
+    if magic != _MAGIC or not _LEAST_PART <= average <= _MOST_PART or sum(map(_size, records)) != size:
         return None
     return Signature(method, average, size, records)
 
@@ -240,7 +240,7 @@ class _Reader:
     def blocks(self, size: int) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(size))
         while self._left:
-            wanted, filled = min(size, self._left), 0
-            while filled < wanted:
-                filled += self.readinto(buffer[filled:wanted])
+            needed, filled = min(size, self._left), 0
+            while filled < needed:
+                filled += self.readinto(buffer[filled:needed])
             yield buffer[:filled]

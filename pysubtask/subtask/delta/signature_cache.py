@@ -15,21 +15,21 @@ _KEPT = 3
 
 
 class SignatureCache:
-    """Signatures by the digest of what they are of; from any thread. ``wanted``: whether they are of use."""
+    """Signatures by the digest of what they are of; from any thread. ``needed``: whether they are of use."""
 
     def __init__(self) -> None:
-        self.wanted = False
-        self._made: dict[str, Signature] = {}
+        self.needed = False
+        self._signatures: dict[str, Signature] = {}
 
-    def keep(self, digest: str, made: Signature) -> None:
+    def keep(self, digest: str, built: Signature) -> None:
         """For whoever sends it; only the last few are kept, they can be made again."""
-        self._made[digest] = made
-        for old in list(self._made)[:-_KEPT]:
-            self._made.pop(old, None)
+        self._signatures[digest] = built
+        for old in list(self._signatures)[:-_KEPT]:
+            self._signatures.pop(old, None)
 
     def find(self, digest: str, size: int) -> Signature | None:
         """That of a content of ``size`` bytes."""
-        found = self._made.get(digest)
+        found = self._signatures.get(digest)
         return found if found is not None and found.size == size else None
 
 
@@ -39,10 +39,10 @@ class Growing:
 
     def __init__(self, size: int, average: int) -> None:
         self._size, self._average = size, average
-        self._news = threading.Condition()
+        self._progress = threading.Condition()
         self._there = 0
         self._over = False
-        self._made: Signature | None = None
+        self._signature: Signature | None = None
 
     @contextlib.contextmanager
     def signing(self, path: str) -> Iterator[None]:
@@ -59,29 +59,29 @@ class Growing:
             yield
             self.reached(self._size)
         except BaseException:
-            with self._news:
+            with self._progress:
                 self._over = True
-                self._news.notify()
+                self._progress.notify()
             raise
         finally:
             thread.join()
 
     def reached(self, offset: int) -> None:
         """All below is written."""
-        with self._news:
+        with self._progress:
             self._there = offset
-            self._news.notify()
+            self._progress.notify()
 
     def outcome(self) -> Signature | None:
         """The signature, after ``signing``; None where it could not be made."""
-        return self._made
+        return self._signature
 
     def _wait(self, offset: int) -> int:
-        with self._news:
-            self._news.wait_for(lambda: self._over or self._there > offset or self._there == self._size)
+        with self._progress:
+            self._progress.wait_for(lambda: self._over or self._there > offset or self._there == self._size)
             return self._there
 
     def _sign(self, path: str) -> None:
         # Without one the upload makes its own.
         with contextlib.suppress(Halted, SourceError, OSError):
-            self._made = signature.sign(path, self._size, lambda: self._over, self._average, self._wait)
+            self._signature = signature.sign(path, self._size, lambda: self._over, self._average, self._wait)

@@ -35,7 +35,7 @@ class Known(NamedTuple):
     reach: tuple[int, str] | None = None
 
 
-class Way(NamedTuple):
+class TransferPlan(NamedTuple):
     """How a version goes to the server: ``append`` in place, or with ``copies`` that the server makes of what it has; whole
     where both are empty. ``new``: how many of its bytes are not in what we delivered before."""
 
@@ -44,54 +44,54 @@ class Way(NamedTuple):
     copies: tuple[Copy, ...] = ()
 
 
-def way(known: Known | None, size: int, prefixes: Mapping[int, str], *, appends: bool, copies: bool) -> Way:
+def plan_transfer(known: Known | None, size: int, prefixes: Mapping[int, str], *, appends: bool, copies: bool) -> TransferPlan:
     """How a version of ``size`` bytes is to be sent, ``prefixes`` being the digests of some of its beginnings.
 
     What we delivered must be a true beginning of it, by digest, and so must be what an append was begun for. Whether the
     server's file still is as we left it is for the transport to see. ``appends`` and ``copies``: the ways there are.
     """
     if known is None or prefixes.get(known.remote.size) != known.digest:
-        return Way(size)
+        return TransferPlan(size)
     at = until = known.remote.size
     new = size - at
     if known.reach is not None:
         until = known.reach[0]
         if prefixes.get(until) != known.reach[1]:
             # Part of another content may stand there by now.
-            return Way(new)
+            return TransferPlan(new)
     if at <= LEAST_BYTES or size < until or (size == at == until):
-        return Way(new)
+        return TransferPlan(new)
     if appends:
-        return Way(new, append=Append(at, until))
+        return TransferPlan(new, append=Append(at, until))
     if copies and until == at:
-        return Way(new, copies=(Copy(0, at, 0),))
-    return Way(new)
+        return TransferPlan(new, copies=(Copy(0, at, 0),))
+    return TransferPlan(new)
 
 
-def is_signed(how: Way, size: int, base: int, live: bool) -> bool:
+def is_signed(plan: TransferPlan, size: int, base: int, live: bool) -> bool:
     """Whether a version that is sent ``how`` is worth a signature, given that the server can copy: what is appended leaves the old
     one true, a short file is sent whole anyway, and what is not all there, or may change, cannot be read."""
-    return size >= SIGNED_BYTES and how.append is None and not how.copies and not base and not live
+    return size >= SIGNED_BYTES and plan.append is None and not plan.copies and not base and not live
 
 
-def may_be_patched(known: Known | None, how: Way, digest: str, resume: str) -> bool:
+def may_be_patched(known: Known | None, plan: TransferPlan, digest: str, resume: str) -> bool:
     """Whether a version that is sent ``how`` may be made from what the server has: surely known, and another content. What was
     begun whole, and can be gone on with, is."""
     if known is None or known.reach is not None or known.digest == digest:
         return False
-    return how.append is None and not how.copies and not resume
+    return plan.append is None and not plan.copies and not resume
 
 
-def patched(how: Way, size: int, copies: tuple[Copy, ...], attempts: int) -> Way:
+def patched(plan: TransferPlan, size: int, copies: tuple[Copy, ...], attempts: int) -> TransferPlan:
     """``how`` a whole version of ``size`` bytes is sent, now that it is known which ``copies`` can be made of what the server
     has: with them, if that saves something worth the while, and if ``attempts`` were not cut again and again."""
     saved = sum(copy.size for copy in copies)
     if saved < max(_LEAST_SAVED, size // 10):
-        return how
+        return plan
     new = size - saved
     if attempts >= (PATCH_TRIES if new > _SHORT_BYTES else 3 * PATCH_TRIES):
-        return Way(new)
-    return Way(new, copies=copies)
+        return TransferPlan(new)
+    return TransferPlan(new, copies=copies)
 
 
 def was_left(former: Known, size: int, digest: str, remote: RemoteStat | None) -> bool:

@@ -52,7 +52,9 @@ def missed_since(last_sign: float | None) -> int | None:
     return None if last_sign is None or not is_plausible(last_sign) else int(last_sign * _SECOND) - _SLACK_NS
 
 
-def is_news(times: MutableMapping[str, int], name: str, seen: Stamp, *, event: bool = False, since_ns: int | None = None) -> bool:
+def is_changed(
+    times: MutableMapping[str, int], name: str, seen: Stamp, *, event: bool = False, since_ns: int | None = None
+) -> bool:
     """Whether the content of a file that looks as it did when it was copied may be another one, and note its ctime in ``times``.
     ``event``: the system has told that it was written, or made. ``since_ns``: where nothing was noted before, a change after that
     is news."""

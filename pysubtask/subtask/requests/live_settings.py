@@ -28,7 +28,7 @@ def defaults_of(extension: str) -> dict[str, Any]:
     return {row.key: row.default for name in dict.fromkeys(("base", _section(extension))) for row in defaults_config.SETTINGS[name]}
 
 
-class Live:
+class LiveSettings:
     """The live part of ``settings`` (changed in place) of the child ``extension``.
 
     A kept value holds against the config that it was set over; a config changed since then is the later word and wins.
@@ -47,11 +47,11 @@ class Live:
         """What can be set, as it is now."""
         return {key: self._settings[key] for key, row in self.rows.items() if row.live and key in self._settings}
 
-    def change(self, wanted: Mapping[str, Any]) -> list[Change]:
+    def change(self, requested: Mapping[str, Any]) -> list[Change]:
         """Set all of these, or none: ConfigError names the first that is unknown, fixed or wrong. A text is read as a
         person writes it ('50k', 'true'). What is set to the value it has is left out of the answer."""
         checked = {}
-        for name, value in wanted.items():
+        for name, value in requested.items():
             key = self._key(name)
             row = self.rows[key]
             checked[key] = row.read(self._section, value) if isinstance(value, str) else row.check(self._section, value)

@@ -29,7 +29,7 @@ class Later(Exception):
     """The order stays: who comes after this process answers it."""
 
 
-class Orders:
+class RequestServer:
     """The orders in ``state_dir``; ``handlers`` by the name of the operation."""
 
     def __init__(self, state_dir: str, handlers: Mapping[str, Handler], log: logging.Logger, wall: Callable[[], float]) -> None:
@@ -52,7 +52,7 @@ class Orders:
             return
         except OSError as exc:
             self._log.debug("The folder of orders is made by whoever gives the first one: %s", exc)
-        self._ears = FileEvents({folder: lambda name, made: made and name.endswith(".json")}, wake)
+        self._ears = FileEvents({folder: lambda name, created: created and name.endswith(".json")}, wake)
         self._ears.start()
 
     def stop(self) -> None:
@@ -60,7 +60,7 @@ class Orders:
         if self._ears is not None:
             self._ears.stop()
 
-    def look(self, named: os.stat_result | None = None) -> bool:
+    def poll(self, named: os.stat_result | None = None) -> bool:
         """Carry out what waits, oldest first; whether there was anything. ``named``: what the path of the state folder led to a
         moment ago, where somebody has just looked."""
         if self._ears is not None:

@@ -13,29 +13,29 @@ JOIN_BYTES = 64 * 1024
 
 
 class Digest:
-    """SHA-256 of a file that is read in order, and of its first so many bytes for each number in ``marks``.
+    """SHA-256 of a file that is read in order, and of its first so many bytes for each number in ``sizes``.
 
     ``sha`` holds the first ``done`` bytes already; an update with such bytes passes over them.
     """
 
-    def __init__(self, marks: Iterable[int] = (), sha: Any = None, done: int = 0) -> None:
+    def __init__(self, sizes: Iterable[int] = (), sha: Any = None, done: int = 0) -> None:
         self._sha = hashlib.sha256() if sha is None else sha.copy()
         self._done = done
-        self._marks = sorted((mark for mark in set(marks) if mark >= done), reverse=True)
+        self._sizes = sorted((size for size in set(sizes) if size >= done), reverse=True)
         self.prefixes: dict[int, str] = {}
         self.states: dict[int, Any] = {}
-        self._mark()
+        self._keep_states()
 
     def update(self, block: memoryview, offset: int) -> None:
         """The bytes at ``offset``; none may be left out."""
         if offset < self._done:
             block = block[self._done - offset :]
-        while self._marks and self._done + len(block) >= self._marks[-1]:
-            upto = self._marks[-1] - self._done
+        while self._sizes and self._done + len(block) >= self._sizes[-1]:
+            upto = self._sizes[-1] - self._done
             self._sha.update(block[:upto])
             self._done += upto
             block = block[upto:]
-            self._mark()
+            self._keep_states()
         self._sha.update(block)
         self._done += len(block)
 
@@ -47,10 +47,10 @@ class Digest:
         """Of all so far, to go on from."""
         return self._sha.copy()
 
-    def _mark(self) -> None:
-        while self._marks and self._marks[-1] <= self._done:
-            mark = self._marks.pop()
-            self.prefixes[mark], self.states[mark] = self.hexdigest(), self.state()
+    def _keep_states(self) -> None:
+        while self._sizes and self._sizes[-1] <= self._done:
+            size = self._sizes.pop()
+            self.prefixes[size], self.states[size] = self.hexdigest(), self.state()
 
 
 class Start(NamedTuple):
@@ -72,11 +72,11 @@ class Start(NamedTuple):
         """At the first byte."""
         return cls(0, 0, 0, None, b"", b"", {})
 
-    def digest(self, marks: Iterable[int]) -> Digest:
+    def digest(self, sizes: Iterable[int]) -> Digest:
         """To be fed with what lies behind ``base``."""
-        made = Digest(marks, self.sha, self.size)
-        made.prefixes.update({mark: found for mark, found in self.prefixes.items() if mark in set(marks)})
-        return made
+        digest = Digest(sizes, self.sha, self.size)
+        digest.prefixes.update({size: found for size, found in self.prefixes.items() if size in set(sizes)})
+        return digest
 
     def fits(self, handle: int, found: os.stat_result) -> bool:
         """Whether an open file is the one this was told of, and has only grown, as far as inode, length, beginning and the
@@ -102,7 +102,7 @@ def base_of(size: int) -> int:
     return max(0, size - JOIN_BYTES)
 
 
-class Tails:
+class AppendTracker:
     """The starts of each file, by the sizes at which a later snapshot may go on. One thread at a time for each file."""
 
     def __init__(self) -> None:
@@ -112,24 +112,24 @@ class Tails:
         """Where to go on behind the first ``size`` bytes."""
         return self._starts.get(path, {}).get(size)
 
-    def keep(self, path: str, snapshot: str, inode: int, size: int, base: int, sha: Digest, marks: Iterable[int]) -> None:
-        """Remember a snapshot of ``size`` bytes from ``base`` on, and of the earlier ones what lies at ``marks``.
+    def keep(self, path: str, snapshot: str, inode: int, size: int, base: int, sha: Digest, sizes: Iterable[int]) -> None:
+        """Remember a snapshot of ``size`` bytes from ``base`` on, and of the earlier ones what lies at ``sizes``.
 
         All is read from the snapshot itself: the data file may have changed since.
         """
         old = self._starts.pop(path, {})
-        kept = {mark: old[mark] for mark in marks if mark in old and old[mark].inode == inode}
+        kept = {known: old[known] for known in sizes if known in old and old[known].inode == inode}
         try:
             handle = os.open(snapshot, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
         except OSError:
             return
         try:
             first = _first(handle) if base == 0 else next(start.first for start in old.values())
-            for mark, state in {**sha.states, size: sha.state()}.items():
-                begin = base_of(mark)
-                if mark not in kept and mark > LEAST_BYTES and begin >= base:
-                    join = _digest_at(handle, begin - base, mark - begin)
-                    kept[mark] = Start(begin, mark, inode, state, first, join, dict(sha.prefixes))
+            for end, state in {**sha.states, size: sha.state()}.items():
+                begin = base_of(end)
+                if end not in kept and end > LEAST_BYTES and begin >= base:
+                    join = _digest_at(handle, begin - base, end - begin)
+                    kept[end] = Start(begin, end, inode, state, first, join, dict(sha.prefixes))
         except (OSError, StopIteration):
             return
         finally:

@@ -13,7 +13,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Background(Generic[K, T]):
+class OneTaskThread(Generic[K, T]):
     """``wake`` is called, from the thread, when a piece of work is done. A daemon: it holds no process back."""
 
     def __init__(self, wake: Callable[[], None]) -> None:

@@ -23,18 +23,18 @@ from ..delta import signature
 from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import LEAST_BYTES
 from ..spool.queue import Entry
-from ..spool.spool_thread import Store
+from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 from ..watch.watcher import RESIDUAL, Due, Watch
-from .append_tracker import Tails
-from .one_task_thread import Background
+from .append_tracker import AppendTracker
+from .one_task_thread import OneTaskThread
 from .prefix_hashes import Prefixes
-from .read_errors import CHANGING, CLASH, MISSING, READ, Faults
+from .read_errors import CHANGING, CLASH, MISSING, READ, ReadErrors
 from .snapshotter import Copied, Snapshotter, content_digest
 from .sources import Place, place_of, unreadable
 
 FIRST_FILES, BATCH_FILES = 16, 256
-"""The first commit of many comes soon, so that the courier may log in meanwhile; the others are fewer and larger."""
+"""The first commit of many comes soon, so that the dispatcher may log in meanwhile; the others are fewer and larger."""
 BATCH_BYTES = 32 * 1024 * 1024
 """A file above this is copied beside all others, which do not wait for it."""
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
@@ -45,9 +45,9 @@ TURN_SECS = 1.0
 
 
 class Rules(NamedTuple):
-    """What the child decides for its intake: the name of a file in the queue, why a file may not be queued (or
-    nothing), what to do with new entries after their commit, what to do between two batches, and how to have :meth:`Intake.take`
-    called again, from any thread."""
+    """What the child decides for its pipeline: the name of a file in the queue, why a file may not be queued (or
+    nothing), what to do with new entries after their commit, what to do between two batches, and how to have
+    :meth:`SnapshotPipeline.take` called again, from any thread."""
 
     queue_name: Callable[[Due], str]
     clash: Callable[[Due], str]
@@ -62,17 +62,17 @@ class Rules(NamedTuple):
     """``clash`` will be asked of these, one after the other: what it looks up can be looked up for all at once."""
 
 
-class Intake:
-    """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock. ``tails_wanted``: whether a
-    snapshot of the end of a file is of use. ``ahead``: signatures of big files that were copied. ``more``: where a person is told
-    more of what is wrong."""
+class SnapshotPipeline:
+    """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock. ``wants_tails``: whether a
+    snapshot of the end of a file is of use. ``signature_cache``: signatures of big files that were copied. ``more``: where a
+    person is told more of what is wrong."""
 
     def __init__(
         self,
         entries: Sequence[WatchEntry],
         watch: Watch,
         snapshotter: Snapshotter,
-        store: Store,
+        spool_thread: SpoolThread,
         status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
@@ -84,20 +84,20 @@ class Intake:
         self._entries = entries
         self._watch = watch
         self._snapshotter = snapshotter
-        self._store = store
+        self._spool_thread = spool_thread
         self._status_model = status_model
         self._events = events
         self._log = log
         self._rules = rules
         self._wall = wall
-        self._faults = Faults()
+        self._read_errors = ReadErrors()
         self._asked: deque[str] = deque()
         self._disk_low = self._unfinished = False
-        self._tails = Tails()
+        self._append_tracker = AppendTracker()
         self._real: dict[str, Place] = {}
-        self._big: Background[Due, Copied] = Background(rules.wake)
+        self._big: OneTaskThread[Due, Copied] = OneTaskThread(rules.wake)
         self.wants_tails = False
-        self.ahead = SignatureCache()
+        self.signature_cache = SignatureCache()
         self.prefixes = Prefixes()
 
     def again(self, path: str) -> None:
@@ -106,7 +106,7 @@ class Intake:
 
     def next_at(self) -> float | None:
         """When a file that could not be read is tried again."""
-        return self._faults.next_at()
+        return self._read_errors.next_at()
 
     def take(self, now: float, *, everything: bool = False, most_secs: float = TURN_SECS) -> int:
         """Snapshot and queue what is due; how many files were due and readable. After ``most_secs`` the rest is left for the next
@@ -122,11 +122,11 @@ class Intake:
             self._tell_lost(self._watch.lost())
             gone = self._watch.gone()
             if gone:
-                self._store.run(self._store.spool.forget, gone)
+                self._spool_thread.run(self._spool_thread.spool.forget, gone)
                 self._rules.gone(gone)
                 for path in gone:
                     self._well(path)
-                    self._tails.forget(path)
+                    self._append_tracker.forget(path)
         except DiskLow as exc:
             # The queue itself cannot grow: everything not in it stays due.
             self._say_disk_low(exc, low_before)
@@ -141,7 +141,7 @@ class Intake:
         left = 0
         if self._disk_low or self._unfinished:
             asked = [due for due in found if self._disk_low or due.cause != "recheck"]  # a second look is no file more
-            left = sum(due.path not in self._faults for due in asked) - taken
+            left = sum(due.path not in self._read_errors for due in asked) - taken
         settling, settling_more = self._watch.settling(now)
         excluded, excluded_more = self._watch.left_out()
         self._status_model.set(
@@ -152,8 +152,8 @@ class Intake:
             disk_low=self._disk_low,
             not_copied=max(0, left) if self._disk_low else 0,
             being_copied=0 if self._disk_low else max(0, left),
-            cannot_read=self._faults.listing(),
-            unreadable=len(self._faults),
+            cannot_read=self._read_errors.listing(),
+            unreadable=len(self._read_errors),
             watch=self._watch.mode,
             watch_reason=self._watch.mode_reason,
             never_quiet=self._watch.never_quiet(now),
@@ -197,55 +197,59 @@ class Intake:
     ) -> Iterator[tuple[Due, Callable[[], Copied]]]:
         """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later.
         ``low``: the disk was too full at the last look, so no connection is wanted for what may come."""
-        for due, marks in self._with_marks(found):
-            under_way = self._big.key
-            waits = self._faults.waits(due.path, now, _signals(due)) and not everything
-            if waits or (under_way is not None and under_way.path == due.path):
+        for due, sizes in self._with_known_sizes(found):
+            in_progress = self._big.key
+            waits = self._read_errors.waits(due.path, now, _signals(due)) and not everything
+            if waits or (in_progress is not None and in_progress.path == due.path):
                 continue
             clash = self._rules.clash(due)
             if clash:
                 self._status_model.error("clash", f"{due.path}: {clash}", due.path)
-                if self._faults.add(due.path, clash, now, _signals(due), CLASH):
+                if self._read_errors.add(due.path, clash, now, _signals(due), CLASH):
                     self._log.error("PARKED [%s]: %s; %s", due.path, clash, self._more)
                     self._events.emit("clash", path=due.path, reason=clash)
             elif due.cause == "recheck" and self._reads_the_same(due):
                 self._settled(due)
             else:
                 seen = _seen(due.path)
-                copy, big = self._copy_of(due, 0 if seen is None else seen.size, *marks)
-                if not low and seen is not None and (seen != (self._store.spool.sources.get(due.path) or (None,))[0]):
+                copy, big = self._copy_of(due, 0 if seen is None else seen.size, *sizes)
+                if not low and seen is not None and (seen != (self._spool_thread.spool.sources.get(due.path) or (None,))[0]):
                     self._rules.coming()
                 if everything or not big:
                     yield due, copy
-                elif under_way is None:
+                elif in_progress is None:
                     self._big.begin(due, copy)
 
-    def _copy_of(self, due: Due, size: int, delivered: int, marks: set[int]) -> tuple[Callable[[], Copied], bool]:
-        """What makes the copy, and whether that is a big one. ``delivered``, ``marks``: see Spool.marks."""
+    def _copy_of(self, due: Due, size: int, delivered: int, sizes: set[int]) -> tuple[Callable[[], Copied], bool]:
+        """What makes the copy, and whether that is a big one. ``delivered``, ``sizes``: see Spool.known_sizes."""
         append = self.wants_tails and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
-        start = self._tails.start(due.path, delivered) if append else None
+        start = self._append_tracker.start(due.path, delivered) if append else None
         big = size - (0 if start is None else start.base) > BATCH_BYTES
-        average = self._average(due, size) if big and self.ahead.wanted and not self._tails.grew(due.path, delivered) else 0
+        average = (
+            self._average(due, size)
+            if big and self.signature_cache.needed and not self._append_tracker.grew(due.path, delivered)
+            else 0
+        )
 
         def copy() -> Copied:
             try:
                 within = self._within(due)
             except OSError as exc:
                 raise unreadable(exc, due.path) from exc
-            copied = self._snapshotter.copy(due.path, within, marks, start, average)
+            copied = self._snapshotter.copy(due.path, within, sizes, start, average)
             if (append or big) and not copied.live:
-                self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
+                self._append_tracker.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, sizes)
             if not copied.live:
                 self.prefixes.keep(copied.digest, copied.sha.states)
             if copied.signature is not None:
-                self.ahead.keep(copied.digest, copied.signature)
+                self.signature_cache.keep(copied.digest, copied.signature)
             return copied
 
         return copy, big
 
     def _average(self, due: Due, size: int) -> int:
         """The size of parts by which a signature can be compared with that of what the server has."""
-        old = signature.unpack(self._store.run(self._store.spool.signature, self._rules.queue_name(due)))
+        old = signature.unpack(self._spool_thread.run(self._spool_thread.spool.signature, self._rules.queue_name(due)))
         return old.average if old is not None and old.suits() else signature.average_for(size)
 
     def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
@@ -265,31 +269,31 @@ class Intake:
             if not moved:
                 self._status_model.error("source_error", str(exc), due.path)
             asked = None if moved else _signals(due)
-            if self._faults.add(due.path, str(exc), now, asked, CHANGING if moved else READ) and not moved:
+            if self._read_errors.add(due.path, str(exc), now, asked, CHANGING if moved else READ) and not moved:
                 self._log.error("Cannot snapshot [%s]: %s; %s", due.path, exc, self._more)
                 self._events.emit("source_error", path=due.path, reason=str(exc))
             return None
-        if self._has_news(due, copied):
+        if self._is_changed(due, copied):
             return copied
         self._snapshotter.discard(copied)
-        self._store.run(self._store.spool.seen, [self._entry(due, copied)])
+        self._spool_thread.run(self._spool_thread.spool.seen, [self._entry(due, copied)])
         self._settled(due)
         return None
 
-    def _with_marks(self, found: Iterable[Due]) -> Iterator[tuple[Due, tuple[int, set[int]]]]:
+    def _with_known_sizes(self, found: Iterable[Due]) -> Iterator[tuple[Due, tuple[int, set[int]]]]:
         """Each with where the file ended when it was last delivered (0: nothing to go on from), and where it may have ended
         since: asked for many together."""
-        spool, rest = self._store.spool, iter(found)
+        spool, rest = self._spool_thread.spool, iter(found)
         while some := list(itertools.islice(rest, BATCH_FILES)):
             names = {
                 due.path: self._rules.queue_name(due)
                 for due in some
                 if (known := spool.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES
             }
-            marks = self._store.run(spool.marks, list(names.values())) if names else {}
+            sizes = self._spool_thread.run(spool.known_sizes, list(names.values())) if names else {}
             self._rules.claim(some)
             for due in some:
-                yield due, marks.get(names.get(due.path, ""), (0, set()))
+                yield due, sizes.get(names.get(due.path, ""), (0, set()))
 
     def _within(self, due: Due) -> Place | None:
         """The folder a file must really be in, should a link lead to it; None for a named file. OSError."""
@@ -316,8 +320,8 @@ class Intake:
 
     def _well(self, path: str) -> None:
         """Nothing is wrong with this file any more."""
-        if path in self._faults:
-            self._faults.clear(path)
+        if path in self._read_errors:
+            self._read_errors.clear(path)
             self._status_model.over("source_error", "source_missing", "clash", about=path)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
@@ -327,7 +331,7 @@ class Intake:
             self._tell_lost([due.path])
             return
         self._status_model.error("source_missing", f"{due.path} was notified and is not there", due.path)
-        if self._faults.add(due.path, str(exc), now, _signals(due), MISSING):
+        if self._read_errors.add(due.path, str(exc), now, _signals(due), MISSING):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
 
@@ -345,13 +349,13 @@ class Intake:
 
     def _reads_the_same(self, due: Due) -> bool:
         """Whether a second look finds just what is known: it costs a read then, no copy and no write."""
-        spool = self._store.spool
+        spool = self._spool_thread.spool
         known = spool.sources.get(due.path)
         if known is None or (due.stamp is not None and spool.stamps.get(notify_name(due.path)) != due.stamp):
             return False
         try:
             before = read_stamp(due.path)
-            same = self._tails.same(due.path, known[0].size)
+            same = self._append_tracker.same(due.path, known[0].size)
             if same is None:
                 same = before == known[0] and content_digest(due.path, known[0].size, self._within(due)) == known[1]
             return same and read_stamp(due.path) == before
@@ -359,13 +363,13 @@ class Intake:
             # Whatever is wrong with it, copying it will say so.
             return False
 
-    def _has_news(self, due: Due, copied: Copied) -> bool:
+    def _is_changed(self, due: Due, copied: Copied) -> bool:
         """Whether a file is worth a delivery though its content may be what it was.
 
         Not at a second look or the first after a start; and not where a touch was seen in two steps: the making of the
         notify file, then its time.
         """
-        spool = self._store.spool
+        spool = self._spool_thread.spool
         known = spool.sources.get(due.path)
         if known is None or known[1] != copied.digest:
             return True
@@ -415,7 +419,7 @@ class Intake:
         entries = [self._entry(due, copied) for due, copied in batch]
         try:
             self._snapshotter.seal([copied for _, copied in batch])
-            garbage = self._store.run(self._enqueue, entries)
+            garbage = self._spool_thread.run(self._enqueue, entries)
         except SourceError as exc:
             for _, copied in batch:
                 self._snapshotter.discard(copied)
@@ -425,13 +429,13 @@ class Intake:
             self._settled(due)
         rows = ((due.path, copied.path) for due, copied in batch if not copied.live)
         info_each(self._log, "Copying [%s] to [%s]", rows, "copied")
-        self._store.drop(garbage)
+        self._spool_thread.drop(garbage)
         self._rules.queued(entries)
 
     def _enqueue(self, entries: list[Entry]) -> list[str]:
         """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
-        garbage = self._store.spool.enqueue(entries)
-        replaced = self._store.spool.replaced
+        garbage = self._spool_thread.spool.enqueue(entries)
+        replaced = self._spool_thread.spool.replaced
         self._events.emit_all(
             [
                 happened(

@@ -39,7 +39,7 @@ class Prefixes:
             return None
         with self._guard:
             states = self._states.get(digest, {})
-            best = max((mark for mark in states if base <= mark <= at), default=None)
+            best = max((size for size in states if base <= size <= at), default=None)
             return None if best is None else (best, states[best])
 
 

@@ -20,7 +20,7 @@ class _Row(NamedTuple):
     kind: str
 
 
-class Faults:
+class ReadErrors:
     """Pure bookkeeping; times are monotonic seconds. ``asked``: what a file was to be taken for, a notify's stamp for example."""
 
     def __init__(self) -> None:

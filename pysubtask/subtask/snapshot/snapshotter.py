@@ -93,7 +93,7 @@ class Snapshotter:
         self,
         source: str,
         within: str | Place | None = None,
-        marks: Iterable[int] = (),
+        sizes: Iterable[int] = (),
         start: Start | None = None,
         average: int = 0,
     ) -> Copied:
@@ -112,7 +112,7 @@ class Snapshotter:
             size, synced = before.st_size, self._alone
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
-            sha, base = start.digest(marks), start.base
+            sha, base = start.digest(sizes), start.base
             growing = Growing(size, average) if average and not base and self._folder is not None else None
             if self._folder is None:
                 path, temp = source, None
@@ -392,9 +392,9 @@ def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) 
         raise SourceMissing(f"{source} went away while it was copied") from exc
     except OSError as exc:
         raise unreadable(exc, source) from exc
-    looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
+    stats = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
     undecided = tick_ns(after.st_mtime_ns) == GRANULARITY_NS and after.st_mtime_ns + GRANULARITY_NS > time.time_ns()
-    return len(set(looks)) > 1 or undecided
+    return len(set(stats)) > 1 or undecided
 
 
 def _shortened(name: str, room: int) -> str:

@@ -30,18 +30,18 @@ class _Walked(NamedTuple):
     """What ``walk`` gives, and how the folder that it led to looks."""
 
     handle: int
-    way: list[os.stat_result]
+    folders: list[os.stat_result]
     owners: set[int]
     home: os.stat_result
 
 
 def _walked(path: str, links: bool) -> _Walked:
-    handle, way, owners = walk(path, links)
-    return _Walked(handle, way, owners, way[-1] if way else os.fstat(handle))
+    handle, folders, owners = walk(path, links)
+    return _Walked(handle, folders, owners, folders[-1] if folders else os.fstat(handle))
 
 
 def _folder(path: str, links: bool, owners: Collection[int]) -> _Walked:
-    """As ``_walked``; ``owners``: of links so far. Where there are none, nobody asks for the way."""
+    """As ``_walked``; ``owners``: of links so far. Where there are none, nobody asks for the folders."""
     purpose = "named" if links else "inside"
     again = None if owners else known(path, purpose)
     if again is not None:
@@ -118,7 +118,7 @@ def place_of(path: str) -> Place:
     try:
         owners = frozenset(walked.owners)
         for owner in owners:
-            if not may_go(owner, walked.way):
+            if not may_go(owner, walked.folders):
                 raise LeadsAway(path, "a link of another user leads there, and he may not go there himself")
         try:
             return Place(os.readlink(f"/proc/self/fd/{walked.handle}"), owners)
@@ -138,9 +138,9 @@ def open_inside(path: str, within: Place) -> tuple[int, os.stat_result]:
         raise LeadsAway(path, f"leads out of its folder: {within.path} {exc.problem}") from exc
     try:
         for _ in range(MOST_LINKS):
-            look = os.stat(name, dir_fd=walked.handle, follow_symlinks=False)
-            if not stat.S_ISLNK(look.st_mode):
-                return _open_file(name, walked, look, path, set(within.owners))
+            entry = os.stat(name, dir_fd=walked.handle, follow_symlinks=False)
+            if not stat.S_ISLNK(entry.st_mode):
+                return _open_file(name, walked, entry, path, set(within.owners))
             target = os.path.join(within.path, os.readlink(name, dir_fd=walked.handle))
             real = os.path.join(real_path(os.path.dirname(target)), os.path.basename(target))
             if os.path.dirname(real) != within.path:
@@ -160,13 +160,13 @@ def open_named(path: str) -> tuple[int, os.stat_result]:
         walked = _folder(above, True, owners)
         try:
             owners |= walked.owners
-            look = os.stat(name or ".", dir_fd=walked.handle, follow_symlinks=False)
-            if not stat.S_ISLNK(look.st_mode):
-                return _open_file(name or ".", walked, look, path, owners)
-            if look.st_uid not in trusted():
-                if turn == 0 and look.st_uid != walked.home.st_uid:
+            entry = os.stat(name or ".", dir_fd=walked.handle, follow_symlinks=False)
+            if not stat.S_ISLNK(entry.st_mode):
+                return _open_file(name or ".", walked, entry, path, owners)
+            if entry.st_uid not in trusted():
+                if turn == 0 and entry.st_uid != walked.home.st_uid:
                     raise LeadsAway(path, "is a link of another user")
-                owners.add(look.st_uid)
+                owners.add(entry.st_uid)
             target = os.path.join(above, os.readlink(name, dir_fd=walked.handle))
         finally:
             os.close(walked.handle)
@@ -178,16 +178,16 @@ def open_data(path: str) -> int:
     return open_named(path)[0]
 
 
-def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: set[int]) -> tuple[int, os.stat_result]:
+def _open_file(name: str, at: _Walked, entry: os.stat_result, path: str, owners: set[int]) -> tuple[int, os.stat_result]:
     """A file right in a folder; ``owners``: of the links that led there. Root sends only what the owner of the folder may read or
     has from root."""
-    handle, found = _open_regular(name, at.handle, look)
+    handle, found = _open_regular(name, at.handle, entry)
     is_root = effective_user.number() == 0
     if not owners and not is_root:
         return handle, found
     home = at.home
     try:
-        if owners and not all(_may_read(owner, found, at.way) for owner in owners):
+        if owners and not all(_may_read(owner, found, at.folders) for owner in owners):
             raise LeadsAway(path, "is reached by a link of another user, who may not read it himself")
         # A second name of a file of root may have been made by anybody.
         from_root = found.st_uid == 0 and found.st_nlink <= 1
@@ -215,9 +215,9 @@ class NotRegular(OSError):
         super().__init__(code, os.strerror(code))
 
 
-def _open_regular(name: str, at: int, look: os.stat_result) -> tuple[int, os.stat_result]:
-    if not stat.S_ISREG(look.st_mode):  # opening a device may do something
-        raise NotRegular(look)
+def _open_regular(name: str, at: int, entry: os.stat_result) -> tuple[int, os.stat_result]:
+    if not stat.S_ISREG(entry.st_mode):  # opening a device may do something
+        raise NotRegular(entry)
     handle = os.open(name, _READ, dir_fd=at)
     try:
         found = os.fstat(handle)
@@ -229,6 +229,6 @@ def _open_regular(name: str, at: int, look: os.stat_result) -> tuple[int, os.sta
     return handle, found
 
 
-def _may_read(uid: int, found: os.stat_result, way: list[os.stat_result]) -> bool:
-    """Whether a user may read a file, by the modes of it and of the folders on the ``way``."""
-    return has_right(uid, found, 4) and may_go(uid, way)
+def _may_read(uid: int, found: os.stat_result, folders: list[os.stat_result]) -> bool:
+    """Whether a user may read a file, by the modes of it and of the ``folders`` that lead to it."""
+    return has_right(uid, found, 4) and may_go(uid, folders)

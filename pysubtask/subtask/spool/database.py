@@ -102,9 +102,9 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
     finally:
         db.close()
         # The index of the log, and the log where there was none, are made by reading it.
-        for made in ("-shm",) if logged else ("-shm", "-wal"):
+        for suffix in ("-shm",) if logged else ("-shm", "-wal"):
             with contextlib.suppress(OSError):
-                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, any_owner=True)
+                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + suffix, any_owner=True)
 
 
 def of_a_later_format() -> bytes:

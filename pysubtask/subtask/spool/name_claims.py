@@ -25,7 +25,7 @@ from .database import storable
 
 BOOT_SECS = 60.0
 """After a start of the machine tasks that ran before it are waited for so long."""
-_LOOK_SECS = 1.0
+_POLL_SECS = 1.0
 _BUSY_SECS = 5.0
 _FOLDER = "names"
 _SCHEMA = """
@@ -129,12 +129,12 @@ class Claims:
 
         def change(db: sqlite3.Connection) -> list[str]:
             self._drop_gone(db)
-            wanted = {self._key(name): (name, encoded(path)) for name, path in names.items()}
+            requested = {self._key(name): (name, encoded(path)) for name, path in names.items()}
             old = [row[0] for row in db.execute("SELECT name FROM claim WHERE owner = ?", (self._owner,))]
             db.executemany(
-                "DELETE FROM claim WHERE name = ? AND owner = ?", [(key, self._owner) for key in old if key not in wanted]
+                "DELETE FROM claim WHERE name = ? AND owner = ?", [(key, self._owner) for key in old if key not in requested]
             )
-            self._insert(db, ((key, path) for key, (_, path) in wanted.items()))
+            self._insert(db, ((key, path) for key, (_, path) in requested.items()))
             others = db.execute(
                 "SELECT mine.name, mine.path FROM claim AS mine JOIN last ON last.name = mine.name"
                 " WHERE mine.owner = ? AND last.owner <> ? AND last.path <> mine.path",
@@ -142,12 +142,12 @@ class Claims:
             ).fetchall()
             regained = [key for key, path in others if self._first(db, key, os.fsdecode(path)) is None]
             db.executemany(
-                "UPDATE last SET owner = ?, path = ? WHERE name = ?", [(self._owner, wanted[key][1], key) for key in regained]
+                "UPDATE last SET owner = ?, path = ? WHERE name = ?", [(self._owner, requested[key][1], key) for key in regained]
             )
             # The other tasks must see that this one is back, also where it changes nothing else.
             (seen,) = db.execute("PRAGMA user_version").fetchone()
             db.execute(f"PRAGMA user_version = {(seen + 1) % 2**31}")
-            return [wanted[key][0] for key in regained]
+            return [requested[key][0] for key in regained]
 
         return self._changed(change, [])
 
@@ -155,13 +155,13 @@ class Claims:
         """Claim a name for a data file: who has it (None: it is this task's), and whether another task sent to it last."""
         return self.take_all([(name, path)])[0]
 
-    def take_all(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
+    def take_all(self, requested: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
         """:meth:`take` for many names (name, data file), in one transaction; those that are this task's for sure cost none."""
         version = self._data_version()
         if version != self._sure_at:
             self._sure.clear()
             self._sure_at = version
-        keys = [(self._key(name), path) for name, path in wanted]
+        keys = [(self._key(name), path) for name, path in requested]
         open_ones = [(key, path) for key, path in keys if self._sure.get(key) != path]
 
         def change(db: sqlite3.Connection) -> dict[tuple[bytes, str], tuple[Other | None, bool]]:
@@ -190,14 +190,14 @@ class Claims:
         except sqlite3.Error:
             return -1
 
-    def look(self, name: str, path: str) -> Other | None:
+    def owner_of(self, name: str, path: str) -> Other | None:
         """Who has a name, or would have it before this task; nothing is claimed."""
         return self._changed(lambda db: self._first(db, self._key(name), path), None)
 
     def changed(self) -> bool:
         """Whether other tasks may have claimed anything since the last time this said so; asked often, and cheap."""
         now = self._clock()
-        if self._db is None or now - self._asked < _LOOK_SECS:
+        if self._db is None or now - self._asked < _POLL_SECS:
             return False
         self._asked = now
         try:
@@ -239,7 +239,7 @@ class Claims:
 
     def _counts(self, owner: bytes) -> bool:
         now = self._clock()
-        if now - self._seen.get(owner, float("-inf")) < _LOOK_SECS:
+        if now - self._seen.get(owner, float("-inf")) < _POLL_SECS:
             return True
         state_dir = os.fsdecode(owner)
         if self._lives(state_dir) or (now - self._began < BOOT_SECS and os.path.isdir(state_dir) and self._expects(state_dir)):

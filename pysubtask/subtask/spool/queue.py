@@ -24,9 +24,9 @@ from ...common.notify import Stamp, hold_name, notify_name
 from ...common.paths import decoded, encoded
 from ...common.receipts import Receipt, parse, to_line
 from ...transports.base import RemoteStat
-from ..delta.transfer_plan import Known, Way, way
+from ..delta.transfer_plan import Known, TransferPlan, plan_transfer
 from . import database
-from .queue_admin import EVERYTHING, Backlog, Counts
+from .queue_admin import EVERYTHING, Counts, QueueAdmin
 
 TEMP_MEMORY_SECS = 600.0
 BIG_BYTES = 1024 * 1024
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 class Version(NamedTuple):
     """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
     says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
-    go on from; ``base`` is the byte with which the snapshot begins; ``way`` is how it is to be sent, an append being on
+    go on from; ``base`` is the byte with which the snapshot begins; ``plan`` is how it is to be sent, an append being on
     record before it is begun. ``former``: what our last delivery left there over another protocol, where none was made over the
     present one."""
 
@@ -92,7 +92,7 @@ class Version(NamedTuple):
     resume: str
     records: bool | None
     base: int
-    way: Way
+    plan: TransferPlan
     former: Known | None = None
 
 
@@ -137,7 +137,7 @@ class Spool:
         self.destination = destination = database.storable(destination)
         with database.opening(path) as self._db:
             self._commit = functools.partial(database.commit, self._db, path)
-            self.backlog = Backlog(self._db, self._commit)
+            self.queue_admin = QueueAdmin(self._db, self._commit)
             self.epoch = self._begin(wall)
             self.stamps = {
                 decoded(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
@@ -230,31 +230,32 @@ class Spool:
         self.replaced = set()
         with self._commit():
             old = self._waiting([encoded(entry.name) for entry in entries])
-            made: dict[bytes, tuple[Any, ...]] = {}
+            new_rows: dict[bytes, tuple[Any, ...]] = {}
             for entry in entries:
-                if (name := encoded(entry.name)) in made:
+                if (name := encoded(entry.name)) in new_rows:
                     # Twice at once: the second meets the first in the queue.
-                    self._insert(made)
+                    self._insert(new_rows)
                     old = self._waiting([name])
-                    made = {}
+                    new_rows = {}
                 if name in old:
                     self.replaced.add(entry.name)
-                garbage += self._put(entry, name, old.get(name), made)
-            self._insert(made)
-            self._mark(entries)
+                garbage += self._put(entry, name, old.get(name), new_rows)
+            self._insert(new_rows)
+            self._store_stamps(entries)
         self._remember(entries)
         return garbage
 
     def _waiting(self, names: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
         """Those of these names that have a version in the queue that is not being sent."""
         rows = self._db.execute(
-            f"SELECT name, id, snapshot, live, digest, path, at FROM job WHERE state <> 'sending' AND name IN ({_marks(names)})",
+            "SELECT name, id, snapshot, live, digest, path, at FROM job WHERE state <> 'sending'"
+            f" AND name IN ({_placeholders(names)})",
             names,
         )
         return {row[0]: row[1:] for row in rows}
 
-    def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, made: dict[bytes, tuple[Any, ...]]) -> list[str]:
-        """Its row comes into ``made``; the snapshots not needed any more."""
+    def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, new_rows: dict[bytes, tuple[Any, ...]]) -> list[str]:
+        """Its row comes into ``new_rows``; the snapshots not needed any more."""
         if old is not None and old[3] == entry.digest and not entry.live and not old[2] and decoded(old[4]) == entry.path:
             # A refused file that is notified again is offered again.
             self._db.execute(
@@ -267,7 +268,7 @@ class Spool:
             # Its age counts from the first notify that is not delivered yet.
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
-        made[name] = (
+        new_rows[name] = (
             name,
             encoded(entry.path),
             encoded(entry.snapshot),
@@ -287,15 +288,15 @@ class Spool:
         )
         return [decoded(old[1])] if old is not None and not old[2] else []
 
-    def _insert(self, made: Mapping[bytes, tuple[Any, ...]]) -> None:
+    def _insert(self, new_rows: Mapping[bytes, tuple[Any, ...]]) -> None:
         self._db.executemany(
             "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, base, compare)"
             " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
             " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
-            made.values(),
+            new_rows.values(),
         )
 
-    def _mark(self, entries: Sequence[Entry]) -> None:
+    def _store_stamps(self, entries: Sequence[Entry]) -> None:
         self._db.executemany(
             "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
             " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
@@ -310,7 +311,7 @@ class Spool:
     def seen(self, entries: Sequence[Entry]) -> None:
         """Record stamps without queueing anything: the content is what it was."""
         with self._commit():
-            self._mark(entries)
+            self._store_stamps(entries)
         self._remember(entries)
 
     def _remember(self, entries: Sequence[Entry]) -> None:
@@ -351,24 +352,24 @@ class Spool:
         if not signature:
             return
         self._signed.add(name)
-        made = self._db.execute(
+        row_id = self._db.execute(
             "INSERT INTO signature (destination, name, bytes, data) VALUES (?, ?, ?, ?)",
             (self.destination, name, len(signature), signature),
         ).lastrowid
-        if made is not None and made % _CHECK_EVERY == 0:
+        if row_id is not None and row_id % _CHECK_EVERY == 0:
             self._db.execute(
                 "DELETE FROM signature WHERE id IN (SELECT id FROM"
                 " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)",
                 (SIGNATURES_BYTES,),
             )
 
-    def marks(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
+    def known_sizes(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
         """The size of what we delivered under each of these names (0: nothing), and all sizes of what is, or may soon be, there: a
         next version may have them as beginnings."""
         raw = [encoded(name) for name in names]
         rows = self._db.execute(
-            f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_marks(raw)})"
-            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_marks(raw)})",
+            f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_placeholders(raw)})"
+            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_placeholders(raw)})",
             (self.destination, *raw, *raw),
         ).fetchall()
         found: dict[str, tuple[int, set[int]]] = {name: (0, set()) for name in names}
@@ -394,7 +395,7 @@ class Spool:
         )
         return {decoded(name): decoded(path) for name, path in rows}
 
-    # -- the courier's side -------------------------------------------------------------------------------
+    # -- the dispatcher's side -------------------------------------------------------------------------------
 
     def take(
         self, limit: int, now: float, wall: float, *, big: int | None = None, appends: bool = False, copies: bool = False
@@ -417,7 +418,7 @@ class Spool:
 
     def _due(self, limit: int, now: float, big: int, *, newest: bool) -> list[int]:
         """Ids of up to ``limit`` due versions, at most ``big`` of them big ones, from one end of the queue."""
-        if EVERYTHING in self.backlog.paused:
+        if EVERYTHING in self.queue_admin.paused:
             return []
         order = "DESC" if newest else "ASC"
         due = (
@@ -438,14 +439,14 @@ class Spool:
                 "SELECT j.id, j.name, j.path, j.snapshot, j.live, j.size, j.mtime_ns, j.digest, j.at, j.attempts, j.compare,"
                 " j.resume, j.records, j.base, j.prefixes, j.temp, r.name, r.digest, r.reach_size, r.reach_digest, r.size,"
                 " r.mtime, r.rev, r.hash FROM job AS j LEFT JOIN remote AS r ON r.destination = ? AND r.name = j.name"
-                f" WHERE j.id IN ({_marks(jobs)})",
+                f" WHERE j.id IN ({_placeholders(jobs)})",
                 (self.destination, *jobs),
             )
         }
         earlier: dict[bytes, list[bytes]] = {}
         names = [row[1] for row in rows.values()]
         for name, temp in self._db.execute(
-            f"SELECT name, temp FROM temp WHERE destination = ? AND name IN ({_marks(names)}) ORDER BY at",
+            f"SELECT name, temp FROM temp WHERE destination = ? AND name IN ({_placeholders(names)}) ORDER BY at",
             (self.destination, *names),
         ):
             earlier.setdefault(name, []).append(temp)
@@ -475,8 +476,8 @@ class Spool:
             name, known = decoded(raw), None if there is None else _known(remote)
             begins = {int(upto): digest for upto, digest in json.loads(prefixes).items()} if prefixes else {}
             # A live file may have changed by the time it is read.
-            how = way(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
-            if how.append is not None:
+            plan = plan_transfer(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
+            if plan.append is not None:
                 reaches.append((size, digest, self.destination, raw))
             # What is gone on with keeps its temp name, too.
             temp = old if resume and old else encoded(temp_name(name))
@@ -500,7 +501,7 @@ class Spool:
                     resume,
                     None if records is None else bool(records),
                     base,
-                    how,
+                    plan,
                     former.get(raw),
                 )
             )
@@ -517,7 +518,7 @@ class Spool:
             return {}
         rows = self._db.execute(
             "SELECT name, digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote"
-            f" WHERE destination = ? AND name IN ({_marks(names)})",
+            f" WHERE destination = ? AND name IN ({_placeholders(names)})",
             (self.former, *names),
         )
         return {row[0]: _known(row[1:]) for row in rows}
@@ -533,7 +534,7 @@ class Spool:
                 row[0]: row[1:]
                 for row in self._db.execute(
                     "SELECT id, name, path, snapshot, live, size, mtime_ns, digest, temp FROM job WHERE state = 'sending'"
-                    f" AND id IN ({_marks(dones)})",
+                    f" AND id IN ({_placeholders(dones)})",
                     [done.id for done in dones],
                 )
             }
@@ -647,7 +648,7 @@ class Spool:
 
     def counts(self) -> Counts:
         """The queue in numbers."""
-        return self.backlog.counts()
+        return self.queue_admin.counts()
 
     def parked(self, limit: int = 20) -> list[Parked]:
         """The first versions the server refused, with its reason."""
@@ -656,7 +657,7 @@ class Spool:
 
     def next_due(self) -> float | None:
         """Monotonic time at which the next version may be sent; None where nothing waits that is not paused."""
-        if EVERYTHING in self.backlog.paused:
+        if EVERYTHING in self.queue_admin.paused:
             return None
         (due,) = self._db.execute(
             "SELECT MIN(due) FROM job AS j WHERE state <> 'sending'"
@@ -668,7 +669,9 @@ class Spool:
     def due_behind(self, names: Sequence[str]) -> float | None:
         """Monotonic time at which the first of the versions may be sent that wait under these names."""
         raw = [encoded(name) for name in names]
-        (due,) = self._db.execute(f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_marks(raw)})", raw).fetchone()
+        (due,) = self._db.execute(
+            f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_placeholders(raw)})", raw
+        ).fetchone()
         return None if due is None else float(due)
 
     def snapshots(self) -> set[str]:
@@ -688,7 +691,7 @@ class Spool:
             self._db.execute("DELETE FROM receipt WHERE seq <= ?", (seq,))
 
 
-def _marks(values: Sequence[Any]) -> str:
+def _placeholders(values: Sequence[Any]) -> str:
     """So many places for values in a statement."""
     return ",".join("?" * len(values))
 

@@ -39,7 +39,7 @@ class Counts(NamedTuple):
     oldest: float | None
 
 
-class Backlog:
+class QueueAdmin:
     """``db`` is the spool's connection, ``commit`` opens a transaction on it."""
 
     def __init__(self, db: sqlite3.Connection, commit: Callable[[], AbstractContextManager[None]]) -> None:
@@ -133,6 +133,6 @@ class Backlog:
                 self.paused.pop(name, None)
         return dropped, moving, garbage
 
-    def shown(self) -> list[dict[str, Any]]:
+    def pauses(self) -> list[dict[str, Any]]:
         """The pauses, for the status page: ``name`` (None: the whole task) and ``who``."""
         return [{"name": name or None, "who": who} for name, who in sorted(self.paused.items())]

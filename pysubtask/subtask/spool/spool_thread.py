@@ -1,6 +1,6 @@
 """The spool on a thread of its own, with the files that follow each of its commits.
 
-The child's main thread waits for it; the courier's event loop awaits it and never blocks.
+The child's main thread waits for it; the dispatcher's event loop awaits it and never blocks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _outcome(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         return _Outcome(None, exc)
 
 
-class Store:
+class SpoolThread:
     """Opens the spool in ``state_dir``. ``drop`` removes snapshots, each given by its path; ``wall`` is the wall clock.
 
     A damaged spool is put aside under another name (``damaged`` says which) and a new one begun: what the

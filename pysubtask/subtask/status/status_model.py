@@ -96,10 +96,10 @@ class StatusModel:
             row = self._moving.get(job)
             if row is not None:
                 # The first report of one that is gone on with tells what was there, too: that has not moved now.
-                news = 0 if job in self._built_upon else max(0, done - row["done"])
+                new_bytes = 0 if job in self._built_upon else max(0, done - row["done"])
                 self._built_upon.discard(job)
-                self._counted[job] += news
-                self.moved += news
+                self._counted[job] += new_bytes
+                self.moved += new_bytes
                 row["done"] = done
                 self.changed = True
 

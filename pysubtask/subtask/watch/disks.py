@@ -17,7 +17,7 @@ from ...common.mount_table import TABLE, Mount, mounts, nearest_mount
 from ...common.notify import Stamp
 from ...common.place import is_in, real_path
 
-_MOST_LOOKS = 20
+_MOST_PROBES = 20
 
 
 class Stood(NamedTuple):
@@ -47,23 +47,23 @@ class Disks:
         self._table = table
         self._stood = _read(kept)
         self._poll, self._handle = _listening(table)
-        self._looked = False
+        self._checked = False
         self.gone: dict[str, str] = {}
         """Folders whose disk is not there -> the point on which it was mounted."""
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Look where something was mounted or unmounted since the last time, or for the first time; whether that is so."""
-        if self._looked and self._poll is not None and not self._poll.poll(0):
+        if self._checked and self._poll is not None and not self._poll.poll(0):
             return False
         known = mounts(self._table)
-        news, self._looked = not self._looked or self._poll is not None, True
+        changed, self._checked = not self._checked or self._poll is not None, True
         if known:
             for folder, deep in self._folders.items():
                 if not is_in(self._state_dir, folder):
-                    self._look_at(folder, known)
+                    self._check_folder(folder, known)
                 for inside in self._inside(folder, known) if deep else ():
-                    self._look_at(inside, known)
-        return news
+                    self._check_folder(inside, known)
+        return changed
 
     def why(self, folder: str) -> str:
         """Why a folder is not looked at, '' where it is."""
@@ -83,7 +83,7 @@ class Disks:
         """Take the folders as they are now: a person said so."""
         self._stood.clear()
         self.gone.clear()
-        self._looked = False
+        self._checked = False
 
     def text(self) -> str:
         """Where the folders were, to be kept."""
@@ -105,7 +105,7 @@ class Disks:
         }
         return found | {one for one in self._stood if one != folder and is_in(one, folder) and one not in self._folders}
 
-    def _look_at(self, folder: str, known: list[Mount]) -> None:
+    def _check_folder(self, folder: str, known: list[Mount]) -> None:
         real = real_path(folder)
         try:
             device = os.stat(folder).st_dev
@@ -131,7 +131,7 @@ class Disks:
 
     def _was_moved(self, folder: str) -> bool:
         for number, (path, stamp) in enumerate(self._known(folder)):
-            if number >= _MOST_LOOKS:
+            if number >= _MOST_PROBES:
                 break
             with contextlib.suppress(OSError):
                 found = os.stat(path)

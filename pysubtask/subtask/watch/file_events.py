@@ -31,7 +31,7 @@ class Taken(NamedTuple):
     lost: bool
 
 
-class Tended(NamedTuple):
+class WatchState(NamedTuple):
     """How a folder stands: ``live``: its events tell of every change; ``renewed``: they do so from now on;
     ``broken``: they stopped since the last look, so it may be another folder by now."""
 
@@ -49,7 +49,7 @@ class FileEvents:
     """
 
     def __init__(self, wants: Mapping[str, Wants], wake: Callable[[], None], deep: Iterable[str] = ()) -> None:
-        self._tended = dict(wants)
+        self._followed = dict(wants)
         self._deep = set(deep)
         self._wants = dict(wants)
         self._wake = wake
@@ -71,24 +71,24 @@ class FileEvents:
     def start(self) -> None:
         """Have the events of all folders that are there, as far as the platform gives them."""
         if self._run():
-            for folder in self._tended:
+            for folder in self._followed:
                 self._watch(folder)
 
-    def tend(self, folder: str, now: float) -> Tended:
+    def refresh_watch(self, folder: str, now: float) -> WatchState:
         """Keep the events of a folder coming; ``now`` in monotonic seconds."""
         broken = False
         if folder in self._identities:
             if self._healthy(folder):
-                return Tended(self._tells(folder), False, False)
+                return WatchState(self._tells(folder), False, False)
             self._unwatch(folder)
             broken = True
         # Only a refusal is left alone for a while: a folder that is not there may come any moment.
         if self._ended or now < self._retry.get(folder, now) or not os.path.isdir(folder):
-            return Tended(False, False, broken)
+            return WatchState(False, False, broken)
         if (self._running or self._run()) and self._watch(folder):
-            return Tended(self._tells(folder), True, broken)
+            return WatchState(self._tells(folder), True, broken)
         self._retry[folder] = now + RETRY_SECS
-        return Tended(False, False, broken)
+        return WatchState(False, False, broken)
 
     def follow(self, folder: str, parent: str, wants: Wants, now: float) -> bool:
         """Have the events of a folder inside ``parent``, if it can be; whether they tell of every change from now on."""
@@ -112,9 +112,9 @@ class FileEvents:
         """A folder inside another is of no interest any more."""
         self._deep.discard(folder)
         self._refused.discard(folder)
-        if folder in self._tended:
+        if folder in self._followed:
             # A named file is in it.
-            self._wants[folder] = self._tended[folder]
+            self._wants[folder] = self._followed[folder]
             return
         self._wants.pop(folder, None)
         self._retry.pop(folder, None)
@@ -153,7 +153,7 @@ class FileEvents:
 
     def mode(self) -> tuple[str, str]:
         """'events' or 'polling', and for the latter why, in plain words."""
-        if not self._running or any(folder not in self._identities and os.path.isdir(folder) for folder in self._tended):
+        if not self._running or any(folder not in self._identities and os.path.isdir(folder) for folder in self._followed):
             return "polling", self._reason
         if self._refused:
             return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
@@ -224,15 +224,15 @@ class FileEvents:
 
     # -- on another thread ------------------------------------------------------------------------------------
 
-    def file(self, folder: str, name: str, made: bool) -> bool:
+    def file(self, folder: str, name: str, created: bool) -> bool:
         """A file in a folder had an event; whether that is of interest."""
         wants = self._wants.get(folder)
-        if wants is None or not wants(name, made):
+        if wants is None or not wants(name, created):
             return False
         path = f"{folder}{os.sep}{name}" if folder != os.sep else folder + name
         with self._lock:
             first = not self._paths and not self._came and not self._lost
-            self._paths[path] = made or self._paths.get(path, False)
+            self._paths[path] = created or self._paths.get(path, False)
         if first:
             self._wake()
         return True

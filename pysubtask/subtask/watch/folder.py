@@ -52,7 +52,7 @@ class Folder:
     otherwise, or :meth:`doubt`. ``ctimes``: when such data files were changed in any way, as last seen. ``subs``: the
     folders in it that are watched too. ``identity``: device and inode number of
     a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
-    at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
+    at yet, or it was away: its files are compared with their last snapshots. ``next_scan`` (monotonic) and ``cost``
     (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
     of those inside that have no events. ``left``: the first of the files that the last look found and that are left out,
     ``left_more``: how many others. ``skip``: absolute paths of files that are no data; ``own``: more of them, by what
@@ -76,7 +76,7 @@ class Folder:
         self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
-        self.next_look = self.next_poll = float("-inf")
+        self.next_scan = self.next_poll = float("-inf")
         self.cost = self.poll_cost = 0.0
         self.left: list[Left] = []
         self.left_more = 0
@@ -145,7 +145,7 @@ class Folder:
         self.calm.pop(name, None)
         self.calm.pop(name + NOTIFY, None)
 
-    def look(self, every: bool) -> Listing:
+    def scan(self, every: bool) -> Listing:
         """List it. Calm files need no closer look while their stamps stay, data files of known name and inode number not
         even a stat, unless ``every``.
 

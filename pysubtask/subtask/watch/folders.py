@@ -18,20 +18,20 @@ from ...common.notify import HOLD, NOTIFY
 from ...common.paths import folder_of
 from ...common.place import real_path
 from .disks import Disks
-from .file_events import FileEvents, Taken, Tended, Wants
+from .file_events import FileEvents, Taken, Wants, WatchState
 from .folder import MOST_LEFT, Folder, Left, Listing
-from .named_files import Named
+from .named_files import NamedFiles
 
-FULL_LOOK_SECS = 60.0
+FULL_SCAN_SECS = 60.0
 # Full looks take at most one part in this many of the time.
 _SHARE, _SHARE_BESIDE_EVENTS = 25, 100
 # Whether a folder is still the same takes some 10 us: of so many it is asked at each tick, of more each puts the next
 # time off by so much.
 _FEW_FOLDERS = 100
-_TEND_SECS = 0.002
+_REFRESH_SECS = 0.002
 
 
-class Look(NamedTuple):
+class FolderScan(NamedTuple):
     """A folder that was looked at as a whole; ``fresh``: for the first time, or after it was away."""
 
     folder: Folder
@@ -41,7 +41,7 @@ class Look(NamedTuple):
 
 class Folders:
     """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
-    are no data. ``nested``: the same, but an entry for such a folder is watched. ``named``: the named
+    are no data. ``nested``: the same, but an entry for such a folder is watched. ``named_files``: the named
     files of each folder that has some. ``timer`` in seconds. ``ours``: this program's own files, which are no data."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Folders:
         entries: Sequence[Entry],
         skip: Iterable[str],
         nested: Iterable[str],
-        named: Mapping[str, Named],
+        named_files: Mapping[str, NamedFiles],
         timer: Callable[[], float] = time.monotonic,
         ours: NeverSent = NONE,
         disks: Disks | None = None,
@@ -70,10 +70,10 @@ class Folders:
         self._skip = left_out
         self._ours = ours
         self._by_path = dict(self._roots)
-        self._named = named
+        self._named_files = named_files
         self._timer = timer
-        self._tended = dict.fromkeys([*self._roots, *named], Tended(False, False, False))
-        self._next_tend = float("-inf")
+        self._watch_states = dict.fromkeys([*self._roots, *named_files], WatchState(False, False, False))
+        self._next_refresh = float("-inf")
         self._lost = False
         self._events: FileEvents | None = None
         self._now = 0.0
@@ -82,7 +82,7 @@ class Folders:
 
     def listen(self, wake: Callable[[], None]) -> FileEvents:
         """File events for these folders, not yet started; without them everything is polled."""
-        wants = {path: self._wants(path, self._roots.get(path)) for path in self._tended}
+        wants = {path: self._wants(path, self._roots.get(path)) for path in self._watch_states}
         deep = [path for path, root in self._roots.items() if root.entry.recursive]
         self._events = FileEvents(wants, wake, deep)
         return self._events
@@ -113,75 +113,75 @@ class Folders:
         self._remounted = True
         for root in self._roots.values():
             if root.entry.recursive:
-                root.next_look = float("-inf")
+                root.next_scan = float("-inf")
 
     # -- the look ---------------------------------------------------------------------------------------------
 
-    def tend(self, now: float, taken: Taken) -> None:
+    def refresh_watches(self, now: float, taken: Taken) -> None:
         """Keep the events going. ``now`` in monotonic seconds; ``taken``: what events there were."""
         self._now, self._lost = now, taken.lost
         if self._events is None:
             return
         if taken.lost:
             self._events.renew()
-        if now < self._next_tend and not taken.lost and self._tended.keys().isdisjoint(taken.folders):
-            for path, stands in self._tended.items():
-                self._tended[path] = Tended(stands.live, False, False)
+        if now < self._next_refresh and not taken.lost and self._watch_states.keys().isdisjoint(taken.folders):
+            for path, stands in self._watch_states.items():
+                self._watch_states[path] = WatchState(stands.live, False, False)
             return
-        for path in self._tended:
-            self._tended[path] = self._events.tend(path, now)
-        self._next_tend = now + (_TEND_SECS * len(self._tended) if len(self._tended) > _FEW_FOLDERS else 0.0)
+        for path in self._watch_states:
+            self._watch_states[path] = self._events.refresh_watch(path, now)
+        self._next_refresh = now + (_REFRESH_SECS * len(self._watch_states) if len(self._watch_states) > _FEW_FOLDERS else 0.0)
 
-    def named(self, everything: bool) -> Iterator[tuple[Named, Iterable[tuple[int, str]]]]:
+    def due_named_files(self, everything: bool) -> Iterator[tuple[NamedFiles, Iterable[tuple[int, str]]]]:
         """The named files to be looked at whatever the events said, by their folders: all where those do not tell and it
         is time, or they did not until now; else a few. To be worked off one by one."""
-        for path, named in self._named.items():
-            stands = self._tended[path]
-            anew = self._lost or named.is_new or stands.renewed or stands.broken or (named.live and not stands.live)
-            named.live = stands.live
-            trusted = named.live and not named.unread
-            if everything or anew or (not trusted and self._now >= named.next_look):
+        for path, named_files in self._named_files.items():
+            stands = self._watch_states[path]
+            anew = self._lost or named_files.is_new or stands.renewed or stands.broken or (named_files.live and not stands.live)
+            named_files.live = stands.live
+            trusted = named_files.live and not named_files.unread
+            if everything or anew or (not trusted and self._now >= named_files.next_scan):
                 begun = self._timer()
-                named.unread = False
-                yield named, named.files
-                named.cost = self._timer() - begun
-                named.next_look = self._now + self._rest(False, False)
-                named.looked(self._now)
+                named_files.unread = False
+                yield named_files, named_files.files
+                named_files.cost = self._timer() - begun
+                named_files.next_scan = self._now + self._rest(False, False)
+                named_files.scanned(self._now)
             elif trusted:
-                yield named, named.turn(self._now)
+                yield named_files, named_files.turn(self._now)
 
-    def _rest(self, live: bool, all_told: bool) -> float:
+    def _rest(self, live: bool, all_reported: bool) -> float:
         """Seconds until the next look at all of a folder; ``live``: events tell of what happens until then, of everything that
         counts where ``all_told``, else not of what a program writes that keeps a file open."""
-        cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named.values())
-        return max(FULL_LOOK_SECS if live and all_told else 0.0, (_SHARE_BESIDE_EVENTS if live else _SHARE) * cost)
+        cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named_files.values())
+        return max(FULL_SCAN_SECS if live and all_reported else 0.0, (_SHARE_BESIDE_EVENTS if live else _SHARE) * cost)
 
-    def looks(self, taken: Taken, everything: bool) -> Iterator[Look]:
+    def due_scans(self, taken: Taken, everything: bool) -> Iterator[FolderScan]:
         """Look at every folder that it is time to look at: those must be worked off one by one, for what that takes is
         part of the cost."""
         anew: set[str] = set()
-        for path, events in self._tended.items():
+        for path, events in self._watch_states.items():
             root = self._roots.get(path)
             if root is not None:
                 if events.broken:
                     self._away(root)
                 if root.live and not events.live:
-                    root.next_look = self._now
+                    root.next_scan = self._now
                 root.live = events.live
-                yield from self._looks_in(root, taken.lost or events.renewed, everything)
+                yield from self._scans_in(root, taken.lost or events.renewed, everything)
             elif events.broken or events.renewed:
                 # Named files are in it; it may be inside a recursive one too.
                 anew.add(path)
         yield from self._changes(taken.folders, anew)
         self._remounted = False
 
-    def _looks_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[Look]:
-        if everything or lost or root.fresh or self._now >= root.next_look:
+    def _scans_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[FolderScan]:
+        if everything or lost or root.fresh or self._now >= root.next_scan:
             begun = self._timer()
             # Where events tell of each new file, the names are enough.
             yield from self._walk(list(root.tree()), lost)
             root.cost = self._timer() - begun
-            root.next_look = self._now + self._rest(root.live, not root.entry.on_change)
+            root.next_scan = self._now + self._rest(root.live, not root.entry.on_change)
             root.next_poll = self._now + _SHARE * root.cost
         elif root.entry.recursive and root.live and self._now >= root.next_poll:
             begun = self._timer()
@@ -191,15 +191,15 @@ class Folders:
                 root.poll_cost = self._timer() - begun
                 root.next_poll = self._now + _SHARE * sum(each.poll_cost for each in self._roots.values())
             else:
-                root.next_poll = root.next_look
+                root.next_poll = root.next_scan
 
-    def _walk(self, folders: Iterable[Folder], lost: bool) -> Iterator[Look]:
+    def _walk(self, folders: Iterable[Folder], lost: bool) -> Iterator[FolderScan]:
         """Look at these folders and at all that are found inside them."""
         for folder in folders:
             if self._by_path.get(folder.path) is folder:
-                yield from self._look_whole(folder, lost)
+                yield from self._scan_whole(folder, lost)
 
-    def _look_whole(self, folder: Folder, lost: bool) -> Iterator[Look]:
+    def _scan_whole(self, folder: Folder, lost: bool) -> Iterator[FolderScan]:
         # With a folder that is found here, those inside it are looked at at once.
         waiting = [(folder, lost)]
         while waiting:
@@ -216,7 +216,7 @@ class Folders:
             renewed = folder.inside is not None and not folder.live and self._follow(folder)
             fresh = folder.fresh
             try:
-                listing = folder.look(lost or renewed or fresh or not folder.live or folder.entry.on_change)
+                listing = folder.scan(lost or renewed or fresh or not folder.live or folder.entry.on_change)
             except OSError as exc:
                 if folder.inside is not None and isinstance(exc, (FileNotFoundError, NotADirectoryError)):
                     self._drop(folder)
@@ -229,11 +229,11 @@ class Folders:
             folder.fresh = False
             self._left = None
             waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
-            yield Look(folder, listing, fresh)
+            yield FolderScan(folder, listing, fresh)
 
     # -- folders inside others --------------------------------------------------------------------------------
 
-    def _changes(self, paths: set[str], anew: set[str]) -> Iterator[Look]:
+    def _changes(self, paths: set[str], anew: set[str]) -> Iterator[FolderScan]:
         """Look at what events said of folders: first who went, then who came, so that a rename is both. ``anew``: those
         that may be other folders than before though they look the same."""
         changed = sorted(path for path in paths | anew if path not in self._roots)
@@ -250,7 +250,7 @@ class Folders:
             if parent is not None and not parent.fresh and parent.entry.recursive and path not in self._by_path:
                 folder = self._adopt(parent, name, False)
                 if folder is not None:
-                    yield from self._look_whole(folder, True)
+                    yield from self._scan_whole(folder, True)
         yield from self._walk(deaf, False)
 
     def _compare(self, folder: Folder, subs: Mapping[str, int], fresh: bool) -> list[Folder]:
@@ -336,16 +336,16 @@ class Folders:
 
     def _wants(self, path: str, folder: Folder | None) -> Wants:
         """Which file events of a folder are of interest."""
-        named = self._named.get(path)
+        named_files = self._named_files.get(path)
 
-        def wants(name: str, made: bool) -> bool:
-            if named is not None and named.wants(path, name):
+        def wants(name: str, created: bool) -> bool:
+            if named_files is not None and named_files.wants(path, name):
                 return True
             if folder is None:
                 return False
             for ending in (NOTIFY, HOLD):
                 if name.endswith(ending):
                     return folder.wants(name[: -len(ending)], named=True)
-            return (made or folder.entry.on_change) and folder.wants(name)
+            return (created or folder.entry.on_change) and folder.wants(name)
 
         return wants

@@ -12,7 +12,7 @@ _SECOND = 1_000_000_000
 GRACE_SECS = 0.5
 
 
-class Held(NamedTuple):
+class HoldFile(NamedTuple):
     """A hold file that was seen ``since`` (monotonic seconds) with this stamp; its data belong to ``entry_index``."""
 
     entry_index: int
@@ -20,7 +20,7 @@ class Held(NamedTuple):
     since: float
 
 
-class Holds:
+class HoldFiles:
     """The hold files seen. ``longest``: seconds after which one is due however far off the time it carries, so that
     a clock that was set back keeps nothing here. ``stat`` and ``handled`` give the stamp a hold file has, and had."""
 
@@ -28,13 +28,13 @@ class Holds:
         self._longest = longest
         self._stat = stat
         self._handled = handled
-        self._seen: dict[str, Held] = {}
+        self._seen: dict[str, HoldFile] = {}
 
     def __contains__(self, path: str) -> bool:
         """Whether a hold file of this data file was seen and is not due yet."""
         return path in self._seen
 
-    def look(self, path: str, entry_index: int, now: float) -> None:
+    def check(self, path: str, entry_index: int, now: float) -> None:
         """Look at the hold file of a data file."""
         stamp = self._stat(hold_name(path))
         if stamp is None or stamp == self._handled(hold_name(path)):
@@ -42,28 +42,28 @@ class Holds:
             return
         old = self._seen.get(path)
         if old is None or old.stamp != stamp:
-            self._seen[path] = Held(entry_index, stamp, now)
+            self._seen[path] = HoldFile(entry_index, stamp, now)
 
-    def due(self, now: float, wall: int, everything: bool) -> dict[str, Held]:
+    def due(self, now: float, wall: int, everything: bool) -> dict[str, HoldFile]:
         """The data files that are due at ``now`` (monotonic seconds; ``wall`` in nanoseconds); ``everything``: all."""
         found = {}
-        for path, held in list(self._seen.items()):
-            if everything or self._at(held, now, wall) <= now:
+        for path, hold_file in list(self._seen.items()):
+            if everything or self._at(hold_file, now, wall) <= now:
                 # It may have been removed, or put off.
-                self.look(path, held.entry_index, now)
+                self.check(path, hold_file.entry_index, now)
                 again = self._seen.get(path)
-                if again is not None and (everything or again == held):
+                if again is not None and (everything or again == hold_file):
                     found[path] = again
         return found
 
     def take(self, path: str) -> Stamp | None:
         """The stamp of this file's hold, which whoever snapshots the file from here on takes along."""
-        held = self._seen.pop(path, None)
-        return None if held is None else held.stamp
+        hold_file = self._seen.pop(path, None)
+        return None if hold_file is None else hold_file.stamp
 
     def next_at(self, now: float, wall: int) -> float | None:
         """When the next one is due (monotonic seconds)."""
-        return min((self._at(held, now, wall) for held in self._seen.values()), default=None)
+        return min((self._at(hold_file, now, wall) for hold_file in self._seen.values()), default=None)
 
-    def _at(self, held: Held, now: float, wall: int) -> float:
-        return min(held.since + self._longest, now + (held.stamp.mtime_ns - wall) / _SECOND + GRACE_SECS)
+    def _at(self, hold_file: HoldFile, now: float, wall: int) -> float:
+        return min(hold_file.since + self._longest, now + (hold_file.stamp.mtime_ns - wall) / _SECOND + GRACE_SECS)

@@ -30,8 +30,8 @@ _ISDIR = 0x40000000
 # Neither reads nor writes: a program that keeps a file open and writes a thousand times a second costs nothing. A change
 # of times is what a touch by a bare utime(2) is.
 _MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
-_MADE = _CREATE | _MOVED_TO
-_OF_FILES = _MADE | _CLOSE_WRITE | _ATTRIB
+_CREATED = _CREATE | _MOVED_TO
+_OF_FILES = _CREATED | _CLOSE_WRITE | _ATTRIB
 _HEAD = struct.Struct("iIII")
 _BUFFER = 1 << 16
 
@@ -47,7 +47,7 @@ _MUCH = 1 << 15
 class Hears(Protocol):
     """Who is told, on a thread that is not the main one."""
 
-    def file(self, folder: str, name: str, made: bool) -> bool:
+    def file(self, folder: str, name: str, created: bool) -> bool:
         """A file was made in this folder, or moved into it (``made``), or closed after writing; whether that matters."""
 
     def folder(self, path: str) -> bool:
@@ -161,16 +161,16 @@ class Inotify:
     def _tell(self, events: bytes) -> bool:
         """Tell of these; whether any of them matters."""
         at, matters = 0, False
-        told: set[bytes] = set()
+        seen: set[bytes] = set()
         paths_of: dict[int, list[str]] = {}
         while at < len(events):
             watch, mask, _, length = _HEAD.unpack_from(events, at)
             event = events[at : at + _HEAD.size + length]
             at += len(event)
-            if event in told:
+            if event in seen:
                 # Whatever it is about was looked at by nobody since.
                 continue
-            told.add(event)
+            seen.add(event)
             if mask & _Q_OVERFLOW:
                 self._hears.lose()
                 matters = True
@@ -187,7 +187,7 @@ class Inotify:
                 elif mask & _ISDIR:
                     matters |= self._hears.folder(os.path.join(path, name))
                 elif mask & _OF_FILES:
-                    matters |= self._hears.file(path, name, bool(mask & _MADE))
+                    matters |= self._hears.file(path, name, bool(mask & _CREATED))
         return matters
 
     def _paths_of(self, watch: int, *, ended: bool) -> list[str]:

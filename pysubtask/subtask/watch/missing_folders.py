@@ -12,8 +12,8 @@ from ...common.events import utc
 from ...common.place import existing, is_in, near
 from .disks import Disks
 
-LOOK_SECS = 5.0
-TOLD_AGAIN_SECS = 900.0
+POLL_SECS = 5.0
+REPORT_AGAIN_SECS = 900.0
 # Looking takes some 5 us for a folder: of so many at once, and of more each puts the next look off.
 _FEW_FOLDERS = 1000
 
@@ -39,20 +39,20 @@ class Missing:
         self._log = log
         self._wall = wall
         self._found: dict[str, dict[str, Any]] = {}
-        self._told: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
         self._next = float("-inf")
 
-    def look(self, now: float) -> list[dict[str, Any]]:
+    def poll(self, now: float) -> list[dict[str, Any]]:
         """What is missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC), ``reason``."""
         if now >= self._next:
-            self._next = now + LOOK_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
+            self._next = now + POLL_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
             unmounted = self._mount is not None and not os.path.ismount(self._mount)
             inside = {folder: self._entry_of(folder) for folder in (self._disks.gone if self._disks is not None else ())}
             for folder, index in {**inside, **self._folders, **{one: row["entry"] for one, row in self._found.items()}}.items():
-                self._look_at(folder, index, unmounted, now)
+                self._check_folder(folder, index, unmounted, now)
         return [dict(row) for row in self._found.values()]
 
-    def look_soon(self) -> None:
+    def poll_soon(self) -> None:
         """The next look is a real one: something was mounted or unmounted."""
         self._next = float("-inf")
 
@@ -64,7 +64,7 @@ class Missing:
         """The entry that a folder inside another belongs to."""
         return next((index for above, index in self._folders.items() if is_in(folder, above)), 0)
 
-    def _look_at(self, folder: str, index: int, unmounted: bool, now: float) -> None:
+    def _check_folder(self, folder: str, index: int, unmounted: bool, now: float) -> None:
         reason = self._disks.why(folder) if self._disks is not None else ""
         if unmounted and self._mount is not None and is_in(folder, self._mount):
             reason = f"{self._mount} is not mounted (RequiresMount)"
@@ -73,12 +73,12 @@ class Missing:
             reason = f"there is no folder {folder}{near(folder)}" if os.path.isdir(there) else f"{there} is a file"
         if not reason:
             if self._found.pop(folder, None) is not None:
-                self._told.pop(folder, None)
+                self._reported_at.pop(folder, None)
                 self._log.info("Folder [%s] is there now: what is in it is sent.", folder)
             return
         row = self._found.setdefault(folder, {"entry": index, "path": self._path_of(folder, index), "since": utc(self._wall())})
-        if row.get("reason") != reason or now - self._told[folder] >= TOLD_AGAIN_SECS:
-            row["reason"], self._told[folder] = reason, now
+        if row.get("reason") != reason or now - self._reported_at[folder] >= REPORT_AGAIN_SECS:
+            row["reason"], self._reported_at[folder] = reason, now
             self._log.error("Watch entry %d waits: %s. Its files are sent when it is there; it is not made.", index + 1, reason)
 
     def _path_of(self, folder: str, index: int) -> str:
@@ -101,7 +101,7 @@ class Footing:
 
     def __init__(self, *folders: str) -> None:
         self._folders = folders
-        self._identities = [_identity(_look(folder)) for folder in folders]
+        self._identities = [_identity(_stat(folder)) for folder in folders]
         self.state: os.stat_result | None = None
         self.gone = ""
 
@@ -110,7 +110,7 @@ class Footing:
         self.state = None
         for number, (folder, identity) in enumerate(zip(self._folders, self._identities, strict=True)):
             try:
-                found = _look(folder)
+                found = _stat(folder)
             except OSError:
                 continue
             if number == 0:
@@ -121,7 +121,7 @@ class Footing:
         return False
 
 
-def _look(folder: str) -> os.stat_result | None:
+def _stat(folder: str) -> os.stat_result | None:
     try:
         return os.stat(folder)
     except (FileNotFoundError, NotADirectoryError):

@@ -12,12 +12,12 @@ from ...common.notify import NOTIFY, Stamp, hold_name, notify_name
 ROUND_SECS = 180.0
 
 
-class Named:
+class NamedFiles:
     """``files``: index of the entry and path of each. ``signals``: the names of the files that say something of them.
     ``changing``: the names of those of which any change counts, and ``settles`` whether one is looked at soon anyway.
 
     ``live``: file events told of every touch until now. ``linked``: files whose notify file is a link: what that leads to may
-    be touched without an event here. ``unread``: one could not be looked at. ``next_look`` (monotonic): when to look at all
+    be touched without an event here. ``unread``: one could not be looked at. ``next_scan`` (monotonic): when to look at all
     again; ``cost``: seconds that took.
     """
 
@@ -29,7 +29,7 @@ class Named:
         self.linked: dict[str, int] = {}
         self.live = False
         self.unread = False
-        self.next_look = float("-inf")
+        self.next_scan = float("-inf")
         self.cost = 0.0
         self._since: float | None = None
         self._seen = 0
@@ -39,7 +39,7 @@ class Named:
         """Whether these were never looked at yet."""
         return self._since is None
 
-    def looked(self, now: float) -> None:
+    def scanned(self, now: float) -> None:
         """All were looked at, at ``now`` (monotonic seconds)."""
         self._since, self._seen = now, 0
 
@@ -50,7 +50,7 @@ class Named:
         self._seen = min(len(self.files), int(len(self.files) * (now - self._since) / ROUND_SECS))
         files = self.files[begin : self._seen]
         if self._seen == len(self.files):
-            self.looked(now)
+            self.scanned(now)
         return [*files, *((index, path) for path, index in self.linked.items())] if self.linked else files
 
     def wants(self, folder: str, name: str) -> bool:
@@ -79,16 +79,16 @@ def _never(path: str) -> bool:
     return False
 
 
-def by_folder(entries: Sequence[Entry], held: Container[str], settles: Callable[[str], bool]) -> dict[str, Named]:
+def by_folder(entries: Sequence[Entry], held: Container[str], settles: Callable[[str], bool]) -> dict[str, NamedFiles]:
     """The entries that are files; ``held``: the paths of those that a burst may hold back; ``settles``: whether one settles."""
-    found: dict[str, Named] = {}
+    found: dict[str, NamedFiles] = {}
     for index, entry in enumerate(entries):
         if entry.kind == "file":
             folder, name = os.path.split(entry.path)
-            named = found.setdefault(folder, Named())
-            named.settles = settles
+            named_files = found.setdefault(folder, NamedFiles())
+            named_files.settles = settles
             if entry.on_change:
-                named.changing.add(name)
-            named.files.append((index, entry.path))
-            named.signals.update([notify_name(name), hold_name(name)] if entry.path in held else [notify_name(name)])
+                named_files.changing.add(name)
+            named_files.files.append((index, entry.path))
+            named_files.signals.update([notify_name(name), hold_name(name)] if entry.path in held else [notify_name(name)])
     return found

@@ -10,9 +10,9 @@ from .folder import Folder
 
 MOST_SETTLES = 10
 LEAST_LONGEST_SECS = 10.0
-LAST_LOOK_SECS = 1.0
+LAST_SCAN_SECS = 1.0
 """What was quiet for so long is taken at the last look before an end, if ``settle_secs`` is more than that."""
-TOLD_SECS = 5.0
+LISTED_SECS = 5.0
 """A file that settles for less is not told of."""
 NEW_FACTOR = 6
 """A new file is given so many times longer: most of those are finished some time, and half a photo is of no use to anybody."""
@@ -34,7 +34,7 @@ def quiet_enough_at(since: float, first: float, settle_secs: float, longest: flo
 
 class Found(NamedTuple):
     """A file that settles: its ``folder`` (None for a named file) and ``entry``, how it was ``seen`` last, ``since`` when it
-    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due. ``ripe_at``: when it may be
+    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due. ``settled_at``: when it may be
     taken, as far as is known without a look, from all that."""
 
     folder: Folder | None
@@ -43,11 +43,11 @@ class Found(NamedTuple):
     since: float
     first: float
     cause: str
-    ripe_at: float = 0.0
+    settled_at: float = 0.0
 
     def timed(self) -> Found:
-        """The same with the right ``ripe_at``, which is asked for at each tick."""
-        return self._replace(ripe_at=min(self.quiet_at, self.taken_at))
+        """The same with the right ``settled_at``, which is asked for at each tick."""
+        return self._replace(settled_at=min(self.quiet_at, self.taken_at))
 
     @property
     def quiet_at(self) -> float:
@@ -65,7 +65,7 @@ class Found(NamedTuple):
     def may_go_early(self, now: float, age: float) -> bool:
         """Whether it is quiet enough for the last look before an end, its time being ``age`` seconds ago: what is being written
         waits for the next start."""
-        return max(age, now - self.since) >= min(self.entry.settle_secs, LAST_LOOK_SECS) or self.is_ripe(now)
+        return max(age, now - self.since) >= min(self.entry.settle_secs, LAST_SCAN_SECS) or self.is_settled(now)
 
     @property
     def longest(self) -> float:
@@ -83,9 +83,9 @@ class Found(NamedTuple):
         """Whether it waits for longer than a file does that is just being written."""
         return now - self.first >= LEAST_LONGEST_SECS / 2 and now - self.first >= MOST_SETTLES / 2 * self.entry.settle_secs
 
-    def is_ripe(self, now: float) -> bool:
+    def is_settled(self, now: float) -> bool:
         """Whether it may be taken, as far as is known without a look."""
-        return now >= self.ripe_at
+        return now >= self.settled_at
 
 
 class Settling:
@@ -110,14 +110,14 @@ class Settling:
         """It does not settle any more."""
         self._found.pop(path, None)
 
-    def last_look_at(self) -> float | None:
+    def last_scan_at(self) -> float | None:
         """When all of them are quiet enough for the last look, as far as is known without one."""
-        return max((found.since + min(found.entry.settle_secs, LAST_LOOK_SECS) for found in self._found.values()), default=None)
+        return max((found.since + min(found.entry.settle_secs, LAST_SCAN_SECS) for found in self._found.values()), default=None)
 
-    def ripe(self, now: float, everything: bool) -> list[tuple[str, Found]]:
+    def settled(self, now: float, everything: bool) -> list[tuple[str, Found]]:
         """Those that were quiet for long enough, as far as is known without a look, or waited for the longest time;
         ``everything``: all."""
-        return [(path, found) for path, found in self._found.items() if everything or found.is_ripe(now)]
+        return [(path, found) for path, found in self._found.items() if everything or found.is_settled(now)]
 
     def never_quiet(self, now: float) -> list[tuple[str, Found]]:
         """Those that have been waiting for long because they change all the time."""
@@ -128,9 +128,9 @@ class Settling:
         return [
             (path, found)
             for path, found in self._found.items()
-            if not found.never_quiet(now) and (found.entry.settle_secs >= TOLD_SECS or now - found.first >= TOLD_SECS)
+            if not found.never_quiet(now) and (found.entry.settle_secs >= LISTED_SECS or now - found.first >= LISTED_SECS)
         ]
 
     def next_at(self) -> float | None:
         """When the next one is ripe."""
-        return min((found.ripe_at for found in self._found.values()), default=None)
+        return min((found.settled_at for found in self._found.values()), default=None)

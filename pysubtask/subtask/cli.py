@@ -35,23 +35,40 @@ class Plan(Protocol):
     """What a hand-off needs of a checked config."""
 
     @property
-    def task(self) -> str: ...
+    def task(self) -> str:
+        """The name of the task, as in registry and log lines."""
+
     @property
-    def settings(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]:
+        """The settings of the child by their keys, checked and complete."""
+
     @property
-    def burst(self) -> dict[str, Any]: ...
+    def burst(self) -> dict[str, Any]:
+        """The rules of the burst mode, as the hand-off has them."""
+
     @property
-    def state_dir(self) -> str: ...
+    def state_dir(self) -> str:
+        """Absolute path of the state folder."""
+
     @property
-    def bak_dir(self) -> str | None: ...
+    def bak_dir(self) -> str | None:
+        """Absolute path of the folder of the snapshots; None where the data files themselves are sent."""
+
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """The task as people know it."""
+
     @property
-    def own(self) -> Mapping[str, str]: ...
+    def own(self) -> Mapping[str, str]:
+        """Files that are never sent, each with the reason (this program's files, secrets)."""
+
     @property
-    def state_why(self) -> str: ...
+    def state_why(self) -> str:
+        """Why the state is kept outside the watched folder; empty where it is inside."""
+
     @property
-    def state_elsewhere(self) -> tuple[str, ...]: ...
+    def state_elsewhere(self) -> tuple[str, ...]:
+        """State folders that this task may have used before, whose queue is moved to ``state_dir``."""
 
 
 Planner = Callable[[str, str, Any, str], Plan]

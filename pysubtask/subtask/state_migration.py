@@ -109,7 +109,7 @@ class Moving:
         return has_queue(other) or self._note().get("from") == other
 
     def settle(self) -> list[str]:
-        """Move what there is, or go on with a move; the folders that it was moved from. Both locks are held. Raises StateInTheWay,
+        """Move what there is, or go on with a move; the folders that it was moved from. Both locks are held. Raises StateOccupied,
         DiskLow, what opening a queue raises, and OSError; what is not moved yet stays where it is."""
         queues = [other for other in self._locks if has_queue(other)]
         begun = has_queue(self._new)

@@ -72,6 +72,7 @@ class UploadSubtask(BaseSubtask):
         return (self.settings["SFTPLibrary"] or "sftp") if self.settings["UseSFTP"] else "ftp"
 
     def destination(self) -> str:
+        """The identity of server and account. Raises ConfigError for a child that was not given the section of its transport."""
         section, key = ("dropbox", "AppKey") if self.transport == "dropbox" else ("ftp", "Host")
         if key not in self.settings:
             raise ConfigError(
@@ -82,6 +83,7 @@ class UploadSubtask(BaseSubtask):
         return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:
+        """Claim the names that this task has on the server, and start the dispatcher."""
         self._harmed: deque[str] = deque()
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
         owners = self._spool_thread.run(self._spool_thread.spool.owners)
@@ -125,21 +127,26 @@ class UploadSubtask(BaseSubtask):
             )
 
     def settings_changed(self) -> None:
+        """Have the dispatcher take the new values."""
         if self._dispatcher is not None:
             self._dispatcher.settings_changed()
 
     def queue_changed(self) -> None:
+        """Have the dispatcher read the queue again."""
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
     def connect_now(self) -> dict[str, Any] | None:
+        """See :meth:`Dispatcher.connect_now`."""
         return self._dispatcher.connect_now() if self._dispatcher is not None else None
 
     def hold_paused(self) -> None:
+        """Have the dispatcher call back the uploads that are paused."""
         if self._dispatcher is not None:
             self._dispatcher.hold()
 
     def check(self, now: float) -> str:
+        """Return names to other tasks, send altered files again, and replace a dispatcher that hangs; a text where it has ended."""
         self._yield_names()
         while self._harmed:
             self._send_anew(self._harmed.popleft())
@@ -155,6 +162,7 @@ class UploadSubtask(BaseSubtask):
         return ""
 
     def finish(self, deadline: float) -> None:
+        """Let the dispatcher send until ``deadline`` (monotonic), and wait for its end."""
         if self._dispatcher is None:
             return
         self._dispatcher.stop(deadline)
@@ -163,6 +171,7 @@ class UploadSubtask(BaseSubtask):
             self._status_writer.write(self.clock())
 
     def close(self) -> None:
+        """End the dispatcher if it still runs, and close the claims of names."""
         if self._dispatcher is not None and self._dispatcher.is_alive():
             self._dispatcher.stop(self.clock())
             self._dispatcher.join(6.0)
@@ -170,6 +179,7 @@ class UploadSubtask(BaseSubtask):
             self._names.close()
 
     def queued(self, entries: list[Entry]) -> None:
+        """Call ``process_notify`` for each new entry, then have the dispatcher take them."""
         for entry in entries:
             self.source_path = entry.path
             path = entry.snapshot
@@ -179,15 +189,18 @@ class UploadSubtask(BaseSubtask):
             self._dispatcher.grew()
 
     def coming(self) -> None:
+        """Have the dispatcher connect while the snapshot is made."""
         if self._dispatcher is not None:
             self._dispatcher.expect()
 
     def queue_name(self, due: Due) -> str:
+        """The remote name by the entry of the file; the bare file name for a file that no entry watches."""
         if due.entry_index == RESIDUAL:
             return os.path.basename(due.path)
         return remote_name(self.handoff.entries[due.entry_index], due.path)
 
     def claim(self, found: list[Due]) -> None:
+        """Claim the remote names of all these files in one transaction, for the calls of :meth:`clash` that follow."""
         requested: dict[str, str] = {}
         for due in found:
             name = self._same(self.queue_name(due))

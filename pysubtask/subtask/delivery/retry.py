@@ -23,7 +23,11 @@ EXTRA_LOGIN_SECS = 60.0
 
 
 class Policy(NamedTuple):
-    """The retry settings. Waits in seconds; they only ever grow by jitter, never shrink."""
+    """The retry settings. Waits in seconds; jitter makes them longer, never shorter.
+
+    ``tries``: attempts in one set (RetryCount). ``wait``: between two attempts of a set (RetryWaitSecs). ``long_wait``: between
+    two sets (RetryLongWaitSecs). ``parked_wait``: until a refused file is offered again (ParkedRetrySecs).
+    """
 
     tries: int
     wait: float
@@ -32,6 +36,7 @@ class Policy(NamedTuple):
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Policy:
+        """The policy by the present values of the settings of a child."""
         return cls(settings["RetryCount"], settings["RetryWaitSecs"], settings["RetryLongWaitSecs"], settings["ParkedRetrySecs"])
 
 

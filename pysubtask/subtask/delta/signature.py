@@ -45,7 +45,8 @@ class Halted(Exception):
 
 
 class Signature(NamedTuple):
-    """``method`` by which the first ``size`` bytes of a content were cut, the ``average`` size of a part, and the parts."""
+    """``method`` by which the first ``size`` bytes of a content were cut, the ``average`` size of a part in bytes, and the
+    ``records`` of the parts in their order (size and digest of each)."""
 
     method: int
     average: int

@@ -24,7 +24,7 @@ _SHORT_BYTES = 1024 * 1024
 
 
 class Known(NamedTuple):
-    """What the server showed after our last delivery under a name, and of which content.
+    """What the server showed after our last delivery under a name (``remote``), and the ``digest`` of the content delivered.
 
     ``reach``: size and digest of the content up to which that was to be appended since, where such an append was begun
     and is not known to have ended.

@@ -21,7 +21,8 @@ _T = TypeVar("_T")
 
 
 class Found(NamedTuple):
-    """What a dead child left: its queue, oldest first, the same in numbers, and who paused what ('' is everything)."""
+    """What a dead child left: the ``rows`` of its queue, oldest first, the ``counts`` of all rows, and in ``paused`` who paused
+    which remote name ('' is everything)."""
 
     rows: list[Row]
     counts: Counts

@@ -12,7 +12,7 @@ from ...common.errors import ConfigError
 
 
 class Change(NamedTuple):
-    """A setting that was changed, and what it was."""
+    """A setting that was changed: its ``key``, the value before (``old``) and now (``new``)."""
 
     key: str
     old: Any

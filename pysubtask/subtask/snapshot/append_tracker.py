@@ -56,7 +56,8 @@ class Digest:
 class Start(NamedTuple):
     """Where a snapshot begins: at ``base``, with the digest ``sha`` of the first ``size`` bytes.
 
-    ``first`` is the digest of the file's beginning, ``join`` that of the bytes from ``base`` to ``size``.
+    ``inode`` is that of the data file. ``first`` is the digest of the file's beginning (LEAST_BYTES), ``join`` that of the bytes
+    from ``base`` to ``size``. ``prefixes`` are the digests known by then, by the number of bytes that each covers.
     """
 
     base: int

@@ -45,21 +45,24 @@ TURN_SECS = 1.0
 
 
 class Rules(NamedTuple):
-    """What the child decides for its pipeline: the name of a file in the queue, why a file may not be queued (or
-    nothing), what to do with new entries after their commit, what to do between two batches, and how to have
-    :meth:`SnapshotPipeline.take` called again, from any thread."""
+    """What the child decides for its pipeline."""
 
     queue_name: Callable[[Due], str]
+    """The name of a file in the queue."""
     clash: Callable[[Due], str]
+    """Why a file may not be queued; empty where it may."""
     queued: Callable[[list[Entry]], None]
+    """Called with new entries after their commit."""
     between: Callable[[], None]
+    """Called between two batches."""
     wake: Callable[[], None]
+    """Has :meth:`SnapshotPipeline.take` called again soon; may be called from any thread."""
     coming: Callable[[], None] = lambda: None
-    """There will be something to send soon."""
+    """Called when there will be something to send soon."""
     gone: Callable[[Collection[str]], None] = lambda paths: None
-    """These data files have left their folders."""
+    """Called with data files that have left their folders."""
     claim: Callable[[list[Due]], None] = lambda found: None
-    """``clash`` will be asked of these, one after the other: what it looks up can be looked up for all at once."""
+    """Called with the files of which ``clash`` is asked next, so that one look-up serves all of them."""
 
 
 class SnapshotPipeline:

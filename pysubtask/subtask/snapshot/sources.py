@@ -111,7 +111,8 @@ def unreadable(exc: OSError, source: str) -> SourceError:
 
 
 def place_of(path: str) -> Place:
-    """Where a folder really is now. OSError."""
+    """Where a folder really is now. Raises LeadsAway where a link of another user leads to a place that he may not enter himself,
+    and other kinds of OSError."""
     if not BY_PARTS:
         return Place(os.path.realpath(path))
     walked = _walked(path, True)

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Other(NamedTuple):
-    """Who has a name: the task as people know it (``roof/ftp``), and its data file."""
+    """Who has a name: the ``task`` as people know it (``roof/ftp``), and the ``path`` of its data file."""
 
     task: str
     path: str

@@ -37,11 +37,13 @@ _CHECK_EVERY = 64
 
 
 class Entry(NamedTuple):
-    """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
+    """A durable snapshot to put in the queue, with the stamps by which the watch knows that it was taken.
 
-    ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
-    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that its lines are to appear whole,
-    ``base`` that the snapshot begins with this byte of it.
+    ``name``: the remote name; ``path``: the data file; ``snapshot``: the file to send, the data file itself where ``live``.
+    ``size`` in bytes, ``mtime_ns`` and ``digest`` (SHA-256, hexadecimal) are those of the content. ``at``: when it was notified
+    (seconds since the epoch). ``stamp`` of the notify file (at ``notify_path``; None without one), ``hold`` (stamp of the hold
+    file) and ``source`` (stamp of the data file) are recorded in the same commit. ``prefixes`` are the digests of some beginnings
+    of the content, by their sizes; ``records``: its lines are to appear whole; ``base``: the snapshot begins with this byte.
     """
 
     name: str
@@ -69,11 +71,15 @@ class Entry(NamedTuple):
 
 
 class Version(NamedTuple):
-    """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
-    says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
-    go on from; ``base`` is the byte with which the snapshot begins; ``plan`` is how it is to be sent, an append being on
-    record before it is begun. ``former``: what our last delivery left there over another protocol, where none was made over the
-    present one."""
+    """One row of the queue, taken to be sent: ``id`` is the key of the row; ``name``, ``path``, ``snapshot``, ``live``, ``size``,
+    ``mtime_ns``, ``digest``, ``at``, ``records`` and ``base`` are those of its :class:`Entry`.
+
+    ``attempts``: failed ones so far. ``temp``: the temp name to upload to; ``stale``: the temp names of earlier attempts at this
+    remote name. ``compare``: the server may have this content already, so it is compared before it is sent. ``known``: what our
+    last delivery left under the name; ``former``: the same over another protocol, where none was made over the present one.
+    ``resume``: what the last attempt noted to go on from. ``plan``: how it is to be sent; an append is on record before it is
+    begun.
+    """
 
     id: int
     name: str
@@ -97,7 +103,9 @@ class Version(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A version that is on the server, verified. ``gone``: stale temp names that are surely removed;
+    """A version (by its ``id``) that is on the server. ``remote``: what the server shows of it; ``verified``: how it was verified
+    (see VERIFIED in transports.base; 'hook' where ``process_notify`` took it); ``bytes_sent``: file bytes that this upload sent;
+    ``gone``: stale temp names that are surely removed;
     ``unchanged``: it was there already, nothing was sent; ``bytes_new``: how many of its bytes were not there before;
     ``bytes_on_wire``: what the link has carried for it, None where that is not known;
     ``signature``: of it, empty where it has none; None where the one of the version before still is that of its beginning."""
@@ -114,7 +122,7 @@ class Done(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """A version the server refused, and why."""
+    """A version the server refused: its remote ``name``, the ``path`` of its data file, and the ``reason``."""
 
     name: str
     path: str

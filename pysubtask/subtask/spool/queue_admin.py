@@ -16,8 +16,9 @@ EVERYTHING = ""
 
 
 class Row(NamedTuple):
-    """One version in the queue. ``state`` is waiting, sending, parked or paused; ``at``: when it was notified first (UTC);
-    ``due``: monotonic second of the next try, 0 for at once; ``reason``: what went wrong the last time, or who paused it."""
+    """One version in the queue. ``name``: the remote name; ``path``: the data file; ``state`` is waiting, sending, parked or
+    paused; ``size`` in bytes; ``at``: when it was notified first (UTC); ``attempts``: failed ones in a row; ``due``: monotonic
+    second of the next try, 0 for at once; ``reason``: what went wrong the last time, or who paused it."""
 
     name: str
     path: str
@@ -30,7 +31,8 @@ class Row(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The queue in numbers; ``oldest`` is the wall-clock time of the longest waiting version."""
+    """The queue in numbers: versions ``waiting``, ``sending`` and ``parked``, the sum of their ``bytes``, and the wall-clock
+    time of the ``oldest`` (seconds since the epoch, None for an empty queue)."""
 
     waiting: int
     sending: int

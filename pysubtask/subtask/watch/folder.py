@@ -24,7 +24,7 @@ MOST_LEFT = 10
 
 
 class Left(NamedTuple):
-    """A file that is found and left out, and why."""
+    """A file (``path``) that is found and left out, and ``why``."""
 
     path: str
     why: str

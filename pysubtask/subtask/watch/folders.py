@@ -32,7 +32,7 @@ _REFRESH_SECS = 0.002
 
 
 class FolderScan(NamedTuple):
-    """A folder that was looked at as a whole; ``fresh``: for the first time, or after it was away."""
+    """A folder that was scanned as a whole, and its ``listing``; ``fresh``: for the first time, or after it was away."""
 
     folder: Folder
     listing: Listing

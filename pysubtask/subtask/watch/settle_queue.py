@@ -33,9 +33,9 @@ def quiet_enough_at(since: float, first: float, settle_secs: float, longest: flo
 
 
 class Found(NamedTuple):
-    """A file that settles: its ``folder`` (None for a named file) and ``entry``, how it was ``seen`` last, ``since`` when it
-    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due. ``settled_at``: when it may be
-    taken, as far as is known without a look, from all that."""
+    """A file that settles: its ``folder`` (None for a named file) and ``entry``, its stamp as ``seen`` last, ``since`` when
+    it has this stamp, since when it waits (``first``; both monotonic seconds), and why it will be due (``cause``, see Due).
+    ``settled_at``: when it may be taken, computed from all these without a look at the file."""
 
     folder: Folder | None
     entry: Entry

@@ -1,7 +1,7 @@
-"""The child process: the only wait, the timer, and what happens at each tick.
+"""The child process: the only wait, the timer, and the work of each tick.
 
-A tick looks for due files, snapshots them, queues them in one commit, and hands them on. Everything here is
-plain and synchronous, for people who subclass :class:`BaseSubtask`.
+A tick finds due files, snapshots them, queues them in one commit, and hands them on. This module is plain and synchronous, for
+people who subclass :class:`BaseSubtask`.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 _LEAST_PAUSE = 0.005
 _FOLLOW_SECS = 3.0
 _LISTED_ENTRIES = 10
-"""So many are on the status page, which is written often."""
+"""Number of entries on the status page, which is written often."""
 
 
 class _Known:
-    """What the watch asks the spool: both are dictionaries kept in step with its commits."""
+    """The stamps that the watch queries, from dictionaries of the spool that follow its commits."""
 
     def __init__(self, spool_thread: SpoolThread) -> None:
         self._spool = spool_thread.spool
@@ -205,7 +205,8 @@ class BaseSubtask:
         return paths
 
     def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
-        """Copy a file with its times into a folder, made if missing; the copy's path, None where the file is missing."""
+        """Copy a file with its times into a folder, which is created if missing; the path of the copy, None where the file is
+        missing."""
         try:
             return copy_to_dir(from_file, to_dir)
         except SourceMissing:
@@ -244,8 +245,8 @@ class BaseSubtask:
             self._close()
 
     def when_there_is_room(self, call: Callable[[], T]) -> T:
-        """The result of a call that starts a thread: again, ever less often, while the system starts none. PysubtaskError when
-        a stop is asked for meanwhile."""
+        """The result of a call that starts a thread. While the system starts none, the call is tried again at growing intervals.
+        Raises PysubtaskError when a stop is requested meanwhile."""
         read_errors = ReadErrors()
         while True:
             try:
@@ -265,7 +266,8 @@ class BaseSubtask:
             self.status_model.set(problem=None)
 
     def _tell_of_the_start(self) -> None:
-        """The page, by way of the queue where that is open; else what the last child left, with what is known by now."""
+        """Write the status page of a child that is starting: with the queue where that is open; else over the page that the last
+        child left."""
         if hasattr(self, "_status_writer"):
             self._status_writer.write(self.clock(), force=True)
             return
@@ -279,7 +281,7 @@ class BaseSubtask:
             )
 
     def _cannot_start(self, exc: Exception) -> int:
-        """Say why, also to whoever looks at the page later."""
+        """Report why the child cannot start, in the log and on the status page; the exit status."""
         self.log.error("Cannot start: %s; %s", exc, self._more)
         failed_start.tell(self.handoff, str(exc), self.wall())
         self._lock.release()
@@ -301,7 +303,7 @@ class BaseSubtask:
         handoff, first = self.handoff, self._first
         self._settle()
         own = of_task(handoff.own, handoff.entries)
-        # Where the state is elsewhere, the folder's disk may go without it.
+        # Where the state is elsewhere, the disk of the watched folder may be removed while the state stays.
         self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
         self._spool_thread = self.when_there_is_room(
@@ -440,7 +442,7 @@ class BaseSubtask:
         self._announce()
 
     def _settle(self) -> None:
-        """Have the state where it is to be, before anything of it is opened."""
+        """Move the state to its folder if needed, before anything of it is opened."""
         handoff = self.handoff
         if handoff.state_why:
             self.log.info("The state is kept in [%s]: %s", handoff.state_dir, handoff.state_why)
@@ -458,7 +460,7 @@ class BaseSubtask:
             self.log.warning("The state was moved from [%s] to [%s]", old, handoff.state_dir)
         if before is not None and before.destination and not has_queue(handoff.state_dir) and not is_inside(before.state_dir):
             self.log.warning("The queue in [%s] is gone, so a new one is begun: every file is offered again", before.state_dir)
-        # On record before there is a queue that nobody would find.
+        # Announced before the queue is created, so that commands find every queue.
         self._announce()
 
     def _announce(self) -> None:
@@ -486,7 +488,7 @@ class BaseSubtask:
             status_group.warn_of_closed((handoff.state_dir, registry.folder()), group, self.log)
 
     def _are_snapshots_elsewhere(self) -> bool:
-        """Whether snapshots are kept on another device than the data, whose room says nothing of theirs then."""
+        """Whether snapshots are on another device than the data, so that the free room of one says nothing about the other."""
         bak = self.handoff.bak_dir
         try:
             return bak is not None and os.stat(existing(bak)).st_dev != os.stat(self._first).st_dev
@@ -494,7 +496,7 @@ class BaseSubtask:
             return False
 
     def _listen(self) -> None:
-        """A stop is heard from here on, one that came while the process was starting too."""
+        """Install the handlers for stop signals; one that came while the process was starting is handled now."""
         for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._on_signal)
@@ -524,7 +526,7 @@ class BaseSubtask:
         self.begin()
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
-        # Whoever connects meanwhile, or is held, has said so.
+        # A dispatcher that connects meanwhile, or is held, has set its own state.
         self.status_model.leave("starting", "watching")
         self.queue_changed()
         while not self._stop_asked and not self._orphan:
@@ -559,12 +561,12 @@ class BaseSubtask:
         self._lock.release()
         self._wake_event.close()
 
-    # -- orders -------------------------------------------------------------------------------------------
+    # -- requests -------------------------------------------------------------------------------------------
 
     def _stop_ordered(self, who: str) -> None:
         self._stopped_by = who
         self._stop_asked = max(1, self._stop_asked)
-        # Whoever gave the order looks as soon as it is answered.
+        # Written before the reply: the command reads the status page as soon as it has the reply.
         self.status_model.state("stopping", f"stopped by {who}")
         self._status_writer.write(self.clock(), force=True)
 
@@ -574,18 +576,18 @@ class BaseSubtask:
         self.queue_changed()
 
     def queue_changed(self) -> None:
-        """Called when an order has changed the queue, or what of it may go."""
+        """Called when a request has changed the queue, or which versions of it may be sent."""
 
     def _reset_ordered(self) -> None:
         self._disks.forget()
-        with contextlib.suppress(DiskLow, sqlite3.Error):  # a disk that is full now: the folders are told as missing once more
+        with contextlib.suppress(DiskLow, sqlite3.Error):  # the disk is full: the folders are reported as missing once more
             self._spool_thread.run(self._spool_thread.spool.set_meta, "mounts", "")
         self._again = True
         self._poll_soon()
 
     def connect_now(self) -> dict[str, Any] | None:
-        """Called when somebody does not want to wait for the next connection; what comes of it (see Dispatcher), None where this
-        child connects to nothing."""
+        """Called when a person does not want to wait for the next connection; the outcome (see Dispatcher), None where this child
+        connects to nothing."""
         return None
 
     def _settings_changed(self, keys: set[str]) -> None:
@@ -600,10 +602,10 @@ class BaseSubtask:
         """Called when live settings have new values, and once before ``begin``."""
 
     def hold_paused(self) -> None:
-        """Called when something was paused that may be moving."""
+        """Called when versions were paused that may be in flight."""
 
     def begin_anew(self, why: str) -> None:
-        """Start over as the same process; nothing that is queued is lost."""
+        """Start the child over by exec, with the same process id; nothing that is queued is lost."""
         self.status_model.state("starting", why)
         self._status_writer.write(self.clock(), force=True)
         self._watch.stop()
@@ -618,11 +620,11 @@ class BaseSubtask:
         """Called once, before ``start``."""
 
     def check(self, now: float) -> str:
-        """Called after each tick; a text ends the process so that the master starts it anew."""
+        """Called after each tick; a returned text ends the process so that the master starts it again."""
         return ""
 
     def finish(self, deadline: float) -> None:
-        """Work off the queue until ``deadline`` (monotonic)."""
+        """Deliver the queue until ``deadline`` (monotonic)."""
         while not self._hurried() and self.clock() < deadline and self._hand_on(self.clock()):
             self._status_writer.write(self.clock())
 
@@ -632,7 +634,7 @@ class BaseSubtask:
     # -- the tick -----------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """One look at everything."""
+        """Run one tick: requests, disks, due files, the queue, the heartbeat, the status page."""
         self._poll_now = False
         if self._footing.is_gone():
             return
@@ -661,7 +663,8 @@ class BaseSubtask:
             tell_sums(self.log)
 
     def _check_disks(self) -> None:
-        """Before anything is looked at: below the mount point of a disk that was taken away there is another folder."""
+        """Check the mounts before any file is read: below the mount point of a disk that was taken away there is another
+        folder."""
         before = self._disks.text()
         if not self._disks.check():
             return
@@ -675,15 +678,15 @@ class BaseSubtask:
                 self.log.warning("A disk that is missing at the next start will not be missed (%s)", exc)
 
     def _sent_from(self, folder: str) -> Iterator[tuple[str, Stamp]]:
-        """The files in a folder that are known, with their stamps."""
+        """The files of a folder that were snapshotted before, with their stamps."""
         for path, (stamp, _) in list(self._spool_thread.spool.sources.items()):
             if is_in(path, folder):
                 yield path, stamp
 
     def _say_watch(self) -> None:
-        """How files are watched, and why not by events, whenever that is another thing than before."""
+        """Log how files are watched, and why not by events, whenever that changes."""
         reason = self._watch.mode_reason
-        kind = reason.partition(":")[0]  # behind it is a number of folders
+        kind = reason.partition(":")[0]  # the number of folders follows
         if kind != self._watch_reason:
             self._watch_reason = kind
             if reason:
@@ -692,8 +695,8 @@ class BaseSubtask:
                 self.log.info("Watching by [%s] again", self._watch.mode)
 
     def _wait(self, now: float) -> None:
-        """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
-        written in between."""
+        """Wait until the next tick: the end of the timer, a file event, a settling file, the next try of a file with an error.
+        The status page is written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
         for at in (
             self._watch.next_at(now),
@@ -723,7 +726,8 @@ class BaseSubtask:
         if pid is None or parent == pid:
             return False
         if self._parent != pid and is_alive(pid, self.handoff.master_start or ""):
-            # A frozen one-file program has its unpacker between master and child. Ended, it is to the master the child's end.
+            # A frozen one-file program has its unpacker between master and child. The master takes the end of the unpacker for
+            # that of the child.
             if parent != self._parent or (sys.platform == "win32" and process_start(parent) != self._parent_start):
                 self._stop_asked = 2
             return False
@@ -732,10 +736,10 @@ class BaseSubtask:
         return True
 
     def _guarded(self, what: str, call: Callable[[], None]) -> bool:
-        """Run a person's hook; whether it went well."""
+        """Run the hook of a user; whether it raised nothing."""
         try:
             call()
-        except Exception as exc:  # whatever a person's code raises must not end the timer
+        except Exception as exc:  # no exception of a user's code may end the timer
             self.log.exception("%s failed", what)
             self.events.emit("hook_failed", hook=what, reason=repr(exc))
             self.status_model.error("hook_failed", f"{what}: {exc!r}", what)
@@ -746,21 +750,21 @@ class BaseSubtask:
     # -- for extensions: what goes into the queue ---------------------------------------------------------
 
     def queue_name(self, due: Due) -> str:
-        """What a file is called in the queue, where a newer version takes the place of an older one."""
+        """The name of a file in the queue, under which a newer version replaces an older one."""
         return due.path
 
     def clash(self, due: Due) -> str:
-        """Why this file may not be delivered under its name, or nothing."""
+        """Why this file may not be delivered under its name; empty where it may."""
         return ""
 
     def claim(self, found: list[Due]) -> None:
         """Called before :meth:`clash` is asked of each of these."""
 
     def coming(self) -> None:
-        """Called when a snapshot is about to be made of what seems to be new."""
+        """Called when a snapshot is about to be made of a file that seems to be new."""
 
     def queued(self, entries: list[Entry]) -> None:
-        """Called after each commit with what is new in the queue."""
+        """Called after each commit with the new entries of the queue."""
 
     def gone(self, paths: Collection[str]) -> None:
         """Called when data files have left their folders."""
@@ -787,7 +791,8 @@ class BaseSubtask:
         return bool(taken)
 
     def _deliver(self, done: Done) -> None:
-        """On the spool's thread, where a page is taken too: a delivery and its event are both in it or neither is."""
+        """On the spool's thread, where the status page is written too: so a page has both a delivery and its event, or
+        neither."""
         for _, receipt in self._spool_thread.deliver([done]):
             with self.status_model.guard:
                 self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
@@ -797,38 +802,38 @@ class BaseSubtask:
     # -- the end ------------------------------------------------------------------------------------------
 
     def _hurried(self) -> bool:
-        """Whether a second stop came: no more waiting."""
+        """Whether a second stop was requested: nothing is waited for then."""
         return self._stop_asked > 1
 
     def _end(self) -> None:
-        """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
+        """Queue all due and held files, then continue to deliver for as long as the reason for the end allows."""
         why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
         self.status_model.state("stopping", "the master is gone" if self._orphan else why)
         linger = float(self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"])
         deadline = self.clock() + linger
         if self.Enabled:
-            # What there is no time for stays due.
+            # Files for which the time is too short stay due.
             self._pipeline.take(self.clock(), everything=True, most_secs=max(TURN_SECS, linger / 2))
             self._take_what_settles()
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
         self._status_writer.write(self.clock(), force=True)
-        # From here on any further signal is one in a hurry.
+        # From here on any further signal is a request to end at once.
         self._stop_asked = max(1, self._stop_asked)
         self.finish(deadline)
         self.events.emit("stopped")
 
     def _take_what_settles(self) -> None:
-        """Wait for a moment, where files have just been changed: one that is being written is not sent as it is now, but found at
-        the next start."""
+        """Wait for a moment where files have just been changed. A file that is being written is not sent in its present state;
+        the next start finds it."""
         until = self.clock() + min(LAST_SCAN_SECS, self.settings["StopWaitSecs"])
         while not self._hurried() and (at := self._watch.last_scan_at()) is not None and self.clock() < until:
             self._wake_event.wait(max(0.0, min(at, until) - self.clock()))
             self._pipeline.take(self.clock(), everything=True)
 
     def _write_handled(self) -> None:
-        """For the master: which notify stamps are safely in the queue, so that it may remove those files."""
+        """Write for the master which notify stamps are safely in the queue, so that it may remove those files."""
         try:
             own_files.replace(self.handoff.state_dir, "handled.json", json.dumps(self._spool_thread.spool.stamps).encode("ascii"))
         except OSError as exc:

@@ -98,23 +98,24 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
         _collect_less()
         return subtask(task_handoff).run()
     except ConfigError as exc:
-        print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - a message of the command line
         return EXIT_CONFIG
 
 
 def _collect_less() -> None:
-    """What is loaded by now stays to the end, and an upload leaves nothing that refers to itself: looking for such garbage as often
-    as Python does would be a tenth of the work for a small file."""
+    """Collect garbage less often. Objects loaded by now stay to the end, and an upload leaves no reference cycles: collecting as
+    often as Python does by default would be a tenth of the work for a small file."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE, 20, 20)
 
 
 def _forget_the_apps_signals() -> None:
-    """An app may block signals or ignore the end of its children; both outlive the exec that made this process."""
+    """Undo signal settings of the app: it may block signals or ignore the end of its children, and both outlive the exec that
+    started this process."""
     if sys.platform != "win32":
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # A stop may have come already; the child lets it in as soon as it listens.
+        # A stop signal may be pending already; the child unblocks it once its handlers are installed.
         signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGTERM])
 
 
@@ -167,7 +168,7 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
     return parser
 
 
-_GARBAGE = 10_000  # objects that may refer to each other, from one look for garbage to the next
+_GARBAGE = 10_000  # container objects allocated between two collections
 _BASE_KEYS = ("TaskName", "TimerIntervalSecs", "HeartbeatIntervalSecs", "HeartbeatName", "BakToFolder", "Subtask_Log_FileName")
 _FTP_KEYS = (
     "Host",
@@ -234,7 +235,8 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
 
 
 def _check_folder(entries: Sequence[Entry]) -> None:
-    """ConfigError where there is no folder to keep the state in: a person who types it is told at once, a master waits."""
+    """Raise ConfigError where there is no folder for the state: a person at the command line gets the error at once, while a
+    child of a master waits."""
     folder = first_folder(entries)
     if entries and not os.path.isdir(folder):
         raise ConfigError(
@@ -261,12 +263,12 @@ def _password(path: str | None) -> str | None:
 
 
 def _no_password(text: str) -> str:
-    """Version 1 had such an option. The error does not repeat what stands there."""
+    """Reject an option of version 1. The error does not repeat its value, which is a secret."""
     raise argparse.ArgumentTypeError(f"a password is never an option: use {PASSWORD_VARIABLE} or --password-file")
 
 
 def _no_token(text: str) -> str:
-    """Version 1 had such an option. The error does not repeat what stands there."""
+    """Reject an option of version 1. The error does not repeat its value, which is a secret."""
     words = " or ".join(TOKEN_VARIABLES.values())
     raise argparse.ArgumentTypeError(f"a token is never an option: use {words} or --refresh-token-file (--login --store makes one)")
 

@@ -58,7 +58,7 @@ class UploadSubtask(BaseSubtask):
     _hangs_since: float | None = None
 
     def process_heartbeat(self, file: str) -> None:
-        """Called when a beat is due: the dispatcher writes and sends it."""
+        """Called when a heartbeat is due: the dispatcher writes and sends it."""
         if self._dispatcher is not None:
             self._dispatcher.beat()
 
@@ -155,7 +155,7 @@ class UploadSubtask(BaseSubtask):
         if not self._dispatcher.hangs(now):
             self._hangs_since = None
         elif self._hangs_since is None:
-            # After the whole process was stopped, the dispatcher must get its chance first.
+            # After SIGSTOP and SIGCONT of the whole process, the dispatcher must get the time for a turn first.
             self._hangs_since = now
         elif now - self._hangs_since >= _HANG_SECS:
             self._replace()
@@ -210,7 +210,8 @@ class UploadSubtask(BaseSubtask):
         self._asked_names = dict(zip(named, self._take_names(named), strict=self._names is not None))
 
     def clash(self, due: Due) -> str:
-        """Two files that would take turns under one remote name: the later one stays out."""
+        """Why this file may not use its remote name; empty where it may. Of two files with one remote name the later one is left
+        out, as they would replace each other all the time."""
         name = self._same(self.queue_name(due))
         clash = self._clash_within(name, due)
         if clash:
@@ -227,7 +228,7 @@ class UploadSubtask(BaseSubtask):
         return ""
 
     def _clash_within(self, name: str, due: Due) -> str:
-        """Why a name is that of another file of this task, or nothing."""
+        """Why a remote name belongs to another file of this task; empty where it does not."""
         if due.entry_index == RESIDUAL and name in self._reserved:
             return f"its remote name {name!r} belongs to {self._reserved[name]}: rename it, or give that entry another 'as'"
         owner = self._claims.get(name, due.path)
@@ -236,7 +237,7 @@ class UploadSubtask(BaseSubtask):
         return ""
 
     def _take_names(self, requested: list[tuple[str, str]]) -> list[Other | None]:
-        """Claim names (name, data file); of each, who else has it."""
+        """Claim names (name, data file); for each the other task that owns it, or None."""
         if self._names is None:
             return []
         taken = self._names.take_all(requested)
@@ -246,7 +247,7 @@ class UploadSubtask(BaseSubtask):
         return [other for other, _ in taken]
 
     def gone(self, paths: Collection[str]) -> None:
-        """Their names are anybody's; a child that runs for years must not remember each of them."""
+        """Release the names of files that are gone: a child that runs for years must not remember each of them."""
         free = []
         for path in paths:
             name = self._claimed.pop(path, None)
@@ -261,7 +262,8 @@ class UploadSubtask(BaseSubtask):
         return f"{self.handoff.label or self.handoff.task}/{self.handoff.extension}"
 
     def _begin_names(self, owners: Mapping[str, str]) -> None:
-        """What this task has a claim to among the tasks of this user: the names its entries still give to what it has sent."""
+        """Claim the names of this task among the tasks of this user: those of the files it has sent, as far as its entries still
+        give them the same names."""
         self._names = Claims(
             self.destination(), self.handoff.state_dir, self._label, self.clock, case_sensitive=self._case_sensitive
         )
@@ -280,7 +282,8 @@ class UploadSubtask(BaseSubtask):
             self.log.info("Other tasks that send to the same names will not be noticed: %s", self._names.problem)
 
     def _yield_names(self) -> None:
-        """What waits under a name that is another task's by now, as that is back, goes out of the queue and is due again."""
+        """Give up the names that belong to another task again, which is back: the versions waiting under them leave the queue,
+        and their files are due again."""
         if self._names is None or not self._names.changed():
             return
         rows = self._spool_thread.run(self._spool_thread.spool.queue_admin.rows)
@@ -296,7 +299,7 @@ class UploadSubtask(BaseSubtask):
             self._poll_soon()
 
     def _send_anew(self, name: str) -> None:
-        """The server has put another file under this name of ours: the right one goes again, whole."""
+        """Send a file again, whole: the server has put another file under its name."""
         path = self._claims.get(self._same(name))
         if path is not None:
             self.log.warning("The server has put another file under [%s], which is sent again", name)
@@ -305,16 +308,16 @@ class UploadSubtask(BaseSubtask):
             self._poll_soon()
 
     def _is_not_as_left(self, name: str, path: str) -> None:
-        """Another task has sent to this name: the file goes again, whole."""
+        """Forget what was delivered under a name: another task has sent to it, so the file is sent again, whole."""
         self._spool_thread.run(self._spool_thread.spool.not_as_left, name)
         self._spool_thread.run(self._spool_thread.spool.forget, [path])
 
     def _same(self, name: str) -> str:
-        """Equal for remote names that are one file at the destination."""
+        """A key for a remote name: equal for names that are one file at the destination."""
         return name if self._case_sensitive else name.casefold()
 
     def _hand_on(self, now: float) -> bool:
-        """The dispatcher takes from the queue, not the timer."""
+        """The dispatcher takes versions from the queue, not the timer."""
         return False
 
     def _hook_due(self) -> float | None:
@@ -328,7 +331,7 @@ class UploadSubtask(BaseSubtask):
 
     def _builds(self, builds: bool, copies: bool) -> None:
         self._pipeline.signature_cache.needed = copies
-        # A process_notify of somebody's own may count on whole snapshots.
+        # A subclass with its own process_notify may rely on whole snapshots.
         self._pipeline.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
 
     def _snapshot_lost(self, path: str) -> None:
@@ -344,7 +347,8 @@ class UploadSubtask(BaseSubtask):
         self._poll_soon()
 
     def _confirm(self, version: Version) -> None:
-        """A live file (no bak folder) must still hold what was queued, or the publication is called off."""
+        """Raise SourceChanged where a live file (no bak folder) does not hold the queued content any more, so that it is not
+        published."""
         if not version.live:
             return
         digest = ""
@@ -354,7 +358,7 @@ class UploadSubtask(BaseSubtask):
             raise SourceChanged(f"{version.path} was rewritten while it was sent")
 
     def _within(self, path: str) -> Place | None:
-        """The folder in which a live file must really be; None for a named one. OSError."""
+        """The folder in which a live file must really be; None for a named one. Raises OSError."""
         named = any(entry.kind == "file" and entry.path == path for entry in self.handoff.entries)
         return None if named else place_of(os.path.dirname(path))
 
@@ -365,7 +369,7 @@ class UploadSubtask(BaseSubtask):
     # -- rare things --------------------------------------------------------------------------------------
 
     def _login_fingerprint(self) -> str:
-        """A few bits that differ when the login settings do; too few to guess a password from."""
+        """A few bits that change with the login settings; too few to guess a password from."""
         salt = self._spool_thread.run(self._spool_thread.spool.meta, "salt")
         if salt is None:
             salt = os.urandom(16).hex()
@@ -374,7 +378,7 @@ class UploadSubtask(BaseSubtask):
         return hashlib.sha256((salt + text).encode("utf-8", "surrogateescape")).hexdigest()[:4]
 
     def _replace(self) -> None:
-        """The dispatcher hangs in a library that cannot be cancelled: begin anew as the same process."""
+        """Start the child over by exec: the dispatcher hangs in a library that cannot be cancelled."""
         self.log.error("The courier hangs; the child replaces itself")
         self.events.emit("courier_hangs")
         self.begin_anew("the courier hung")

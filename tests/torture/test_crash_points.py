@@ -74,7 +74,7 @@ def test_a_state_is_moved_through_any_kill():
 def test_a_move_in_a_wrong_order_is_found_out():
     """The old queue goes before the new one has its name."""
     source = """
-from pysubtask.subtask import moving
+from pysubtask.subtask import state_migration as moving
 fold = moving.Moving._copy_files
 def early(self, old, new):
     self._tag_here = lambda: moving.tag_of(old)

@@ -41,7 +41,7 @@ class DeliveryContext:
         self._reported: set[tuple[str, str]] = set()
 
     async def ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A call on the spool's thread, awaited. With a full disk: wait and ask again."""
+        """Run ``call`` on the spool's thread and return its result. While the disk is full, wait and run it again."""
         full = False
         while True:
             try:
@@ -59,17 +59,18 @@ class DeliveryContext:
     # -- on the spool's thread, where a page is taken too: the queue changes together with the status model and the events ---
 
     def take_and_next_due(self, limit: int, *args: Any, poll: bool, **kwargs: Any) -> tuple[list[Version], float | None]:
-        """``take``; and with ``poll``, where there was not as much as there is room for, when more is due."""
+        """Run ``take``. With ``poll``, and where fewer versions were due than there is room for, also return when the next one is
+        due."""
         versions = self.take(limit, *args, **kwargs)
         return versions, self.spool.next_due() if poll and len(versions) < limit else None
 
     def deliver_and_next_due(self, dones: Sequence[Done]) -> tuple[list[tuple[Done, Receipt]], float | None]:
-        """``deliver``; and when the first of those is due that waited for these."""
+        """Run ``deliver``, and return also when the first of the versions is due that waited behind these."""
         written = self.deliver(dones)
         return written, self.spool.due_behind([receipt.name for _, receipt in written])
 
     def take(self, *args: Any, **kwargs: Any) -> list[Version]:
-        """Versions to send (see Spool.take); they are moving now."""
+        """Take versions to send (see Spool.take); the status page shows them as moving from now on."""
         versions = self.spool.take(*args, **kwargs)
         for version in versions:
             anew = not (version.resume or version.plan.append or version.plan.copies)
@@ -77,7 +78,7 @@ class DeliveryContext:
         return versions
 
     def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
-        """Commit what has arrived, and say so."""
+        """Commit the delivered versions, and report them on the status page and as events."""
         written = self.spool_thread.deliver(dones)
         with self.status_model.guard:
             self.events.emit_all([_event_of(done, receipt) for done, receipt in written])
@@ -108,8 +109,8 @@ class DeliveryContext:
         park: bool = False,
         compare: bool = False,
     ) -> None:
-        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which
-        an event tells; where everything waits that is told elsewhere."""
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: the seconds that this version
+        alone waits, which an event reports; where all versions wait, that is reported elsewhere."""
         reason = str(error)
         self.spool_thread.give_back(version.id, reason, due, park=park, compare=compare)
         with self.status_model.guard:
@@ -127,10 +128,10 @@ class DeliveryContext:
                 self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
 
     def withdraw(self, version: Version, reason: str) -> str | None:
-        """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
+        """Take a version whose snapshot cannot be read out of the queue; the path of the data file."""
         path = self.spool.withdraw(version.id)
         if path is not None and not version.live:
-            # It may be there all the same: the end of a file of which all has to be sent.
+            # The snapshot may exist all the same: it holds only the end of a file that now has to be sent whole.
             self.spool_thread.drop([version.snapshot])
         with self.status_model.guard:
             self.status_model.end(version.id)
@@ -140,8 +141,8 @@ class DeliveryContext:
     # -- on any thread ------------------------------------------------------------------------------------
 
     def problem(self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None) -> bool:
-        """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
-        ``headline``: what is wrong in a few words, where the kind does not say it. ``error``: what was raised."""
+        """Report a problem that keeps all versions from being sent: once, not at every try. True where it was not reported since
+        all was well. ``headline``: the problem in a few words, where the kind does not say it. ``error``: the exception."""
         with self.status_model.guard:
             more = {"remedy": remedy, "headline": headline}
             more |= facts_of(error)
@@ -155,7 +156,7 @@ class DeliveryContext:
             return is_new
 
     def well(self) -> None:
-        """Nothing keeps everything from moving any more."""
+        """The problem that kept all versions from being sent is over."""
         with self.status_model.guard:
             self._reported = set()
             self.status_model.set(problem=None, problem_since=None)

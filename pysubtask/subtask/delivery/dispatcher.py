@@ -1,8 +1,8 @@
-"""Carries due versions to the server: queue -> transport -> receipt -> done.
+"""Sends due versions to the server: queue -> transport -> receipt -> done.
 
-A thread of its own with an asyncio loop. It connects when there is something to send, keeps as many files in
-flight as server and settings allow, closes the connection when nothing was notified for the dead time, and
-obeys :mod:`retry` about when to try again. It knows no protocol and no SQL.
+The dispatcher is a thread of its own with an asyncio loop. It connects when there is something to send, keeps as many uploads in
+flight as server and settings allow, closes the connection when nothing was notified for the dead time, and leaves the decision
+when to try again to :mod:`retry`. It knows no protocol and no SQL.
 """
 
 from __future__ import annotations
@@ -47,19 +47,21 @@ EXPECT_SECS = 10.0
 ANSWER_SECS = 2.0
 _CLOSE_SECS = 5.0
 _TAKE_SECS = 0.02
-"""While most places are taken, the next versions are taken together: each time is a commit."""
+"""Seconds. While most places for uploads are taken, versions are not taken from the queue one by one but together after this
+time: each time costs a commit."""
 _NEVER = float("inf")
 _EXTRA = "extra_login"
-"""In the spool's small values: when a refused login was last tried at order, by the wall clock."""
+"""Key of a small value in the spool: when a refused login was last tried on request, by the wall clock."""
 _NOT_TRUSTED = "not-trusted"
 _SETTING = "a setting cannot be used"
 
 
 class Dispatcher:
-    """``start`` it, ``wake`` it when the queue grew, ``stop`` it with a deadline, then ``join``.
+    """Call ``start``, ``wake`` after each change of the queue, ``stop`` with a deadline, then ``join``.
 
-    ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: where the settings were read from, '' for an
-    app's own. ``changed``: says which of the files that they were read from was changed since, and what takes it up; '' for none.
+    ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: the file that the settings were read from,
+    '' for settings that an app gave. ``changed``: says which of the files that the settings were read from was changed since, and
+    which command takes the change up; '' where none was changed.
     """
 
     def __init__(
@@ -100,12 +102,12 @@ class Dispatcher:
         self._refusals = 0
         self._try_at = 0.0
         self._taken_at = 0.0
-        # What can be taken now is taken, unless ``_more``; nothing else is due before ``_due_at``.
+        # ``_more``: the queue may hold versions that can be taken now. Otherwise nothing is due before ``_due_at``.
         self._more = True
         self._due_at = 0.0
         self._held = ""
-        # Somebody does not want to wait: ``_extra`` where the next login is one at order, the last of which was at ``_extra_at``
-        # (by the wall clock); ``_again_at_once`` where the connect that goes on may be of before.
+        # For requests to connect at once. ``_extra``: the next login is one on request, the last of which was at ``_extra_at``
+        # (wall clock). ``_again_at_once``: the connect in progress may have begun before the request.
         self._extra = self._again_at_once = self._connecting = False
         self._extra_at = float("-inf")
         self._busy_until = 0.0
@@ -124,15 +126,15 @@ class Dispatcher:
         self._ready.wait()
 
     def grew(self) -> None:
-        """There is something new in the queue."""
+        """Take up new versions of the queue."""
         self._call(self._take_more)
 
     def wake(self) -> None:
-        """The queue is another one."""
+        """Read the queue again: it was changed from outside (a pause, a retry, a drop)."""
         self._call(self._wake_now)
 
     def expect(self) -> None:
-        """There will be something to send soon: be connected by then."""
+        """Connect now, because a snapshot is being made and will have to be sent soon."""
         now = self._clock()
         is_new = now > self._expected_until - EXPECT_SECS / 2
         self._expected_until = now + EXPECT_SECS
@@ -140,17 +142,17 @@ class Dispatcher:
             self.grew()
 
     def hold(self) -> None:
-        """Something was paused: what of it is on its way is called back."""
+        """Call back the uploads in flight of versions that were paused."""
         self._call(self._hold_now)
 
     def settings_changed(self) -> None:
-        """Live settings have new values."""
+        """Take the new values of live settings."""
         self._call(self._take_settings)
 
     def connect_now(self) -> dict[str, Any]:
-        """Wait no longer for a connection or a login, because somebody has mended what was in the way. What comes of it:
-        ``state`` is connected, connecting, held (a refused login is tried at order once a minute, now in ``secs``), busy (the
-        server asked for a pause of so many ``secs`` more), paused, stopping, nothing (to send), or unknown (it hangs)."""
+        """Connect at once, because a person has repaired the cause of the failure. The answer has a ``state``: connected,
+        connecting, held (a refused login is tried on request once a minute, next in ``secs``), busy (the server asked for a pause
+        of ``secs`` more), paused, stopping, nothing (to send), or unknown (the loop hangs)."""
         asked: Future[dict[str, Any]] = Future()
 
         def ask() -> None:
@@ -162,11 +164,11 @@ class Dispatcher:
         return {"state": "unknown"}
 
     def beat(self) -> None:
-        """Send a heartbeat as soon as possible; several asked for while there is no connection are one."""
+        """Send a heartbeat as soon as possible; several requests without a connection become one heartbeat."""
         self._call(self._beat_now)
 
     def notice(self) -> None:
-        """Something was notified: the dead time begins anew."""
+        """A file was notified: the dead time starts again."""
         self._last_notice = self._clock()
         self._expected_until = 0.0
 
@@ -176,7 +178,7 @@ class Dispatcher:
         self._call(self._wake_now)
 
     def join(self, secs: float) -> bool:
-        """Wait for the thread's end; whether it ended."""
+        """Wait up to ``secs`` for the end of the thread; True where it ended."""
         self._thread.join(secs)
         return not self._thread.is_alive()
 
@@ -185,13 +187,13 @@ class Dispatcher:
         return self._thread.is_alive()
 
     def hangs(self, now: float) -> bool:
-        """Whether the loop has not turned for longer than any wait of it may last."""
+        """Whether the loop has made no turn for longer than any wait in it may last."""
         return self.is_alive() and now - self.turned > self._settings["StallSecs"] + BEAT_SECS
 
     def _call(self, function: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended
+            with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(function)
 
     def _take_more(self) -> None:
@@ -227,7 +229,7 @@ class Dispatcher:
         self._due_at = 0.0
         self._logins.forget()
         self._take_more()
-        if self._transport.profile is not None:  # somebody may have mended the server
+        if self._transport.profile is not None:  # the server may have been repaired
             self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
@@ -237,7 +239,7 @@ class Dispatcher:
         if busy_until > now:
             return {"state": "busy", "secs": round(busy_until - now, 1)}
         if self._connecting or (self._connected and self._uploads.broken):
-            # It may have begun before the cause was mended: if it fails, there is one more try.
+            # The connect in progress may have begun before the cause was repaired: if it fails, there is one more try.
             self._again_at_once = True
             return {"state": "connecting"}
         if self._connected:
@@ -323,7 +325,7 @@ class Dispatcher:
         return bool(self._held) or max(self._clock(), self._nothing_due_before) >= self._deadline
 
     async def _step(self) -> float:
-        """Do what can be done now; how many seconds there is nothing to do unless woken."""
+        """Do everything that can be done now; the seconds until the next thing to do, unless the loop is woken before."""
         now = self._clock()
         self._nothing_due_before = 0.0
         uploads = self._uploads
@@ -345,7 +347,8 @@ class Dispatcher:
                 await self._connect()
                 return 0.0
             if at == _NEVER and EVERYTHING not in self._context.spool.queue_admin.paused:
-                # What was expected did not come: no try follows the one that failed, so nothing waits for it.
+                # The expected snapshot did not come. No further try follows the failed one, so the state is no longer
+                # "waiting".
                 self._context.status_model.leave("waiting", "watching")
                 self._context.status_model.set(next_try=None)
             return self._pause(now, at)
@@ -367,7 +370,8 @@ class Dispatcher:
             take_at = self._taken_at + _TAKE_SECS
         at = now if self._more else self._due_at
         if uploads.busy:
-            # Where something waits for a place: at the first that is free, and then when there are more of them or it is time.
+            # Where versions wait for a place: poll at the first free place, then when more places are free or _TAKE_SECS are
+            # over.
             soon = 0 < room < few and take_at > now
             uploads.poll_at = -1 if at > now else places - few if soon else len(uploads) - 1
             return self._pause(now, at if at > now else take_at if soon else _NEVER, busy=True)
@@ -383,10 +387,10 @@ class Dispatcher:
     async def _take(self, places: int, room: int, now: float) -> None:
         """Send what is due, as far as there is room."""
         uploads = self._uploads
-        # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
+        # One of four places is kept for small versions, so that live data does not wait behind a queue of big ones.
         most = min(self._transport.big_at_once, max(1, places - (places + 3) // 4))
         big, poll = max(0, most - uploads.big), self._due_at <= now
-        # Whoever says from here on that there is more means something new.
+        # Cleared before the queue is read: a flag that is set from here on means versions that this read may have missed.
         self._more = False
         if poll:
             self._due_at = _NEVER
@@ -405,7 +409,7 @@ class Dispatcher:
         self._more = self._more or len(versions) == room or uploads.big >= most
 
     def _tell_pause(self) -> None:
-        """On the page: a task that is paused, and one that goes on."""
+        """Write to the status page that the task is paused, or that it goes on."""
         by = self._context.spool.queue_admin.paused.get(EVERYTHING)
         if by is not None and self._context.status_model.get("state") not in ("paused", "stopping", "stopped"):
             self._context.status_model.state("paused", f"paused by {by}")
@@ -415,7 +419,7 @@ class Dispatcher:
             self._hooks.changed()
 
     def _enter(self) -> None:
-        """On the page: what is true now, after something else was."""
+        """Write the present state to the status page, after a pause or a broken connection."""
         now, status_model = self._context.clock(), self._context.status_model
         problem = status_model.get("problem") or {}
         if self._connected:
@@ -489,7 +493,7 @@ class Dispatcher:
         await self._sweep()
 
     async def _before_the_deadline(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this, for as long as a stop that may come meanwhile allows; CalledBack where that is over."""
+        """Await ``work`` for as long as the deadline of a stop allows. Raises CalledBack when the deadline is over."""
         task = asyncio.create_task(work)
         try:
             while not task.done():
@@ -502,7 +506,7 @@ class Dispatcher:
                 woken.cancel()
             await task
         finally:
-            self._wake.set()  # what came meanwhile was cleared here, and is not looked at yet
+            self._wake.set()  # a wake-up that came meanwhile was cleared here and not handled yet
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -539,19 +543,20 @@ class Dispatcher:
             is_new = self._tell_problem(exc, cause, remedy)
             self._context.status_model.state("held" if held else "waiting", cause + spared)
             self._context.status_model.set(next_try=utc(self._context.wall() + secs))
-        # Whoever has mended a file waits in vain for a child that does not read it: this comes at every try.
+        # A person who has repaired a file of the config must learn that this child does not read it again: this is logged at
+        # every try.
         since = self._changed() if held else ""
         text = cause + spared
         self._log_failed(exc, secs, sentence(f"{text}; {since}" if since else text, remedy if is_new else "", self._says_more))
         self._hooks.changed()
 
     def _spared(self, secs: float) -> tuple[float, str]:
-        """How long until the next login, at least ``secs``, and in words why it is longer, where it is."""
+        """Seconds until the next login, at least ``secs``, and in words why they are more, where they are."""
         wait = self._logins.wait(self._clock())
         return (wait, f"; {self._logins.words()}") if wait > secs else (secs, "")
 
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
-        """On the page and among the events; whether it is news."""
+        """Report a failed connect on the status page and as an event; whether that problem is new."""
         if isinstance(exc, ServerNotTrusted):
             return self._context.problem("server_not_trusted", cause, remedy, exc.headline, exc)
         if isinstance(exc, ConfigError):
@@ -597,7 +602,7 @@ class Dispatcher:
                 self._context.status_model.set(next_try=utc(self._context.wall() + left))
 
     async def _sweep(self) -> None:
-        """Remove what earlier attempts may have left on the server."""
+        """Remove the temp files that earlier attempts may have left on the server."""
         temps = await self._context.ask(self._context.spool.temps)
         if temps:
             try:
@@ -611,7 +616,8 @@ class Dispatcher:
             await self._context.ask(self._context.spool.temps_swept, temps, final, self._context.wall())
 
     async def _remove_each(self, temps: Iterable[str]) -> set[str]:
-        """One that the server keeps, or that cannot be a name there, is met again by its own upload: no reason against others."""
+        """Remove each temp file; the names that are gone. A name that cannot be removed (kept by the server, or impossible there)
+        is handled again by the upload of its own file, and must not keep the others."""
         removed: set[str] = set()
         for temp in temps:
             try:
@@ -642,7 +648,7 @@ class Dispatcher:
             self._uploads.link_usage.show()
 
     async def _lose(self) -> None:
-        """The connection broke: end what was in flight, wait as the retry rules say."""
+        """The connection broke: end the uploads in flight, then wait as the retry rules say."""
         uploads, reason = self._uploads, self._uploads.broken
         assert reason is not None
         await self._disconnect()
@@ -682,7 +688,7 @@ class Dispatcher:
 
 
 def _cause_and_remedy(exc: Exception) -> tuple[str, str]:
-    """What happened, and what a person can do about it."""
+    """The cause of an error, and what a person can do about it."""
     if isinstance(exc, ConfigError):
         return f"{exc.key}: {exc.problem}", exc.remedy
     return (exc.cause or str(exc), exc.remedy) if isinstance(exc, TransportError) else (str(exc), "")

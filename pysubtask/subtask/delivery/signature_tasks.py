@@ -1,4 +1,4 @@
-"""Signatures of versions on their way: read in threads, before an upload or beside it."""
+"""Signatures of versions in flight: computed in threads, before an upload or beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..spool.queue import Version
 from .context import DeliveryContext
 
 WAIT_SECS = 5.0
-"""How long a finished upload waits for its signature; it is mostly there long before."""
+"""Seconds that a finished upload waits for its signature, which mostly is ready long before."""
 
 _AT_ONCE = 2
 _KEPT = 64
@@ -26,9 +26,10 @@ T = TypeVar("T")
 
 
 class Signing:
-    """Belongs to the dispatcher's event loop. ``requested``: whether the settings ask for it. ``cache``: what was made with a copy.
+    """Belongs to the dispatcher's event loop. ``requested``: whether the settings ask for signatures. ``cache``: signatures that
+    were made together with snapshots.
 
-    A signature that cannot be made costs bytes later, never an upload: it is empty then.
+    A failed signature costs bytes in a later upload, never the upload itself: it is stored as empty.
     """
 
     def __init__(self, context: DeliveryContext, requested: bool, cache: SignatureCache) -> None:
@@ -55,9 +56,9 @@ class Signing:
         return patched(plan, version.size, found[0], version.attempts)
 
     def begin(self, version: Version, *, copies: bool) -> Signed:
-        """Make the signature beside the upload, if it shall have one and none is there yet."""
+        """Compute the signature beside the upload, if the version shall have one and the cache has none."""
         if not self._signs(version, copies):
-            # What was appended to still begins as its signature says.
+            # After an append the stored signature still describes the beginning of the file.
             return Signed(None, None if version.plan.append is not None or version.plan.copies else b"")
         built = self._packed.get(version.id)
         if built is None and (found := self._cache.find(version.digest, version.size)) is not None and found.suits():
@@ -78,24 +79,24 @@ class Signing:
         return b"" if built is None else self._keep(version.id, built)
 
     def _keep(self, job: int, built: signature.Signature) -> bytes:
-        """For the next attempt, should this one be cut."""
+        """Keep the packed signature for the next attempt, in case this one is cut."""
         while len(self._packed) >= _KEPT:
             del self._packed[next(iter(self._packed))]
         self._packed[job] = built.pack()
         return self._packed[job]
 
     async def _apart(self, version: Version, call: Callable[[Callable[[], bool]], T]) -> T | None:
-        """Its result, from a thread that ends soon after nobody waits for it; None where it failed."""
+        """The result of ``call`` in a thread, which is told to halt when the caller is cancelled; None where it failed."""
         halt = threading.Event()
         try:
             async with self._places:
                 return await asyncio.to_thread(call, halt.is_set)
         except (SourceError, OSError, signature.Halted):
-            return None  # the upload reads the same file, and will say so
+            return None  # the upload reads the same file and reports the error
         except Exception as exc:
             if is_limit(exc):
                 return None
-            # Whatever is wrong with it, the version can be sent whole.
+            # Without a signature the version can still be sent whole.
             self._context.log.exception("No signature of [%s]", version.name)
             return None
         finally:
@@ -110,14 +111,14 @@ def _compare(
 
 
 class Signed:
-    """The signature of a version, made or in the making."""
+    """The signature of a version: ready, or being computed by a task."""
 
     def __init__(self, task: asyncio.Task[bytes] | None, ready: bytes | None) -> None:
         self._task = task
         self._ready = ready
 
     async def outcome(self) -> bytes | None:
-        """For ``Done.signature``, soon after the upload."""
+        """The signature for ``Done.signature``, at most WAIT_SECS after the upload."""
         if self._task is None:
             return self._ready
         try:
@@ -128,6 +129,6 @@ class Signed:
         return self._task.result() if done else self._ready
 
     def end(self) -> None:
-        """Nobody waits for it any more."""
+        """Cancel the computation: the result is not needed any more."""
         if self._task is not None:
             self._task.cancel()

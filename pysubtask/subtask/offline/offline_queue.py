@@ -1,4 +1,4 @@
-"""What a child that does not live has left, its queue and its settings, and whose a name is: a look begins, repairs and changes
+"""Reads what a dead child has left (its queue and settings) and who has claimed a name. Reading starts, repairs and changes
 nothing."""
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ class Found(NamedTuple):
 
 
 def read_queue(state_dir: str, limit: int = 1000) -> Found | None:
-    """The queue in this state folder, at most ``limit`` rows of it; None while a child (or somebody else who looks) has it
-    open, and where it cannot be read. What was on its way counts as waiting. A ``due`` says nothing here.
-    """
+    """The queue in this state folder, at most ``limit`` rows of it; None while a child (or another reader) has it open, and where
+    it cannot be read. Versions in flight count as waiting. ``due`` is 0 in all rows."""
 
     def found(queue_admin: QueueAdmin) -> Found:
         rows = [
@@ -46,9 +45,9 @@ def read_queue(state_dir: str, limit: int = 1000) -> Found | None:
 
 
 def snapshots(state_dir: str, bak_dir: str) -> list[str]:
-    """The paths of the copies that the queue in this state folder has, or had, in ``bak_dir``; others share that folder. Raises
+    """The paths of the snapshots that the queue in this state folder has, or had, in ``bak_dir``, which others share. Raises
     OSError."""
-    from ..snapshot.bak_folder import BakFolder  # who only looks at the queue does without both
+    from ..snapshot.bak_folder import BakFolder  # imported here: reading the queue needs neither
     from ..state_migration import tag_of
 
     tag = _asked(state_dir, lambda queue_admin: queue_admin.tag()) or tag_of(state_dir)
@@ -60,7 +59,7 @@ def snapshots(state_dir: str, bak_dir: str) -> list[str]:
 
 
 def remove_snapshots(bak_dir: str, paths: Sequence[str]) -> None:
-    """Remove such copies, and the folder where nothing else is in it; what cannot be removed stays."""
+    """Remove these snapshots, and the folder where it is empty then; files that cannot be removed stay."""
     from ..snapshot.bak_folder import BakFolder
 
     bak = BakFolder(bak_dir)
@@ -70,8 +69,8 @@ def remove_snapshots(bak_dir: str, paths: Sequence[str]) -> None:
 
 
 def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
-    """The first of these remote names and paths (from ``cwd``) that is neither queued nor paused in this state folder; None
-    where there is no such word, and where the queue cannot be looked at."""
+    """The first of these remote names and paths (relative to ``cwd``) that is neither queued nor paused in this state folder;
+    None where there is no such word, and where the queue cannot be read."""
 
     def found(queue_admin: QueueAdmin) -> str | None:
         try:
@@ -84,9 +83,12 @@ def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
 
 
 def wrong_setting(state_dir: str, extension: str, requested: Mapping[str, Any]) -> str:
-    """What is wrong with these settings for the child ``extension``, whose last one has left its own in this state folder; ''
-    where nothing is."""
-    from ..requests.live_settings import LiveSettings, defaults_of  # a look at the queue does without the table of settings
+    """The problem of these settings for the child ``extension``, whose last run has left its settings in this state folder; ''
+    where there is none."""
+    from ..requests.live_settings import (
+        LiveSettings,
+        defaults_of,
+    )  # imported here: reading the queue does not need the table of settings
 
     found = read_settings_page(state_dir).get("settings")
     try:
@@ -105,7 +107,8 @@ def _asked(state_dir: str, question: Callable[[QueueAdmin], _T]) -> _T | None:
             with reading(path) as db:
                 return question(QueueAdmin(db, _never))
         except (sqlite3.Error, OSError):
-            # Of another version, damaged, or on a file system that does not let it be read: the next start mends it.
+            # The file is of another version, damaged, or on a file system that refuses the read. The next start of the child
+            # repairs it.
             return None
 
 

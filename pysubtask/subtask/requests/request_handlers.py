@@ -1,4 +1,4 @@
-"""What each order does to a child: settings, pauses, another try, notify, stop. Carried out between two ticks."""
+"""What each request does in a child: settings, pauses, another try, notify, stop. Carried out between two ticks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _KEPT = "kept"
 
 
 class Levers(NamedTuple):
-    """How orders reach the child: ``changed`` (these settings have new values), ``hold`` (what is paused now must stop
-    moving), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (begin anew),
-    ``connect`` (wait no longer for a connection or a login; what came of that, None where there is nothing to connect)."""
+    """How requests reach the child: ``changed`` (these settings have new values), ``hold`` (call back the uploads that are paused
+    now), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (start the child over),
+    ``connect`` (connect at once; the outcome, None where there is nothing to connect to)."""
 
     changed: Callable[[set[str]], None]
     hold: Callable[[], None]
@@ -41,8 +41,8 @@ class Levers(NamedTuple):
 
 
 class RequestHandlers:
-    """The orders a child obeys. ``settings`` are the child's own and changed in place; ``closed`` is what is left out inside
-    recursive folders."""
+    """The handlers of all requests to a child. ``settings`` are those of the child and changed in place; ``closed`` are the paths
+    left out inside recursive folders."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class RequestHandlers:
         self._paused()
 
     def handlers(self) -> Mapping[str, Handler]:
-        """What does what."""
+        """The handlers by the names of the requests."""
         return {
             "set": self._set,
             "get": self._get,
@@ -120,7 +120,7 @@ class RequestHandlers:
         return {"settings": masked(self._settings), "live": self._live_settings.values(), "kept": sorted(self._live_settings.kept)}
 
     def _say(self) -> None:
-        """The settings file: for those who ask without a living child."""
+        """Write the settings file, for commands that ask while no child lives."""
         page = {
             "settings": masked(self._settings),
             "live": sorted(self._live_settings.values()),
@@ -128,7 +128,7 @@ class RequestHandlers:
             "watched": {"entries": to_json(self._entries), "closed": list(self._closed)},
             "cwd": _cwd(),
         }
-        # A full disk: what is known of the settings then is what the page said before.
+        # On a full disk the file keeps the settings of before.
         with contextlib.suppress(OSError):
             own_files.replace(self._state_dir, SETTINGS_FILE, json.dumps(page).encode("ascii"))
 
@@ -148,7 +148,7 @@ class RequestHandlers:
         return {"paused": names if names != [EVERYTHING] else "everything"}
 
     def _resume(self, request: Request) -> Any:
-        # Without names everything goes on, files paused one by one too.
+        # Without names all pauses end, those of single files too.
         names = self._names(request) or sorted(self._queue_admin.paused)
 
         def resume() -> list[str]:
@@ -179,7 +179,7 @@ class RequestHandlers:
         return {"offered": count} | self._connection()
 
     def _connection(self, *, coming: bool = False) -> dict[str, Any]:
-        """Wait no longer for a connection, and what came of that; empty where there is nothing to send, unless it is ``coming``."""
+        """Connect at once; the outcome, empty where there is nothing to send, unless something is ``coming``."""
         paused = EVERYTHING in self._queue_admin.paused
         if not coming and not paused and self._spool_thread.run(self._spool_thread.spool.next_due) is None:
             return {}
@@ -244,11 +244,11 @@ class RequestHandlers:
         return {"stopping": True}
 
     def _start(self, request: Request) -> Any:
-        # For a child that was stopped by an order; its master hears this one.
+        # This request is for a child that was stopped by a request; its master handles it.
         return {"running": True}
 
     def _reset(self, request: Request) -> Any:
-        # Answered by who has begun anew: an order that was there at the start has come true with it.
+        # The child answers after it has started over: a reset request that exists at a start is done by that start.
         if request.id not in self._early:
             self._levers.again()
             raise Later
@@ -261,7 +261,7 @@ def _who(request: Request) -> dict[str, Any]:
 
 
 def _cwd() -> str:
-    """The folder that relative settings start from, '' where it is gone."""
+    """The folder that relative paths of settings start from, '' where it is gone."""
     with contextlib.suppress(OSError):
         return os.getcwd()
     return ""

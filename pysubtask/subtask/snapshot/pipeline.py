@@ -1,4 +1,4 @@
-"""Due files into the queue: copy, make durable, one commit, and only then is a notify handled."""
+"""Brings due files into the queue: copy, make durable, one commit, and only then does a notify count as handled."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ from .snapshotter import Copied, Snapshotter, content_digest
 from .sources import Place, place_of, unreadable
 
 FIRST_FILES, BATCH_FILES = 16, 256
-"""The first commit of many comes soon, so that the dispatcher may log in meanwhile; the others are fewer and larger."""
+"""Seconds. The first commit of many files comes soon, so that the dispatcher may log in meanwhile; the later ones are fewer and
+larger."""
 BATCH_BYTES = 32 * 1024 * 1024
-"""A file above this is copied beside all others, which do not wait for it."""
+"""Bytes. A larger file is copied by a thread of its own, and the other files do not wait for it."""
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
 
 
 TURN_SECS = 1.0
-"""Copying goes on for so long before orders are looked at again."""
+"""Seconds that copying goes on before requests are polled again."""
 
 
 class Rules(NamedTuple):
@@ -66,9 +67,9 @@ class Rules(NamedTuple):
 
 
 class SnapshotPipeline:
-    """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock. ``wants_tails``: whether a
+    """Runs on the main thread of the child. Times are monotonic but for ``wall``, the wall clock. ``wants_tails``: whether a
     snapshot of the end of a file is of use. ``signature_cache``: signatures of big files that were copied. ``more``: where a
-    person is told more of what is wrong."""
+    person finds more about a problem."""
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class SnapshotPipeline:
         self.prefixes = Prefixes()
 
     def again(self, path: str) -> None:
-        """Take this file anew as soon as it is quiet, its snapshot is lost; from any thread."""
+        """Snapshot this file again as soon as it is quiet, because its snapshot is lost; for any thread."""
         self._asked.append(path)
 
     def next_at(self) -> float | None:
@@ -112,8 +113,8 @@ class SnapshotPipeline:
         return self._read_errors.next_at()
 
     def take(self, now: float, *, everything: bool = False, most_secs: float = TURN_SECS) -> int:
-        """Snapshot and queue what is due; how many files were due and readable. After ``most_secs`` the rest is left for the next
-        call: a hundred thousand files take minutes, and somebody may want something else meanwhile."""
+        """Snapshot and queue the due files; the number of files that were due and readable. After ``most_secs`` the rest is left
+        for the next call: a hundred thousand files take minutes, and requests must not wait that long."""
         while self._asked:
             self._watch.take_again(self._asked.popleft(), now)
         found = self._watch.scan(now, everything=everything)
@@ -131,7 +132,7 @@ class SnapshotPipeline:
                     self._well(path)
                     self._append_tracker.forget(path)
         except DiskLow as exc:
-            # The queue itself cannot grow: everything not in it stays due.
+            # The queue cannot be written: everything not in it stays due.
             self._say_disk_low(exc, low_before)
             taken = 0
         if low_before and not self._disk_low and found:
@@ -140,10 +141,10 @@ class SnapshotPipeline:
                 self._events.emit("disk_ok")
                 self._status_model.set(disk_low=False)
                 self._status_model.over("disk_low")
-        # What is due and was neither taken nor is left alone for a reason of its own has no room.
+        # Due files that were neither taken nor have an error of their own have no room.
         left = 0
         if self._disk_low or self._unfinished:
-            asked = [due for due in found if self._disk_low or due.cause != "recheck"]  # a second look is no file more
+            asked = [due for due in found if self._disk_low or due.cause != "recheck"]  # a recheck is not one more file
             left = sum(due.path not in self._read_errors for due in asked) - taken
         settling, settling_more = self._watch.settling(now)
         excluded, excluded_more = self._watch.left_out()
@@ -191,15 +192,16 @@ class SnapshotPipeline:
         return taken
 
     def _ready(self, everything: bool) -> list[tuple[Due, Callable[[], Copied]]]:
-        """The big file whose copy is there. With ``everything``, it is waited for."""
+        """The big file whose copy is finished, if any. With ``everything``, wait for it."""
         done = self._big.fetch(wait=everything)
         return [] if done is None else [(done[0], done[1].result)]
 
     def _asked_for(
         self, found: Iterable[Due], now: float, everything: bool, low: bool
     ) -> Iterator[tuple[Due, Callable[[], Copied]]]:
-        """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later.
-        ``low``: the disk was too full at the last look, so no connection is wanted for what may come."""
+        """The due files that may be copied now, each with the function that copies it. The copies of big files are started, one
+        at a time, and come later. ``low``: the disk was too full at the last scan, so no connection is opened for files that may
+        come."""
         for due, sizes in self._with_known_sizes(found):
             in_progress = self._big.key
             waits = self._read_errors.waits(due.path, now, _signals(due)) and not everything
@@ -224,7 +226,7 @@ class SnapshotPipeline:
                     self._big.begin(due, copy)
 
     def _copy_of(self, due: Due, size: int, delivered: int, sizes: set[int]) -> tuple[Callable[[], Copied], bool]:
-        """What makes the copy, and whether that is a big one. ``delivered``, ``sizes``: see Spool.known_sizes."""
+        """The function that copies a file, and whether that is a big file. ``delivered``, ``sizes``: see Spool.known_sizes."""
         append = self.wants_tails and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
         start = self._append_tracker.start(due.path, delivered) if append else None
         big = size - (0 if start is None else start.base) > BATCH_BYTES
@@ -251,12 +253,12 @@ class SnapshotPipeline:
         return copy, big
 
     def _average(self, due: Due, size: int) -> int:
-        """The size of parts by which a signature can be compared with that of what the server has."""
+        """The average size of the parts of a signature that can be compared with the one stored for this name."""
         old = signature.unpack(self._spool_thread.run(self._spool_thread.spool.signature, self._rules.queue_name(due)))
         return old.average if old is not None and old.suits() else signature.average_for(size)
 
     def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
-        """The copy, where there is one and it is of use."""
+        """The copy, where it could be made and is to be queued; else None."""
         try:
             copied = copy()
         except SourceMissing as exc:
@@ -266,8 +268,8 @@ class SnapshotPipeline:
             self._say_disk_low(exc, low_before)
             return None
         except SourceError as exc:
-            # A file that moved under the copy is the usual case of a busy writer: nothing to shout about.
-            # However often it is notified, it is not copied in vain all the time.
+            # A file that changes while it is copied is the usual case of a busy writer, which is not an error.
+            # However often such a file is notified, the copy is not tried all the time.
             moved = isinstance(exc, SourceChanged)
             if not moved:
                 self._status_model.error("source_error", str(exc), due.path)
@@ -284,8 +286,8 @@ class SnapshotPipeline:
         return None
 
     def _with_known_sizes(self, found: Iterable[Due]) -> Iterator[tuple[Due, tuple[int, set[int]]]]:
-        """Each with where the file ended when it was last delivered (0: nothing to go on from), and where it may have ended
-        since: asked for many together."""
+        """Each due file with the size that was delivered last (0: none to continue from) and the sizes that may have been
+        delivered since; queried for many files together."""
         spool, rest = self._spool_thread.spool, iter(found)
         while some := list(itertools.islice(rest, BATCH_FILES)):
             names = {
@@ -306,12 +308,12 @@ class SnapshotPipeline:
         entry = self._entries[due.entry_index]
         if entry.kind == "file":
             return None
-        # The folder of the entry may be a link, those inside it may not.
+        # The folder of the entry may be a link, the folders inside it may not.
         inside, top = below(entry, folder), self._real_place(entry.path)
         return top._replace(path=os.path.normpath(os.path.join(top.path, inside))) if inside else top
 
     def _real_place(self, folder: str) -> Place:
-        """Where a folder really is; looked at once in each :meth:`take`."""
+        """Where a folder really is; found out once in each :meth:`take`."""
         found = self._real.get(folder)
         if found is None:
             found = self._real[folder] = place_of(folder)
@@ -322,14 +324,14 @@ class SnapshotPipeline:
         self._well(due.path)
 
     def _well(self, path: str) -> None:
-        """Nothing is wrong with this file any more."""
+        """The errors of this file are over."""
         if path in self._read_errors:
             self._read_errors.clear(path)
             self._status_model.over("source_error", "source_missing", "clash", about=path)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
         if due.cause not in ("notify", "hold"):
-            # Nobody asked for it by name; it was there a moment ago and is not now.
+            # The file was not notified; it existed a moment ago and is gone now.
             self._settled(due)
             self._tell_lost([due.path])
             return
@@ -339,7 +341,7 @@ class SnapshotPipeline:
             self._events.emit("source_missing", path=due.path)
 
     def _tell_lost(self, paths: Iterable[str]) -> None:
-        """Files that were due are gone before they could be copied: no version of them is left that could be sent."""
+        """Report files that were due and are gone before they could be copied: no version of them is left to send."""
         lost = [path for path in paths if not os.path.lexists(path)]
         if lost:
             self._log.warning(
@@ -351,7 +353,7 @@ class SnapshotPipeline:
             self._events.emit_all([happened("deleted_before_copy", path=path) for path in lost])
 
     def _reads_the_same(self, due: Due) -> bool:
-        """Whether a second look finds just what is known: it costs a read then, no copy and no write."""
+        """Whether a recheck finds the known content: that costs a read then, but no copy and no write."""
         spool = self._spool_thread.spool
         known = spool.sources.get(due.path)
         if known is None or (due.stamp is not None and spool.stamps.get(notify_name(due.path)) != due.stamp):
@@ -363,13 +365,13 @@ class SnapshotPipeline:
                 same = before == known[0] and content_digest(due.path, known[0].size, self._within(due)) == known[1]
             return same and read_stamp(due.path) == before
         except (OSError, SourceError):
-            # Whatever is wrong with it, copying it will say so.
+            # The copy will report the error.
             return False
 
     def _is_changed(self, due: Due, copied: Copied) -> bool:
-        """Whether a file is worth a delivery though its content may be what it was.
+        """Whether a file is to be delivered though its content may be the same as before.
 
-        Not at a second look or the first after a start; and not where a touch was seen in two steps: the making of the
+        Not at a recheck or the first scan after a start; and not where one touch was seen in two steps: the creation of the
         notify file, then its time.
         """
         spool = self._spool_thread.spool
@@ -436,7 +438,8 @@ class SnapshotPipeline:
         self._rules.queued(entries)
 
     def _enqueue(self, entries: list[Entry]) -> list[str]:
-        """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
+        """On the spool's thread, where the status page is written too: so a page has the new versions and their events, or
+        neither."""
         garbage = self._spool_thread.spool.enqueue(entries)
         replaced = self._spool_thread.spool.replaced
         self._events.emit_all(
@@ -462,5 +465,5 @@ def _seen(path: str) -> Stamp | None:
 
 
 def _signals(due: Due) -> tuple[Stamp | None, Stamp | None]:
-    """What tells a new notify from the one that came in vain."""
+    """The stamps that distinguish a new notify from one whose snapshot failed."""
     return due.stamp, due.hold

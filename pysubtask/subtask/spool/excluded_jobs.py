@@ -1,4 +1,5 @@
-"""What a version before has queued though it is no data: files of this program and secrets of its user."""
+"""Removes versions from the queue that an earlier release queued though they are no data: files of this program and secrets of
+its user."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from .spool_thread import SpoolThread
 
 
 def drop_own(spool_thread: SpoolThread, own: NeverSent, events: EventLog, log: logging.Logger) -> None:
-    """Take such versions out of the queue, at the start, before anything of it is sent."""
+    """Drop such versions from the queue. Called at the start, before anything is sent."""
     if not own:
         return
     found = {row.name: why for row in spool_thread.run(spool_thread.spool.queue_admin.rows, -1) if (why := own.why(row.path))}

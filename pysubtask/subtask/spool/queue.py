@@ -1,5 +1,5 @@
-"""The durable queue: one SQLite file, one connection, one thread. All SQL of the queue is here, in ``backlog`` and in
-``database``.
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the queue is here, in ``queue_admin``
+and in ``database``.
 
 A job is one remote name at the destination. It has at most two versions: one ``sending`` and one
 ``waiting``. A newer snapshot replaces the waiting one, never the running one; finishing marks only its own.
@@ -30,9 +30,9 @@ from .queue_admin import EVERYTHING, Counts, QueueAdmin
 
 TEMP_MEMORY_SECS = 600.0
 BIG_BYTES = 1024 * 1024
-"""A version above this takes its time, and must leave a way for others."""
+"""Bytes. A larger version takes long to send, and must leave a place for others."""
 SIGNATURES_BYTES = 16 * 1024 * 1024
-"""All signatures together; the oldest go first."""
+"""Bytes of all signatures together; the oldest are removed first."""
 _CHECK_EVERY = 64
 
 
@@ -63,7 +63,7 @@ class Entry(NamedTuple):
     base: int = 0
 
     def signals(self) -> dict[str, Stamp]:
-        """The notify and hold files that are handled with it."""
+        """The notify and hold files that are handled together with this snapshot, with their stamps."""
         found = {} if self.hold is None else {hold_name(self.path): self.hold}
         if self.notify_path is not None and self.stamp is not None:
             found[self.notify_path] = self.stamp
@@ -130,12 +130,12 @@ class Parked(NamedTuple):
 
 
 class Spool:
-    """Open with the state folder and the destination's identity. Not thread-safe: one thread calls it.
+    """Opened with the path of the file and the identity of the destination. Not thread-safe: one thread calls it.
 
-    After a change of destination the queue goes to the new one; what was known of the old server does not. Where only the
-    protocol is another (``former``: the destination by the one before), each file is looked for on the server before it is sent.
-    Raises SpoolDamaged on opening a file that is no spool, SpoolTooNew on one of a later format, and DiskLow where the disk is
-    full.
+    After a change of destination the queue goes to the new one, and what was known of the files on the old server is forgotten.
+    Where only the protocol is another (``former``: the destination by the protocol before), each file is compared with the server
+    before it is sent. Raises SpoolDamaged on opening a file that is no queue, SpoolTooNew on one of a later format, and DiskLow
+    where the disk is full.
     """
 
     def __init__(self, path: str, destination: str, wall: float) -> None:
@@ -154,13 +154,13 @@ class Spool:
                 decoded(row[0]): (Stamp(*row[1:4]), str(row[4]))
                 for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
             }
-            # Few names have one. A name that is here may have none, one that is not here has none.
+            # Names that may have a signature; all other names have none.
             self._signed = {
                 bytes(row[0]) for row in self._db.execute("SELECT name FROM signature WHERE destination = ?", (destination,))
             }
 
     def _begin(self, wall: float) -> int:
-        """A new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
+        """Start a new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
         with self._commit():
             epoch = int(self.meta("epoch", 0)) + 1
             self.set_meta("epoch", epoch)
@@ -170,7 +170,7 @@ class Spool:
             if moved:
                 self._come_from(before)
             self.former = str(self.meta("former", ""))
-            # Where a newer version waits, the one that was in flight is moot.
+            # Where a newer version waits, the one that was in flight is dropped.
             self._db.execute("DELETE FROM job WHERE state = 'sending' AND name IN (SELECT name FROM job WHERE state <> 'sending')")
             self._db.execute("UPDATE job SET state = 'waiting', compare = 1 WHERE state = 'sending'")
             self._db.execute("UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL")
@@ -178,18 +178,19 @@ class Spool:
                 self._db.execute("UPDATE job SET compare = 0, resume = ''")
                 self._db.execute("DELETE FROM source")
             self._db.execute("DELETE FROM profile WHERE destination <> ?", (self.destination,))
-            if is_plausible(wall):  # those that were noted before the clock was set are young
+            if is_plausible(wall):  # temp names noted before the clock was set count as new
                 self._db.execute("UPDATE temp SET at = ? WHERE at < ? OR at > ?", (wall, EARLIEST, wall + 86400))
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
         self.moved = moved
         return epoch
 
     def _come_from(self, before: str) -> None:
-        """The destination is another one: what is known of the one ``before`` is of use where that is the same place."""
+        """The destination was changed: the knowledge about the one ``before`` is kept where it is the same place over another
+        protocol."""
         same = is_same_place(before, self.destination)
         self.set_meta("former", before if same else "")
         if same:
-            # Whatever is known from an earlier time over this protocol is older.
+            # What is known from an earlier time over this protocol is older, so it is removed.
             for table in ("remote", "signature"):
                 self._db.execute(
                     f"DELETE FROM {table} WHERE destination = ? AND name IN (SELECT name FROM remote WHERE destination = ?)",
@@ -197,7 +198,7 @@ class Spool:
                 )
 
     def close(self) -> None:
-        """Close the file; the WAL is folded into it."""
+        """Close the file; SQLite merges the WAL into it."""
         self._db.close()
 
     # -- small values -------------------------------------------------------------------------------------
@@ -215,12 +216,12 @@ class Spool:
         )
 
     def profile(self) -> str:
-        """What was learned of this destination's server, as it was kept; empty where nothing is."""
+        """The stored profile of the server of this destination; empty where there is none."""
         row = self._db.execute("SELECT data FROM profile WHERE destination = ?", (self.destination,)).fetchone()
         return "" if row is None else str(row[0])
 
     def keep_profile(self, text: str) -> None:
-        """Keep what was learned of the server. That of another one is forgotten when the destination changes."""
+        """Store the profile of the server. It is removed when the destination changes."""
         with self._commit():
             self._db.execute(
                 "INSERT INTO profile VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET data = excluded.data",
@@ -230,9 +231,9 @@ class Spool:
     # -- the watch's side ---------------------------------------------------------------------------------
 
     def enqueue(self, entries: Sequence[Entry]) -> list[str]:
-        """Take snapshots in, in one commit; the snapshots that they replace and nobody needs any more.
+        """Put snapshots into the queue, in one commit; the snapshots that are not needed any more because of that.
 
-        A waiting version with the same content stays, and the new snapshot is the one not needed.
+        A waiting version with the same content stays, and its new snapshot is the one not needed.
         """
         garbage: list[str] = []
         self.replaced = set()
@@ -241,7 +242,7 @@ class Spool:
             new_rows: dict[bytes, tuple[Any, ...]] = {}
             for entry in entries:
                 if (name := encoded(entry.name)) in new_rows:
-                    # Twice at once: the second meets the first in the queue.
+                    # A name twice in one call: the first version has to be in the queue before the second.
                     self._insert(new_rows)
                     old = self._waiting([name])
                     new_rows = {}
@@ -254,7 +255,7 @@ class Spool:
         return garbage
 
     def _waiting(self, names: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
-        """Those of these names that have a version in the queue that is not being sent."""
+        """The versions in the queue under these names that are not being sent."""
         rows = self._db.execute(
             "SELECT name, id, snapshot, live, digest, path, at FROM job WHERE state <> 'sending'"
             f" AND name IN ({_placeholders(names)})",
@@ -263,7 +264,7 @@ class Spool:
         return {row[0]: row[1:] for row in rows}
 
     def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, new_rows: dict[bytes, tuple[Any, ...]]) -> list[str]:
-        """Its row comes into ``new_rows``; the snapshots not needed any more."""
+        """Put the row of an entry into ``new_rows``; the snapshots not needed any more."""
         if old is not None and old[3] == entry.digest and not entry.live and not old[2] and decoded(old[4]) == entry.path:
             # A refused file that is notified again is offered again.
             self._db.execute(
@@ -273,7 +274,7 @@ class Spool:
             return [entry.snapshot]
         at = entry.at
         if old is not None:
-            # Its age counts from the first notify that is not delivered yet.
+            # The age of a version counts from the first notify that is not delivered yet.
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
         new_rows[name] = (
@@ -317,7 +318,7 @@ class Spool:
         )
 
     def seen(self, entries: Sequence[Entry]) -> None:
-        """Record stamps without queueing anything: the content is what it was."""
+        """Record the stamps without queueing anything: the content has not changed."""
         with self._commit():
             self._store_stamps(entries)
         self._remember(entries)
@@ -328,7 +329,7 @@ class Spool:
             self.stamps.update(entry.signals())
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Drop what is known of data files that left a watched folder, and of their notify and hold files."""
+        """Forget the stamps of data files that left a watched folder, and of their notify and hold files."""
         gone = list(paths)
         signals = [name(path) for path in gone for name in (notify_name, hold_name)]
         with self._commit():
@@ -372,8 +373,8 @@ class Spool:
             )
 
     def known_sizes(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
-        """The size of what we delivered under each of these names (0: nothing), and all sizes of what is, or may soon be, there: a
-        next version may have them as beginnings."""
+        """For each of these names the size delivered last (0: nothing), and all sizes of versions that the server has, or may
+        have soon: the next version may have them as beginnings."""
         raw = [encoded(name) for name in names]
         rows = self._db.execute(
             f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_placeholders(raw)})"
@@ -387,7 +388,7 @@ class Spool:
         return found
 
     def not_as_left(self, name: str) -> None:
-        """What the server has under a name is not what we left: nothing is known of it any more."""
+        """Forget what was delivered under a name: the server has another file there."""
         with self._commit():
             self._db.execute(
                 "DELETE FROM remote WHERE destination IN (?, ?) AND name = ?", (self.destination, self.former, encoded(name))
@@ -395,7 +396,7 @@ class Spool:
             self._sign(encoded(name), b"")
 
     def owners(self) -> dict[str, str]:
-        """Which data file each remote name belongs to, of those that are in their folders or in the queue."""
+        """The data file of each remote name, of those that are in their folders or in the queue."""
         rows = self._db.execute(
             "SELECT name, path FROM remote WHERE destination = ? AND path IN (SELECT path FROM source)"
             " UNION SELECT name, path FROM job",
@@ -408,11 +409,11 @@ class Spool:
     def take(
         self, limit: int, now: float, wall: float, *, big: int | None = None, appends: bool = False, copies: bool = False
     ) -> list[Version]:
-        """Up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
+        """Take up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
 
-        At most ``big`` of them (None: as many as they are) are above BIG_BYTES, so that some place is left for small ones.
-        ``now`` is monotonic. The temp name of each attempt is on record before it is used, and so is what is to be
-        appended. ``appends``, ``copies``: whether the server can.
+        At most ``big`` of them (None: no limit) are above BIG_BYTES, so that some place is left for small ones. ``now`` is
+        monotonic. The temp name of each attempt is committed before it is used, and so is the target of an append, so that the
+        state of the server is known after a crash. ``appends``, ``copies``: whether the server can append, or copy.
         """
         newest = self._due(limit, now, limit if big is None else big, newest=True)
         if not newest:
@@ -487,7 +488,7 @@ class Spool:
             plan = plan_transfer(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
             if plan.append is not None:
                 reaches.append((size, digest, self.destination, raw))
-            # What is gone on with keeps its temp name, too.
+            # A resumed upload keeps its temp name.
             temp = old if resume and old else encoded(temp_name(name))
             temps.append((temp, raw, job))
             taken.append(
@@ -521,7 +522,7 @@ class Spool:
         return taken
 
     def _left_before(self, names: Sequence[bytes]) -> dict[bytes, Known]:
-        """What we left under these names over the protocol before."""
+        """The last deliveries under these names over the protocol before."""
         if not self.former or not names:
             return {}
         rows = self._db.execute(
@@ -532,7 +533,7 @@ class Spool:
         return {row[0]: _known(row[1:]) for row in rows}
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
-        """Mark versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""
+        """Record versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""
         receipts: list[tuple[Done, Receipt]] = []
         garbage: list[str] = []
         with self._commit():
@@ -554,7 +555,7 @@ class Spool:
                 there.append((self.destination, row[0], row[1], row[6], *done.remote))
                 if done.signature is not None:
                     self._sign(row[0], done.signature)
-                # The temp name became the file, or was never used.
+                # The temp file was renamed to the final name, or never created.
                 temps += [row[7], *map(encoded, done.gone)]
                 seq += 1
                 receipt = Receipt(
@@ -588,8 +589,8 @@ class Spool:
         return receipts, garbage
 
     def failed(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> list[str]:
-        """Give a version back: to wait until ``due`` (monotonic), or parked. Dropped where a newer one waits;
-        the snapshots not needed any more. ``compare``: the server may have it after all, look first."""
+        """Give a version back: it waits until ``due`` (monotonic), or is parked. Dropped where a newer one waits; the snapshots
+        not needed any more. ``compare``: the server may have the content after all, so the next attempt compares first."""
         with self._commit():
             row = self._db.execute("SELECT name, snapshot, live FROM job WHERE id = ? AND state = 'sending'", (job,)).fetchone()
             if row is None:
@@ -604,12 +605,12 @@ class Spool:
         return []
 
     def note(self, job: int, resume: str) -> None:
-        """Keep what an attempt has to go on from, should it be cut."""
+        """Keep the text from which an attempt can be resumed, should it be cut."""
         self._db.execute("UPDATE job SET resume = ? WHERE id = ? AND state = 'sending'", (database.storable(resume), job))
 
     def withdraw(self, job: int) -> str | None:
-        """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted;
-        the path of the data file."""
+        """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted; the path of the data
+        file."""
         with self._commit():
             row = self._db.execute("SELECT path FROM job WHERE id = ?", (job,)).fetchone()
             if row is None:
@@ -621,14 +622,14 @@ class Spool:
         return path
 
     def note_temp(self, name: str, wall: float) -> str:
-        """A temp name for an upload that is not in the queue (a heartbeat), put on record."""
+        """A new temp name for an upload that is not in the queue (a heartbeat), committed before it is used."""
         temp = temp_name(name)
         with self._commit():
             self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, encoded(temp), encoded(name), wall))
         return temp
 
     def temps(self) -> list[str]:
-        """Temp names on record of attempts that are over and will not be gone on with: each may still lie on the server."""
+        """The recorded temp names of attempts that are over and will not be resumed: each file may still exist on the server."""
         rows = self._db.execute(
             "SELECT temp FROM temp WHERE destination = ? AND temp NOT IN (SELECT temp FROM job"
             " WHERE temp IS NOT NULL AND (state = 'sending' OR resume <> ''))",
@@ -637,9 +638,9 @@ class Spool:
         return [decoded(row[0]) for row in rows]
 
     def temps_swept(self, asked: Iterable[str], removed: Iterable[str], wall: float) -> None:
-        """Strike temp names after the server was told to remove them. One that was not there yet may still come,
-        out of a server that was frozen with our requests in its queue: it stays on record for a while."""
-        first = EARLIEST if is_plausible(wall) else 0  # one noted before the clock was set is not old by that
+        """Remove temp names from the record after the server was asked to remove the files. A file that did not exist yet may
+        still appear, from a server that was frozen with requests in its queue, so its name stays on record for a while."""
+        first = EARLIEST if is_plausible(wall) else 0  # a name noted before the clock was set does not count as old
         with self._commit():
             self._drop_temps([encoded(temp) for temp in removed])
             self._db.executemany(
@@ -652,7 +653,7 @@ class Spool:
             "DELETE FROM temp WHERE destination = ? AND temp = ?", [(self.destination, temp) for temp in temps if temp is not None]
         )
 
-    # -- looking ------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------
 
     def counts(self) -> Counts:
         """The queue in numbers."""
@@ -664,7 +665,7 @@ class Spool:
         return [Parked(decoded(name), decoded(path), reason or "") for name, path, reason in rows]
 
     def next_due(self) -> float | None:
-        """Monotonic time at which the next version may be sent; None where nothing waits that is not paused."""
+        """When the next version may be sent (monotonic seconds); None where nothing waits that is not paused."""
         if EVERYTHING in self.queue_admin.paused:
             return None
         (due,) = self._db.execute(
@@ -675,7 +676,7 @@ class Spool:
         return None if due is None else float(due)
 
     def due_behind(self, names: Sequence[str]) -> float | None:
-        """Monotonic time at which the first of the versions may be sent that wait under these names."""
+        """When the first of the versions that wait under these names may be sent (monotonic seconds)."""
         raw = [encoded(name) for name in names]
         (due,) = self._db.execute(
             f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_placeholders(raw)})", raw
@@ -689,18 +690,18 @@ class Spool:
     # -- receipts -----------------------------------------------------------------------------------------
 
     def receipts_after(self, seq: int) -> list[Receipt]:
-        """Receipts kept here that a file ending at ``seq`` lacks."""
+        """The receipts kept here that come after ``seq``, the last one in the receipts file."""
         rows = self._db.execute("SELECT line FROM receipt WHERE seq > ? ORDER BY seq", (seq,))
         return [receipt for receipt in (parse(line) for (line,) in rows) if receipt is not None]
 
     def receipts_safe(self, seq: int) -> None:
-        """The file holds everything up to ``seq``, synced: the copies here may go."""
+        """The receipts file holds everything up to ``seq``, synced: remove the copies here."""
         with self._commit():
             self._db.execute("DELETE FROM receipt WHERE seq <= ?", (seq,))
 
 
 def _placeholders(values: Sequence[Any]) -> str:
-    """So many places for values in a statement."""
+    """The placeholders for these values in a statement."""
     return ",".join("?" * len(values))
 
 

@@ -1,4 +1,4 @@
-"""The queue as people see and steer it: rows, pauses, another try, dropped ones. Same file and thread as the spool."""
+"""The queue as people see and change it: rows, pauses, retries, drops. Same file and thread as the spool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...common.events import utc
 from .database import storable
 
 EVERYTHING = ""
-"""The name that stands for the whole task in the table of pauses."""
+"""The name in the table of pauses that means the whole task."""
 
 
 class Row(NamedTuple):
@@ -50,12 +50,12 @@ class QueueAdmin:
         self.paused: dict[str, str] = {os.fsdecode(name): who for name, who in db.execute("SELECT name, who FROM pause")}
 
     def tag(self) -> str | None:
-        """What the names of the snapshots begin with; None where none was made yet."""
+        """The beginning of all snapshot names; None where no snapshot was made yet."""
         row = self._db.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
         return None if row is None else str(row[0])
 
     def rows(self, limit: int = 1000) -> list[Row]:
-        """What is in the queue, oldest first."""
+        """The rows of the queue, oldest first, at most ``limit`` of them (-1: all)."""
         found = []
         everything = self.paused.get(EVERYTHING)
         for name, path, state, size, at, attempts, due, reason in self._db.execute(
@@ -77,8 +77,8 @@ class QueueAdmin:
         return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
 
     def names_of(self, asked: Iterable[str], cwd: str = "") -> list[str]:
-        """The remote names that are meant: each of ``asked`` is one, or the path of a data file (from ``cwd``, if it is
-        relative). KeyError for one that is neither in the queue nor paused."""
+        """The remote names that are meant: each of ``asked`` is one, or the path of a data file (relative to ``cwd``). Raises
+        KeyError for one that is neither in the queue nor paused."""
         queued = {os.fsdecode(name): os.fsdecode(path) for name, path in self._db.execute("SELECT name, path FROM job")}
         by_path = {path: name for name, path in queued.items()}
         names = []
@@ -92,14 +92,14 @@ class QueueAdmin:
         return names
 
     def pause(self, names: Iterable[str], who: str, at: str) -> None:
-        """Send these no more, until they are resumed; EVERYTHING is the whole task. Kept over restarts."""
+        """Stop sending these names until they are resumed; EVERYTHING is the whole task. Kept over restarts."""
         with self._commit():
             for name in names:
                 self._db.execute("INSERT OR REPLACE INTO pause VALUES (?, ?, ?)", (os.fsencode(name), storable(who), at))
                 self.paused[name] = who
 
     def resume(self, names: Iterable[str]) -> list[str]:
-        """End these pauses; those that there were."""
+        """End these pauses; the names that were paused."""
         ended = [name for name in names if name in self.paused]
         with self._commit():
             for name in ended:
@@ -109,7 +109,7 @@ class QueueAdmin:
         return ended
 
     def retry(self, names: Iterable[str] | None) -> int:
-        """Offer these (None: all) at once, parked ones too; how many."""
+        """Make these versions (None: all) due at once, parked ones too; the number of them."""
         with self._commit():
             change = "UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL WHERE state <> 'sending'"
             if names is None:

@@ -1,4 +1,4 @@
-"""The status page: printed from the status model and the queue, when something changed, but not more than twice a second."""
+"""Writes the status page from the status model and the queue: after a change, but not more than twice a second."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RATE_SECS = 5.0
 
 
 class StatusWriter:
-    """Written by the child's main thread; :meth:`touch` may be called by any. Times are monotonic seconds.
-    ``group``: the number of a group that may read it."""
+    """The main thread of the child writes the page; any thread may call :meth:`touch`. Times are monotonic seconds. ``group``:
+    the number of a group that may read the page."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class StatusWriter:
         self._samples: deque[tuple[float, int]] = deque()
 
     def touch(self) -> bool:
-        """It is out of date; whether that is news."""
+        """Note that the page is out of date; True where it was up to date before."""
         is_new, self._stale = not self._stale, True
         return is_new
 
     def due_at(self) -> float | None:
-        """When it should be written; None while it is up to date."""
+        """When the page should be written (monotonic seconds); None while it is up to date."""
         return self._at + PAGE_SECS if self._stale or self._status_model.changed or self._events.n != self._n else None
 
     def write(self, now: float, *, force: bool = False) -> None:
@@ -67,7 +67,7 @@ class StatusWriter:
 
     def _facts(self) -> tuple[dict[str, Any], int]:
         """The page as of one moment, and how many bytes had moved by then. On the spool's thread: each change of the queue and
-        the event that tells of it run there, too; what else changes together with an event does so under the guard of the
+        the event that reports it run there, too; what else changes together with an event does so under the guard of the
         status model. So the page and its (epoch, n) always agree."""
         counts = self._spool_thread.spool.counts()
         parked = [row._asdict() for row in self._spool_thread.spool.parked()] if counts.parked else []
@@ -93,7 +93,7 @@ class StatusWriter:
         return int((moved - before) / (now - since)) if now - since >= PAGE_SECS / 2 else None
 
     def summary(self) -> dict[str, Any]:
-        """What a heartbeat's sibling tells: enough to see from afar what is wrong. From any thread."""
+        """The facts for the second file of a heartbeat, enough to see from afar what is wrong. From any thread."""
         facts = self._status_model.page_of("last_delivery", "last_error", "state", "why", "disk_low")
         counts = self._spool_thread.run(self._spool_thread.spool.counts)
         wall = self._wall()

@@ -1,4 +1,4 @@
-"""Hold files: which data a burst holds back, and when each is due whatever becomes of the app."""
+"""Hold files: which data a burst holds back, and when each file is due even where the app has ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...common.notify import Stamp, hold_name
 
 _SECOND = 1_000_000_000
-# The app goes first: where it lives it notifies at that moment itself, and one delivery is enough.
+# Seconds after the time in the hold file. A living app notifies at that time itself, and one delivery is enough.
 GRACE_SECS = 0.5
 
 
@@ -21,8 +21,9 @@ class HoldFile(NamedTuple):
 
 
 class HoldFiles:
-    """The hold files seen. ``longest``: seconds after which one is due however far off the time it carries, so that
-    a clock that was set back keeps nothing here. ``stat`` and ``handled`` give the stamp a hold file has, and had."""
+    """The hold files seen. ``longest``: seconds after which a file is due whatever time its hold file carries, so that a clock
+    that was set back delays nothing for long. ``stat`` and ``handled`` give the present and the last handled stamp of a hold
+    file."""
 
     def __init__(self, longest: float, stat: Callable[[str], Stamp | None], handled: Callable[[str], Stamp | None]) -> None:
         self._longest = longest
@@ -35,7 +36,7 @@ class HoldFiles:
         return path in self._seen
 
     def check(self, path: str, entry_index: int, now: float) -> None:
-        """Look at the hold file of a data file."""
+        """Read the stamp of the hold file of a data file."""
         stamp = self._stat(hold_name(path))
         if stamp is None or stamp == self._handled(hold_name(path)):
             self._seen.pop(path, None)
@@ -49,7 +50,7 @@ class HoldFiles:
         found = {}
         for path, hold_file in list(self._seen.items()):
             if everything or self._at(hold_file, now, wall) <= now:
-                # It may have been removed, or put off.
+                # The hold file may have been removed, or have a later time now.
                 self.check(path, hold_file.entry_index, now)
                 again = self._seen.get(path)
                 if again is not None and (everything or again == hold_file):
@@ -57,7 +58,7 @@ class HoldFiles:
         return found
 
     def take(self, path: str) -> Stamp | None:
-        """The stamp of this file's hold, which whoever snapshots the file from here on takes along."""
+        """The stamp of the hold file of this data file, which is not held any more: the caller snapshots the file."""
         hold_file = self._seen.pop(path, None)
         return None if hold_file is None else hold_file.stamp
 

@@ -1,4 +1,4 @@
-"""Watched folders that are not there: told in the log and on the status page until they are."""
+"""Watched folders that are missing: reported in the log and on the status page until they exist."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .disks import Disks
 
 POLL_SECS = 5.0
 REPORT_AGAIN_SECS = 900.0
-# Looking takes some 5 us for a folder: of so many at once, and of more each puts the next look off.
+# A check takes some 5 us for a folder. Up to this number the interval is POLL_SECS; more folders make it longer in proportion.
 _FEW_FOLDERS = 1000
 
 
 class Missing:
-    """``mount``: RequiresMount. ``disks``: which folders have lost theirs. ``wall``: seconds since the epoch; other times are
-    monotonic."""
+    """``mount``: the setting RequiresMount. ``disks``: which folders have lost their disk. ``wall``: seconds since the epoch;
+    other times are monotonic."""
 
     def __init__(
         self,
@@ -43,7 +43,8 @@ class Missing:
         self._next = float("-inf")
 
     def poll(self, now: float) -> list[dict[str, Any]]:
-        """What is missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC), ``reason``."""
+        """The folders missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC),
+        ``reason``."""
         if now >= self._next:
             self._next = now + POLL_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
             unmounted = self._mount is not None and not os.path.ismount(self._mount)
@@ -53,11 +54,11 @@ class Missing:
         return [dict(row) for row in self._found.values()]
 
     def poll_soon(self) -> None:
-        """The next look is a real one: something was mounted or unmounted."""
+        """Have the next :meth:`poll` check all folders: a disk was mounted or unmounted."""
         self._next = float("-inf")
 
     def next_at(self) -> float | None:
-        """When to look again though nothing else happens; None while nothing is missing."""
+        """When to poll again though nothing else happens (monotonic seconds); None while nothing is missing."""
         return self._next if self._found else None
 
     def _entry_of(self, folder: str) -> int:
@@ -95,9 +96,9 @@ def watched_folders(entries: Sequence[Entry]) -> dict[str, bool]:
 
 
 class Footing:
-    """Whether the state folder, or another one of these, is still the one that the child was started with: it may be removed, or go
-    with its disk. ``gone``: the one that is not, '' while all are. ``state``: how the state folder, the first of these, was
-    last."""
+    """Whether the state folder, and the other ``folders`` given, are still the ones that the child was started with: a folder may
+    be removed, or go with its disk. ``gone``: the folder that is not, '' while all are. ``state``: the last stat of the state
+    folder, which is the first of these."""
 
     def __init__(self, *folders: str) -> None:
         self._folders = folders
@@ -106,7 +107,7 @@ class Footing:
         self.gone = ""
 
     def is_gone(self) -> bool:
-        """Whether there is none, or another one. False where that cannot be told."""
+        """Whether one of the folders is missing, or replaced by another one. False where that cannot be found out."""
         self.state = None
         for number, (folder, identity) in enumerate(zip(self._folders, self._identities, strict=True)):
             try:

@@ -1,4 +1,4 @@
-"""The named files of one folder, and when they must be looked at though no event said so."""
+"""The named files of one folder, and when they must be checked without an event."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Container, Sequence
 from ...common.entries import Entry
 from ...common.notify import NOTIFY, Stamp, hold_name, notify_name
 
-# Where each touch has an event this is for what nobody thought of.
+# Seconds. Where each touch has an event, this slow round is a safety net.
 ROUND_SECS = 180.0
 
 
 class NamedFiles:
-    """``files``: index of the entry and path of each. ``signals``: the names of the files that say something of them.
-    ``changing``: the names of those of which any change counts, and ``settles`` whether one is looked at soon anyway.
+    """``files``: index of the entry and path of each. ``signals``: the names of the notify and hold files that concern them.
+    ``changing``: the names of those whose every change counts, and ``settles`` whether a file is checked soon anyway.
 
-    ``live``: file events told of every touch until now. ``linked``: files whose notify file is a link: what that leads to may
-    be touched without an event here. ``unread``: one could not be looked at. ``next_scan`` (monotonic): when to look at all
-    again; ``cost``: seconds that took.
+    ``live``: file events reported every touch until now. ``linked``: files whose notify file is a link: its target may be touched
+    without an event here. ``unread``: one could not be read. ``next_scan`` (monotonic): when to check all again; ``cost``:
+    seconds that the last check took.
     """
 
     def __init__(self) -> None:
@@ -36,15 +36,15 @@ class NamedFiles:
 
     @property
     def is_new(self) -> bool:
-        """Whether these were never looked at yet."""
+        """Whether these files were never checked yet."""
         return self._since is None
 
     def scanned(self, now: float) -> None:
-        """All were looked at, at ``now`` (monotonic seconds)."""
+        """All files were checked, at ``now`` (monotonic seconds)."""
         self._since, self._seen = now, 0
 
     def turn(self, now: float) -> Sequence[tuple[int, str]]:
-        """Those whose turn it is, where events are to be trusted: each once in ROUND_SECS, some at a time."""
+        """The files whose turn it is, where events can be trusted: each once in ROUND_SECS, some at a time."""
         assert self._since is not None, "all are looked at first"
         begin = self._seen
         self._seen = min(len(self.files), int(len(self.files) * (now - self._since) / ROUND_SECS))
@@ -54,16 +54,16 @@ class NamedFiles:
         return [*files, *((index, path) for path, index in self.linked.items())] if self.linked else files
 
     def wants(self, folder: str, name: str) -> bool:
-        """Whether an event of a file in ``folder``, which these are in, is of interest. Asked on another thread.
+        """Whether an event of a file in ``folder`` is of interest. Called on another thread.
 
-        A file that settles is looked at when it should be quiet, so what happens to it until then need not wake anybody: a
-        program may close it a thousand times a second.
+        A file that settles is checked when it should be quiet, so its events until then need not wake the child: a program may
+        close a file a thousand times a second.
         """
         return name in self.signals or (name in self.changing and not self.settles(os.path.join(folder, name)))
 
     def is_calm(self, path: str, handled: Stamp | None) -> bool:
-        """Whether a file needs no closer look, as far as its notify file says; ``handled``: the last stamp of that."""
-        # Quick, for there may be ten thousand.
+        """Whether a file need not be checked further, by its notify file; ``handled``: the last handled stamp of that."""
+        # This must be quick, as there may be ten thousand files.
         try:
             found = os.lstat(path + NOTIFY) if self.live else os.stat(path + NOTIFY)
         except FileNotFoundError:
@@ -80,7 +80,8 @@ def _never(path: str) -> bool:
 
 
 def by_folder(entries: Sequence[Entry], held: Container[str], settles: Callable[[str], bool]) -> dict[str, NamedFiles]:
-    """The entries that are files; ``held``: the paths of those that a burst may hold back; ``settles``: whether one settles."""
+    """The named files by their folders. ``held``: the paths of those that a burst may hold back; ``settles``: whether a file is
+    settling."""
     found: dict[str, NamedFiles] = {}
     for index, entry in enumerate(entries):
         if entry.kind == "file":

@@ -1,8 +1,8 @@
 """Which watched files are due: those with a new notify stamp, or changed where that counts, and what is new or changed in
 watched folders.
 
-Everything here runs on the child's main thread. File events only say where to look and when; what is due is
-always decided by looking at the files, so a lost event costs time and nothing else.
+Everything here runs on the main thread of the child. File events only say which files to check and when; whether a file is due is
+always decided by its stat, so a lost event costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -46,15 +46,14 @@ class _Recheck(NamedTuple):
 
 
 class Watch:
-    """Looks at the files of ``entries``.
+    """Finds the due files of ``entries``.
 
-    ``skip``: absolute paths: a folder that is one of them is not watched (``ignored`` has the index of an entry that is
-    for such a one), a file that is one of them is no data. ``nested``: the same, but an entry for such a folder is
-    watched. ``own``: this program's own files, which are no data. ``wake`` is called from another thread when a scan is worth
-    while.
+    ``skip``: absolute paths: a folder with such a path is not watched (``ignored`` has the index of an entry for one), a file
+    with such a path is no data. ``nested``: the same, but an entry for such a folder is watched. ``own``: this program's own
+    files, which are no data. ``wake`` is called from another thread when a scan is worth while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
-    data back. ``last_sign``: when a child wrote its page last before this one (seconds since the epoch), None where that is not
-    known: what was changed since in any way is read, though it looks as it did.
+    data back. ``last_sign``: when the last child wrote its page last (seconds since the epoch), None where that is not known: a
+    file whose ctime is later is read, though its stamp is the same.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
     """
 
@@ -88,7 +87,7 @@ class Watch:
         self._settling = Settling()
         self._named_files = by_folder(entries, self._bursting, self._settling.__contains__)
         ours = {real_path(path) for path in (*skip, *nested)}
-        # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
+        # A log of this program that is sent after each change would be sent for ever, as each delivery writes a line to it.
         self._changing = Changing(
             {path: index for path, index in self._static_of.items() if entries[index].on_change and real_path(path) not in ours},
             timer,
@@ -117,13 +116,13 @@ class Watch:
     # -- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Have file events from now on, as far as the platform gives them."""
+        """Start the file events, as far as the platform has them."""
         if self._events is not None:
             self._events.start()
             self.mode, self.mode_reason = self._events.mode()
 
     def stop(self) -> None:
-        """End the threads behind the file events; scans go on working without."""
+        """End the threads of the file events; scans go on without them."""
         if self._events is not None:
             self._events.stop()
 
@@ -138,16 +137,16 @@ class Watch:
         return lost
 
     def _is_listed(self, path: str) -> bool:
-        """Whether a file is there again, in a folder that was made anew."""
+        """Whether a file exists again, in a folder that was created again."""
         folder = self._folders.of(path)
         return folder is not None and bool(folder.names.get(name_of(path)))
 
     def offer(self, paths: Sequence[str]) -> None:
-        """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
+        """Have files that no entry watches snapshotted once, where they differ from their last snapshot."""
         self._offered += paths
 
     def take_again(self, path: str, now: float) -> None:
-        """Have a file taken of which no snapshot is left, as soon as it is quiet."""
+        """Have a file snapshotted again whose snapshot is lost, as soon as it is quiet."""
         index, folder, seen, wall = self.index_of(path), self._folders.of(path), self._stat(path), self._wall()
         stamp = self._stat(notify_name(path))
         if seen is None or index == RESIDUAL:
@@ -160,12 +159,12 @@ class Watch:
         folder = self._folders.of(path)
         return self._static_of.get(path, RESIDUAL if folder is None else folder.index)
 
-    # -- the look ---------------------------------------------------------------------------------------------
+    # -- the scan ---------------------------------------------------------------------------------------------
 
     def scan(self, now: float, *, everything: bool = False) -> list[Due]:
-        """What is due at ``now`` (monotonic seconds): again and again the same until :meth:`done`, each path once.
+        """The due files at ``now`` (monotonic seconds), each path once; the same ones again until :meth:`done`.
 
-        ``everything``: also what still settles, but for what was just being written, for the last look before the end.
+        ``everything``: also the files that still settle, without those just being written, for the last scan before the end.
         """
         taken = self._events.take() if self._events is not None else Taken({}, set(), False)
         self._unheard.heard(taken.paths, taken.lost)
@@ -203,14 +202,14 @@ class Watch:
         return [due for path, due in self._due.items() if not self._is_gone(path)]
 
     def mounted(self) -> None:
-        """Something was mounted, or unmounted."""
+        """A disk was mounted or unmounted."""
         self._folders.mounted()
 
     def _is_gone(self, path: str) -> bool:
         return self._disks is not None and self._disks.is_gone(path)
 
     def done(self, due: Due) -> None:
-        """A snapshot of this file is durable and known (or it was given up): its stamp is handled."""
+        """A snapshot of this file is durable and known, or the file was given up: its stamp counts as handled."""
         pending = self._due.pop(due.path, None)
         since = self._due_since.pop(due.path, self._wall())
         if due.stamp is not None:
@@ -225,8 +224,9 @@ class Watch:
         self._done.append((due, since))
 
     def never_quiet(self, now: float) -> list[dict[str, Any]]:
-        """The first of the files that wait for long because they are never quiet for ``settle_secs``, for the status page:
-        ``path``, ``for_secs`` in whole tens, ``settle_secs``, and whether it ``goes`` all the same now and then."""
+        """The first of the files that have waited for long because they are never quiet for ``settle_secs``, for the status page:
+        ``path``, ``for_secs`` in whole tens, ``settle_secs``, and ``goes``: whether the file is snapshotted all the same now and
+        then."""
         found = self._settling.never_quiet(now)[:_MOST_LISTED]
         return [
             {
@@ -239,7 +239,8 @@ class Watch:
         ]
 
     def last_scan_at(self) -> float | None:
-        """When what still settles is quiet enough for the last look before an end (monotonic seconds); None where nothing does."""
+        """When all settling files are quiet enough for the last scan before an end (monotonic seconds); None where none
+        settles."""
         return self._settling.last_scan_at()
 
     def settling(self, now: float) -> tuple[list[dict[str, Any]], int]:
@@ -256,7 +257,7 @@ class Watch:
 
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
-        # Here, and not at a scan more for each snapshot.
+        # Handled here, so that not each snapshot costs one more scan.
         self._after_done(now, self._wall(), self._due_checks)
         times = [found.at for found in self._rechecks.values()]
         times += [at for at in (self._settling.next_at(), self._hold_files.next_at(now, self._wall())) if at is not None]
@@ -276,7 +277,7 @@ class Watch:
         try:
             stamp = self._stat_of(notify)
         except OSError:
-            # It is asked again soon, without an event.
+            # The notify file is read again soon, without an event.
             stamp, named_files.unread, named_files.next_scan = None, True, now
         if named_files.live and stamp is not None and os.path.islink(notify):
             named_files.linked[path] = index
@@ -296,7 +297,7 @@ class Watch:
     def _take_quiet(
         self, folder: Folder | None, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float, wall: int
     ) -> None:
-        """A file that is to be taken, and nobody has said that it is complete: now, if it is quiet."""
+        """Take a file that nobody has notified: now, if it is quiet, else when it has settled."""
         age, entry = _quiet_for(seen, wall), self._entries[index]
         if age >= entry.settle_secs:
             self._add(path, index, stamp, "start", wall)
@@ -304,7 +305,7 @@ class Watch:
             self._settling.put(folder, entry, path, seen, now - age, "start")
 
     def _check_change(self, path: str, now: float, event: bool = False) -> None:
-        """Look at a named file of which any change counts."""
+        """Check a named file whose every change counts."""
         if self._is_gone(path):
             self._settling.drop(path)
             return
@@ -335,7 +336,7 @@ class Watch:
     # -- folders ----------------------------------------------------------------------------------------------
 
     def _check_listing(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
-        """Work off what a look at a whole folder gave."""
+        """Handle the result of the scan of a whole folder."""
         for name in listing.new:
             if (path := folder.join(name)) not in self._reported:
                 self._unheard.found(path, now)
@@ -353,7 +354,7 @@ class Watch:
                 self._gone.append(path)
 
     def _leave(self, folder: Folder) -> None:
-        """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
+        """A subfolder is gone: its files are not due any more. Where it was renamed, all its files are new under the new path."""
         for path in [path for path in self._due if folder_of(path) == folder.path and path not in self._static_of]:
             if not self._is_listed(path):
                 self._lost.append(path)
@@ -363,7 +364,7 @@ class Watch:
         self._note_gone(map(folder.join, folder.names))
 
     def _check_path(self, path: str, created: bool, now: float, wall: int, event: bool) -> None:
-        """Look at one path that had an ``event``, or is to be looked at again."""
+        """Check one path that had an ``event``, or is to be checked again."""
         about = data_name(path)
         index = self._static_of.get(about) if about != path else None
         if index is not None:
@@ -393,7 +394,7 @@ class Watch:
         last = self._known.source(path)
         if last is not None and seen == last:
             folder.calm[name] = last
-            # Where changes do not count, only another file under the same name does.
+            # Where changes do not count, another file under the same name does.
             reported = event and (created or folder.entry.on_change)
             changed = is_changed(folder.ctimes, name, seen, event=reported, since_ns=self._since_ns if fresh else None)
             if (
@@ -438,7 +439,7 @@ class Watch:
 
     def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str, wall: int) -> None:
         if path in self._changing.files:
-            # It has an entry of its own, by which it settles.
+            # The file has an entry of its own, by which it settles.
             return
         if path in self._due:
             self._changed_while_due.add(path)
@@ -446,7 +447,7 @@ class Watch:
         if folder.entry.settle_secs or self._is_gone(path):
             self._settling.put(folder, folder.entry, path, seen, since, cause)
         else:
-            # It need not be quiet, and has just been looked at.
+            # The file need not be quiet, and its stat is recent.
             self._take(folder, path, seen, cause, wall)
 
     def _collect_settled(self, now: float, wall: int, everything: bool) -> None:
@@ -470,7 +471,7 @@ class Watch:
                 self._take(folder, path, seen, found.cause, wall)
             else:
                 self._settling.drop(path)
-                # What a burst holds back goes when that is over, with this change in it.
+                # A file that a burst holds back is sent when the burst is over, with this change in it.
                 if seen != self._known.source(path) and (path not in self._hold_files or everything):
                     self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall, seen)
 
@@ -478,21 +479,21 @@ class Watch:
         self._settling.drop(path)
         notify, created = notify_name(path), False
         if folder.entry.notify_files and cause not in ("change", "recheck"):
-            # A folder that cannot be written, or a name too long: it goes without, or with one that is there.
+            # Where the folder cannot be written, or the name is too long, the file goes without a new notify file.
             with contextlib.suppress(OSError):
                 created = make_notify(notify)
         stamp = self._stat(notify)
         if cause == "new" and not created and stamp is not None and stamp != self._handled_stamp(notify):
-            cause = "notify"  # that came along with it
+            cause = "notify"  # the notify file came together with the data file
         self._add(path, folder.index, stamp, cause, wall, seen)
 
     # -- what is due ------------------------------------------------------------------------------------------
 
     def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int, seen: Stamp | None = None) -> None:
-        """``seen``: how the data file looked a moment ago, where somebody has looked."""
+        """Make a file due, or update a due one. ``seen``: the stamp of the data file a moment ago, where the caller has it."""
         index = self._static_of.get(path, index)
         old = self._due.get(path)
-        # A hold that is there already is about data that the snapshot will have.
+        # The data of an existing hold file will be in the snapshot.
         hold = self._hold_files.take(path)
         if old is None:
             self._note_ctime(path, seen)
@@ -503,7 +504,7 @@ class Watch:
             self._due[path] = Due(path, index, stamp or old.stamp, cause, hold or old.hold)
 
     def _note_ctime(self, path: str, seen: Stamp | None) -> None:
-        """Before a file is copied: what is changed in any way after that is not in the copy for sure."""
+        """Note the ctime before a file is copied: a change after that may be missing in the copy."""
         folder = self._folders.of(path)
         times, name = (
             (self._ctimes, path)
@@ -517,7 +518,7 @@ class Watch:
             times[name] = ctime
 
     def _after_done(self, now: float, wall: int, checks: dict[str, bool]) -> None:
-        """What follows from the snapshots made since the last scan, now that they are known."""
+        """Handle the snapshots made since the last scan, whose stamps are known now."""
         finished, self._done = self._done, []
         for due, since in finished:
             for signal in (notify_name(due.path), hold_name(due.path)):
@@ -529,12 +530,12 @@ class Watch:
                 folder.doubt(name_of(due.path))
                 self._compare_taken(folder, due.path, last, checks)
             if due.path in self._changing.files:
-                # It may have changed since its snapshot, while nobody listened.
+                # The file may have changed since its snapshot, in a way that no event has reported.
                 self._check_change(due.path, now)
             checked = due.cause == "recheck" and due.path in self._checked
             before = self._checked.pop(due.path, None)
-            # One look more is enough: whatever was notified within the tick is in it. Only where each change
-            # counts, a change that this look found may hide another one.
+            # One recheck is enough, as it includes all that was notified within the tick. Only where each change counts, a change
+            # that the recheck found may hide another one.
             each = due.path in self._changing.files or (folder is not None and folder.entry.on_change)
             if checked and (before == last or not each):
                 continue
@@ -548,22 +549,24 @@ class Watch:
         if seen is None:
             folder.forget(name)
         elif last is None:
-            # It was given up; had it been missing, it has come since.
+            # The file was given up; one that was missing exists now.
             checks.setdefault(path, False)
         elif seen.inode != last.inode:
             # Another file has taken its place since.
             checks[path] = True
-        elif folder.wants(name, named=True):  # else it is a named file's, which no listing of this folder shows
+        elif folder.wants(name, named=True):  # otherwise a named file, which no listing of this folder has
             folder.names[name] = seen.inode
 
     def _doubt(self, path: str, index: int, last: Stamp, now: float, wall: int) -> None:
-        """At the start, a file that looks as it did: the look that was owed it may have died with the last child."""
+        """Recheck a file with an unchanged stamp at the start: the recheck that was due may have been lost with the last
+        child."""
         more = undecided(last, wall)
         if more is not None:
             self._rechecks[path] = _Recheck(now + more.in_ns / 1e9, last, True, index)
 
     def _read_again(self, path: str, index: int, last: Stamp, now: float, secs: float) -> None:
-        """A file looks as it did, and was changed in some way: its content is compared when it has been left alone for so long."""
+        """Have the content of a file compared after ``secs`` without a change: its stamp is the same, but its ctime is
+        another."""
         self._rechecks.setdefault(path, _Recheck(now + secs, last, True, index))
 
     def _recheck(self, now: float, wall: int, everything: bool) -> None:
@@ -584,7 +587,8 @@ class Watch:
             if seen != found.source and found.entry_index == RESIDUAL and not everything:
                 self._rechecks[path] = found._replace(at=now + LAST_SCAN_SECS, source=seen)
             elif seen != found.source and not everything and (folder is not None or path in self._static_of):
-                # It was changed since, and may be in the midst of it. Of a folder that went, whoever copies it finds out.
+                # The file was changed since, and may still be being written. Where its folder is gone, the copy will report
+                # that.
                 self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
             else:
                 if not early:
@@ -597,7 +601,7 @@ class Watch:
         try:
             return self._stat_of(path)
         except OSError:
-            # No access, or a disk or server that does not answer: nothing to be said now, so it is asked again.
+            # No access, or a disk or server that does not answer: the file is unknown for now, and read again later.
             return None
 
     def _handled_stamp(self, signal: str) -> Stamp | None:
@@ -605,5 +609,5 @@ class Watch:
 
 
 def _quiet_for(seen: Stamp, wall: int) -> float:
-    """How many seconds a file has been quiet, by its time; 0 where that is no time of this world."""
+    """The seconds that a file has been quiet, by its modification time; 0 where that is not plausible."""
     return max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0

@@ -17,9 +17,9 @@ LONG = {"RetryWaitSecs": 600, "RetryLongWaitSecs": 600}
 
 @pytest.fixture
 def bench(tmp_path):
-    made = Bench(tmp_path, **LONG)
-    yield made
-    made.close()
+    opened = Bench(tmp_path, **LONG)
+    yield opened
+    opened.close()
 
 
 def state(bench, word):

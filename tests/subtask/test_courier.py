@@ -127,7 +127,7 @@ class Bench:
         self.transport = Scripted()
         self.count = 0
         self.lost = []
-        self.mark = "mark"
+        self.fingerprint = "mark"
         self.confirm = lambda version: None
         self.dispatcher = None
         self.open()
@@ -145,7 +145,7 @@ class Bench:
         hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("bench of the courier")
         self.dispatcher = Dispatcher(
-            self.spool_thread, self.transport, self.settings, self.status_model, self.events, log, hooks, self.mark
+            self.spool_thread, self.transport, self.settings, self.status_model, self.events, log, hooks, self.fingerprint
         )
         self.dispatcher.start()
         return self
@@ -199,14 +199,14 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path):
-    made = []
+    opened = []
 
     def make(**settings):
-        made.append(Bench(tmp_path, **settings))
-        return made[-1]
+        opened.append(Bench(tmp_path, **settings))
+        return opened[-1]
 
     yield make
-    for one in made:
+    for one in opened:
         one.close()
 
 
@@ -331,10 +331,10 @@ def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_f
     one.drained()
     assert one.transport.calls.count("connect") == 1 and "connection_lost" not in one.kinds()
     assert one.transport.calls.count("stat odd") == 2, "it is compared with the server before it is sent again"
-    told = [event.fields for event in read_events(one.folder) if event.kind == "attempt_failed"]
-    assert len(told) == 2
+    found = [event.fields for event in read_events(one.folder) if event.kind == "attempt_failed"]
+    assert len(found) == 2
     assert (
-        told[0].items()
+        found[0].items()
         >= {
             "name": "odd",
             "reason": "odd: renamed, but gone",
@@ -406,8 +406,8 @@ def test_a_link_on_the_server_is_told_once(bench):
     one.drained()
     one.put("a")
     one.drained()
-    told = [event.fields for event in read_events(one.folder) if event.kind == "remote_link"]
-    assert told == [{"name": "a", "path": "/data/a", "done": "followed", "target": "/disk2/a", "reason": ""}]
+    found = [event.fields for event in read_events(one.folder) if event.kind == "remote_link"]
+    assert found == [{"name": "a", "path": "/data/a", "done": "followed", "target": "/disk2/a", "reason": ""}]
 
 
 def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):
@@ -454,7 +454,7 @@ def test_a_hold_outlives_a_restart_but_not_a_new_password(bench):
     assert one.transport.calls.count("connect") == 1, "the first wait is not over"
     one.close()
     one.open()
-    one.mark = "other"
+    one.fingerprint = "other"
     one.start()
     one.drained()
 
@@ -746,11 +746,11 @@ def test_what_was_noted_outlives_a_restart(bench):
 def test_what_is_not_as_we_left_it_is_sent_whole_at_once(bench):
     one = bench()
     one.transport.traits = one.transport.traits._replace(appends=True)
-    ways = []
+    plans = []
     upload = one.transport.upload
 
     async def refusing(job, progress):
-        ways.append((job.append, job.replaces is not None))
+        plans.append((job.append, job.replaces is not None))
         if job.append is not None:
             raise NotAsLeft("somebody touched it")
         return await upload(job, progress)
@@ -761,7 +761,7 @@ def test_what_is_not_as_we_left_it_is_sent_whole_at_once(bench):
     one.drained()
     one.put("a", data=new, prefixes={5000: old.hex()})
     one.drained()
-    assert ways == [(None, False), (Append(5000, 5000), True), (None, False)]
+    assert plans == [(None, False), (Append(5000, 5000), True), (None, False)]
     assert one.transport.files["a"][0] == new
     assert one.transport.calls.count("connect") == 1
     wait_until(lambda: one.kinds().count("not_as_left") == 1, what="the event")
@@ -863,11 +863,11 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
 
 
 def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
-    made = []
+    signed_paths = []
 
     def noted(path, *args, sign=signature.sign):
         found = sign(path, *args)
-        made.append(path)
+        signed_paths.append(path)
         return found
 
     monkeypatch.setattr(signature, "sign", noted)
@@ -878,7 +878,7 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
     upload = one.transport.upload
 
     async def slowly(job, progress):
-        await asyncio.to_thread(wait_until, lambda: made, 30)
+        await asyncio.to_thread(wait_until, lambda: signed_paths, 30)
         await asyncio.sleep(0.05)  # until the loop has it from the thread
         return await upload(job, progress)
 
@@ -888,7 +888,7 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
     assert "stat a" in one.transport.calls and len(list(read_receipts(one.folder))) == 1
     one.put("a", data=b"new" + BIG)
     one.drained()
-    assert len(made) == 1, "and none beside the second version, which was read before"
+    assert len(signed_paths) == 1, "and none beside the second version, which was read before"
     assert list(read_receipts(one.folder))[1].bytes_sent < 50_000
 
 

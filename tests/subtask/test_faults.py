@@ -19,8 +19,8 @@ def test_the_wait_grows_and_ends_at_a_minute():
 
 def test_a_reason_is_new_once():
     read_errors = ReadErrors()
-    said = [(reason, read_errors.add("a", reason, 0.0)) for reason in ("gone", "gone", "closed", "closed", "gone")]
-    assert said == [("gone", True), ("gone", False), ("closed", True), ("closed", False), ("gone", True)]
+    reported = [(reason, read_errors.add("a", reason, 0.0)) for reason in ("gone", "gone", "closed", "closed", "gone")]
+    assert reported == [("gone", True), ("gone", False), ("closed", True), ("closed", False), ("gone", True)]
     assert read_errors.listing() == [{"path": "a", "reason": "gone"}]
     read_errors.clear("a")
     assert read_errors.add("a", "gone", 0.0) and read_errors.listing(0) == []

@@ -32,13 +32,13 @@ class HoldWorld(World):
 @pytest.fixture
 def world(tmp_path) -> HoldWorld:
     (tmp_path / "d").mkdir()
-    made = HoldWorld(tmp_path, [{"file": "a", "burstmode": True}, {"file": "plain"}, {"dir": "d", "settle_secs": 0}])
+    held_world = HoldWorld(tmp_path, [{"file": "a", "burstmode": True}, {"file": "plain"}, {"dir": "d", "settle_secs": 0}])
     for name in ("a", "plain", "d/x"):
-        made.write(name, b"1")
-    made.quiet()
-    made.wait(60)
-    assert made.quiet() == []
-    return made
+        held_world.write(name, b"1")
+    held_world.quiet()
+    held_world.wait(60)
+    assert held_world.quiet() == []
+    return held_world
 
 
 @pytest.mark.parametrize("name", ["a", "d/x"])

@@ -62,9 +62,9 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    made = Station(tmp_path)
-    yield made
-    made.spool_thread.close()
+    opened = Station(tmp_path)
+    yield opened
+    opened.spool_thread.close()
 
 
 @pytest.mark.parametrize("everything", [False, True])
@@ -99,12 +99,12 @@ def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp
     while station.left():
         station.pipeline.take(time.monotonic(), most_secs=0)
     station.pipeline.take(time.monotonic())
-    told = {
+    lost = {
         os.path.basename(event.fields["path"])
         for event in read_events(str(tmp_path / "state"))
         if event.kind == "deleted_before_copy"
     }
-    assert told == {f"{number}.csv" for number in range(COUNT)} - copied
+    assert lost == {f"{number}.csv" for number in range(COUNT)} - copied
     assert station.spool_thread.run(station.spool_thread.spool.counts).waiting == len(copied)
 
 

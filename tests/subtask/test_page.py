@@ -25,7 +25,7 @@ def entry(name):
     return Entry(name, "/d/" + name, "/s/" + name, True, 10, 5, name, 1.0, Stamp(5, 10, 1))
 
 
-def made(folder):
+def context_and_writer(folder):
     spool_thread, status_model = SpoolThread(str(folder), "sftp://h/", lambda *paths: None), StatusModel(time.time)
     events = EventLog(str(folder), spool_thread.spool.epoch, time.time, status_model.guard)
     status_model.set(delivered=0, receipt=0)
@@ -34,7 +34,7 @@ def made(folder):
 
 
 def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
-    context, page = made(tmp_path)
+    context, page = context_and_writer(tmp_path)
     pipeline = SimpleNamespace(_spool_thread=context.spool_thread, _events=context.events)
     alive = [True, True]
 
@@ -96,7 +96,7 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
 
 
 def test_an_event_alone_makes_a_page_due_and_an_idle_one_is_not_written_again(tmp_path):
-    context, page = made(tmp_path)
+    context, page = context_and_writer(tmp_path)
     page.write(0.0)
     assert page.due_at() is None
     context.events.emit("retry_ordered")
@@ -109,7 +109,7 @@ def test_an_event_alone_makes_a_page_due_and_an_idle_one_is_not_written_again(tm
 
 
 def test_bytes_per_second_of_what_moves_now(tmp_path):
-    context, page = made(tmp_path)
+    context, page = context_and_writer(tmp_path)
 
     def rate(now):
         page.write(now, force=True)

@@ -50,11 +50,11 @@ def test_an_older_version_of_the_same_size_and_second_is_no_proof():
 
 def test_two_hashes_of_the_server_s_kind_alone_decide():
     known = Known(RemoteStat(10, 100, "rev1", "h1"), "a")
-    shown = RemoteStat(10, 100, "rev1", "h1")
+    remote = RemoteStat(10, 100, "rev1", "h1")
     assert already_there(known, 10, 100 * SECOND, "b", RemoteStat(10, 50, "rev9", "h2"), "h2")
-    assert not already_there(known, 10, 100 * SECOND, "a", shown, "h2"), "what it shows is not what we have"
-    assert already_there(known, 10, 100 * SECOND, "a", shown), "no local hash: the revision tells"
-    assert not already_there(known, 10, 100 * SECOND, "a", shown._replace(rev="rev2"))
+    assert not already_there(known, 10, 100 * SECOND, "a", remote, "h2"), "what it shows is not what we have"
+    assert already_there(known, 10, 100 * SECOND, "a", remote), "no local hash: the revision tells"
+    assert not already_there(known, 10, 100 * SECOND, "a", remote._replace(rev="rev2"))
 
 
 def test_what_another_protocol_left_is_trusted_only_as_it_was_left():

@@ -296,14 +296,14 @@ class Station:
         state.mkdir(parents=True, mode=0o700)
         self.snaps = Snapshotter(str(tmp_path / "bak"), "tag", lambda: 0)
         self.spool_thread = SpoolThread(str(state), "file:///nowhere", self.snaps.drop, time.time)
-        made = read_entries(entries, cwd=str(tmp_path / "data"))
+        read = read_entries(entries, cwd=str(tmp_path / "data"))
         status_model = StatusModel(time.time)
-        self.watch = Watch(made, _Known(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
+        self.watch = Watch(read, _Known(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
         rules = Rules(
             lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None, lambda: None
         )
         self.pipeline = SnapshotPipeline(
-            made,
+            read,
             self.watch,
             self.snaps,
             self.spool_thread,
@@ -323,15 +323,15 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path, data) -> Iterator[Callable[[list[object]], Station]]:
-    made: list[Station] = []
+    stations: list[Station] = []
 
     def make(entries: list[object]) -> Station:
-        made.append(Station(tmp_path, entries))
-        return made[-1]
+        stations.append(Station(tmp_path, entries))
+        return stations[-1]
 
     logging.getLogger("quiet").setLevel(logging.CRITICAL + 1)
     yield make
-    for each in made:
+    for each in stations:
         each.spool_thread.close()
 
 

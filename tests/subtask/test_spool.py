@@ -48,9 +48,9 @@ def path(tmp_path):
 
 @pytest.fixture
 def spool(path):
-    opened = Spool(path, HERE, 0.0)
-    yield opened
-    opened.close()
+    plain = Spool(path, HERE, 0.0)
+    yield plain
+    plain.close()
 
 
 def again(spool, destination=HERE):
@@ -381,8 +381,8 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
 
 def grown(name, size, *beginnings):
     """A version of which the beginnings of these sizes are what they were."""
-    made = entry(name, size, digest=f"d{size}")
-    return made._replace(size=size, prefixes={beginning: f"d{beginning}" for beginning in beginnings})
+    plain = entry(name, size, digest=f"d{size}")
+    return plain._replace(size=size, prefixes={beginning: f"d{beginning}" for beginning in beginnings})
 
 
 def deliver(spool, name, number, signature):

@@ -37,7 +37,7 @@ class Bench:
         data = self.path.read_bytes()
         assert copied.digest == sha(data)
         assert Path(str(copied.temp)).read_bytes() == data[copied.base :]
-        assert all(found == sha(data[:mark]) for mark, found in copied.prefixes.items())
+        assert all(found == sha(data[:size]) for size, found in copied.prefixes.items())
         self.sizes.add(copied.size)
         return copied
 

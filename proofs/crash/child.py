@@ -16,7 +16,7 @@ from pysubtask.common.handoff import Handoff
 from pysubtask.master.child_config import plan
 from pysubtask.master.state_dir import make_ready
 from pysubtask.subtask import upload_subtask
-from pysubtask.subtask.delivery.dispatcher import Courier
+from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.spool import spool_thread
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.dropbox import transport as dropbox_transport
@@ -178,8 +178,8 @@ async def _at_once(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
     return call(*args, **kwargs)
 
 
-class _Courier(Courier):
-    """A courier on the caller's thread, not on one of its own."""
+class _Dispatcher(Dispatcher):
+    """A dispatcher on the caller's thread, not on one of its own."""
 
     def start(self) -> None:
         return None
@@ -188,11 +188,11 @@ class _Courier(Courier):
 class _Child(UploadSubtask):
     async def carry(self, deadline: float) -> None:
         """Deliver until nothing is due before ``deadline``."""
-        courier = self._courier
-        assert courier is not None
-        courier._deadline = deadline
-        await courier._main()
-        courier._deadline = None
+        dispatcher = self._dispatcher
+        assert dispatcher is not None
+        dispatcher._deadline = deadline
+        await dispatcher._main()
+        dispatcher._deadline = None
 
 
 def live(
@@ -257,7 +257,7 @@ def live(
     parts: list[tuple[Any, str, Any]] = [
         (spool_thread, "Worker", _Inline),
         (asyncio, "to_thread", _at_once),
-        (upload_subtask, "Courier", _Courier),
+        (upload_subtask, "Dispatcher", _Dispatcher),
         (upload_subtask, "open_transport", open_transport),
     ]
     if kind.dropbox:
@@ -283,7 +283,7 @@ def live(
     for turn in range(_TURNS):
         child.tick(loop.time())
         loop.run_until_complete(child.carry(loop.time() + _LONGEST_SECS))
-        counts = child._store.run(child._store.spool.counts)
+        counts = child._spool_thread.run(child._spool_thread.spool.counts)
         empty = turn > 1 and not (counts.waiting or counts.sending or counts.parked)
         if empty:
             break

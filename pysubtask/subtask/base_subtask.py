@@ -1,7 +1,7 @@
-"""The child process: the only wait, the timer, and what happens at each tick.
+"""The child process: the only wait, the timer, and the work of each tick.
 
-A tick looks for due files, snapshots them, queues them in one commit, and hands them on. Everything here is
-plain and synchronous, for people who subclass :class:`BaseSubtask`.
+A tick finds due files, snapshots them, queues them in one commit, and hands them on. This module is plain and synchronous, for
+people who subclass :class:`BaseSubtask`.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from .delivery.retry import Policy, decide
 from .platform.change_times import last_sign
-from .requests.request_handlers import Levers, Steering
-from .requests.request_server import Orders
+from .requests.request_handlers import Levers, RequestHandlers
+from .requests.request_server import RequestServer
 from .snapshot.bak_folder import sweep_former, warning_about
 from .snapshot.extra_copy import copy_to_dir
-from .snapshot.pipeline import TURN_SECS, Intake, Rules
-from .snapshot.read_errors import Faults
+from .snapshot.pipeline import TURN_SECS, Rules, SnapshotPipeline
+from .snapshot.read_errors import ReadErrors
 from .snapshot.snapshotter import Snapshotter
 from .spool.excluded_jobs import drop_own
 from .spool.queue import Done, Entry, Version
-from .spool.spool_thread import Store
+from .spool.spool_thread import SpoolThread
 from .state_migration import Moving, tag_of
 from .status import failed_start, heartbeat
 from .status.status_model import StatusModel
-from .status.status_writer import Page
-from .wake_event import Wake
+from .status.status_writer import StatusWriter
+from .wake_event import WakeEvent
 from .watch.disks import Disks
 from .watch.missing_folders import Footing, Missing, watched_folders
-from .watch.settle_queue import LAST_LOOK_SECS
+from .watch.settle_queue import LAST_SCAN_SECS
 from .watch.watcher import Due, Watch
 
 T = TypeVar("T")
@@ -64,15 +64,15 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
 _FOLLOW_SECS = 3.0
-_TOLD_ENTRIES = 10
-"""So many are on the status page, which is written often."""
+_LISTED_ENTRIES = 10
+"""Number of entries on the status page, which is written often."""
 
 
 class _Known:
-    """What the watch asks the spool: both are dictionaries kept in step with its commits."""
+    """The stamps that the watch queries, from dictionaries of the spool that follow its commits."""
 
-    def __init__(self, store: Store) -> None:
-        self._spool = store.spool
+    def __init__(self, spool_thread: SpoolThread) -> None:
+        self._spool = spool_thread.spool
 
     def handled(self, notify_path: str) -> Stamp | None:
         return self._spool.stamps.get(notify_path)
@@ -100,9 +100,9 @@ class BaseSubtask:
         self.clock = clock
         self.wall = wall
         self.description = str(self.settings["SubtaskDescription"])
-        shown = f"{handoff.extension}.{type(self).__name__}.{os.getpid()}"
+        logger_name = f"{handoff.extension}.{type(self).__name__}.{os.getpid()}"
         self.log = self.baselogger = setup_logging(
-            shown,
+            logger_name,
             handoff.log_file,
             handoff.log_to_console,
             task=handoff.task,
@@ -114,12 +114,12 @@ class BaseSubtask:
         if handoff.log_lines:
             from ..common import app_log
 
-            lines = app_log.LineFile(handoff.state_dir, shown, handoff.task)
+            lines = app_log.LineFile(handoff.state_dir, logger_name, handoff.task)
             lines.addFilter(app_log.rate(self.log))
             self.log.addHandler(lines)
         self.source_path = ""
         self.status_model = StatusModel(wall)
-        self._wake = Wake()
+        self._wake_event = WakeEvent()
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
         self._first = first_folder(handoff.entries)
         self._moving = Moving(
@@ -143,19 +143,19 @@ class BaseSubtask:
         self._orphan = False
         self._parent = os.getppid()
         self._parent_start = process_start(self._parent)
-        self._look = False
+        self._poll_now = False
         self._next_follow = 0.0
         self._failure = ""
         self._more = says_more(handoff.config_file)
         self._last_notice = clock()
-        self._store: Store
+        self._spool_thread: SpoolThread
         self.events: EventLog
         self._snapshotter: Snapshotter
-        self._page: Page
+        self._status_writer: StatusWriter
         self._watch: Watch
-        self._intake: Intake
+        self._pipeline: SnapshotPipeline
         self._heartbeat: heartbeat.Heartbeat
-        self._orders: Orders
+        self._request_server: RequestServer
 
     # -- for subclasses to override -----------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class BaseSubtask:
         """Sleep politely: a stop ends it."""
         until = self.clock() + secs
         while not self._stop_asked and (left := until - self.clock()) > 0:
-            self._wake.wait(min(left, 1.0))
+            self._wake_event.wait(min(left, 1.0))
 
     def dead_time(self) -> float:
         """Milliseconds since the last notify (or since the start)."""
@@ -197,7 +197,7 @@ class BaseSubtask:
     def write_heartbeat(self) -> list[str]:
         """Write the heartbeat files as of now; the paths of those that are to be sent. Raises OSError. From any thread."""
         before = self._heartbeat.problem
-        paths = self._heartbeat.write(self.clock(), self._page.summary() if self._heartbeat.status else {})
+        paths = self._heartbeat.write(self.clock(), self._status_writer.summary() if self._heartbeat.status else {})
         if self._heartbeat.problem and self._heartbeat.problem != before:
             self.log.warning(
                 "Heartbeat file [%s] cannot be written (%s): only what is sent is.", self._heartbeat.file, self._heartbeat.problem
@@ -205,7 +205,8 @@ class BaseSubtask:
         return paths
 
     def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
-        """Copy a file with its times into a folder, made if missing; the copy's path, None where the file is missing."""
+        """Copy a file with its times into a folder, which is created if missing; the path of the copy, None where the file is
+        missing."""
         try:
             return copy_to_dir(from_file, to_dir)
         except SourceMissing:
@@ -244,9 +245,9 @@ class BaseSubtask:
             self._close()
 
     def when_there_is_room(self, call: Callable[[], T]) -> T:
-        """The result of a call that starts a thread: again, ever less often, while the system starts none. PysubtaskError when
-        a stop is asked for meanwhile."""
-        faults = Faults()
+        """The result of a call that starts a thread. While the system starts none, the call is tried again at growing intervals.
+        Raises PysubtaskError when a stop is requested meanwhile."""
+        read_errors = ReadErrors()
         while True:
             try:
                 return call()
@@ -254,20 +255,21 @@ class BaseSubtask:
                 if not limits.is_limit(exc):
                     raise
             words = limits.words()
-            if faults.add("start", "no thread", self.clock()):
+            if read_errors.add("start", "no thread", self.clock()):
                 self.log.error("Waiting to start: %s", words)
             self.status_model.set(problem={"kind": "process_limit", "text": words})
             self.status_model.state("starting", words)
             self._tell_of_the_start()
-            self._wake.wait(max(0.0, (faults.next_at() or 0.0) - self.clock()))
+            self._wake_event.wait(max(0.0, (read_errors.next_at() or 0.0) - self.clock()))
             if self._stop_asked:
                 raise PysubtaskError(words)
             self.status_model.set(problem=None)
 
     def _tell_of_the_start(self) -> None:
-        """The page, by way of the queue where that is open; else what the last child left, with what is known by now."""
-        if hasattr(self, "_page"):
-            self._page.write(self.clock(), force=True)
+        """Write the status page of a child that is starting: with the queue where that is open; else over the page that the last
+        child left."""
+        if hasattr(self, "_status_writer"):
+            self._status_writer.write(self.clock(), force=True)
             return
         pid, handoff = os.getpid(), self.handoff
         page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(handoff.state_dir) or {}), **self.status_model.page()}
@@ -279,7 +281,7 @@ class BaseSubtask:
             )
 
     def _cannot_start(self, exc: Exception) -> int:
-        """Say why, also to whoever looks at the page later."""
+        """Report why the child cannot start, in the log and on the status page; the exit status."""
         self.log.error("Cannot start: %s; %s", exc, self._more)
         failed_start.tell(self.handoff, str(exc), self.wall())
         self._lock.release()
@@ -301,16 +303,16 @@ class BaseSubtask:
         handoff, first = self.handoff, self._first
         self._settle()
         own = of_task(handoff.own, handoff.entries)
-        # Where the state is elsewhere, the folder's disk may go without it.
+        # Where the state is elsewhere, the disk of the watched folder may be removed while the state stays.
         self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
-        self._store = self.when_there_is_room(
-            lambda: Store(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
+        self._spool_thread = self.when_there_is_room(
+            lambda: SpoolThread(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
         )
-        kept = str(self._store.run(self._store.spool.meta, "mounts", ""))
+        kept = str(self._spool_thread.run(self._spool_thread.spool.meta, "mounts", ""))
         self._disks = Disks(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall, self._disks)
-        tag = str(self._store.run(self._store.spool.meta, "tag", tag_of(handoff.state_dir)))
+        tag = str(self._spool_thread.run(self._spool_thread.spool.meta, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
         self._snapshotter = Snapshotter(
             handoff.bak_dir,
@@ -319,8 +321,10 @@ class BaseSubtask:
             own.why_opened,
             handoff.state_dir if goes_with_it else first,
         )
-        self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.status_model.guard)
-        self._page = Page(handoff.state_dir, self.status_model, self.events, self._store, self.wall, status_group.of(self.settings))
+        self.events = EventLog(handoff.state_dir, self._spool_thread.spool.epoch, self.wall, self.status_model.guard)
+        self._status_writer = StatusWriter(
+            handoff.state_dir, self.status_model, self.events, self._spool_thread, self.wall, status_group.of(self.settings)
+        )
         pid = os.getpid()
         self.status_model.set(
             pid=pid,
@@ -334,7 +338,7 @@ class BaseSubtask:
             started_at=utc(self.wall()),
             delivered=0,
             bytes_sent=0,
-            receipt=self._store.run(self._store.spool.meta, "receipt", 0),
+            receipt=self._spool_thread.run(self._spool_thread.spool.meta, "receipt", 0),
             label=handoff.label,
             folder=first,
             config_file=handoff.config_file,
@@ -343,26 +347,26 @@ class BaseSubtask:
             snapshots=handoff.bak_dir,
             snapshots_elsewhere=self._are_snapshots_elsewhere(),
         )
-        told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
-        self.status_model.set(watched=told, watched_more=len(handoff.entries) - len(told))
+        listed = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_LISTED_ENTRIES]]
+        self.status_model.set(watched=listed, watched_more=len(handoff.entries) - len(listed))
         self.status_model.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
         for old in self._moved_from:
             self.events.emit("state_moved", source=old, folder=handoff.state_dir)
-        if self._store.damaged:
-            self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._store.damaged)
-            self.events.emit("spool_damaged", reason=self._store.damaged)
-            self.status_model.error("spool_damaged", self._store.damaged)
+        if self._spool_thread.damaged:
+            self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._spool_thread.damaged)
+            self.events.emit("spool_damaged", reason=self._spool_thread.damaged)
+            self.status_model.error("spool_damaged", self._spool_thread.damaged)
             self.status_model.over("spool_damaged")
         else:
-            kept_copies = self._store.run(self._store.spool.snapshots)
+            kept_copies = self._spool_thread.run(self._spool_thread.spool.snapshots)
             self._snapshotter.sweep(kept_copies)
             if handoff.config_file:
                 sweep_former(first, self.settings["BakToFolder"], handoff.bak_dir, tag, kept_copies)
-        if self._store.spool.moved:
+        if self._spool_thread.spool.moved:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
-        drop_own(self._store, own, self.events, self.log)
+        drop_own(self._spool_thread, own, self.events, self.log)
         skip = [folder for folder in (handoff.bak_dir, *own_folders(handoff.state_dir, first)) if folder]
         archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))
         if archive != first:
@@ -376,9 +380,9 @@ class BaseSubtask:
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
             handoff.entries,
-            _Known(self._store),
+            _Known(self._spool_thread),
             skip,
-            self._look_soon,
+            self._poll_soon,
             nested=nested,
             longest_hold=longest_hold,
             own=own,
@@ -386,11 +390,11 @@ class BaseSubtask:
             disks=self._disks,
         )
         self._watch.offer(handoff.residual)
-        self._intake = Intake(
+        self._pipeline = SnapshotPipeline(
             handoff.entries,
             self._watch,
             self._snapshotter,
-            self._store,
+            self._spool_thread,
             self.status_model,
             self.events,
             self.log,
@@ -398,8 +402,8 @@ class BaseSubtask:
                 self.queue_name,
                 self.clash,
                 self._noticed,
-                lambda: self._page.write(self.clock()),
-                self._look_soon,
+                lambda: self._status_writer.write(self.clock()),
+                self._poll_soon,
                 self.coming,
                 self.gone,
                 self.claim,
@@ -419,12 +423,12 @@ class BaseSubtask:
             self._reset_ordered,
             self.connect_now,
         )
-        steering = Steering(
+        request_handlers = RequestHandlers(
             handoff.state_dir,
             handoff.extension,
             self.settings,
             handoff.entries,
-            self._store,
+            self._spool_thread,
             self.status_model,
             self.events,
             self.log,
@@ -433,12 +437,12 @@ class BaseSubtask:
             self.clock,
             handoff.left_out,
         )
-        self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
+        self._request_server = RequestServer(handoff.state_dir, request_handlers.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
         self._announce()
 
     def _settle(self) -> None:
-        """Have the state where it is to be, before anything of it is opened."""
+        """Move the state to its folder if needed, before anything of it is opened."""
         handoff = self.handoff
         if handoff.state_why:
             self.log.info("The state is kept in [%s]: %s", handoff.state_dir, handoff.state_why)
@@ -456,7 +460,7 @@ class BaseSubtask:
             self.log.warning("The state was moved from [%s] to [%s]", old, handoff.state_dir)
         if before is not None and before.destination and not has_queue(handoff.state_dir) and not is_inside(before.state_dir):
             self.log.warning("The queue in [%s] is gone, so a new one is begun: every file is offered again", before.state_dir)
-        # On record before there is a queue that nobody would find.
+        # Announced before the queue is created, so that commands find every queue.
         self._announce()
 
     def _announce(self) -> None:
@@ -484,7 +488,7 @@ class BaseSubtask:
             status_group.warn_of_closed((handoff.state_dir, registry.folder()), group, self.log)
 
     def _are_snapshots_elsewhere(self) -> bool:
-        """Whether snapshots are kept on another device than the data, whose room says nothing of theirs then."""
+        """Whether snapshots are on another device than the data, so that the free room of one says nothing about the other."""
         bak = self.handoff.bak_dir
         try:
             return bak is not None and os.stat(existing(bak)).st_dev != os.stat(self._first).st_dev
@@ -492,21 +496,21 @@ class BaseSubtask:
             return False
 
     def _listen(self) -> None:
-        """A stop is heard from here on, one that came while the process was starting too."""
+        """Install the handlers for stop signals; one that came while the process was starting is handled now."""
         for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._on_signal)
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
-    def _look_soon(self) -> None:
+    def _poll_soon(self) -> None:
         """End the wait for a tick; from any thread."""
-        self._look = True
-        self._wake.set()
+        self._poll_now = True
+        self._wake_event.set()
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._stop_asked += 1
-        self._wake.set()
+        self._wake_event.set()
 
     def _live(self) -> int:
         self.log.info("***** HELLO!: [%s] *****", self.description)
@@ -516,13 +520,13 @@ class BaseSubtask:
         if self._heartbeat.interval > 0:
             self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)
         self._watch.start()
-        self._orders.listen(self._look_soon)
+        self._request_server.listen(self._poll_soon)
         self.status_model.set(watch=self._watch.mode)
         self._say_watch()
         self.begin()
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
-        # Whoever connects meanwhile, or is held, has said so.
+        # A dispatcher that connects meanwhile, or is held, has set its own state.
         self.status_model.leave("starting", "watching")
         self.queue_changed()
         while not self._stop_asked and not self._orphan:
@@ -538,7 +542,7 @@ class BaseSubtask:
             self._wait(now)
             if self._again and not self._stop_asked:
                 self.status_model.state("starting", "reset by an order")
-                self._page.write(self.clock(), force=True)
+                self._status_writer.write(self.clock(), force=True)
                 self.close()
                 self.begin_anew("reset by an order")
         self._end()
@@ -547,43 +551,43 @@ class BaseSubtask:
     def _close(self) -> None:
         self._watch.stop()
         self._disks.close()
-        self._orders.stop()
+        self._request_server.stop()
         self.close()
         self._heartbeat.remove()
         tell_sums(self.log, everything=True)
         self.status_model.state("failed" if self._failure else "stopped", self._failure)
-        self._page.write(self.clock(), force=True)
-        self._store.close()
+        self._status_writer.write(self.clock(), force=True)
+        self._spool_thread.close()
         self._lock.release()
-        self._wake.close()
+        self._wake_event.close()
 
-    # -- orders -------------------------------------------------------------------------------------------
+    # -- requests -------------------------------------------------------------------------------------------
 
     def _stop_ordered(self, who: str) -> None:
         self._stopped_by = who
         self._stop_asked = max(1, self._stop_asked)
-        # Whoever gave the order looks as soon as it is answered.
+        # Written before the reply: the command reads the status page as soon as it has the reply.
         self.status_model.state("stopping", f"stopped by {who}")
-        self._page.write(self.clock(), force=True)
+        self._status_writer.write(self.clock(), force=True)
 
     def _queue_changed(self) -> None:
-        self._page.touch()
-        self._look_soon()
+        self._status_writer.touch()
+        self._poll_soon()
         self.queue_changed()
 
     def queue_changed(self) -> None:
-        """Called when an order has changed the queue, or what of it may go."""
+        """Called when a request has changed the queue, or which versions of it may be sent."""
 
     def _reset_ordered(self) -> None:
         self._disks.forget()
-        with contextlib.suppress(DiskLow, sqlite3.Error):  # a disk that is full now: the folders are told as missing once more
-            self._store.run(self._store.spool.set_meta, "mounts", "")
+        with contextlib.suppress(DiskLow, sqlite3.Error):  # the disk is full: the folders are reported as missing once more
+            self._spool_thread.run(self._spool_thread.spool.set_meta, "mounts", "")
         self._again = True
-        self._look_soon()
+        self._poll_soon()
 
     def connect_now(self) -> dict[str, Any] | None:
-        """Called when somebody does not want to wait for the next connection; what comes of it (see Courier), None where this
-        child connects to nothing."""
+        """Called when a person does not want to wait for the next connection; the outcome (see Dispatcher), None where this child
+        connects to nothing."""
         return None
 
     def _settings_changed(self, keys: set[str]) -> None:
@@ -598,14 +602,14 @@ class BaseSubtask:
         """Called when live settings have new values, and once before ``begin``."""
 
     def hold_paused(self) -> None:
-        """Called when something was paused that may be moving."""
+        """Called when versions were paused that may be in flight."""
 
     def begin_anew(self, why: str) -> None:
-        """Start over as the same process; nothing that is queued is lost."""
+        """Start the child over by exec, with the same process id; nothing that is queued is lost."""
         self.status_model.state("starting", why)
-        self._page.write(self.clock(), force=True)
+        self._status_writer.write(self.clock(), force=True)
         self._watch.stop()
-        self._store.close()
+        self._spool_thread.close()
         self._lock.keep_over_exec()
         words = again_words(here(), sys.orig_argv)
         os.execv(words[0], words)
@@ -616,13 +620,13 @@ class BaseSubtask:
         """Called once, before ``start``."""
 
     def check(self, now: float) -> str:
-        """Called after each tick; a text ends the process so that the master starts it anew."""
+        """Called after each tick; a returned text ends the process so that the master starts it again."""
         return ""
 
     def finish(self, deadline: float) -> None:
-        """Work off the queue until ``deadline`` (monotonic)."""
+        """Deliver the queue until ``deadline`` (monotonic)."""
         while not self._hurried() and self.clock() < deadline and self._hand_on(self.clock()):
-            self._page.write(self.clock())
+            self._status_writer.write(self.clock())
 
     def close(self) -> None:
         """Called once at the end."""
@@ -630,58 +634,59 @@ class BaseSubtask:
     # -- the tick -----------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """One look at everything."""
-        self._look = False
+        """Run one tick: requests, disks, due files, the queue, the heartbeat, the status page."""
+        self._poll_now = False
         if self._footing.is_gone():
             return
-        self._orders.look(self._footing.state)
+        self._request_server.poll(self._footing.state)
         if not self.Enabled:
             return
-        self._look_at_disks()
-        self.status_model.set(missing=self._missing.look(now))
+        self._check_disks()
+        self.status_model.set(missing=self._missing.poll(now))
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
-        self._intake.take(now)
+        self._pipeline.take(now)
         self._say_watch()
         try:
             while self._hand_on(now) and not self._stop_asked:
-                self._page.write(self.clock())
+                self._status_writer.write(self.clock())
         except DiskLow as exc:
             self.log.error("DISK %s! The queue cannot be written: %s", "FAULT" if exc.problem else "LOW", exc)
         if self._heartbeat.is_due(now):
             self._heartbeat.asked(now)
             self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))
         self._orphan = self._master_gone()
-        self._page.write(self.clock())
+        self._status_writer.write(self.clock())
         if now >= self._next_follow:
             self._next_follow = now + _FOLLOW_SECS
             follow(self.log)
             tell_sums(self.log)
 
-    def _look_at_disks(self) -> None:
-        """Before anything is looked at: below the mount point of a disk that was taken away there is another folder."""
+    def _check_disks(self) -> None:
+        """Check the mounts before any file is read: below the mount point of a disk that was taken away there is another
+        folder."""
         before = self._disks.text()
-        if not self._disks.look():
+        if not self._disks.check():
             return
-        self._missing.look_soon()
+        self._missing.poll_soon()
         self._watch.mounted()
         kept = self._disks.text()
         if kept != before:
             try:
-                self._store.run(self._store.spool.set_meta, "mounts", kept)
+                self._spool_thread.run(self._spool_thread.spool.set_meta, "mounts", kept)
             except (DiskLow, sqlite3.Error) as exc:
                 self.log.warning("A disk that is missing at the next start will not be missed (%s)", exc)
 
     def _sent_from(self, folder: str) -> Iterator[tuple[str, Stamp]]:
-        """The files in a folder that are known, with their stamps."""
-        for path, (stamp, _) in list(self._store.spool.sources.items()):
+        """The files of a folder that were snapshotted before, with their stamps."""
+        for path, (stamp, _) in list(self._spool_thread.spool.sources.items()):
             if is_in(path, folder):
                 yield path, stamp
 
     def _say_watch(self) -> None:
-        """How files are watched, and why not by events, whenever that is another thing than before."""
+        """Log how files are watched, and why not by events, whenever that changes."""
         reason = self._watch.mode_reason
-        kind = reason.partition(":")[0]  # behind it is a number of folders
+        kind = reason.partition(":")[0]  # the number of folders follows
         if kind != self._watch_reason:
             self._watch_reason = kind
             if reason:
@@ -690,12 +695,12 @@ class BaseSubtask:
                 self.log.info("Watching by [%s] again", self._watch.mode)
 
     def _wait(self, now: float) -> None:
-        """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
-        written in between."""
+        """Wait until the next tick: the end of the timer, a file event, a settling file, the next try of a file with an error.
+        The status page is written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
         for at in (
             self._watch.next_at(now),
-            self._intake.next_at(),
+            self._pipeline.next_at(),
             self._hook_due(),
             self._heartbeat.next_at(),
             self._missing.next_at(),
@@ -705,23 +710,24 @@ class BaseSubtask:
         until = max(until, now + _LEAST_PAUSE)
         while True:
             left = until - self.clock()
-            page_at = self._page.due_at()
+            page_at = self._status_writer.due_at()
             if page_at is not None:
                 left = min(left, page_at - self.clock())
-            self._wake.wait(left)
-            if self._stop_asked or self._look or self.clock() >= until:
+            self._wake_event.wait(left)
+            if self._stop_asked or self._poll_now or self.clock() >= until:
                 return
-            self._page.write(self.clock())
+            self._status_writer.write(self.clock())
 
     def _hook_due(self) -> float | None:
-        return self._store.run(self._store.spool.next_due)
+        return self._spool_thread.run(self._spool_thread.spool.next_due)
 
     def _master_gone(self) -> bool:
         pid, parent = self.handoff.master_pid, os.getppid()
         if pid is None or parent == pid:
             return False
         if self._parent != pid and is_alive(pid, self.handoff.master_start or ""):
-            # A frozen one-file program has its unpacker between master and child. Ended, it is to the master the child's end.
+            # A frozen one-file program has its unpacker between master and child. The master takes the end of the unpacker for
+            # that of the child.
             if parent != self._parent or (sys.platform == "win32" and process_start(parent) != self._parent_start):
                 self._stop_asked = 2
             return False
@@ -730,10 +736,10 @@ class BaseSubtask:
         return True
 
     def _guarded(self, what: str, call: Callable[[], None]) -> bool:
-        """Run a person's hook; whether it went well."""
+        """Run the hook of a user; whether it raised nothing."""
         try:
             call()
-        except Exception as exc:  # whatever a person's code raises must not end the timer
+        except Exception as exc:  # no exception of a user's code may end the timer
             self.log.exception("%s failed", what)
             self.events.emit("hook_failed", hook=what, reason=repr(exc))
             self.status_model.error("hook_failed", f"{what}: {exc!r}", what)
@@ -744,49 +750,50 @@ class BaseSubtask:
     # -- for extensions: what goes into the queue ---------------------------------------------------------
 
     def queue_name(self, due: Due) -> str:
-        """What a file is called in the queue, where a newer version takes the place of an older one."""
+        """The name of a file in the queue, under which a newer version replaces an older one."""
         return due.path
 
     def clash(self, due: Due) -> str:
-        """Why this file may not be delivered under its name, or nothing."""
+        """Why this file may not be delivered under its name; empty where it may."""
         return ""
 
     def claim(self, found: list[Due]) -> None:
         """Called before :meth:`clash` is asked of each of these."""
 
     def coming(self) -> None:
-        """Called when a snapshot is about to be made of what seems to be new."""
+        """Called when a snapshot is about to be made of a file that seems to be new."""
 
     def queued(self, entries: list[Entry]) -> None:
-        """Called after each commit with what is new in the queue."""
+        """Called after each commit with the new entries of the queue."""
 
     def gone(self, paths: Collection[str]) -> None:
         """Called when data files have left their folders."""
 
     def _noticed(self, entries: list[Entry]) -> None:
         self._last_notice = self.clock()
-        self._page.touch()
+        self._status_writer.touch()
         self.queued(entries)
 
     # -- the queue into the hook --------------------------------------------------------------------------
 
     def _hand_on(self, now: float) -> bool:
         """Call ``process_notify`` for one batch of the queue; whether there may be more."""
-        taken: list[Version] = self._store.run(self._store.spool.take, 8, now, self.wall())
+        taken: list[Version] = self._spool_thread.run(self._spool_thread.spool.take, 8, now, self.wall())
         for version in taken:
             self.source_path = version.path
             snapshot = version.snapshot
             if not self._hurried() and self._guarded("process_notify", lambda path=snapshot: self.process_notify(path)):  # type: ignore[misc]
                 done = Done(version.id, RemoteStat(version.size, None), 0, "hook")
-                self._store.run(self._deliver, done)
+                self._spool_thread.run(self._deliver, done)
             else:
                 wait = decide(version.attempts + 1, PysubtaskError(), self._policy, 0.0).secs
-                self._store.run(self._store.give_back, version.id, "process_notify failed", self.clock() + wait)
+                self._spool_thread.run(self._spool_thread.give_back, version.id, "process_notify failed", self.clock() + wait)
         return bool(taken)
 
     def _deliver(self, done: Done) -> None:
-        """On the spool's thread, where a page is taken too: a delivery and its event are both in it or neither is."""
-        for _, receipt in self._store.deliver([done]):
+        """On the spool's thread, where the status page is written too: so a page has both a delivery and its event, or
+        neither."""
+        for _, receipt in self._spool_thread.deliver([done]):
             with self.status_model.guard:
                 self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
                 self.status_model.add(delivered=1)
@@ -795,39 +802,39 @@ class BaseSubtask:
     # -- the end ------------------------------------------------------------------------------------------
 
     def _hurried(self) -> bool:
-        """Whether a second stop came: no more waiting."""
+        """Whether a second stop was requested: nothing is waited for then."""
         return self._stop_asked > 1
 
     def _end(self) -> None:
-        """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
+        """Queue all due and held files, then continue to deliver for as long as the reason for the end allows."""
         why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
         self.status_model.state("stopping", "the master is gone" if self._orphan else why)
         linger = float(self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"])
         deadline = self.clock() + linger
         if self.Enabled:
-            # What there is no time for stays due.
-            self._intake.take(self.clock(), everything=True, most_secs=max(TURN_SECS, linger / 2))
+            # Files for which the time is too short stay due.
+            self._pipeline.take(self.clock(), everything=True, most_secs=max(TURN_SECS, linger / 2))
             self._take_what_settles()
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
-        self._page.write(self.clock(), force=True)
-        # From here on any further signal is one in a hurry.
+        self._status_writer.write(self.clock(), force=True)
+        # From here on any further signal is a request to end at once.
         self._stop_asked = max(1, self._stop_asked)
         self.finish(deadline)
         self.events.emit("stopped")
 
     def _take_what_settles(self) -> None:
-        """Wait for a moment, where files have just been changed: one that is being written is not sent as it is now, but found at
-        the next start."""
-        until = self.clock() + min(LAST_LOOK_SECS, self.settings["StopWaitSecs"])
-        while not self._hurried() and (at := self._watch.last_look_at()) is not None and self.clock() < until:
-            self._wake.wait(max(0.0, min(at, until) - self.clock()))
-            self._intake.take(self.clock(), everything=True)
+        """Wait for a moment where files have just been changed. A file that is being written is not sent in its present state;
+        the next start finds it."""
+        until = self.clock() + min(LAST_SCAN_SECS, self.settings["StopWaitSecs"])
+        while not self._hurried() and (at := self._watch.last_scan_at()) is not None and self.clock() < until:
+            self._wake_event.wait(max(0.0, min(at, until) - self.clock()))
+            self._pipeline.take(self.clock(), everything=True)
 
     def _write_handled(self) -> None:
-        """For the master: which notify stamps are safely in the queue, so that it may remove those files."""
+        """Write for the master which notify stamps are safely in the queue, so that it may remove those files."""
         try:
-            own_files.replace(self.handoff.state_dir, "handled.json", json.dumps(self._store.spool.stamps).encode("ascii"))
+            own_files.replace(self.handoff.state_dir, "handled.json", json.dumps(self._spool_thread.spool.stamps).encode("ascii"))
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)

@@ -35,23 +35,40 @@ class Plan(Protocol):
     """What a hand-off needs of a checked config."""
 
     @property
-    def task(self) -> str: ...
+    def task(self) -> str:
+        """The name of the task, as in registry and log lines."""
+
     @property
-    def settings(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]:
+        """The settings of the child by their keys, checked and complete."""
+
     @property
-    def burst(self) -> dict[str, Any]: ...
+    def burst(self) -> dict[str, Any]:
+        """The rules of the burst mode, as the hand-off has them."""
+
     @property
-    def state_dir(self) -> str: ...
+    def state_dir(self) -> str:
+        """Absolute path of the state folder."""
+
     @property
-    def bak_dir(self) -> str | None: ...
+    def bak_dir(self) -> str | None:
+        """Absolute path of the folder of the snapshots; None where the data files themselves are sent."""
+
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """The task as people know it."""
+
     @property
-    def own(self) -> Mapping[str, str]: ...
+    def own(self) -> Mapping[str, str]:
+        """Files that are never sent, each with the reason (this program's files, secrets)."""
+
     @property
-    def state_why(self) -> str: ...
+    def state_why(self) -> str:
+        """Why the state is kept outside the watched folder; empty where it is inside."""
+
     @property
-    def state_elsewhere(self) -> tuple[str, ...]: ...
+    def state_elsewhere(self) -> tuple[str, ...]:
+        """State folders that this task may have used before, whose queue is moved to ``state_dir``."""
 
 
 Planner = Callable[[str, str, Any, str], Plan]
@@ -70,34 +87,35 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
         return login(args.AppKey, args.store, args.Proxy, args.CAFile)
     _forget_the_apps_signals()
     try:
-        told = handoff.read() if args.handoff else by_hand(args, extension, plan)
-        if holds_secret(told.settings):
+        task_handoff = handoff.read() if args.handoff else by_hand(args, extension, plan)
+        if holds_secret(task_handoff.settings):
             forbid_cores()
         if not args.handoff:
-            _check_folder(told.entries)
-            check_process([told.settings["RunAs"]])
-        check_folders(told.entries, BY_RUN if args.handoff else BY_HAND)
+            _check_folder(task_handoff.entries)
+            check_process([task_handoff.settings["RunAs"]])
+        check_folders(task_handoff.entries, BY_RUN if args.handoff else BY_HAND)
         effective_user.keep()
         _collect_less()
-        return subtask(told).run()
+        return subtask(task_handoff).run()
     except ConfigError as exc:
-        print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - a message of the command line
         return EXIT_CONFIG
 
 
 def _collect_less() -> None:
-    """What is loaded by now stays to the end, and an upload leaves nothing that refers to itself: looking for such garbage as often
-    as Python does would be a tenth of the work for a small file."""
+    """Collect garbage less often. Objects loaded by now stay to the end, and an upload leaves no reference cycles: collecting as
+    often as Python does by default would be a tenth of the work for a small file."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE, 20, 20)
 
 
 def _forget_the_apps_signals() -> None:
-    """An app may block signals or ignore the end of its children; both outlive the exec that made this process."""
+    """Undo signal settings of the app: it may block signals or ignore the end of its children, and both outlive the exec that
+    started this process."""
     if sys.platform != "win32":
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # A stop may have come already; the child lets it in as soon as it listens.
+        # A stop signal may be pending already; the child unblocks it once its handlers are installed.
         signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGTERM])
 
 
@@ -150,7 +168,7 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
     return parser
 
 
-_GARBAGE = 10_000  # objects that may refer to each other, from one look for garbage to the next
+_GARBAGE = 10_000  # container objects allocated between two collections
 _BASE_KEYS = ("TaskName", "TimerIntervalSecs", "HeartbeatIntervalSecs", "HeartbeatName", "BakToFolder", "Subtask_Log_FileName")
 _FTP_KEYS = (
     "Host",
@@ -186,9 +204,9 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         tokens = {key: os.environ.pop(name, None) for key, name in TOKEN_VARIABLES.items()}
         section = {key: given[key] for key in _DROPBOX_KEYS if key in given}
         config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
-    made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
-    log_file = made.settings["Subtask_Log_FileName"]
-    own = dict(made.own)
+    planned = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
+    log_file = planned.settings["Subtask_Log_FileName"]
+    own = dict(planned.own)
     if extension == "ftp" and args.password_file is not None:
         own[os.path.abspath(args.password_file)] = "named by --password-file"
     guard = of_task(own, entries)
@@ -196,28 +214,29 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         if entry.kind == "file" and (why := guard.why_named(entry.path)):
             raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")
     return Handoff(
-        made.task,
+        planned.task,
         extension,
         f"pysubtask.{extension}",
         entries,
-        made.settings,
-        made.burst,
-        made.state_dir,
-        made.bak_dir,
+        planned.settings,
+        planned.burst,
+        planned.state_dir,
+        planned.bak_dir,
         None if log_file is None else os.path.abspath(log_file),
         not args.quiet,
         None,
         None,
         [],
-        label=made.label,
+        label=planned.label,
         own=own,
-        state_why=made.state_why,
-        state_elsewhere=made.state_elsewhere,
+        state_why=planned.state_why,
+        state_elsewhere=planned.state_elsewhere,
     )
 
 
 def _check_folder(entries: Sequence[Entry]) -> None:
-    """ConfigError where there is no folder to keep the state in: a person who types it is told at once, a master waits."""
+    """Raise ConfigError where there is no folder for the state: a person at the command line gets the error at once, while a
+    child of a master waits."""
     folder = first_folder(entries)
     if entries and not os.path.isdir(folder):
         raise ConfigError(
@@ -244,12 +263,12 @@ def _password(path: str | None) -> str | None:
 
 
 def _no_password(text: str) -> str:
-    """Version 1 had such an option. The error does not repeat what stands there."""
+    """Reject an option of version 1. The error does not repeat its value, which is a secret."""
     raise argparse.ArgumentTypeError(f"a password is never an option: use {PASSWORD_VARIABLE} or --password-file")
 
 
 def _no_token(text: str) -> str:
-    """Version 1 had such an option. The error does not repeat what stands there."""
+    """Reject an option of version 1. The error does not repeat its value, which is a secret."""
     words = " or ".join(TOKEN_VARIABLES.values())
     raise argparse.ArgumentTypeError(f"a token is never an option: use {words} or --refresh-token-file (--login --store makes one)")
 

@@ -1,14 +1,14 @@
-"""A task's state is moved from one state folder to another, so that it may be killed at any moment: nothing is lost or sent twice.
+"""Moves the state of a task from one state folder to another. A kill at any moment loses nothing and has nothing sent twice.
 
-What happens, in this order; whoever begins anew goes on with what is not done:
+The order of the steps matters; a start after a crash continues with the steps that are not done:
 
 1. The lock of the old folder is taken, then that of the new one; both are held.
 2. Snapshots, files and the queue are copied and synced, the queue under another name. The paths of the snapshots are changed in
    that copy, in one commit.
-3. A note in the new folder says which queue was copied; then the copy takes the name of the queue. From here on the new folder is
-   the one that counts.
-4. The task's record names the new folder. Then what is in the old one is removed. In a watched folder there remain a note that
-   says where to, and an empty queue of a later format, so that an older version of this program does not begin a second queue.
+3. A note in the new folder says which queue was copied; then the copy is renamed to the name of the queue. From here on the new
+   folder is the one that counts.
+4. The record of the task gets the new folder. Then the old one is emptied. In a watched folder there remain a note with the new
+   place, and an empty queue of a later format, so that an older version of this program does not begin a second queue.
 5. The note of step 3 is removed.
 """
 
@@ -42,7 +42,7 @@ _COPY = "spool.db.moving"
 _BESIDE = ("", "-wal", "-shm", "-journal")
 _NOT_COPIED = frozenset((_LOCK, MOVED_TO, MOVED_FROM, "handled.json", *(SPOOL + end for end in _BESIDE)))
 _KEPT = frozenset(("read_from.json", "residual.json"))
-"""What the master has written for this very start."""
+"""Files that the master has written for this very start."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_BYTES = 65536
 _BLOCK = 1024 * 1024
@@ -50,13 +50,14 @@ _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 
 
 class StateOccupied(PysubtaskError):
-    """Another state folder of this task keeps it from beginning; its text says what a person has to do."""
+    """Another state folder of this task keeps it from starting; the text says what a person has to do."""
 
 
 class Moving:
-    """``state_dir``: where the state is to be; ``others``: where else it may be. ``first``: the first watched folder. ``bak``: the
-    setting BakToFolder, ``bak_dir`` the folder that it stands for now. ``min_free``: how many bytes of disk space must be left.
-    ``stopped``: whether a stop was asked for. ``announce``: has the task's record name the new folder."""
+    """``state_dir``: the folder for the state; ``others``: other folders that may have it. ``first``: the first watched folder.
+    ``bak``: the setting BakToFolder, ``bak_dir`` the folder that the setting means now. ``min_free``: returns the number of bytes
+    of disk space that must be left. ``stopped``: whether a stop was requested. ``announce``: writes the new folder into the
+    record of the task."""
 
     def __init__(
         self,
@@ -84,7 +85,8 @@ class Moving:
         self._problems: dict[str, str] = {}
 
     def lock(self, me: Holder) -> None:
-        """Take the locks of the other folders that are ours. AlreadyRunning where somebody has one; OSError."""
+        """Take the locks of the other folders, as far as they belong to this user. Raises AlreadyRunning where another process
+        has one; OSError."""
         for other in self._others:
             try:
                 _check(other)
@@ -96,7 +98,7 @@ class Moving:
                 self._locks[other].acquire(me)
 
     def unlock(self) -> None:
-        """Give the locks back; harmless where none is held."""
+        """Release the locks; does nothing where none is held."""
         for lock in self._locks.values():
             lock.release()
 
@@ -109,8 +111,8 @@ class Moving:
         return has_queue(other) or self._note().get("from") == other
 
     def settle(self) -> list[str]:
-        """Move what there is, or go on with a move; the folders that it was moved from. Both locks are held. Raises StateInTheWay,
-        DiskLow, what opening a queue raises, and OSError; what is not moved yet stays where it is."""
+        """Move the state, or continue a move; the folders that it was moved from. Both locks must be held. Raises StateOccupied,
+        DiskLow, the errors of opening a queue, and OSError; a state that is not moved yet stays where it is."""
         queues = [other for other in self._locks if has_queue(other)]
         begun = has_queue(self._new)
         for other, problem in self._problems.items():
@@ -146,7 +148,8 @@ class Moving:
         return [old]
 
     def _forget_moved(self) -> None:
-        """The state comes back to where it was before, or begins anew there: what was left in its place goes."""
+        """Remove the note and the empty queue that an earlier move left in this folder: the state comes back to it, or starts
+        again in it."""
         if os.path.lexists(os.path.join(self._new, MOVED_TO)):
             for name in (*(SPOOL + end for end in reversed(_BESIDE)), MOVED_TO):
                 own_files.remove(self._new, name)
@@ -162,11 +165,11 @@ class Moving:
 
     def _copy(self, old: str) -> None:
         for name in own_files.names(self._new):
-            # Of a move that was killed.
+            # A temporary file of a move that was killed.
             if name.startswith(_COPY) or (name.startswith(".") and name.endswith(".part")):
                 own_files.remove(self._new, name)
         self._check_room(old)
-        note = {"from": old, **_look_of(old)}
+        note = {"from": old, **_fingerprint_of(old)}
         for end in _BESIDE:
             if end != "-shm":
                 with contextlib.suppress(FileNotFoundError):
@@ -177,7 +180,8 @@ class Moving:
                 db.execute("PRAGMA journal_mode=DELETE")
                 db.close()
         except SpoolDamaged as exc:
-            # It is put aside, and told of, as it would have been in the old place.
+            # The damaged queue is copied as it is: the start that follows renames and reports it, as it would have in the old
+            # place.
             self._log.error("The queue in [%s] is damaged: %s", old, exc)
             own_files.remove(self._new, _COPY)
             _copy_file(old, SPOOL, self._new, _COPY)
@@ -190,7 +194,7 @@ class Moving:
         _sync(self._new)
 
     def _change(self, db: sqlite3.Connection, old: str) -> None:
-        """Copy the snapshots, and have the queue name the copies; in one commit."""
+        """Copy the snapshots, and change their paths in the queue in one commit."""
         row = db.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
         tag = str(row[0]) if row is not None else tag_of(old)
         rows = db.execute("SELECT id, snapshot FROM job WHERE NOT live").fetchall()
@@ -212,12 +216,12 @@ class Moving:
             db.execute("INSERT INTO meta VALUES ('tag', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (tag,))
 
     def _source(self, old: str) -> str | None:
-        """The folder of the snapshots of an old place, where they are to be moved."""
+        """The folder of the snapshots of an old place, where they are to be moved; else None."""
         if self._bak_dir is None:
             return None
         found = os.path.normpath(os.path.join(self._first, self._bak or ".")) if is_inside(old) else os.path.join(old, SNAPSHOTS)
         if is_inside(old) and is_hidden(self._bak or "") and not os.path.isdir(found):
-            # A version before has kept them where they are seen.
+            # An earlier version kept them in a visible folder.
             found = os.path.normpath(os.path.join(self._first, str(self._bak)[1:]))
         return None if found == self._bak_dir else found
 
@@ -286,7 +290,7 @@ class Moving:
             for name in (SPOOL, PATH_FILE):
                 own_files.remove(old, name)
         own_files.remove(old, _LOCK)
-        # The note that tells of the rest goes only when all of it is gone for good.
+        # Synced before the note of step 3 is removed: after a power cut the note must exist as long as anything is left here.
         _sync(old)
         if not inside:
             task = os.path.dirname(old)
@@ -323,12 +327,12 @@ class Moving:
 
 
 def tag_of(state_dir: str) -> str:
-    """What the names of a queue's snapshots begin with: several queues may share a folder for them."""
+    """The beginning of the names of the snapshots of a queue: several queues may share a folder for them."""
     return hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:10]
 
 
 def _may_hold_a_queue(folder: str) -> bool:
-    """Whether there is a queue in a state folder, or that cannot be seen though the folder is there."""
+    """Whether there is a queue in a state folder, or the folder exists and its files cannot be listed."""
     try:
         os.lstat(os.path.join(folder, SPOOL))
     except PermissionError:
@@ -339,9 +343,11 @@ def _may_hold_a_queue(folder: str) -> bool:
 
 
 def _check(folder: str) -> None:
-    """NotOurs where a state folder, or one above it from the first of ours on, is somebody else's, or others may write it."""
+    """Raise NotOurs where a state folder, or one of the folders of this program above it, belongs to another user, or other users
+    may write it."""
     found = os.lstat(folder)
-    # Its mode is looked at before it is opened, which mends it: what others could write may hold what others wrote.
+    # The mode is checked before the folder is opened, because that corrects the mode: a folder that others could write may hold
+    # their files.
     if hasattr(os, "geteuid") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o022:
         raise NotOurs(folder, f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})")
     with own_files.opened_folder(folder):
@@ -351,10 +357,10 @@ def _check(folder: str) -> None:
 
 
 def _not_ours(folder: str, problem: str) -> str:
-    look = advice.list_path(folder)
+    command = advice.list_path(folder)
     return (
-        f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {look}. Where it belongs to "
-        "another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
+        f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {command}. Where it belongs "
+        "to another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
     )
 
 
@@ -365,14 +371,14 @@ def _two(one: str, other: str) -> str:
     )
 
 
-def _look_of(folder: str) -> dict[str, int]:
+def _fingerprint_of(folder: str) -> dict[str, int]:
     found = os.lstat(os.path.join(folder, SPOOL))
     return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def _fits(old: str, note: dict[str, Any]) -> bool:
-    """Whether this is the very queue that was copied, as it was then."""
-    return note == {"from": old, **_look_of(old)}
+    """Whether this is the very queue that was copied, unchanged since."""
+    return note == {"from": old, **_fingerprint_of(old)}
 
 
 def _open_snapshot(path: str) -> int:
@@ -384,7 +390,7 @@ def _open_snapshot(path: str) -> int:
 
 
 def _sizes(folder: str) -> int:
-    """Bytes on the disk of the files in a folder."""
+    """The bytes on the disk that the files in a folder take."""
     total = 0
     with contextlib.suppress(OSError), os.scandir(folder) as items:
         for item in items:
@@ -395,13 +401,14 @@ def _sizes(folder: str) -> int:
 
 
 def _copy_file(folder: str, name: str, to: str, new: str) -> None:
-    """A file of ours goes into another folder of ours too, over one that has the name ``new``; it outlasts a power cut."""
+    """Copy a file between two folders of this program, over an existing one with the name ``new``; the copy outlasts a power
+    cut."""
     with os.fdopen(own_files.open_read(folder, name), "rb") as file:
         own_files.replace(to, new, iter(lambda: file.read(_BLOCK), b""), sync=True)
 
 
 def _sync(folder: str, name: str = "") -> None:
-    """Have a file of ours outlast a power cut, or without a name the names in the folder."""
+    """Sync a file of this program, or without ``name`` the folder itself, so that it outlasts a power cut."""
     if name:
         with os.fdopen(own_files.open_read(folder, name), "rb") as file:
             os.fsync(file.fileno())

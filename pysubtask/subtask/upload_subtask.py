@@ -1,4 +1,4 @@
-"""A child that uploads: the base child with a courier."""
+"""A child that uploads: the base child with a dispatcher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..common.errors import ConfigError, SourceChanged
 from ..common.watched import Dirs
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
-from .delivery.dispatcher import Courier
+from .delivery.dispatcher import Dispatcher
 from .delivery.uploads import Hooks
 from .snapshot.snapshotter import content_digest
 from .snapshot.sources import Place, opened, place_of
@@ -53,14 +53,14 @@ class UploadSubtask(BaseSubtask):
     """
 
     transport = ""
-    _courier: Courier | None = None
+    _dispatcher: Dispatcher | None = None
     _names: Claims | None = None
     _hangs_since: float | None = None
 
     def process_heartbeat(self, file: str) -> None:
-        """Called when a beat is due: the courier writes and sends it."""
-        if self._courier is not None:
-            self._courier.beat()
+        """Called when a heartbeat is due: the dispatcher writes and sends it."""
+        if self._dispatcher is not None:
+            self._dispatcher.beat()
 
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot before it is sent."""
@@ -72,6 +72,7 @@ class UploadSubtask(BaseSubtask):
         return (self.settings["SFTPLibrary"] or "sftp") if self.settings["UseSFTP"] else "ftp"
 
     def destination(self) -> str:
+        """The identity of server and account. Raises ConfigError for a child that was not given the section of its transport."""
         section, key = ("dropbox", "AppKey") if self.transport == "dropbox" else ("ftp", "Host")
         if key not in self.settings:
             raise ConfigError(
@@ -82,9 +83,10 @@ class UploadSubtask(BaseSubtask):
         return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:
+        """Claim the names that this task has on the server, and start the dispatcher."""
         self._harmed: deque[str] = deque()
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
-        owners = self._store.run(self._store.spool.owners)
+        owners = self._spool_thread.run(self._spool_thread.spool.owners)
         self._claims = {self._same(name): path for name, path in owners.items()}
         self._claimed = {path: name for name, path in self._claims.items()}
         self._asked_names: dict[tuple[str, str], Other | None] = {}
@@ -97,14 +99,14 @@ class UploadSubtask(BaseSubtask):
             self._confirm,
             self.write_heartbeat,
             self._builds,
-            self._intake.ahead,
-            self._intake.prefixes,
+            self._pipeline.signature_cache,
+            self._pipeline.prefixes,
             self._open_live,
             self._is_anothers,
             self._name_harmed,
         )
-        self._courier = Courier(
-            self._store,
+        self._dispatcher = Dispatcher(
+            self._spool_thread,
             open_transport(self.transport_name(), self.settings, self.handoff.state_dir),
             self.settings,
             self.status_model,
@@ -117,7 +119,7 @@ class UploadSubtask(BaseSubtask):
             self.handoff.config_file,
             lambda: read_from.change_text(self.handoff.state_dir, self.handoff.config_file),
         )
-        self.when_there_is_room(self._courier.start)
+        self.when_there_is_room(self._dispatcher.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
         if 0 < interval <= dead:
             self.log.warning(
@@ -125,79 +127,91 @@ class UploadSubtask(BaseSubtask):
             )
 
     def settings_changed(self) -> None:
-        if self._courier is not None:
-            self._courier.settings_changed()
+        """Have the dispatcher take the new values."""
+        if self._dispatcher is not None:
+            self._dispatcher.settings_changed()
 
     def queue_changed(self) -> None:
-        if self._courier is not None:
-            self._courier.wake()
+        """Have the dispatcher read the queue again."""
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
 
     def connect_now(self) -> dict[str, Any] | None:
-        return self._courier.connect_now() if self._courier is not None else None
+        """See :meth:`Dispatcher.connect_now`."""
+        return self._dispatcher.connect_now() if self._dispatcher is not None else None
 
     def hold_paused(self) -> None:
-        if self._courier is not None:
-            self._courier.hold()
+        """Have the dispatcher call back the uploads that are paused."""
+        if self._dispatcher is not None:
+            self._dispatcher.hold()
 
     def check(self, now: float) -> str:
-        self._give_way()
+        """Return names to other tasks, send altered files again, and replace a dispatcher that hangs; a text where it has ended."""
+        self._yield_names()
         while self._harmed:
             self._send_anew(self._harmed.popleft())
-        if self._courier is None or not self._courier.is_alive():
+        if self._dispatcher is None or not self._dispatcher.is_alive():
             return "The courier ended; starting over"
-        if not self._courier.hangs(now):
+        if not self._dispatcher.hangs(now):
             self._hangs_since = None
         elif self._hangs_since is None:
-            # After the whole process was stopped, the courier must get its chance first.
+            # After SIGSTOP and SIGCONT of the whole process, the dispatcher must get the time for a turn first.
             self._hangs_since = now
         elif now - self._hangs_since >= _HANG_SECS:
             self._replace()
         return ""
 
     def finish(self, deadline: float) -> None:
-        if self._courier is None:
+        """Let the dispatcher send until ``deadline`` (monotonic), and wait for its end."""
+        if self._dispatcher is None:
             return
-        self._courier.stop(deadline)
-        while self._courier.is_alive() and not self._hurried() and self.clock() < deadline + 5:
-            self._wake.wait(0.1)
-            self._page.write(self.clock())
+        self._dispatcher.stop(deadline)
+        while self._dispatcher.is_alive() and not self._hurried() and self.clock() < deadline + 5:
+            self._wake_event.wait(0.1)
+            self._status_writer.write(self.clock())
 
     def close(self) -> None:
-        if self._courier is not None and self._courier.is_alive():
-            self._courier.stop(self.clock())
-            self._courier.join(6.0)
+        """End the dispatcher if it still runs, and close the claims of names."""
+        if self._dispatcher is not None and self._dispatcher.is_alive():
+            self._dispatcher.stop(self.clock())
+            self._dispatcher.join(6.0)
         if self._names is not None:
             self._names.close()
 
     def queued(self, entries: list[Entry]) -> None:
+        """Call ``process_notify`` for each new entry, then have the dispatcher take them."""
         for entry in entries:
             self.source_path = entry.path
             path = entry.snapshot
             self._guarded("process_notify", lambda path=path: self.process_notify(path))  # type: ignore[misc]
-        if self._courier is not None:
-            self._courier.notice()
-            self._courier.grew()
+        if self._dispatcher is not None:
+            self._dispatcher.notice()
+            self._dispatcher.grew()
 
     def coming(self) -> None:
-        if self._courier is not None:
-            self._courier.expect()
+        """Have the dispatcher connect while the snapshot is made."""
+        if self._dispatcher is not None:
+            self._dispatcher.expect()
 
     def queue_name(self, due: Due) -> str:
+        """The remote name by the entry of the file; the bare file name for a file that no entry watches."""
         if due.entry_index == RESIDUAL:
             return os.path.basename(due.path)
         return remote_name(self.handoff.entries[due.entry_index], due.path)
 
     def claim(self, found: list[Due]) -> None:
-        wanted: dict[str, str] = {}
+        """Claim the remote names of all these files in one transaction, for the calls of :meth:`clash` that follow."""
+        requested: dict[str, str] = {}
         for due in found:
             name = self._same(self.queue_name(due))
             if not self._clash_within(name, due):
-                wanted.setdefault(name, due.path)
-        named = list(wanted.items())
+                requested.setdefault(name, due.path)
+        named = list(requested.items())
         self._asked_names = dict(zip(named, self._take_names(named), strict=self._names is not None))
 
     def clash(self, due: Due) -> str:
-        """Two files that would take turns under one remote name: the later one stays out."""
+        """Why this file may not use its remote name; empty where it may. Of two files with one remote name the later one is left
+        out, as they would replace each other all the time."""
         name = self._same(self.queue_name(due))
         clash = self._clash_within(name, due)
         if clash:
@@ -214,7 +228,7 @@ class UploadSubtask(BaseSubtask):
         return ""
 
     def _clash_within(self, name: str, due: Due) -> str:
-        """Why a name is that of another file of this task, or nothing."""
+        """Why a remote name belongs to another file of this task; empty where it does not."""
         if due.entry_index == RESIDUAL and name in self._reserved:
             return f"its remote name {name!r} belongs to {self._reserved[name]}: rename it, or give that entry another 'as'"
         owner = self._claims.get(name, due.path)
@@ -222,18 +236,18 @@ class UploadSubtask(BaseSubtask):
             return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"
         return ""
 
-    def _take_names(self, wanted: list[tuple[str, str]]) -> list[Other | None]:
-        """Claim names (name, data file); of each, who else has it."""
+    def _take_names(self, requested: list[tuple[str, str]]) -> list[Other | None]:
+        """Claim names (name, data file); for each the other task that owns it, or None."""
         if self._names is None:
             return []
-        taken = self._names.take_all(wanted)
-        for (name, path), (_, sent_to) in zip(wanted, taken, strict=True):
+        taken = self._names.take_all(requested)
+        for (name, path), (_, sent_to) in zip(requested, taken, strict=True):
             if sent_to:
                 self._is_not_as_left(name, path)
         return [other for other, _ in taken]
 
     def gone(self, paths: Collection[str]) -> None:
-        """Their names are anybody's; a child that runs for years must not remember each of them."""
+        """Release the names of files that are gone: a child that runs for years must not remember each of them."""
         free = []
         for path in paths:
             name = self._claimed.pop(path, None)
@@ -248,7 +262,8 @@ class UploadSubtask(BaseSubtask):
         return f"{self.handoff.label or self.handoff.task}/{self.handoff.extension}"
 
     def _begin_names(self, owners: Mapping[str, str]) -> None:
-        """What this task has a claim to among the tasks of this user: the names its entries still give to what it has sent."""
+        """Claim the names of this task among the tasks of this user: those of the files it has sent, as far as its entries still
+        give them the same names."""
         self._names = Claims(
             self.destination(), self.handoff.state_dir, self._label, self.clock, case_sensitive=self._case_sensitive
         )
@@ -266,59 +281,62 @@ class UploadSubtask(BaseSubtask):
         if self._names.problem:
             self.log.info("Other tasks that send to the same names will not be noticed: %s", self._names.problem)
 
-    def _give_way(self) -> None:
-        """What waits under a name that is another task's by now, as that is back, goes out of the queue and is due again."""
+    def _yield_names(self) -> None:
+        """Give up the names that belong to another task again, which is back: the versions waiting under them leave the queue,
+        and their files are due again."""
         if self._names is None or not self._names.changed():
             return
-        rows = self._store.run(self._store.spool.backlog.rows)
-        lost = {row.name: row.path for row in rows if row.state != "sending" and self._names.look(row.name, row.path) is not None}
+        rows = self._spool_thread.run(self._spool_thread.spool.queue_admin.rows)
+        lost = {
+            row.name: row.path for row in rows if row.state != "sending" and self._names.owner_of(row.name, row.path) is not None
+        }
         if lost:
-            dropped, _, garbage = self._store.run(self._store.spool.backlog.drop, list(lost))
-            self._store.run(self._store.spool.forget, [lost[name] for name in dropped])
-            self._store.drop(garbage)
+            dropped, _, garbage = self._spool_thread.run(self._spool_thread.spool.queue_admin.drop, list(lost))
+            self._spool_thread.run(self._spool_thread.spool.forget, [lost[name] for name in dropped])
+            self._spool_thread.drop(garbage)
             for name in dropped:
-                self._intake.again(lost[name])
-            self._look_soon()
+                self._pipeline.again(lost[name])
+            self._poll_soon()
 
     def _send_anew(self, name: str) -> None:
-        """The server has put another file under this name of ours: the right one goes again, whole."""
+        """Send a file again, whole: the server has put another file under its name."""
         path = self._claims.get(self._same(name))
         if path is not None:
             self.log.warning("The server has put another file under [%s], which is sent again", name)
             self._is_not_as_left(name, path)
-            self._intake.again(path)
-            self._look_soon()
+            self._pipeline.again(path)
+            self._poll_soon()
 
     def _is_not_as_left(self, name: str, path: str) -> None:
-        """Another task has sent to this name: the file goes again, whole."""
-        self._store.run(self._store.spool.not_as_left, name)
-        self._store.run(self._store.spool.forget, [path])
+        """Forget what was delivered under a name: another task has sent to it, so the file is sent again, whole."""
+        self._spool_thread.run(self._spool_thread.spool.not_as_left, name)
+        self._spool_thread.run(self._spool_thread.spool.forget, [path])
 
     def _same(self, name: str) -> str:
-        """Equal for remote names that are one file at the destination."""
+        """A key for a remote name: equal for names that are one file at the destination."""
         return name if self._case_sensitive else name.casefold()
 
     def _hand_on(self, now: float) -> bool:
-        """The courier takes from the queue, not the timer."""
+        """The dispatcher takes versions from the queue, not the timer."""
         return False
 
     def _hook_due(self) -> float | None:
         return None
 
-    # -- called by the courier's thread -------------------------------------------------------------------
+    # -- called by the dispatcher's thread -------------------------------------------------------------------
 
     def _page_changed(self) -> None:
-        if self._page.touch():
-            self._wake.set()
+        if self._status_writer.touch():
+            self._wake_event.set()
 
     def _builds(self, builds: bool, copies: bool) -> None:
-        self._intake.ahead.wanted = copies
-        # A process_notify of somebody's own may count on whole snapshots.
-        self._intake.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
+        self._pipeline.signature_cache.needed = copies
+        # A subclass with its own process_notify may rely on whole snapshots.
+        self._pipeline.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
 
     def _snapshot_lost(self, path: str) -> None:
-        self._intake.again(path)
-        self._look_soon()
+        self._pipeline.again(path)
+        self._poll_soon()
 
     def _is_anothers(self, name: str, path: str) -> bool:
         owner = self._claims.get(self._same(name), path)
@@ -326,10 +344,11 @@ class UploadSubtask(BaseSubtask):
 
     def _name_harmed(self, name: str) -> None:
         self._harmed.append(name)
-        self._look_soon()
+        self._poll_soon()
 
     def _confirm(self, version: Version) -> None:
-        """A live file (no bak folder) must still hold what was queued, or the publication is called off."""
+        """Raise SourceChanged where a live file (no bak folder) does not hold the queued content any more, so that it is not
+        published."""
         if not version.live:
             return
         digest = ""
@@ -339,7 +358,7 @@ class UploadSubtask(BaseSubtask):
             raise SourceChanged(f"{version.path} was rewritten while it was sent")
 
     def _within(self, path: str) -> Place | None:
-        """The folder in which a live file must really be; None for a named one. OSError."""
+        """The folder in which a live file must really be; None for a named one. Raises OSError."""
         named = any(entry.kind == "file" and entry.path == path for entry in self.handoff.entries)
         return None if named else place_of(os.path.dirname(path))
 
@@ -350,16 +369,16 @@ class UploadSubtask(BaseSubtask):
     # -- rare things --------------------------------------------------------------------------------------
 
     def _login_fingerprint(self) -> str:
-        """A few bits that differ when the login settings do; too few to guess a password from."""
-        salt = self._store.run(self._store.spool.meta, "salt")
+        """A few bits that change with the login settings; too few to guess a password from."""
+        salt = self._spool_thread.run(self._spool_thread.spool.meta, "salt")
         if salt is None:
             salt = os.urandom(16).hex()
-            self._store.run(self._store.spool.set_meta, "salt", salt)
+            self._spool_thread.run(self._spool_thread.spool.set_meta, "salt", salt)
         text = repr([self.settings.get(key) for key in _LOGIN_KEYS])
         return hashlib.sha256((salt + text).encode("utf-8", "surrogateescape")).hexdigest()[:4]
 
     def _replace(self) -> None:
-        """The courier hangs in a library that cannot be cancelled: begin anew as the same process."""
+        """Start the child over by exec: the dispatcher hangs in a library that cannot be cancelled."""
         self.log.error("The courier hangs; the child replaces itself")
         self.events.emit("courier_hangs")
         self.begin_anew("the courier hung")

@@ -1,4 +1,4 @@
-"""The one wait of the child's main thread: ended by time, by another thread, or by a signal."""
+"""The only wait of the child's main thread: ended by time, by another thread, or by a signal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import selectors
 import socket
 
 
-class Wake:
-    """``wait`` sleeps until its time is over or somebody called ``set``; a ``set`` before it is not lost.
+class WakeEvent:
+    """``wait`` sleeps until its time is over or ``set`` is called; a ``set`` before ``wait`` is not lost.
 
-    A socket pair rather than an Event: it is safe to set from a signal handler, and works on every platform.
+    A socket pair rather than a threading.Event, because it can be set from a signal handler and works on every platform.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,8 @@ class Wake:
         self._selector.register(self._inner, selectors.EVENT_READ)
 
     def set(self) -> None:
-        """Wake the waiter; cheap, never blocks, from any thread or signal handler."""
-        # A full buffer means it is awake already; a closed one that nobody waits any more.
+        """Wake the waiter. Cheap, never blocks; for any thread or signal handler."""
+        # A full buffer means that the waiter is awake already, a closed socket that there is none any more.
         with contextlib.suppress(OSError):
             self._outer.send(b"\0")
 
@@ -36,7 +36,7 @@ class Wake:
         return True
 
     def close(self) -> None:
-        """Free both ends."""
+        """Close both sockets."""
         self._selector.close()
         self._inner.close()
         self._outer.close()

@@ -14,8 +14,8 @@ from pysubtask.common.errors import TransportLost
 from pysubtask.common.limits import is_limit
 from pysubtask.common.status import read_status
 from pysubtask.subtask.delta.signature_cache import Growing
-from pysubtask.subtask.snapshot.one_task_thread import Background
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.snapshot.one_task_thread import OneTaskThread
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.transports.shared.meter import Meter
 from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh import process
@@ -88,9 +88,9 @@ def no_threads(monkeypatch):
 
 def test_what_a_thread_would_do_is_done_without_one(tmp_path, no_threads):
     done = []
-    background = Background(lambda: done.append("woken"))
-    background.begin("key", lambda: 7)
-    found = background.fetch()
+    one_task_thread = OneTaskThread(lambda: done.append("woken"))
+    one_task_thread.begin("key", lambda: 7)
+    found = one_task_thread.fetch()
     assert found is not None and found[1].result() == 7 and done == ["woken"]
     growing = Growing(10, 4)
     with growing.signing(str(tmp_path / "x")):
@@ -100,11 +100,11 @@ def test_what_a_thread_would_do_is_done_without_one(tmp_path, no_threads):
 
 def test_snapshots_are_removed_all_the_same(tmp_path, monkeypatch):
     dropped = []
-    store = Store(str(tmp_path), "x://", lambda *paths: dropped.extend(paths))
+    spool_thread = SpoolThread(str(tmp_path), "x://", lambda *paths: dropped.extend(paths))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
-        store.drop(["a", "b"])
-    store.close()
+        spool_thread.drop(["a", "b"])
+    spool_thread.close()
     assert set(dropped) == {"a", "b"}
 
 

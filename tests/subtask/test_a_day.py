@@ -19,10 +19,10 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.master import burst
 from pysubtask.subtask.delivery import dispatcher
-from pysubtask.subtask.delivery.dispatcher import Courier
+from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.delivery.uploads import Hooks
 from pysubtask.subtask.spool.queue import Entry
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat
 from pysubtask.subtask.status.status_model import StatusModel
@@ -97,9 +97,9 @@ class Day:
             "DeadTimeMilli": DEAD * 1000,
             "StallSecs": 60,
         }
-        self.store = Store(self.folder, "scripted://", lambda *paths: [os.unlink(path) for path in paths], self.wall)
-        self.store._worker.shutdown()
-        self.store._worker = Inline("spool")
+        self.spool_thread = SpoolThread(self.folder, "scripted://", lambda *paths: [os.unlink(path) for path in paths], self.wall)
+        self.spool_thread._worker.shutdown()
+        self.spool_thread._worker = Inline("spool")
         self.heartbeat = Heartbeat(BEAT, os.path.join(self.folder, "x.heartbeat"), None)
         self.rule = burst.Rule.of(values_of(defaults_config.burst_mode))
         self.state = burst.Burst()
@@ -107,7 +107,9 @@ class Day:
         log.setLevel(logging.CRITICAL)
         hooks = Hooks(lambda: None, lambda path: None, lambda version: None, self.write_beat)
         status_model, events = StatusModel(self.wall), EventLog(self.folder, 1, self.wall)
-        self.courier = Courier(self.store, self.transport, settings, status_model, events, log, hooks, "", loop.time, self.wall)
+        self.dispatcher = Dispatcher(
+            self.spool_thread, self.transport, settings, status_model, events, log, hooks, "", loop.time, self.wall
+        )
 
     def wall(self):
         return NOON + self.loop.now
@@ -133,9 +135,9 @@ class Day:
         mtime = int(self.wall() * 10**9)
         size, digest = len(str(self.touches)), f"d{self.touches}"
         entry = Entry("a.csv", "/data/a.csv", path, False, size, mtime, digest, self.wall(), Stamp(mtime, 1, 1))
-        self.store.drop(self.store.run(self.store.spool.enqueue, [entry]))
-        self.courier.notice()
-        self.courier.wake()
+        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.enqueue, [entry]))
+        self.dispatcher.notice()
+        self.dispatcher.wake()
 
     def notify(self):
         decision = burst.called(self.rule, self.state, int(self.loop.now * 10**9))
@@ -164,11 +166,11 @@ class Day:
         while True:
             if self.heartbeat.is_due(self.loop.now):
                 self.heartbeat.asked(self.loop.now)
-                self.courier.beat()
+                self.dispatcher.beat()
             await asyncio.sleep(10)
 
     async def live(self):
-        parts = [asyncio.create_task(part) for part in (self.courier._main(), self.app(), self.timer())]
+        parts = [asyncio.create_task(part) for part in (self.dispatcher._main(), self.app(), self.timer())]
         await asyncio.sleep(DAY - 1)
         for part in parts:
             part.cancel()
@@ -203,5 +205,5 @@ def test_a_day_ends_with_the_counts_the_settings_imply(tmp_path, monkeypatch):
     down = OUTAGE[1] - missed[0]
     assert down / (1.2 * 42) * 5 - 5 <= day.tries["failed"] <= down / 42 * 5 + 5
     assert kinds.count("connect_failed") == 1, "said once"
-    assert day.store.run(day.store.spool.counts)[:3] == (0, 0, 0)
-    assert day.store.run(day.store.spool.temps) == []
+    assert day.spool_thread.run(day.spool_thread.spool.counts)[:3] == (0, 0, 0)
+    assert day.spool_thread.run(day.spool_thread.spool.temps) == []

@@ -70,9 +70,9 @@ def test_a_snapshot_has_the_signature_of_what_it_holds(tmp_path: Path) -> None:
 def test_the_last_few_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(bytes(50_000))
-    ahead, made = SignatureCache(), signed(path)
+    cache, built = SignatureCache(), signed(path)
     for number in range(10):
-        ahead.keep(str(number), made)
-    assert ahead.find("9", 50_000) == made
-    assert ahead.find("9", 49_999) is None
-    assert ahead.find("0", 50_000) is None
+        cache.keep(str(number), built)
+    assert cache.find("9", 50_000) == built
+    assert cache.find("9", 49_999) is None
+    assert cache.find("0", 50_000) is None

@@ -18,15 +18,15 @@ def test_nothing_is_told_of_an_ordinary_one(tmp_path: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize(
-    ("mode", "made", "told"),
+    ("mode", "created", "warned"),
     [(0o2775, False, True), (0o2775, True, True), (0o1777, True, False), (0o1777, False, False), (0o777, True, True)],
 )
-def test_one_that_another_can_replace(mode: int, made: bool, told: bool) -> None:
+def test_one_that_another_can_replace(mode: int, created: bool, warned: bool) -> None:
     with open_folder() as folder:
         os.chown(folder, 0, 12348)
         folder.chmod(mode)
-        if made:
+        if created:
             (folder / "upload").mkdir(0o700)
         words = warning_about(str(folder / "upload"))
-        assert bool(words) == told
-        assert not told or (str(folder) in words and "BakToFolder" in words)
+        assert bool(words) == warned
+        assert not warned or (str(folder) in words and "BakToFolder" in words)

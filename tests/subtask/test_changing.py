@@ -45,24 +45,24 @@ def append(one: World, data: bytes) -> None:
     one.write("a.csv", data, "ab")
 
 
-def folder_made_again(one: World, data: bytes) -> None:
+def folder_created_again(one: World, data: bytes) -> None:
     shutil.rmtree(one.folder)
     one.round()
     os.mkdir(one.folder)
     one.write("a.csv", data)
 
 
-WAYS = [rewrite, save_by_rename, delete_and_recreate, append, folder_made_again]
+METHODS = [rewrite, save_by_rename, delete_and_recreate, append, folder_created_again]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, way) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, method) -> None:
     (tmp_path / "in").mkdir()
     one = world(tmp_path / "in")
     one.write("a.csv", b"1\n")
     assert one.quiet() == [("a.csv", "start")]
     one.wait(5)
-    way(one, b"1\n2\n")
+    method(one, b"1\n2\n")
     assert one.round() == []
     one.wait(0.5)
     assert one.round() == []
@@ -152,8 +152,8 @@ def test_a_new_file_whose_changes_do_not_count_is_never_taken_half(tmp_path: Pat
         one.write("film.mp4", b"x" * 10, "ab")
         assert one.round() == []
         one.wait(0.5)
-    (told,) = one.watch.never_quiet(one.ns / 1e9)
-    assert told == {"path": one.path("film.mp4"), "for_secs": 300, "settle_secs": 2.0, "goes": False}
+    (row,) = one.watch.never_quiet(one.ns / 1e9)
+    assert row == {"path": one.path("film.mp4"), "for_secs": 300, "settle_secs": 2.0, "goes": False}
     assert [name for name, _ in one.quiet()] == ["film.mp4"]
     assert one.watch.never_quiet(one.ns / 1e9) == []
 

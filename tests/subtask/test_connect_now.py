@@ -17,9 +17,9 @@ LONG = {"RetryWaitSecs": 600, "RetryLongWaitSecs": 600}
 
 @pytest.fixture
 def bench(tmp_path):
-    made = Bench(tmp_path, **LONG)
-    yield made
-    made.close()
+    opened = Bench(tmp_path, **LONG)
+    yield opened
+    opened.close()
 
 
 def state(bench, word):
@@ -33,10 +33,10 @@ def test_a_wait_for_a_connection_ends(bench):
         wait_until(
             lambda tries=tries: bench.transport.calls.count("connect") == tries and bench.status_model.get("state") == "waiting"
         )
-        assert bench.courier.connect_now() == {"state": "connecting"}
+        assert bench.dispatcher.connect_now() == {"state": "connecting"}
     bench.drained()
     assert bench.transport.calls.count("connect") == 3
-    assert bench.courier.connect_now() == {"state": "connected"}
+    assert bench.dispatcher.connect_now() == {"state": "connected"}
 
 
 def test_a_try_that_goes_on_and_fails_is_made_once_more(bench):
@@ -52,7 +52,7 @@ def test_a_try_that_goes_on_and_fails_is_made_once_more(bench):
     bench.transport.connect = connect
     bench.start().put("a")
     wait_until(lambda: "connect" in bench.transport.calls)
-    assert bench.courier.connect_now() == {"state": "connecting"}
+    assert bench.dispatcher.connect_now() == {"state": "connecting"}
     gate[0] = False
     bench.drained()
 
@@ -61,11 +61,11 @@ def test_a_refused_login_is_tried_at_once_and_then_once_a_minute(bench):
     bench.transport.on_connect = [LoginRefused("wrong password")] * 9
     bench.start().put("a")
     state(bench, "held")
-    assert bench.courier.connect_now() == {"state": "connecting"}
+    assert bench.dispatcher.connect_now() == {"state": "connecting"}
     wait_until(lambda: bench.transport.calls.count("connect") == 2, what="the extra try")
     state(bench, "held")
     for _ in range(20):
-        found = bench.courier.connect_now()
+        found = bench.dispatcher.connect_now()
         assert found["state"] == "held" and EXTRA_LOGIN_SECS - 30 < found["secs"] <= EXTRA_LOGIN_SECS
     assert bench.transport.calls.count("connect") == 2
     # Another child of the same task keeps to it.
@@ -73,7 +73,7 @@ def test_a_refused_login_is_tried_at_once_and_then_once_a_minute(bench):
     bench.open()
     bench.start()
     state(bench, "held")
-    assert bench.courier.connect_now()["state"] == "held"
+    assert bench.dispatcher.connect_now()["state"] == "held"
     assert bench.transport.calls.count("connect") == 2
 
 
@@ -82,10 +82,10 @@ def test_the_extra_try_comes_when_it_is_allowed(bench, monkeypatch):
     bench.transport.on_connect = [LoginRefused("wrong password")] * 2
     bench.start().put("a")
     state(bench, "held")
-    assert bench.courier.connect_now() == {"state": "connecting"}
+    assert bench.dispatcher.connect_now() == {"state": "connecting"}
     wait_until(lambda: bench.transport.calls.count("connect") == 2, what="the extra try")
     state(bench, "held")
-    assert bench.courier.connect_now()["state"] in ("held", "connecting")
+    assert bench.dispatcher.connect_now()["state"] in ("held", "connecting")
     bench.drained()
 
 
@@ -93,15 +93,15 @@ def test_a_pause_that_the_server_asked_for_is_kept(bench):
     bench.transport.on_connect = [ServerBusy("later", 300)]
     bench.start().put("a")
     state(bench, "waiting")
-    found = bench.courier.connect_now()
+    found = bench.dispatcher.connect_now()
     assert found["state"] == "busy" and 200 < found["secs"] <= 360
     assert bench.transport.calls.count("connect") == 1
 
 
 def test_what_is_paused_stays_paused(bench):
-    bench.store.run(bench.store.spool.backlog.pause, [""], "ana", "2027-01-01T00:00:00.000Z")
+    bench.spool_thread.run(bench.spool_thread.spool.queue_admin.pause, [""], "ana", "2027-01-01T00:00:00.000Z")
     bench.start().put("a")
-    assert bench.courier.connect_now() == {"state": "paused"}
+    assert bench.dispatcher.connect_now() == {"state": "paused"}
     assert "connect" not in bench.transport.calls
 
 

@@ -24,11 +24,11 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delivery import signature_tasks
-from pysubtask.subtask.delivery.dispatcher import Courier
+from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.delivery.uploads import Hooks
 from pysubtask.subtask.delta import signature
 from pysubtask.subtask.spool.queue import BIG_BYTES, Entry
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
 from pysubtask.transports.shared.reach import nobody_listens
@@ -127,9 +127,9 @@ class Bench:
         self.transport = Scripted()
         self.count = 0
         self.lost = []
-        self.mark = "mark"
+        self.fingerprint = "mark"
         self.confirm = lambda version: None
-        self.courier = None
+        self.dispatcher = None
         self.open()
 
     def open(self):
@@ -137,15 +137,17 @@ class Bench:
             for path in filter(os.path.exists, paths):
                 os.unlink(path)
 
-        self.store = Store(self.folder, "scripted://", drop)
-        self.events = EventLog(self.folder, self.store.spool.epoch)
+        self.spool_thread = SpoolThread(self.folder, "scripted://", drop)
+        self.events = EventLog(self.folder, self.spool_thread.spool.epoch)
         self.status_model = StatusModel(time.time)
 
     def start(self):
         hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("bench of the courier")
-        self.courier = Courier(self.store, self.transport, self.settings, self.status_model, self.events, log, hooks, self.mark)
-        self.courier.start()
+        self.dispatcher = Dispatcher(
+            self.spool_thread, self.transport, self.settings, self.status_model, self.events, log, hooks, self.fingerprint
+        )
+        self.dispatcher.start()
         return self
 
     def put(self, *names, data=None, wake=True, prefixes=None, live=False):
@@ -171,13 +173,13 @@ class Bench:
                     prefixes=prefixes or {},
                 )
             )
-        self.store.drop(self.store.run(self.store.spool.enqueue, entries))
-        if wake and self.courier:
-            self.courier.notice()
-            self.courier.wake()
+        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.enqueue, entries))
+        if wake and self.dispatcher:
+            self.dispatcher.notice()
+            self.dispatcher.wake()
 
     def empty(self):
-        return sum(self.store.run(self.store.spool.counts)[:3]) == 0
+        return sum(self.spool_thread.run(self.spool_thread.spool.counts)[:3]) == 0
 
     def drained(self, secs=10.0):
         wait_until(self.empty, secs, what="the queue is empty")
@@ -186,25 +188,25 @@ class Bench:
         return [event.kind for event in read_events(self.folder)]
 
     def stop(self, secs=5.0):
-        if self.courier:
-            self.courier.stop(time.monotonic() + secs)
-            assert self.courier.join(secs + 5)
+        if self.dispatcher:
+            self.dispatcher.stop(time.monotonic() + secs)
+            assert self.dispatcher.join(secs + 5)
 
     def close(self):
         self.stop(0)
-        self.store.close()
+        self.spool_thread.close()
 
 
 @pytest.fixture
 def bench(tmp_path):
-    made = []
+    opened = []
 
     def make(**settings):
-        made.append(Bench(tmp_path, **settings))
-        return made[-1]
+        opened.append(Bench(tmp_path, **settings))
+        return opened[-1]
 
     yield make
-    for one in made:
+    for one in opened:
         one.close()
 
 
@@ -232,7 +234,7 @@ def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(ben
     assert "broken" in str(one.status_model.get("why"))
     # Somebody who has mended it does not wait.
     one.transport.on_upload.clear()
-    assert one.courier.connect_now()["state"] == "connecting"
+    assert one.dispatcher.connect_now()["state"] == "connecting"
     one.drained()
     assert one.transport.calls.count("connect") == 4
 
@@ -245,7 +247,7 @@ def test_where_nobody_answers_after_several_lost_logins_it_may_be_a_ban_and_is_l
     wait_until(lambda: "banned" in str(one.status_model.get("why")), what="it says why it waits")
     assert one.transport.calls.count("connect") == 5 and one.status_model.get("state") == "waiting"
     one.transport.on_connect.clear()
-    assert one.courier.connect_now()["state"] == "connecting"
+    assert one.dispatcher.connect_now()["state"] == "connecting"
     one.drained()
 
 
@@ -329,10 +331,10 @@ def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_f
     one.drained()
     assert one.transport.calls.count("connect") == 1 and "connection_lost" not in one.kinds()
     assert one.transport.calls.count("stat odd") == 2, "it is compared with the server before it is sent again"
-    told = [event.fields for event in read_events(one.folder) if event.kind == "attempt_failed"]
-    assert len(told) == 2
+    found = [event.fields for event in read_events(one.folder) if event.kind == "attempt_failed"]
+    assert len(found) == 2
     assert (
-        told[0].items()
+        found[0].items()
         >= {
             "name": "odd",
             "reason": "odd: renamed, but gone",
@@ -363,12 +365,12 @@ def test_after_so_many_in_a_row_it_is_parked_while_others_pass(bench):
     one.start().put("odd")
     for n in range(50):
         one.put(f"f{n}")
-        if one.store.run(one.store.spool.parked):
+        if one.spool_thread.run(one.spool_thread.spool.parked):
             break
         time.sleep(0.05)
-    wait_until(lambda: one.store.run(one.store.spool.parked), what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.parked), what="parked")
     assert one.kinds().count("attempt_failed") == 2, "RetryCount is 3"
-    assert [row.reason for row in one.store.run(one.store.spool.parked)] == ["odd"]
+    assert [row.reason for row in one.spool_thread.run(one.spool_thread.spool.parked)] == ["odd"]
     one.put("odd")
     wait_until(lambda: one.kinds().count("parked") == 2, what="the next attempt that fails parks it again")
     assert one.kinds().count("attempt_failed") == 2
@@ -404,16 +406,18 @@ def test_a_link_on_the_server_is_told_once(bench):
     one.drained()
     one.put("a")
     one.drained()
-    told = [event.fields for event in read_events(one.folder) if event.kind == "remote_link"]
-    assert told == [{"name": "a", "path": "/data/a", "done": "followed", "target": "/disk2/a", "reason": ""}]
+    found = [event.fields for event in read_events(one.folder) if event.kind == "remote_link"]
+    assert found == [{"name": "a", "path": "/data/a", "done": "followed", "target": "/disk2/a", "reason": ""}]
 
 
 def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):
     one = bench()
     one.transport.on_upload = {"bad": [FileRefused("permission denied")]}
     one.start().put("bad", "good")
-    wait_until(lambda: "good" in one.transport.files and one.store.run(one.store.spool.parked), what="good sent, bad parked")
-    assert [row.reason for row in one.store.run(one.store.spool.parked)] == ["permission denied"]
+    wait_until(
+        lambda: "good" in one.transport.files and one.spool_thread.run(one.spool_thread.spool.parked), what="good sent, bad parked"
+    )
+    assert [row.reason for row in one.spool_thread.run(one.spool_thread.spool.parked)] == ["permission denied"]
     one.put("bad")
     one.drained()
     assert one.transport.files["bad"][0] == b"bad 3"
@@ -450,7 +454,7 @@ def test_a_hold_outlives_a_restart_but_not_a_new_password(bench):
     assert one.transport.calls.count("connect") == 1, "the first wait is not over"
     one.close()
     one.open()
-    one.mark = "other"
+    one.fingerprint = "other"
     one.start()
     one.drained()
 
@@ -480,7 +484,7 @@ def test_notices_keep_the_connection(bench):
     one.put("a")
     for _ in range(8):
         time.sleep(0.1)
-        one.courier.notice()
+        one.dispatcher.notice()
     assert "close" not in one.transport.calls
 
 
@@ -500,7 +504,7 @@ def test_a_stop_ends_at_its_deadline_and_gives_back_what_was_in_flight(bench):
     began = time.monotonic()
     one.stop(0.5)
     assert time.monotonic() - began < 5
-    assert one.store.run(one.store.spool.counts).waiting == 1
+    assert one.spool_thread.run(one.spool_thread.spool.counts).waiting == 1
     assert len(snapshots(one)) == 1
 
 
@@ -518,8 +522,8 @@ def test_a_stop_ends_at_its_deadline_while_a_connect_hangs(bench):
     one.transport.connect = connect
     one.start().put("a")
     wait_until(lambda: "connect" in one.transport.calls)
-    one.courier.stop(time.monotonic() + 0.3)
-    assert one.courier.join(20)
+    one.dispatcher.stop(time.monotonic() + 0.3)
+    assert one.dispatcher.join(20)
     assert ended and one.transport.calls[-1] == "close"
     assert "connect_failed" not in one.kinds()
 
@@ -528,7 +532,7 @@ def test_a_stop_does_not_wait_where_nothing_can_be_done(bench):
     one = bench()
     one.transport.on_upload = {"a": [FileRefused("no")]}
     one.start().put("a")
-    wait_until(lambda: one.store.run(one.store.spool.parked), what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.parked), what="parked")
     began = time.monotonic()
     one.stop(30)
     assert time.monotonic() - began < 10
@@ -558,10 +562,10 @@ def test_a_refused_name_that_is_no_utf_8_is_parked_alone(bench, monkeypatch):
     with open(os.path.join(one.folder, "source"), "wb") as file:
         file.write(b"1")
     queued = Entry(odd, f"/data/{odd}", file.name, False, 1, 10**9, "d", time.time(), Stamp(1, 1, 1))
-    one.store.run(one.store.spool.enqueue, [queued])
+    one.spool_thread.run(one.spool_thread.spool.enqueue, [queued])
     one.put("plain", wake=False)
     one.start()
-    wait_until(lambda: one.store.run(one.store.spool.counts).parked == 1, what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.counts).parked == 1, what="parked")
     wait_until(lambda: "plain" in one.transport.files, what="the other one")
     assert one.transport.calls.count("connect") == 1
 
@@ -570,7 +574,7 @@ def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monke
     one = bench()
     one.put("a", wake=False)
     one.transport.on_upload = {"a": [AttemptFailed("no")]}
-    give_back, failed = one.store.give_back, []
+    give_back, failed = one.spool_thread.give_back, []
 
     def fails_once(*args, **more):
         if not failed:
@@ -578,9 +582,9 @@ def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monke
             raise RuntimeError("a fault of the program")
         return give_back(*args, **more)
 
-    monkeypatch.setattr(one.store, "give_back", fails_once)
+    monkeypatch.setattr(one.spool_thread, "give_back", fails_once)
     one.start()
-    wait_until(lambda: one.store.run(one.store.spool.counts).parked == 1, what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.counts).parked == 1, what="parked")
     assert failed
 
 
@@ -592,9 +596,9 @@ def test_a_snapshot_that_is_there_but_of_no_use_goes_with_its_version(bench, liv
     one.transport.on_upload = {"a": [SourceChanged("of no use")]}
     one.start()
     wait_until(lambda: one.lost == ["/data/a"], what="asked for again")
-    one.courier.stop(0)
-    assert one.courier.join(10)
-    one.store.close()
+    one.dispatcher.stop(0)
+    assert one.dispatcher.join(10)
+    one.spool_thread.close()
     assert os.path.exists(os.path.join(one.folder, "snapshot-1")) == live
 
 
@@ -622,10 +626,10 @@ def test_a_loop_that_hangs_is_seen(bench):
     one = bench(StallSecs=1)
     one.transport.blocks = 3.0
     one.start()
-    assert not one.courier.hangs(time.monotonic())
+    assert not one.dispatcher.hangs(time.monotonic())
     one.put("a")
     wait_until(lambda: one.transport.in_flight == 1, what="in flight")
-    assert one.courier.hangs(time.monotonic() + 40)
+    assert one.dispatcher.hangs(time.monotonic() + 40)
 
 
 def test_newest_data_goes_first(bench):
@@ -648,12 +652,12 @@ def test_temps_of_earlier_attempts_are_swept_at_the_next_connect(bench):
 def test_a_temp_is_removed_twice_before_it_is_forgotten(bench):
     """A server that is still busy with an upload that was cut may write the file once more after its removal."""
     one = bench()
-    temp = one.store.run(one.store.spool.note_temp, "a", time.time())
+    temp = one.spool_thread.run(one.spool_thread.spool.note_temp, "a", time.time())
     one.transport.on_upload = {"a": [TransportLost("cut")]}
     one.start().put("a")
     one.drained()
     assert [temp in names for names in one.transport.removals] == [True, True]
-    assert temp not in one.store.run(one.store.spool.temps)
+    assert temp not in one.spool_thread.run(one.spool_thread.spool.temps)
 
 
 def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):
@@ -742,11 +746,11 @@ def test_what_was_noted_outlives_a_restart(bench):
 def test_what_is_not_as_we_left_it_is_sent_whole_at_once(bench):
     one = bench()
     one.transport.traits = one.transport.traits._replace(appends=True)
-    ways = []
+    plans = []
     upload = one.transport.upload
 
     async def refusing(job, progress):
-        ways.append((job.append, job.replaces is not None))
+        plans.append((job.append, job.replaces is not None))
         if job.append is not None:
             raise NotAsLeft("somebody touched it")
         return await upload(job, progress)
@@ -757,7 +761,7 @@ def test_what_is_not_as_we_left_it_is_sent_whole_at_once(bench):
     one.drained()
     one.put("a", data=new, prefixes={5000: old.hex()})
     one.drained()
-    assert ways == [(None, False), (Append(5000, 5000), True), (None, False)]
+    assert plans == [(None, False), (Append(5000, 5000), True), (None, False)]
     assert one.transport.files["a"][0] == new
     assert one.transport.calls.count("connect") == 1
     wait_until(lambda: one.kinds().count("not_as_left") == 1, what="the event")
@@ -838,7 +842,7 @@ def test_of_a_big_file_that_changed_only_the_change_is_sent(bench):
     assert 40_000 <= receipts[2].bytes_sent < 120_000
     assert receipts[3].bytes_sent == len(versions[3])
     assert [receipt.bytes_new for receipt in receipts] == [receipt.bytes_sent for receipt in receipts]
-    held = signature.unpack(one.store.run(one.store.spool.signature, "a"))
+    held = signature.unpack(one.spool_thread.run(one.spool_thread.spool.signature, "a"))
     assert held is not None and held.size == len(versions[3]), "of the last one, for the next one"
 
 
@@ -854,16 +858,16 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
         one.put("a", data=content, live=why == "live")
         one.drained()
     assert [receipt.bytes_sent for receipt in read_receipts(one.folder)] == [len(data), len(data) + 3]
-    assert one.store.run(one.store.spool.signature, "a") == b""
+    assert one.spool_thread.run(one.spool_thread.spool.signature, "a") == b""
     assert one.transport.calls.count("connect") == 1
 
 
 def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
-    made = []
+    signed_paths = []
 
     def noted(path, *args, sign=signature.sign):
         found = sign(path, *args)
-        made.append(path)
+        signed_paths.append(path)
         return found
 
     monkeypatch.setattr(signature, "sign", noted)
@@ -874,7 +878,7 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
     upload = one.transport.upload
 
     async def slowly(job, progress):
-        await asyncio.to_thread(wait_until, lambda: made, 30)
+        await asyncio.to_thread(wait_until, lambda: signed_paths, 30)
         await asyncio.sleep(0.05)  # until the loop has it from the thread
         return await upload(job, progress)
 
@@ -884,7 +888,7 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
     assert "stat a" in one.transport.calls and len(list(read_receipts(one.folder))) == 1
     one.put("a", data=b"new" + BIG)
     one.drained()
-    assert len(made) == 1, "and none beside the second version, which was read before"
+    assert len(signed_paths) == 1, "and none beside the second version, which was read before"
     assert list(read_receipts(one.folder))[1].bytes_sent < 50_000
 
 
@@ -904,7 +908,7 @@ def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
     one.start().put("a", data=BIG)
     one.drained()
     wait_until(lambda: halts, what="the thread is told")
-    assert one.store.run(one.store.spool.signature, "a") == b""
+    assert one.spool_thread.run(one.spool_thread.spool.signature, "a") == b""
     monkeypatch.setattr(signature_tasks, "WAIT_SECS", 60)
     one.put("b", data=BIG)
     wait_until(lambda: "b" in one.transport.files, what="b is there")

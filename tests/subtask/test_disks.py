@@ -55,38 +55,38 @@ def other_device(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
 
 def test_a_disk_that_is_taken_away_and_comes_back(place, monkeypatch):
     disks = place.disks()
-    assert disks.look() and not disks.gone
+    assert disks.check() and not disks.gone
     place.mounted()
     other_device(monkeypatch, place)
-    disks.look()
+    disks.check()
     assert disks.gone == {str(place.cam): str(place.cam)} and disks.is_gone(str(place.cam / "x" / "a.jpg"))
     assert not disks.is_gone(str(place.root / "camera2")) and "is not mounted" in disks.why(str(place.cam))
     place.mounted(str(place.cam))
-    disks.look()
+    disks.check()
     assert not disks.gone and disks.why(str(place.cam)) == ""
 
 
 def test_it_is_missed_after_a_restart_too(place, monkeypatch):
     before = place.disks()
-    before.look()
+    before.check()
     place.mounted()
     other_device(monkeypatch, place)
     disks = place.disks(before.text())
-    disks.look()
+    disks.check()
     assert disks.gone
     disks.forget()
-    disks.look()
+    disks.check()
     assert not disks.gone, "a person has said that this folder is meant"
 
 
 def test_files_that_were_moved_to_this_disk_are_meant(place, monkeypatch):
     (place.cam / "a.jpg").write_text("1")
     disks = place.disks()
-    disks.look()
+    disks.check()
     place.mounted()
     place.known = [(str(place.cam / "a.jpg"), read_stamp(str(place.cam / "a.jpg")))]
     other_device(monkeypatch, place)
-    disks.look()
+    disks.check()
     assert not disks.gone
 
 
@@ -95,13 +95,13 @@ def test_what_is_no_missing_disk(place, monkeypatch, why):
     if why == "never mounted":
         place.mounted()
     disks = place.disks(state=str(place.cam / ".pysubtask" / "main" / "ftp") if why == "state inside" else "/nowhere")
-    disks.look()
+    disks.check()
     if why != "same device":
         other_device(monkeypatch, place)
     place.mounted(*([str(place.cam)] if why == "another disk" else []))
     if why == "no table":
         place.table.unlink()
-    disks.look()
+    disks.check()
     assert not disks.gone
 
 
@@ -109,12 +109,12 @@ def test_a_disk_inside_a_recursive_folder(place, monkeypatch):
     (place.cam / "my stick").mkdir()
     place.mounted(str(place.cam / "my stick"))
     disks = place.disks(deep=True, state=str(place.cam / ".pysubtask" / "main" / "ftp"))
-    disks.look()
+    disks.check()
     place.mounted()
     other_device(monkeypatch, place)
     again = place.disks(disks.text(), deep=True, state=str(place.cam / ".pysubtask" / "main" / "ftp"))
     for one in (disks, again):
-        one.look()
+        one.check()
         assert list(one.gone) == [str(place.cam / "my stick")]
 
 
@@ -123,18 +123,18 @@ def test_it_stands_among_what_is_missing(place, monkeypatch, caplog):
     assert watched_folders(entries) == {str(place.cam): False}
     disks = place.disks()
     missing = Missing(entries, None, logging.getLogger("test"), lambda: 1.7e9, disks)
-    disks.look()
-    assert missing.look(0) == []
+    disks.check()
+    assert missing.poll(0) == []
     place.mounted()
     other_device(monkeypatch, place)
-    disks.look()
-    missing.look_soon()
-    (row,) = missing.look(1)
+    disks.check()
+    missing.poll_soon()
+    (row,) = missing.poll(1)
     assert row["entry"] == 0 and "is not mounted" in row["reason"] and "pysubtask reset" in row["reason"]
     place.mounted(str(place.cam))
-    disks.look()
-    missing.look_soon()
-    assert missing.look(2) == []
+    disks.check()
+    missing.poll_soon()
+    assert missing.poll(2) == []
 
 
 def test_the_table_is_read_as_the_kernel_writes_it(tmp_path):

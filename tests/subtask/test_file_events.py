@@ -53,13 +53,13 @@ class Child:
 
     def __enter__(self) -> Child:
         self.watch.start()
-        self.look()
+        self.poll()
         return self
 
     def __exit__(self, *_) -> None:
         self.watch.stop()
 
-    def look(self) -> list[Due]:
+    def poll(self) -> list[Due]:
         dues = self.watch.scan(time.monotonic())
         for due in dues:
             if os.path.exists(due.path):
@@ -72,18 +72,18 @@ class Child:
                 self.found.append((os.path.basename(due.path), due.cause))
         return dues
 
-    def until(self, *wanted: tuple[str, str], secs: float = 20) -> None:
+    def until(self, *expected: tuple[str, str], secs: float = 20) -> None:
         """Wait until exactly this was due."""
         deadline = time.monotonic() + secs
-        while sorted(self.found) != sorted(wanted):
+        while sorted(self.found) != sorted(expected):
             left = deadline - time.monotonic()
             at = self.watch.next_at(time.monotonic())
             woken = self.woken.wait(left if at is None else max(0.0, min(left, at - time.monotonic())))
             # A look that nothing asked for, at the very end, would find what no event told of.
             asked = left > 0 and (woken or (at is not None and at <= time.monotonic()))
-            assert asked, f"within {secs} s only {self.found} became due, not {wanted}; {self.watch.mode}"
+            assert asked, f"within {secs} s only {self.found} became due, not {expected}; {self.watch.mode}"
             self.woken.clear()
-            self.look()
+            self.poll()
         self.found.clear()
 
     def nothing(self, secs: float = 0.3) -> None:
@@ -92,7 +92,7 @@ class Child:
         while time.monotonic() < end:
             self.woken.wait(0.02)
             self.woken.clear()
-            self.look()
+            self.poll()
         assert self.found == []
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) 
             with open(tmp_path / "d" / "x", "a") as file:
                 file.write(str(number))
             time.sleep(0.05)
-            child.look()
+            child.poll()
         assert child.found == []
         child.until(("x", "new"))
 
@@ -166,16 +166,16 @@ def test_a_folder_that_is_deleted_and_made_again(tmp_path) -> None:
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         for number in range(3):
             shutil.rmtree(tmp_path / "d")
-            child.look()
+            child.poll()
             (tmp_path / "d").mkdir()
             (tmp_path / "d" / f"before{number}").write_text("1")
 
             def caught(name: str = f"before{number}") -> bool:
-                child.look()
+                child.poll()
                 return any(found[0] == name for found in child.found)
 
             wait_until(caught)
-            wait_until(lambda: child.look() is not None and child.watch.mode == "events")
+            wait_until(lambda: child.poll() is not None and child.watch.mode == "events")
             child.found.clear()
             child.woken.clear()
             (tmp_path / "d" / f"after{number}").write_text("1")
@@ -188,7 +188,7 @@ def test_a_folder_that_is_moved_away_and_replaced(tmp_path) -> None:
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         os.rename(tmp_path / "d", tmp_path / "away")
         (tmp_path / "d").mkdir()
-        child.look()
+        child.poll()
         (tmp_path / "d" / "x").write_text("1")
         (tmp_path / "away" / "y").write_text("1")
         child.until(("x", "new"))
@@ -201,7 +201,7 @@ def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path) -> None:
         assert child.watch.mode == "events"
         (tmp_path / "real").mkdir()
         (tmp_path / "d").symlink_to("real")
-        child.look()
+        child.poll()
         (tmp_path / "d" / "x").write_text("1")
         child.until(("x", "new"))
 
@@ -232,7 +232,7 @@ def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
         events = child.watch._events
         assert events is not None
         # Lost to the queue: no event of these files arrives.
-        events.file = lambda folder, name, made: False
+        events.file = lambda folder, name, created: False
         (tmp_path / "d" / "x").write_text("1")
         Toucher().touch(str(tmp_path / "a.notify"))
         child.nothing(0.2)
@@ -297,7 +297,7 @@ def test_without_watchdog(tmp_path, monkeypatch) -> None:
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "polling" and "watchdog is not installed" in child.watch.mode_reason
         (tmp_path / "d" / "x").write_text("1")
-        wait_until(lambda: child.look() and child.found)
+        wait_until(lambda: child.poll() and child.found)
         assert child.found == [("x", "new")]
 
 
@@ -317,10 +317,10 @@ def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, c
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "polling" and words in child.watch.mode_reason
         (tmp_path / "d" / "x").write_text("1")
-        wait_until(lambda: child.look() and child.found)
+        wait_until(lambda: child.poll() and child.found)
         tries = len(refused)
         for _ in range(20):
-            child.look()
+            child.poll()
         assert len(refused) == tries, "a refusal is left alone for a while"
         monkeypatch.setattr(kind, "add", real)
         child.watch.scan(time.monotonic() + file_events.RETRY_SECS + 1)
@@ -346,7 +346,7 @@ def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None
     wait_until(lambda: set(threading.enumerate()) <= before)
     (tmp_path / "d" / "x").write_text("1")
     Toucher().touch(str(tmp_path / "a.notify"))
-    wait_until(lambda: (child.look(), len(child.found) == 2)[1])
+    wait_until(lambda: (child.poll(), len(child.found) == 2)[1])
     assert sorted(child.found) == [("a", "notify"), ("x", "new")]
     child.watch.stop()
     assert set(threading.enumerate()) <= before
@@ -401,7 +401,7 @@ def named_files(folder: Path, count: int = 120) -> list[dict[str, str]]:
 def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then(tmp_path, monkeypatch) -> None:
     watched = named_files(tmp_path / "d")
     with Child(tmp_path, watched) as child:
-        wait_until(lambda: child.look() is not None and len(child.found) == 120 and child.watch.next_at(0) is None)
+        wait_until(lambda: child.poll() is not None and len(child.found) == 120 and child.watch.next_at(0) is None)
         child.found.clear()
         now = time.monotonic()
         child.watch.scan(now + 1000)
@@ -447,15 +447,15 @@ def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkey
 
     watched = named_files(tmp_path / "d", 10)
     with Child(tmp_path, watched) as child:
-        wait_until(lambda: child.look() is not None and len(child.found) == 10 and child.watch.next_at(0) is None)
+        wait_until(lambda: child.poll() is not None and len(child.found) == 10 and child.watch.next_at(0) is None)
         now = time.monotonic() + 1000
         monkeypatch.setattr(child.watch._folders, "_timer", timer)
         child.watch.scan(now)
         asked = asking(monkeypatch, child)
         for tick in range(1, 201):
             child.watch.scan(now + tick / 2)
-        looks = asked.count(f"{tmp_path}/d/f3.notify")
-        assert looks == 20, "each look takes 0.19 s, so there is one every 4.75 s"
+        scans = asked.count(f"{tmp_path}/d/f3.notify")
+        assert scans == 20, "each look takes 0.19 s, so there is one every 4.75 s"
         (tmp_path / "d" / "f3.notify").unlink()
         Toucher().touch(f"{tmp_path}/d/f3.notify")
         assert [due.path for due in child.watch.scan(now + 200)] == [f"{tmp_path}/d/f3"]
@@ -488,9 +488,9 @@ def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> N
     (tmp_path / "d" / "a.notify").symlink_to("../elsewhere")
     with Child(tmp_path, [{"file": "d/a"}, {"file": "d/b"}]) as child:
         child.until(("a", "notify"))
-        child.look()
+        child.poll()
         os.utime(tmp_path / "elsewhere", ns=(5, 5))
-        child.look()
+        child.poll()
         assert child.found == [("a", "notify")], "no event tells of it"
         child.found.clear()
         good, failed = child.watch._stat_of, threading.Event()
@@ -501,10 +501,10 @@ def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> N
 
         child.watch._stat_of = failing
         Toucher().touch(str(tmp_path / "d" / "b.notify"))
-        wait_until(lambda: (child.look(), failed.is_set())[1])
+        wait_until(lambda: (child.poll(), failed.is_set())[1])
         assert child.found == []
         child.watch._stat_of = good
-        wait_until(lambda: (child.look(), child.found == [("b", "notify")])[1], 5)
+        wait_until(lambda: (child.poll(), child.found == [("b", "notify")])[1], 5)
 
 
 # -- storms ---------------------------------------------------------------------------------------------------
@@ -526,7 +526,7 @@ def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> N
     for name in "xyz":
         (tmp_path / "d" / name).write_text("1")
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "notify_files": False}, {"file": "d/x"}]) as child:
-        wait_until(lambda: child.look() is not None and len(child.found) == 3 and child.watch.next_at(0) is None)
+        wait_until(lambda: child.poll() is not None and len(child.found) == 3 and child.watch.next_at(0) is None)
         child.found.clear()
         source = child.watch._events._source
         reads: list[int] = []
@@ -534,7 +534,7 @@ def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> N
         source._tell = lambda events: (reads.append(1), real(events))[1]
         closed, stopped = 0, threading.Event()
 
-        def storm() -> None:
+        def burst_of_events() -> None:
             nonlocal closed
             while not stopped.wait(0.001):
                 for name in "yz":
@@ -542,7 +542,7 @@ def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> N
                         file.write("2")
                     closed += 1
 
-        thread = threading.Thread(target=storm)
+        thread = threading.Thread(target=burst_of_events)
         thread.start()
         try:
             child.woken.clear()
@@ -613,7 +613,9 @@ def test_a_folder_whose_new_files_make_no_event_is_looked_at_by_the_timer_from_t
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "notify_files": False}]) as child:
         events = child.watch._events
         real = events.file
-        monkeypatch.setattr(events, "file", lambda folder, name, made: not name.startswith("deaf") and real(folder, name, made))
+        monkeypatch.setattr(
+            events, "file", lambda folder, name, created: not name.startswith("deaf") and real(folder, name, created)
+        )
         (tmp_path / "d" / "heard").write_text("1")
         child.until(("heard", "new"))
         (tmp_path / "d" / "deaf").write_text("1")
@@ -632,9 +634,9 @@ def test_a_look_beside_the_events_makes_no_folder_deaf(tmp_path) -> None:
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "on_change": True, "notify_files": False}]) as child:
         for number in range(30):
             (tmp_path / "d" / f"f{number}").write_text("1")
-            child.look()
+            child.poll()
         time.sleep(0.5)
-        child.look()
+        child.poll()
         for later in (11.0, 70.0, 90.0):
             child.watch.scan(time.monotonic() + later)
         assert child.watch.mode == "events"

@@ -17,7 +17,7 @@ from pysubtask.common.notify import Toucher, notify_name, read_stamp
 from pysubtask.subtask.platform import creation_time
 from pysubtask.subtask.watch import file_events
 from pysubtask.subtask.watch.candidate import Due
-from pysubtask.subtask.watch.folders import FULL_LOOK_SECS
+from pysubtask.subtask.watch.folders import FULL_SCAN_SECS
 from pysubtask.subtask.watch.inotify import Inotify
 from tests.helpers import wait_until
 from tests.subtask.test_file_events import Child, both, source  # noqa: F401
@@ -209,17 +209,19 @@ def test_what_the_patterns_leave_out_is_never_due(tmp_path, recursive, notify_fi
     world = World(tmp_path, [{"dir": "t", "recursive": recursive, "settle_secs": 0, "notify_files": notify_files, **options}])
     names = ["t/a.csv", "t/a.txt", "t/a.tmp.csv", "t/old.csv", "t/raw/any", "t/raw/x.tmp", "t/raw/a.csv", "t/older/a.csv"]
     put(world, *names)
-    wanted = ["t/a.csv", "t/raw/a.csv", "t/raw/any"] if recursive else ["t/a.csv"]
+    expected = ["t/a.csv", "t/raw/a.csv", "t/raw/any"] if recursive else ["t/a.csv"]
     world.wait(5)
-    assert sorted(name for name, _ in world.quiet()) == wanted
-    made = [name for name in names if os.path.exists(notify_name(world.path(name)))]
-    assert made == ([name for name in names if name in wanted] if notify_files else []), "no notify file for what does not count"
+    assert sorted(name for name, _ in world.quiet()) == expected
+    created = [name for name in names if os.path.exists(notify_name(world.path(name)))]
+    assert created == ([name for name in names if name in expected] if notify_files else []), (
+        "no notify file for what does not count"
+    )
     world.wait(5)
     for name in names:
         world.write(name, b"22")
         world.touch(name)
         world.write(name + ".hold", b"")
-    assert sorted(name for name, _ in world.quiet()) == wanted
+    assert sorted(name for name, _ in world.quiet()) == expected
 
 
 def test_a_named_file_counts_though_a_pattern_of_its_folder_leaves_it_out(tmp_path) -> None:
@@ -281,11 +283,11 @@ def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path) -> None:
 
     def counted(*given):
         nonlocal count
-        for look in real(*given):
-            count += look.folder.inside is None
-            yield look
+        for scan in real(*given):
+            count += scan.folder.inside is None
+            yield scan
 
-    real, folders.looks, folders._timer = folders.looks, counted, timer
+    real, folders.due_scans, folders._timer = folders.due_scans, counted, timer
     world.wait(10)
     world.round()
     count = 0
@@ -325,7 +327,7 @@ class Model:
         return self.world.path("t/" + name)
 
     def step(self) -> None:
-        deeds = {"write": 4, "touch": 3, "move": 2, "remove": 1, "rmtree": 1, "mkdir": 1, "restart": 1, "look": 5, "wait": 3}
+        deeds = {"write": 4, "touch": 3, "move": 2, "remove": 1, "rmtree": 1, "mkdir": 1, "restart": 1, "poll": 5, "wait": 3}
         (deed,) = self.random.choices([*deeds], [*deeds.values()])
         name = self.random.choice(self.folders) + self.random.choice(self.names)
         self.deeds.append((deed, name))
@@ -392,7 +394,7 @@ class Model:
                 if known is None or known.inode != os.stat(path).st_ino:
                     self.owe(os.path.relpath(path, self.path("")))
 
-    def look(self, name: str) -> None:
+    def poll(self, name: str) -> None:
         if self.copied:
             keep = self.random.randrange(3)
             for copied in self.copied[keep:]:
@@ -464,7 +466,7 @@ def test_a_file_right_after_its_folder_is_not_missed(tmp_path) -> None:
             (tmp_path / "t" / f"n{number}" / "deep").mkdir(parents=True)
             (tmp_path / "t" / f"n{number}" / "deep" / f"f{number}").write_text("1")
             if number % 3:
-                child.look()
+                child.poll()
         child.until(*[(f"f{number}", "new") for number in range(30)])
         (tmp_path / "t" / "n7" / "deep" / "late").write_text("1")
         child.until(("late", "new"))
@@ -488,7 +490,7 @@ def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path) -> None
         (tmp_path / "away" / "b" / "no").write_text("1")
         child.nothing(0.2)
         left = {str(tmp_path / "t" / "c" / "b" / name) for name in "fg"}
-        wait_until(lambda: child.look() is not None and (left.difference_update(child.watch.gone()), not left)[1])
+        wait_until(lambda: child.poll() is not None and (left.difference_update(child.watch.gone()), not left)[1])
         os.rename(tmp_path / "away", tmp_path / "t" / "c")
         child.memory.sources.clear()
         child.until(("f", "new"), ("g", "new"), ("no", "new"))
@@ -500,7 +502,7 @@ def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path) -> None
         child.nothing(0.2)
         (tmp_path / "t" / "c").mkdir(parents=True)
         (tmp_path / "t" / "c" / "back").write_text("1")
-        wait_until(lambda: (child.look(), [name for name, _ in child.found] == ["back"])[1])
+        wait_until(lambda: (child.poll(), [name for name, _ in child.found] == ["back"])[1])
         assert child.watch.mode == "events"
 
 
@@ -534,12 +536,12 @@ def test_a_named_file_inside_a_tree_whose_folder_comes_and_goes(tmp_path) -> Non
             (tmp_path / "t" / "x" / "named").write_text(str(number))
             Toucher().touch(notify)
             # For the folder it is a new file too, whoever sees it first.
-            wait_until(lambda: child.look() is not None and child.memory.stamps.get(notify) == read_stamp(notify))
+            wait_until(lambda: child.poll() is not None and child.memory.stamps.get(notify) == read_stamp(notify))
             child.found.clear()
             assert child.watch.mode == "events"
             shutil.rmtree(tmp_path / "t" / "x")
             if number:
-                child.look()
+                child.poll()
             for path in child.watch.gone():
                 child.memory.sources.pop(path, None)
             child.found.clear()
@@ -565,8 +567,8 @@ def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch) -> None:
             (tmp_path / "t" / str(number) / f"more{number}").write_text("1")
             (tmp_path / "t" / str(number) / "sub").mkdir()
             (tmp_path / "t" / str(number) / "sub" / f"sub{number}").write_text("1")
-        wanted = {f"{kind}{number}" for number in range(6) for kind in ("more", "sub")}
-        wait_until(lambda: child.look() is not None and {name for name, _ in child.found} == wanted)
+        expected = {f"{kind}{number}" for number in range(6) for kind in ("more", "sub")}
+        wait_until(lambda: child.poll() is not None and {name for name, _ in child.found} == expected)
         room = 100
         found = child.watch._folders
         assert not all(folder.live for folder in found.get(str(tmp_path / "t")).tree())
@@ -603,7 +605,7 @@ def test_a_tree_that_grows_under_the_look(tmp_path) -> None:
         due: set[str] = set()
 
         def all_due() -> bool:
-            due.update(each.path for each in child.look())
+            due.update(each.path for each in child.poll())
             return not thread.is_alive() and due >= left
 
         wait_until(all_due, 40)
@@ -618,16 +620,16 @@ def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch) -> 
         (tmp_path / "t" / str(number % 20) / str(number) / "f").write_text("1")
     child = Child(tmp_path, [{"dir": "t", "recursive": True, "settle_secs": 0, "notify_files": False}])
     with child:
-        wait_until(lambda: child.look() is not None and len(child.found) == 300)
+        wait_until(lambda: child.poll() is not None and len(child.found) == 300)
         # The second looks at young files are over.
-        wait_until(lambda: child.look() is not None and child.watch.next_at(0) is None)
+        wait_until(lambda: child.poll() is not None and child.watch.next_at(0) is None)
         calls: list[object] = []
         for name in ("stat", "lstat", "scandir"):
             monkeypatch.setattr(os, name, counting(getattr(os, name), calls))
         for _ in range(10):
-            child.look()
+            child.poll()
         assert set(calls) <= {str(tmp_path / "t")} and len(calls) <= 20
-        child.watch.scan(time.monotonic() + FULL_LOOK_SECS + 1)
+        child.watch.scan(time.monotonic() + FULL_SCAN_SECS + 1)
         assert len([path for path in calls if path == str(tmp_path / "t" / "3")]) == 1, "by name, without a stat of each"
         assert len(calls) < 2 * 321 + 20
 
@@ -639,12 +641,12 @@ def test_cost_of_a_full_folder(tmp_path) -> None:
         os.close(os.open(tmp_path / "t" / f"f{number}", os.O_CREAT | os.O_WRONLY))
     child = Child(tmp_path, [{"dir": "t", "recursive": True, "settle_secs": 0, "notify_files": False, "exclude": "*.tmp"}])
     with child:
-        wait_until(lambda: child.look() is not None and len(child.found) == 8_000, 60)
-        wait_until(lambda: child.look() is not None and child.watch.next_at(0) is None, 60)
-        best = min(timed(child.look) for _ in range(10))
+        wait_until(lambda: child.poll() is not None and len(child.found) == 8_000, 60)
+        wait_until(lambda: child.poll() is not None and child.watch.next_at(0) is None, 60)
+        best = min(timed(child.poll) for _ in range(10))
         assert best < 0.005
-        child.watch._folders.get(str(tmp_path / "t")).next_look = 0
-        assert timed(child.look) < 1
+        child.watch._folders.get(str(tmp_path / "t")).next_scan = 0
+        assert timed(child.poll) < 1
 
 
 def counting(real, calls: list):

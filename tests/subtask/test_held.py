@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from pysubtask.common.notify import Stamp, hold_name, write_hold
-from pysubtask.subtask.watch.hold_files import GRACE_SECS, Holds
+from pysubtask.subtask.watch.hold_files import GRACE_SECS, HoldFiles
 from pysubtask.subtask.watch.watcher import RESIDUAL, Due
 from tests.subtask.test_watch import SECOND, World, born_long_ago  # noqa: F401
 
@@ -32,13 +32,13 @@ class HoldWorld(World):
 @pytest.fixture
 def world(tmp_path) -> HoldWorld:
     (tmp_path / "d").mkdir()
-    made = HoldWorld(tmp_path, [{"file": "a", "burstmode": True}, {"file": "plain"}, {"dir": "d", "settle_secs": 0}])
+    held_world = HoldWorld(tmp_path, [{"file": "a", "burstmode": True}, {"file": "plain"}, {"dir": "d", "settle_secs": 0}])
     for name in ("a", "plain", "d/x"):
-        made.write(name, b"1")
-    made.quiet()
-    made.wait(60)
-    assert made.quiet() == []
-    return made
+        held_world.write(name, b"1")
+    held_world.quiet()
+    held_world.wait(60)
+    assert held_world.quiet() == []
+    return held_world
 
 
 @pytest.mark.parametrize("name", ["a", "d/x"])
@@ -159,7 +159,7 @@ def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jum
     files: dict[str, Stamp] = {}
     seen: dict[str, float] = {}
     offset = 0
-    some = Holds(5.0, lambda path: files.get(path), lambda path: None)
+    some = HoldFiles(5.0, lambda path: files.get(path), lambda path: None)
     plan = sorted([(at, "hold", due) for at, due in holds] + [(at, "jump", by) for at, by in jumps])
     for at, what, value in plan:
         now = at / 1000
@@ -168,7 +168,7 @@ def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jum
         else:
             path = f"f{len(files)}"
             files[hold_name(path)] = Stamp((at + offset + value) * 1_000_000, 0, len(files) + 1)
-            some.look(path, 0, now)
+            some.check(path, 0, now)
             seen[path] = now
     now = plan[-1][0] / 1000
     while seen:
@@ -185,8 +185,8 @@ def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jum
 
 def test_a_hold_put_off_unseen_is_due_at_its_new_time() -> None:
     files = {"f.hold": Stamp(1 * SECOND, 0, 1)}
-    some = Holds(50.0, files.get, lambda path: None)
-    some.look("f", 0, 0.0)
+    some = HoldFiles(50.0, files.get, lambda path: None)
+    some.check("f", 0, 0.0)
     files["f.hold"] = Stamp(9 * SECOND, 0, 1)
     assert some.due(2.0, 2 * SECOND, False) == {}
     assert some.next_at(2.0, 2 * SECOND) == pytest.approx(9 + GRACE_SECS)

@@ -17,10 +17,10 @@ from tests.subtask.test_courier import Bench
 
 @pytest.fixture
 def bench(tmp_path):
-    made = Bench(tmp_path)
-    made.transport.profile = Profile(time.time)
-    yield made
-    made.close()
+    opened = Bench(tmp_path)
+    opened.transport.profile = Profile(time.time)
+    yield opened
+    opened.close()
 
 
 def learn(bench, *rungs):
@@ -30,10 +30,10 @@ def learn(bench, *rungs):
 
 
 def kept(bench):
-    return bench.store.run(bench.store.spool.profile)
+    return bench.spool_thread.run(bench.spool_thread.spool.profile)
 
 
-def told(bench):
+def reported(bench):
     return [event.fields for event in read_events(bench.folder) if event.kind == "server_profile"]
 
 
@@ -43,7 +43,7 @@ def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
         learn(bench, (means.PUBLISH, "aside"), (means.PUBLISH, "aside"), (means.SIZE, "after_close"))
         wait_until(lambda: "after_close" in kept(bench), 20, "what was learned in the spool")
         wait_until(lambda: len(bench.status_model.get("server") or []) == 2, 20, "what was learned on the page")
-    [first, second] = told(bench)
+    [first, second] = reported(bench)
     assert first == {
         "means": "publish",
         "before": "posix_rename",
@@ -52,9 +52,9 @@ def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
         "text": means.PUBLISH.lacks["aside"],
     }
     assert second["now"] == "after_close"
-    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("SERVER")]
-    assert said[0] == f"SERVER: {means.PUBLISH.lacks['aside']} (it said: no such thing)"
-    assert len(said) == 2
+    messages = [record.getMessage() for record in caplog.records if record.getMessage().startswith("SERVER")]
+    assert messages[0] == f"SERVER: {means.PUBLISH.lacks['aside']} (it said: no such thing)"
+    assert len(messages) == 2
 
 
 def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
@@ -75,7 +75,7 @@ def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
     wait_until(lambda: known, 20, "a connect")
     assert known == ["none"]
     assert bench.status_model.get("server") == [means.APPEND.lacks["none"]]
-    assert len(told(bench)) == 1, "told once, not at each start"
+    assert len(reported(bench)) == 1, "told once, not at each start"
 
 
 def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
@@ -83,7 +83,7 @@ def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
     profile = bench.transport.profile
     learn(bench, (means.APPEND, "none"))
     assert not profile.is_due(means.APPEND)
-    bench.courier.connect_now()
+    bench.dispatcher.connect_now()
     assert profile.is_due(means.APPEND)
 
 

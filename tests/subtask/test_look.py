@@ -12,7 +12,7 @@ import pytest
 
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, process_start
-from pysubtask.subtask.offline.offline_queue import look
+from pysubtask.subtask.offline.offline_queue import read_queue
 from tests.helpers import wait_until
 
 CHILD = textwrap.dedent("""
@@ -29,7 +29,7 @@ CHILD = textwrap.dedent("""
     (version,) = spool.take(1, 0.0, 0.0)
     spool.failed(version.id, "permission denied", 50.0, park=True)
     spool.take(1, 0.0, 0.0)
-    spool.backlog.pause(["one"], "ana (pid 7, a test)", "now")
+    spool.queue_admin.pause(["one"], "ana (pid 7, a test)", "now")
     print(version.name.encode("utf-8", "surrogateescape").hex(), flush=True)
     if end == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -55,7 +55,7 @@ def test_a_look_tells_what_is_queued_and_changes_nothing(tmp_path, end):
     before = contents(tmp_path)
     assert ("spool.db-wal" in before) == (end == "kill")
     for _ in range(2):
-        found = look(str(tmp_path))
+        found = read_queue(str(tmp_path))
         states = {row.name: row.state for row in found.rows}
         assert set(states) == {"one", "two", "three", os.fsdecode(b"\xff\x1b")}
         assert states.pop("one") == "paused"
@@ -63,20 +63,20 @@ def test_a_look_tells_what_is_queued_and_changes_nothing(tmp_path, end):
         assert set(states.values()) == {"waiting"}
         assert found.counts == (3, 0, 1, 40, 100.0)
         assert found.paused == {"one": "ana (pid 7, a test)"}
-    assert len(look(str(tmp_path), 2).rows) == 2
+    assert len(read_queue(str(tmp_path), 2).rows) == 2
     assert contents(tmp_path) == before
 
 
 def test_there_is_no_look_while_a_child_lives_and_no_child_while_there_is_a_look(tmp_path):
     process = child(tmp_path, "stay")
     process.stdout.readline()
-    assert look(str(tmp_path)) is None
+    assert read_queue(str(tmp_path)) is None
     process.kill()
     process.wait()
     lock = StateLock(str(tmp_path / "lock"))
     with lock.briefly_held() as alone:
         assert alone
-        assert look(str(tmp_path)) is None
+        assert read_queue(str(tmp_path)) is None
         assert lock.holder() is None
         me = Holder(os.getpid(), process_start(os.getpid()), None, None)
         with pytest.raises(AlreadyRunning, match="cannot be identified"):
@@ -88,13 +88,13 @@ def test_there_is_no_look_while_a_child_lives_and_no_child_while_there_is_a_look
     assert next_one.stdout.readline(), "it has opened the queue"
     next_one.stdin.close()
     next_one.stdout.close()
-    assert look(str(tmp_path)) is not None
+    assert read_queue(str(tmp_path)) is not None
 
 
 def test_what_is_no_queue_is_none(tmp_path):
-    assert look(str(tmp_path / "nowhere")) is None
+    assert read_queue(str(tmp_path / "nowhere")) is None
     (tmp_path / "lock").touch()
-    assert look(str(tmp_path)) is None
+    assert read_queue(str(tmp_path)) is None
     (tmp_path / "spool.db").write_bytes(b"garbage" * 1000)
-    assert look(str(tmp_path)) is None
+    assert read_queue(str(tmp_path)) is None
     assert sorted(os.listdir(tmp_path)) == ["lock", "spool.db"]

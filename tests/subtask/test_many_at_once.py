@@ -17,9 +17,9 @@ from pysubtask.common.why import not_queued
 from pysubtask.control.commands.queue import lines_of, with_gone
 from pysubtask.control.tasks.task import Task
 from pysubtask.subtask.base_subtask import _Known
-from pysubtask.subtask.snapshot.pipeline import Intake, Rules
+from pysubtask.subtask.snapshot.pipeline import Rules, SnapshotPipeline
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.watcher import Watch
 
@@ -36,16 +36,16 @@ class Station:
         (root / "state").mkdir(mode=0o700)
         self.woken = 0
         self.snaps = Snapshotter(str(root / "bak"), "tag", lambda: 0)
-        self.store = Store(str(root / "state"), "file:///nowhere", self.snaps.drop, time.time)
+        self.spool_thread = SpoolThread(str(root / "state"), "file:///nowhere", self.snaps.drop, time.time)
         entries = read_entries([{"dir": "data", "settle_secs": 0, "notify_files": False}], cwd=str(root))
         self.status_model = StatusModel(time.time)
-        watch = Watch(entries, _Known(self.store), [], lambda: None, False)
+        watch = Watch(entries, _Known(self.spool_thread), [], lambda: None, False)
         rules = Rules(lambda due: os.path.basename(due.path), lambda due: "", lambda found: None, lambda: None, self.wake)
-        self.intake = Intake(
+        self.pipeline = SnapshotPipeline(
             entries,
             watch,
             self.snaps,
-            self.store,
+            self.spool_thread,
             self.status_model,
             EventLog(str(root / "state"), 1),
             logging.getLogger("quiet"),
@@ -62,9 +62,9 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    made = Station(tmp_path)
-    yield made
-    made.store.close()
+    opened = Station(tmp_path)
+    yield opened
+    opened.spool_thread.close()
 
 
 @pytest.mark.parametrize("everything", [False, True])
@@ -72,15 +72,15 @@ def test_after_its_time_the_rest_is_left_for_the_next_turn(station: Station, eve
     turns = 0
     while not turns or station.left():
         before = station.woken
-        assert station.intake.take(time.monotonic(), everything=everything, most_secs=0) > 0
+        assert station.pipeline.take(time.monotonic(), everything=everything, most_secs=0) > 0
         turns += 1
         assert (station.woken > before) == (station.left() > 0)
-        assert station.store.run(station.store.spool.counts).waiting == COUNT - station.left()
+        assert station.spool_thread.run(station.spool_thread.spool.counts).waiting == COUNT - station.left()
     assert turns > 2 and station.left() == 0
 
 
 def test_within_its_time_all_is_taken(station: Station) -> None:
-    assert station.intake.take(time.monotonic(), most_secs=60) == COUNT
+    assert station.pipeline.take(time.monotonic(), most_secs=60) == COUNT
     assert (station.left(), station.woken) == (0, 0)
 
 
@@ -91,21 +91,21 @@ def test_how_many_are_left_is_said() -> None:
 
 def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path) -> None:
     """As by a job that removes what is old, while very many are due."""
-    station.intake.take(time.monotonic(), most_secs=0)
-    copied = {os.path.basename(path) for path in station.store.spool.sources}
+    station.pipeline.take(time.monotonic(), most_secs=0)
+    copied = {os.path.basename(path) for path in station.spool_thread.spool.sources}
     for number in range(COUNT):
         if f"{number}.csv" not in copied:
             (tmp_path / "data" / f"{number}.csv").unlink()
     while station.left():
-        station.intake.take(time.monotonic(), most_secs=0)
-    station.intake.take(time.monotonic())
-    told = {
+        station.pipeline.take(time.monotonic(), most_secs=0)
+    station.pipeline.take(time.monotonic())
+    lost = {
         os.path.basename(event.fields["path"])
         for event in read_events(str(tmp_path / "state"))
         if event.kind == "deleted_before_copy"
     }
-    assert told == {f"{number}.csv" for number in range(COUNT)} - copied
-    assert station.store.run(station.store.spool.counts).waiting == len(copied)
+    assert lost == {f"{number}.csv" for number in range(COUNT)} - copied
+    assert station.spool_thread.run(station.spool_thread.spool.counts).waiting == len(copied)
 
 
 def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path) -> None:

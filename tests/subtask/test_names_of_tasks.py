@@ -33,7 +33,7 @@ class Tasks:
         self.root, self.now = root, 1000.0
         self.living: set[str] = set()
         self.expected: set[str] = set()
-        self.made: list[Claims] = []
+        self.opened: list[Claims] = []
 
     def path(self, task: str, name: str = "now.csv") -> str:
         found = self.root / task / name
@@ -47,7 +47,7 @@ class Tasks:
     def start(self, task: str, destination: str = HERE, names: tuple[str, ...] = (), **more: bool) -> Claims:
         os.makedirs(self.state(task), exist_ok=True)
         self.living.add(self.state(task))
-        made = Claims(
+        claims = Claims(
             destination,
             self.state(task),
             f"{task}/ftp",
@@ -56,9 +56,9 @@ class Tasks:
             expects=self.expected.__contains__,
             **more,
         )
-        self.made.append(made)
-        self.regained = made.begin({name: self.path(task, os.path.basename(name)) for name in names})
-        return made
+        self.opened.append(claims)
+        self.regained = claims.begin({name: self.path(task, os.path.basename(name)) for name in names})
+        return claims
 
     def end(self, task: str) -> None:
         self.living.discard(self.state(task))
@@ -67,9 +67,9 @@ class Tasks:
 
 @pytest.fixture
 def tasks(tmp_path: Path):
-    made = Tasks(tmp_path)
-    yield made
-    for each in made.made:
+    every = Tasks(tmp_path)
+    yield every
+    for each in every.opened:
         each.close()
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_file_is_begun_anew_and_none_that_can_be_made_keeps_nothing_ba
     (own_registry / "file").write_text("")
     monkeypatch.setenv(registry.VARIABLE, str(own_registry / "file"))
     four = tasks.start("d")
-    assert four.problem and four.take("now.csv", tasks.path("d")) == (None, False) and four.look("now.csv", "x") is None
+    assert four.problem and four.take("now.csv", tasks.path("d")) == (None, False) and four.owner_of("now.csv", "x") is None
 
 
 def test_the_files_are_private(tasks) -> None:
@@ -266,7 +266,7 @@ def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_
         assert pair.clash(1)["path"] == str(two.data / "now.csv")
         if kind == "dir":
             pair.shows("own.csv", "own")  # the rest goes on
-        page = wait_until(lambda: (shown := read_status(pair.state(1)) or {}).get("cannot_read") and shown, what="the page")
+        page = wait_until(lambda: (page_now := read_status(pair.state(1)) or {}).get("cannot_read") and page_now, what="the page")
         assert [(row["path"], row["kind"]) for row in page["cannot_read"]] == [(str(two.data / "now.csv"), "clash")]
         assert (pair.server / "now.csv").read_text() == "one"
         one.master.stop()

@@ -11,11 +11,11 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.status import read_status
 from pysubtask.subtask.delivery.context import DeliveryContext
-from pysubtask.subtask.snapshot.pipeline import Intake
+from pysubtask.subtask.snapshot.pipeline import SnapshotPipeline
 from pysubtask.subtask.spool.queue import Done, Entry
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
-from pysubtask.subtask.status.status_writer import Page
+from pysubtask.subtask.status.status_writer import StatusWriter
 from pysubtask.transports.base import RemoteStat
 
 COUNT = 300
@@ -25,35 +25,35 @@ def entry(name):
     return Entry(name, "/d/" + name, "/s/" + name, True, 10, 5, name, 1.0, Stamp(5, 10, 1))
 
 
-def made(folder):
-    store, status_model = Store(str(folder), "sftp://h/", lambda *paths: None), StatusModel(time.time)
-    events = EventLog(str(folder), store.spool.epoch, time.time, status_model.guard)
+def context_and_writer(folder):
+    spool_thread, status_model = SpoolThread(str(folder), "sftp://h/", lambda *paths: None), StatusModel(time.time)
+    events = EventLog(str(folder), spool_thread.spool.epoch, time.time, status_model.guard)
     status_model.set(delivered=0, receipt=0)
-    context = DeliveryContext(store, status_model, events, logging.getLogger("test_page"), time.monotonic, time.time)
-    return context, Page(str(folder), status_model, events, store, time.time)
+    context = DeliveryContext(spool_thread, status_model, events, logging.getLogger("test_page"), time.monotonic, time.time)
+    return context, StatusWriter(str(folder), status_model, events, spool_thread, time.time)
 
 
 def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
-    context, page = made(tmp_path)
-    intake = SimpleNamespace(_store=context.store, _events=context.events)
+    context, page = context_and_writer(tmp_path)
+    pipeline = SimpleNamespace(_spool_thread=context.spool_thread, _events=context.events)
     alive = [True, True]
 
     def queue():
         for at in range(0, COUNT, 3):
-            context.store.run(Intake._enqueue, intake, [entry(f"{at + more}") for more in range(3)])
+            context.spool_thread.run(SnapshotPipeline._enqueue, pipeline, [entry(f"{at + more}") for more in range(3)])
         alive[0] = False
 
     def deliver():
         parked, done = set(), 0
         while done < COUNT:
-            for version in context.store.run(context.take, 4, time.monotonic(), time.time()):
+            for version in context.spool_thread.run(context.take, 4, time.monotonic(), time.time()):
                 if int(version.name) % 10 == 0 and version.name not in parked:
                     parked.add(version.name)
-                    context.store.run(context.give_back, version, "no", 0.0, park=True)
+                    context.spool_thread.run(context.give_back, version, "no", 0.0, park=True)
                     continue
                 context.status_model.progress(version.id, 5)
                 unchanged = int(version.name) % 7 == 0
-                context.store.run(context.deliver, [Done(version.id, RemoteStat(10, 5), 10, "size", unchanged=unchanged)])
+                context.spool_thread.run(context.deliver, [Done(version.id, RemoteStat(10, 5), 10, "size", unchanged=unchanged)])
                 done += 1
             with context.status_model.guard:
                 kind = "resting" if done % 2 else "connected"
@@ -70,7 +70,7 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
         pages.append(read_status(str(tmp_path)))
     for thread in threads:
         thread.join()
-    context.store.close()
+    context.spool_thread.close()
     events = list(read_events(str(tmp_path)))
     assert len({found["n"] for found in pages}) > 30
     for found in pages:
@@ -96,7 +96,7 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
 
 
 def test_an_event_alone_makes_a_page_due_and_an_idle_one_is_not_written_again(tmp_path):
-    context, page = made(tmp_path)
+    context, page = context_and_writer(tmp_path)
     page.write(0.0)
     assert page.due_at() is None
     context.events.emit("retry_ordered")
@@ -105,11 +105,11 @@ def test_an_event_alone_makes_a_page_due_and_an_idle_one_is_not_written_again(tm
     assert read_status(str(tmp_path))["n"] == 0
     page.write(0.5)
     assert read_status(str(tmp_path))["n"] == 1 and page.due_at() is None
-    context.store.close()
+    context.spool_thread.close()
 
 
 def test_bytes_per_second_of_what_moves_now(tmp_path):
-    context, page = made(tmp_path)
+    context, page = context_and_writer(tmp_path)
 
     def rate(now):
         page.write(now, force=True)
@@ -128,7 +128,7 @@ def test_bytes_per_second_of_what_moves_now(tmp_path):
     assert rate(30.0) is None, "what was long ago says nothing"
     context.status_model.end(2, 5000)
     assert rate(31.0) is None, "nothing moves"
-    context.store.close()
+    context.spool_thread.close()
 
 
 def test_events_written_together_are_numbered_one_by_one_and_lost_together(tmp_path):

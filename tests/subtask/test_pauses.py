@@ -16,8 +16,8 @@ def went(pauses: Pauses, pause: float, well: bool) -> str:
 def test_it_is_told_once_it_was_seen_twice():
     pauses = Pauses()
     assert went(pauses, 20, True) == "" and went(pauses, 70, False) == ""
-    told = went(pauses, 65, False)
-    assert "65 s" in told and "DeadTimeMilli = 52000" in told
+    message = went(pauses, 65, False)
+    assert "65 s" in message and "DeadTimeMilli = 52000" in message
     assert went(pauses, 80, False) == "", "that is not new"
     assert "40 s" in went(pauses, 40, False), "a shorter one is"
 

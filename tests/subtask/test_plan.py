@@ -8,13 +8,13 @@ from pysubtask.subtask.delta.transfer_plan import (
     PATCH_TRIES,
     SIGNED_BYTES,
     Known,
-    Way,
+    TransferPlan,
     already_there,
     is_signed,
     may_be_patched,
     patched,
+    plan_transfer,
     was_left,
-    way,
 )
 from pysubtask.transports.base import Append, Copy, RemoteStat
 
@@ -50,11 +50,11 @@ def test_an_older_version_of_the_same_size_and_second_is_no_proof():
 
 def test_two_hashes_of_the_server_s_kind_alone_decide():
     known = Known(RemoteStat(10, 100, "rev1", "h1"), "a")
-    shown = RemoteStat(10, 100, "rev1", "h1")
+    remote = RemoteStat(10, 100, "rev1", "h1")
     assert already_there(known, 10, 100 * SECOND, "b", RemoteStat(10, 50, "rev9", "h2"), "h2")
-    assert not already_there(known, 10, 100 * SECOND, "a", shown, "h2"), "what it shows is not what we have"
-    assert already_there(known, 10, 100 * SECOND, "a", shown), "no local hash: the revision tells"
-    assert not already_there(known, 10, 100 * SECOND, "a", shown._replace(rev="rev2"))
+    assert not already_there(known, 10, 100 * SECOND, "a", remote, "h2"), "what it shows is not what we have"
+    assert already_there(known, 10, 100 * SECOND, "a", remote), "no local hash: the revision tells"
+    assert not already_there(known, 10, 100 * SECOND, "a", remote._replace(rev="rev2"))
 
 
 def test_what_another_protocol_left_is_trusted_only_as_it_was_left():
@@ -75,73 +75,81 @@ def sha(data):
 OLD = Known(RemoteStat(5000, 100), "d5000")
 
 
-def ways(known, size, prefixes, *, appends=True, copies=True):
-    return way(known, size, prefixes, appends=appends, copies=copies)
+def planned(known, size, prefixes, *, appends=True, copies=True):
+    return plan_transfer(known, size, prefixes, appends=appends, copies=copies)
 
 
 def test_what_goes_on_where_the_old_one_ended_is_appended():
-    assert ways(OLD, 6000, {5000: "d5000"}) == Way(1000, append=Append(5000, 5000))
+    assert planned(OLD, 6000, {5000: "d5000"}) == TransferPlan(1000, append=Append(5000, 5000))
 
 
 def test_complete_versions_only_or_no_append_on_the_server_is_copied_there():
-    assert ways(OLD, 6000, {5000: "d5000"}, appends=False) == Way(1000, copies=(Copy(0, 5000, 0),))
-    assert ways(OLD, 6000, {5000: "d5000"}, appends=False, copies=False) == Way(1000), "whole, and yet only 1,000 are new"
+    assert planned(OLD, 6000, {5000: "d5000"}, appends=False) == TransferPlan(1000, copies=(Copy(0, 5000, 0),))
+    assert planned(OLD, 6000, {5000: "d5000"}, appends=False, copies=False) == TransferPlan(1000), (
+        "whole, and yet only 1,000 are new"
+    )
 
 
 def test_any_doubt_means_whole():
-    assert ways(None, 6000, {5000: "d5000"}) == Way(6000), "nothing is known"
-    assert ways(OLD, 6000, {5000: "other"}) == Way(6000), "replaced or rotated"
-    assert ways(OLD, 6000, {}) == Way(6000), "nobody looked"
-    assert ways(OLD, 4000, {4000: "d4000"}) == Way(4000), "truncated"
-    assert ways(Known(RemoteStat(LEAST_BYTES, 1), "d"), 6000, {LEAST_BYTES: "d"}) == Way(6000 - LEAST_BYTES), "not worth it"
-    assert ways(OLD, 5000, {5000: "d5000"}) == Way(0), "the same content"
+    assert planned(None, 6000, {5000: "d5000"}) == TransferPlan(6000), "nothing is known"
+    assert planned(OLD, 6000, {5000: "other"}) == TransferPlan(6000), "replaced or rotated"
+    assert planned(OLD, 6000, {}) == TransferPlan(6000), "nobody looked"
+    assert planned(OLD, 4000, {4000: "d4000"}) == TransferPlan(4000), "truncated"
+    assert planned(Known(RemoteStat(LEAST_BYTES, 1), "d"), 6000, {LEAST_BYTES: "d"}) == TransferPlan(6000 - LEAST_BYTES), (
+        "not worth it"
+    )
+    assert planned(OLD, 5000, {5000: "d5000"}) == TransferPlan(0), "the same content"
 
 
 def test_an_append_that_was_cut_is_finished_by_what_goes_on_from_it():
     cut = OLD._replace(reach=(6000, "d6000"))
-    assert ways(cut, 6000, {5000: "d5000", 6000: "d6000"}) == Way(1000, append=Append(5000, 6000)), "the same version again"
-    assert ways(cut, 7000, {5000: "d5000", 6000: "d6000"}) == Way(2000, append=Append(5000, 6000)), "a later one"
-    assert ways(cut, 7000, {5000: "d5000", 6000: "other"}) == Way(2000), "part of another content may stand there"
-    assert ways(cut, 5500, {5000: "d5000"}) == Way(500), "so it may here"
-    assert ways(cut, 7000, {5000: "d5000", 6000: "d6000"}, appends=False) == Way(2000), "no copy of what is half there"
+    assert planned(cut, 6000, {5000: "d5000", 6000: "d6000"}) == TransferPlan(1000, append=Append(5000, 6000)), (
+        "the same version again"
+    )
+    assert planned(cut, 7000, {5000: "d5000", 6000: "d6000"}) == TransferPlan(2000, append=Append(5000, 6000)), "a later one"
+    assert planned(cut, 7000, {5000: "d5000", 6000: "other"}) == TransferPlan(2000), "part of another content may stand there"
+    assert planned(cut, 5500, {5000: "d5000"}) == TransferPlan(500), "so it may here"
+    assert planned(cut, 7000, {5000: "d5000", 6000: "d6000"}, appends=False) == TransferPlan(2000), "no copy of what is half there"
 
 
 def test_a_signature_is_for_what_is_big_and_sent_whole():
-    assert is_signed(Way(SIGNED_BYTES), SIGNED_BYTES, 0, False)
-    assert not is_signed(Way(SIGNED_BYTES), SIGNED_BYTES - 1, 0, False)
-    assert not is_signed(Way(5, append=Append(10**6, 10**6)), 10**6 + 5, 0, False), "the old one is that of its beginning"
-    assert not is_signed(Way(5, copies=(Copy(0, 10**6, 0),)), 10**6 + 5, 0, False)
-    assert not is_signed(Way(10**6), 10**6, 1, False), "its beginning is not here"
-    assert not is_signed(Way(10**6), 10**6, 0, True), "it may change while it is read"
+    assert is_signed(TransferPlan(SIGNED_BYTES), SIGNED_BYTES, 0, False)
+    assert not is_signed(TransferPlan(SIGNED_BYTES), SIGNED_BYTES - 1, 0, False)
+    assert not is_signed(TransferPlan(5, append=Append(10**6, 10**6)), 10**6 + 5, 0, False), "the old one is that of its beginning"
+    assert not is_signed(TransferPlan(5, copies=(Copy(0, 10**6, 0),)), 10**6 + 5, 0, False)
+    assert not is_signed(TransferPlan(10**6), 10**6, 1, False), "its beginning is not here"
+    assert not is_signed(TransferPlan(10**6), 10**6, 0, True), "it may change while it is read"
 
 
 def test_only_what_is_surely_known_is_patched():
-    assert may_be_patched(OLD, Way(6000), "new", "")
-    assert not may_be_patched(OLD, Way(6000), "new", "half of it"), "gone on with"
-    assert not may_be_patched(None, Way(6000), "new", "")
-    assert not may_be_patched(OLD, Way(6000), OLD.digest, ""), "the server lost it"
-    assert not may_be_patched(OLD._replace(reach=(5500, "d")), Way(6000), "new", ""), "part of another content may stand there"
-    assert not may_be_patched(OLD, Way(1000, append=Append(5000, 5000)), "new", "")
-    assert not may_be_patched(OLD, Way(1000, copies=(Copy(0, 5000, 0),)), "new", "")
+    assert may_be_patched(OLD, TransferPlan(6000), "new", "")
+    assert not may_be_patched(OLD, TransferPlan(6000), "new", "half of it"), "gone on with"
+    assert not may_be_patched(None, TransferPlan(6000), "new", "")
+    assert not may_be_patched(OLD, TransferPlan(6000), OLD.digest, ""), "the server lost it"
+    assert not may_be_patched(OLD._replace(reach=(5500, "d")), TransferPlan(6000), "new", ""), (
+        "part of another content may stand there"
+    )
+    assert not may_be_patched(OLD, TransferPlan(1000, append=Append(5000, 5000)), "new", "")
+    assert not may_be_patched(OLD, TransferPlan(1000, copies=(Copy(0, 5000, 0),)), "new", "")
 
 
 def test_a_patch_must_save_something():
-    whole = Way(10**6)
+    whole = TransferPlan(10**6)
     assert patched(whole, 10**6, (), 0) == whole
     assert patched(whole, 10**6, (Copy(0, 99_999, 0),), 0) == whole
-    assert patched(whole, 10**6, (Copy(0, 100_000, 0),), 0) == Way(900_000, copies=(Copy(0, 100_000, 0),))
-    assert patched(Way(300_000), 300_000, (Copy(0, 60_000, 0),), 0) == Way(300_000)
+    assert patched(whole, 10**6, (Copy(0, 100_000, 0),), 0) == TransferPlan(900_000, copies=(Copy(0, 100_000, 0),))
+    assert patched(TransferPlan(300_000), 300_000, (Copy(0, 60_000, 0),), 0) == TransferPlan(300_000)
     both = (Copy(0, 40_000, 5), Copy(50_000, 40_000, 0))
-    assert patched(Way(300_000), 300_000, both, 0) == Way(220_000, copies=both)
+    assert patched(TransferPlan(300_000), 300_000, both, 0) == TransferPlan(220_000, copies=both)
 
 
 def test_a_patch_that_is_cut_again_and_again_gives_way_to_what_can_be_gone_on_with():
     size, much, little = 10**8, (Copy(0, 10**8 - 2 * 10**6, 0),), (Copy(0, 10**8 - 10**5, 0),)
-    ways = [patched(Way(size), size, much, tries) for tries in range(PATCH_TRIES + 1)]
-    assert [bool(one.copies) for one in ways] == [True] * PATCH_TRIES + [False]
-    assert {one.new for one in ways} == {2 * 10**6}, "so much of it is new, however it is sent"
-    assert patched(Way(size), size, little, 3 * PATCH_TRIES - 1).copies
-    assert not patched(Way(size), size, little, 3 * PATCH_TRIES).copies, "the server may be unable to"
+    planned = [patched(TransferPlan(size), size, much, tries) for tries in range(PATCH_TRIES + 1)]
+    assert [bool(one.copies) for one in planned] == [True] * PATCH_TRIES + [False]
+    assert {one.new for one in planned} == {2 * 10**6}, "so much of it is new, however it is sent"
+    assert patched(TransferPlan(size), size, little, 3 * PATCH_TRIES - 1).copies
+    assert not patched(TransferPlan(size), size, little, 3 * PATCH_TRIES).copies, "the server may be unable to"
 
 
 @given(st.binary(min_size=LEAST_BYTES + 1, max_size=LEAST_BYTES + 40), st.binary(max_size=60), st.integers(0, 50), st.data())
@@ -151,9 +159,9 @@ def test_an_append_makes_the_new_content_whatever_was_cut(old, tail, cut, data):
     sizes = {len(old)}
     for _ in range(4):
         prefixes = {size: sha(content[:size]) for size in sizes if size <= len(content)} | {len(content): sha(content)}
-        how = way(known, len(content), prefixes, appends=True, copies=False)
-        if how.append is not None:
-            assert how.append.at <= len(remote) <= how.append.until
+        plan = plan_transfer(known, len(content), prefixes, appends=True, copies=False)
+        if plan.append is not None:
+            assert plan.append.at <= len(remote) <= plan.append.until
             assert content.startswith(remote), "what stands there is a true beginning of it"
             known = known._replace(reach=(len(content), sha(content)))
             end = min(len(content), len(remote) + cut)

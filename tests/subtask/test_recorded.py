@@ -19,7 +19,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.subtask.delta.transfer_plan import Known
-from pysubtask.subtask.offline.offline_queue import look
+from pysubtask.subtask.offline.offline_queue import read_queue
 from pysubtask.subtask.spool import database
 from pysubtask.subtask.spool.queue import Spool
 from pysubtask.subtask.state_migration import tag_of
@@ -56,7 +56,7 @@ def copy(folder: Path, recorded: Path = RECORDED, later: tuple[str, ...] = ("two
 
 def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path) -> None:
     state = copy(tmp_path)
-    found = look(str(state))
+    found = read_queue(str(state))
     assert found is not None and [row.name for row in found.rows] == ["two.jpg"]
     assert [receipt.name for receipt in read_receipts(str(state))] == ["one.jpg", "weather.csv"]
     assert [event.kind for event in read_events(str(state))].count("delivered") == 2

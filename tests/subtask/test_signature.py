@@ -27,7 +27,7 @@ def method(request, monkeypatch):
     return request.param
 
 
-def made(had, copies, content):
+def rebuilt(had, copies, content):
     """What a server that has ``had`` makes of copies and of what is sent between them."""
     result, end = b"", 0
     for at, size, origin in copies:
@@ -117,7 +117,7 @@ def test_any_edits_make_the_new_content(tmp_path_factory, library):
             content = edited(had, edits)
             copies, held = files.copies(held, had, content)
             assert are_sound(copies, len(content), len(had))
-            assert made(had, copies, content) == content
+            assert rebuilt(had, copies, content) == content
             assert all(copy.size >= LEAST_COPY for copy in copies)
             saved.append(sum(copy.size for copy in copies))
             assert (held.size, held.average) == (len(content), 256)
@@ -135,7 +135,7 @@ def test_what_was_inserted_at_the_front_is_what_is_sent(files, method):
     had = files.noise(50_000_000 if method == FASTCDC else 10_000_000)
     content = files.noise(1_000_000) + had
     copies, _ = files.copies(files.sign(had), had, content)
-    assert made(had, copies, content) == content
+    assert rebuilt(had, copies, content) == content
     assert len(copies) == 1
     assert to_send(content, copies) < 1_100_000
 
@@ -153,7 +153,7 @@ def test_one_change_of_length_anywhere_costs_itself(files, method):
     had = files.noise(2_000_000)
     for content in (had[:900_000] + b"inserted" + had[900_000:], had[:900_000] + had[900_100:], had[5:], had[:-5]):
         copies, _ = files.copies(files.sign(had), had, content)
-        assert made(had, copies, content) == content
+        assert rebuilt(had, copies, content) == content
         assert to_send(content, copies) < 80_000
     content = b"two" + had[:1_000_000] + b"of them" + had[1_000_000:]
     copies, _ = files.copies(files.sign(had), had, content)

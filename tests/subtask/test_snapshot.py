@@ -109,13 +109,13 @@ def test_sparse_stays_sparse(tmp_path, snaps) -> None:
 
 @settings(max_examples=40)
 @given(st.binary(max_size=300), st.sets(st.integers(0, 320)), st.lists(st.integers(1, 90), max_size=8))
-def test_the_digests_of_the_beginnings(data, marks, steps) -> None:
-    digest, at = Digest(marks), 0
+def test_the_digests_of_the_beginnings(data, sizes, steps) -> None:
+    digest, at = Digest(sizes), 0
     for step in [*steps, len(data)]:
         digest.update(memoryview(data)[at : at + step], at)
         at = min(len(data), at + step)
     assert digest.hexdigest() == sha(data)
-    assert digest.prefixes == {mark: sha(data[:mark]) for mark in marks if mark <= len(data)}
+    assert digest.prefixes == {size: sha(data[:size]) for size in sizes if size <= len(data)}
 
 
 def test_a_copy_tells_the_digests_of_its_beginnings(tmp_path, snaps) -> None:
@@ -175,12 +175,12 @@ def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps) ->
         writer.join()
 
 
-@pytest.mark.parametrize("coarse", [False, True])
-def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, between, coarse, monkeypatch) -> None:
+@pytest.mark.parametrize("whole_seconds", [False, True])
+def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, between, whole_seconds, monkeypatch) -> None:
     source = tmp_path / "log"
     source.write_bytes(b"a" * 2_500_000)
     when = os.stat(source).st_mtime_ns // 1_000_000_000 * 1_000_000_000
-    if coarse:
+    if whole_seconds:
         # A clock of whole seconds shows no difference.
         os.utime(source, ns=(when, when))
         monkeypatch.setattr(snapshotter.time, "time_ns", lambda: when + 1_000_000_000)
@@ -188,7 +188,7 @@ def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, betw
     def rewrite() -> None:
         with open(source, "r+b") as file:
             file.write(b"b" * 2_500_000)
-        if coarse:
+        if whole_seconds:
             os.utime(source, ns=(when, when))
 
     between(rewrite)

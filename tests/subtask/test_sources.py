@@ -22,9 +22,9 @@ from pysubtask.common.errors import SourceError
 from pysubtask.common.events import EventLog
 from pysubtask.common.notify import Toucher, make_notify, remove_signal, write_hold
 from pysubtask.subtask.base_subtask import _Known
-from pysubtask.subtask.snapshot.pipeline import Intake, Rules
+from pysubtask.subtask.snapshot.pipeline import Rules, SnapshotPipeline
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder
 from pysubtask.subtask.watch.watcher import Watch
@@ -266,12 +266,12 @@ def test_a_link_in_the_place_of_a_folder_inside_is_not_listed(tmp_path, data, se
     (data / "sub").mkdir()
     entry = read_entries(TREE, cwd=str(data))[0]
     inside = Folder(0, entry, (), Folder(0, entry, ()), "sub")
-    assert inside.look(True).odd == []
+    assert inside.scan(True).odd == []
     (data / "sub").rmdir()
     (data / "sub").symlink_to(secret.parent)
     for every in (True, False):
         with pytest.raises(OSError):
-            inside.look(every)
+            inside.scan(every)
 
 
 @needs_root
@@ -295,18 +295,18 @@ class Station:
         state = tmp_path / "data" / ".pysubtask" / "main" / "base"
         state.mkdir(parents=True, mode=0o700)
         self.snaps = Snapshotter(str(tmp_path / "bak"), "tag", lambda: 0)
-        self.store = Store(str(state), "file:///nowhere", self.snaps.drop, time.time)
-        made = read_entries(entries, cwd=str(tmp_path / "data"))
+        self.spool_thread = SpoolThread(str(state), "file:///nowhere", self.snaps.drop, time.time)
+        read = read_entries(entries, cwd=str(tmp_path / "data"))
         status_model = StatusModel(time.time)
-        self.watch = Watch(made, _Known(self.store), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
+        self.watch = Watch(read, _Known(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
         rules = Rules(
             lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None, lambda: None
         )
-        self.intake = Intake(
-            made,
+        self.pipeline = SnapshotPipeline(
+            read,
             self.watch,
             self.snaps,
-            self.store,
+            self.spool_thread,
             status_model,
             EventLog(str(state), 1),
             logging.getLogger("quiet"),
@@ -315,24 +315,24 @@ class Station:
         )
 
     def tick(self) -> None:
-        self.intake.take(time.monotonic())
+        self.pipeline.take(time.monotonic())
 
     def queued(self) -> set[str]:
-        return {os.path.basename(path) for path in self.store.spool.sources}
+        return {os.path.basename(path) for path in self.spool_thread.spool.sources}
 
 
 @pytest.fixture
 def station(tmp_path, data) -> Iterator[Callable[[list[object]], Station]]:
-    made: list[Station] = []
+    stations: list[Station] = []
 
     def make(entries: list[object]) -> Station:
-        made.append(Station(tmp_path, entries))
-        return made[-1]
+        stations.append(Station(tmp_path, entries))
+        return stations[-1]
 
     logging.getLogger("quiet").setLevel(logging.CRITICAL + 1)
     yield make
-    for each in made:
-        each.store.close()
+    for each in stations:
+        each.spool_thread.close()
 
 
 TREE = [{"dir": ".", "recursive": True, "settle_secs": 0, "on_change": True}]
@@ -355,7 +355,7 @@ def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, d
     while time.monotonic() < end:
         (data / "f.csv.notify").touch()
         one.tick()
-    assert not any(b"SECRET" in pathlib.Path(path).read_bytes() for path in one.store.run(one.store.spool.snapshots))
+    assert not any(b"SECRET" in pathlib.Path(path).read_bytes() for path in one.spool_thread.run(one.spool_thread.spool.snapshots))
     (data / "good.csv").write_bytes(b"x")
     wait_until(lambda: one.tick() is None and "good.csv" in one.queued(), what="other files go on")
 

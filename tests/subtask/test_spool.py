@@ -15,10 +15,10 @@ from pysubtask.common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNe
 from pysubtask.common.notify import Stamp
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.receipts import read_receipts
-from pysubtask.subtask.delta.transfer_plan import Known, Way
+from pysubtask.subtask.delta.transfer_plan import Known, TransferPlan
 from pysubtask.subtask.spool import database
 from pysubtask.subtask.spool.queue import Done, Entry, Spool, temp_name
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.transports.base import Append, RemoteStat
 
 HERE = "sftp://me@host:22/in"
@@ -48,9 +48,9 @@ def path(tmp_path):
 
 @pytest.fixture
 def spool(path):
-    opened = Spool(path, HERE, 0.0)
-    yield opened
-    opened.close()
+    plain = Spool(path, HERE, 0.0)
+    yield plain
+    plain.close()
 
 
 def again(spool, destination=HERE):
@@ -328,7 +328,7 @@ def test_a_queue_of_a_later_format_is_refused_and_stays_as_it_is(path, tmp_path)
     with pytest.raises(SpoolTooNew, match="Install that version again"):
         Spool(path, HERE, 0.0)
     with pytest.raises(SpoolTooNew):
-        Store(os.path.dirname(path), HERE, lambda *paths: None)
+        SpoolThread(os.path.dirname(path), HERE, lambda *paths: None)
     with open(path, "rb") as file:
         assert file.read() == before
     assert not [name for name in os.listdir(os.path.dirname(path)) if "damaged" in name]
@@ -381,8 +381,8 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
 
 def grown(name, size, *beginnings):
     """A version of which the beginnings of these sizes are what they were."""
-    made = entry(name, size, digest=f"d{size}")
-    return made._replace(size=size, prefixes={beginning: f"d{beginning}" for beginning in beginnings})
+    plain = entry(name, size, digest=f"d{size}")
+    return plain._replace(size=size, prefixes={beginning: f"d{beginning}" for beginning in beginnings})
 
 
 def deliver(spool, name, number, signature):
@@ -423,17 +423,17 @@ def test_the_oldest_signatures_go_where_they_are_too_many(spool, monkeypatch):
 def test_what_grew_is_appended_and_that_is_on_record_first(spool):
     spool.enqueue([grown("a", 5000)])
     (version,) = take(spool)
-    assert version.way == Way(5000)
+    assert version.plan == TransferPlan(5000)
     finish(spool, version)
-    assert spool.marks(["a"])["a"] == (5000, {5000})
+    assert spool.known_sizes(["a"])["a"] == (5000, {5000})
     spool.enqueue([grown("a", 6000, 5000)])
-    assert spool.marks(["a"])["a"] == (5000, {5000, 6000})
+    assert spool.known_sizes(["a"])["a"] == (5000, {5000, 6000})
     (version,) = spool.take(9, 0.0, 0.0, appends=True)
-    assert version.way == Way(1000, append=Append(5000, 5000))
+    assert version.plan == TransferPlan(1000, append=Append(5000, 5000))
     spool = again(spool)
     assert spool.known("a").reach == (6000, "d6000"), "so a start after a crash knows of it"
     (version,) = spool.take(9, 0.0, 0.0, appends=True)
-    assert version.way.append == Append(5000, 6000)
+    assert version.plan.append == Append(5000, 6000)
     finish(spool, version)
     assert spool.known("a").reach is None
     spool.close()
@@ -444,10 +444,10 @@ def test_a_cut_append_is_finished_by_the_next_version(spool):
     finish(spool, *take(spool))
     spool.enqueue([grown("a", 6000, 5000)])
     (version,) = spool.take(9, 0.0, 0.0, appends=True)
-    spool.enqueue([grown("a", 7000, *spool.marks(["a"])["a"][1])])
+    spool.enqueue([grown("a", 7000, *spool.known_sizes(["a"])["a"][1])])
     spool.failed(version.id, "cut", 0.0, compare=True)
     (version,) = spool.take(9, 0.0, 0.0, appends=True)
-    assert (version.size, version.way.append) == (7000, Append(5000, 6000))
+    assert (version.size, version.plan.append) == (7000, Append(5000, 6000))
 
 
 def test_nothing_is_appended_to_what_is_not_as_we_left_it(spool):
@@ -458,7 +458,7 @@ def test_nothing_is_appended_to_what_is_not_as_we_left_it(spool):
     spool.not_as_left("a")
     spool = again(spool)
     (version,) = spool.take(9, 0.0, 0.0, appends=True)
-    assert version.way == Way(6000) and version.known is None
+    assert version.plan == TransferPlan(6000) and version.known is None
     spool.close()
 
 
@@ -467,7 +467,7 @@ def test_a_live_file_is_sent_whole(spool):
     finish(spool, *take(spool))
     spool.enqueue([grown("a", 6000, 5000)._replace(live=True)])
     (version,) = spool.take(9, 0.0, 0.0, appends=True, copies=True)
-    assert version.way == Way(1000)
+    assert version.plan == TransferPlan(1000)
 
 
 def test_a_temp_that_is_gone_on_with_keeps_its_name_and_is_not_swept(spool):
@@ -624,35 +624,35 @@ def test_a_queue_that_another_program_has_open_is_not_put_aside(tmp_path, monkey
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SpoolBusy, match="open in another program"):
-            Store(str(tmp_path), "sftp://here", lambda *paths: None)
-    store = Store(str(tmp_path), "sftp://here", lambda *paths: None)
-    assert store.damaged is None
-    store.close()
+            SpoolThread(str(tmp_path), "sftp://here", lambda *paths: None)
+    spool_thread = SpoolThread(str(tmp_path), "sftp://here", lambda *paths: None)
+    assert spool_thread.damaged is None
+    spool_thread.close()
     assert not list(tmp_path.glob("*damaged*"))
 
 
 def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receipt(tmp_path):
     """A folder in its place binds root, too."""
 
-    def deliver(store, version):
+    def deliver(spool_thread, version):
         def all_of_it():
-            store.spool.enqueue([entry("a", version)])
-            (taken,) = take(store.spool)
-            return store.deliver([Done(taken.id, RemoteStat(taken.size, taken.mtime_ns // 10**9), 1, "size", ())])
+            spool_thread.spool.enqueue([entry("a", version)])
+            (taken,) = take(spool_thread.spool)
+            return spool_thread.deliver([Done(taken.id, RemoteStat(taken.size, taken.mtime_ns // 10**9), 1, "size", ())])
 
-        return store.run(all_of_it)
+        return spool_thread.run(all_of_it)
 
     path = tmp_path / "receipts.jsonl"
     path.mkdir()
-    store = Store(str(tmp_path), HERE, lambda *paths: None)
-    deliver(store, 1)
-    store.close()
-    store = Store(str(tmp_path), HERE, lambda *paths: None)
-    deliver(store, 2)
+    spool_thread = SpoolThread(str(tmp_path), HERE, lambda *paths: None)
+    deliver(spool_thread, 1)
+    spool_thread.close()
+    spool_thread = SpoolThread(str(tmp_path), HERE, lambda *paths: None)
+    deliver(spool_thread, 2)
     path.rmdir()
-    deliver(store, 3)
+    deliver(spool_thread, 3)
     assert [receipt.seq for receipt in read_receipts(str(tmp_path))] == [1, 2, 3]
-    store.close()
+    spool_thread.close()
 
 
 @pytest.mark.parametrize(
@@ -693,10 +693,10 @@ def test_words_with_bytes_that_are_no_utf_8_are_kept(path):
     (version,) = take(spool)
     spool.note(version.id, BYTES)
     spool.failed(version.id, f"{BYTES}: server said: Failure", 100.0, park=True)
-    spool.backlog.pause([BYTES], f"{BYTES} (pysubtask pause)", "now")
+    spool.queue_admin.pause([BYTES], f"{BYTES} (pysubtask pause)", "now")
     (parked,) = spool.parked(10)
     assert (parked.name, parked.path) == (BYTES, f"/data/{BYTES}") and parked.reason.endswith(": server said: Failure")
     spool = again(spool, where)
     assert spool.counts().waiting == 1 and not spool.moved
-    assert spool.backlog.paused.keys() == {BYTES}
+    assert spool.queue_admin.paused.keys() == {BYTES}
     spool.close()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.spool.worker import Worker
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    opened = Store(str(tmp_path), "scripted://", lambda *paths: None)
+def spool_thread(tmp_path: Path):
+    opened = SpoolThread(str(tmp_path), "scripted://", lambda *paths: None)
     yield opened
     opened.close()
 
@@ -51,33 +51,33 @@ def test_a_thread_that_cannot_be_started_is_told_and_may_be_asked_for_again(monk
     assert seen == ["now"]
 
 
-def test_who_asks_on_a_thread_gets_the_value_or_the_error(store: Store):
-    assert store.run(lambda left, *, right: left + right, 1, right=2) == 3
+def test_who_asks_on_a_thread_gets_the_value_or_the_error(spool_thread: SpoolThread):
+    assert spool_thread.run(lambda left, *, right: left + right, 1, right=2) == 3
     with pytest.raises(ZeroDivisionError):
-        store.run(lambda: 1 // 0)
-    store.submit(lambda: 1 // 0)  # nobody waits: it harms nothing
-    assert store.run(threading.current_thread).name == "spool"
+        spool_thread.run(lambda: 1 // 0)
+    spool_thread.submit(lambda: 1 // 0)  # nobody waits: it harms nothing
+    assert spool_thread.run(threading.current_thread).name == "spool"
 
 
-def test_who_asks_on_a_loop_gets_the_value_or_the_error_and_blocks_nobody(store: Store):
+def test_who_asks_on_a_loop_gets_the_value_or_the_error_and_blocks_nobody(spool_thread: SpoolThread):
     async def case() -> None:
         gate = threading.Event()
-        slow = asyncio.create_task(store.ask(gate.wait))
+        slow = asyncio.create_task(spool_thread.ask(gate.wait))
         await asyncio.sleep(0)
         gate.set()
         assert await asyncio.wait_for(slow, 10)
         with pytest.raises(ZeroDivisionError):
-            await store.ask(lambda: 1 // 0)
+            await spool_thread.ask(lambda: 1 // 0)
 
     asyncio.run(case())
 
 
-def test_what_was_asked_is_done_though_whoever_asked_was_cancelled_or_its_loop_has_ended(store: Store):
+def test_what_was_asked_is_done_though_whoever_asked_was_cancelled_or_its_loop_has_ended(spool_thread: SpoolThread):
     gate, seen = threading.Event(), []
 
     async def case() -> None:
-        first = asyncio.create_task(store.ask(gate.wait))
-        second = asyncio.create_task(store.ask(lambda: seen.append("done")))
+        first = asyncio.create_task(spool_thread.ask(gate.wait))
+        second = asyncio.create_task(spool_thread.ask(lambda: seen.append("done")))
         await asyncio.sleep(0)
         first.cancel()
         second.cancel()
@@ -85,4 +85,4 @@ def test_what_was_asked_is_done_though_whoever_asked_was_cancelled_or_its_loop_h
 
     asyncio.run(case())
     gate.set()
-    assert store.run(lambda: list(seen)) == ["done"]
+    assert spool_thread.run(lambda: list(seen)) == ["done"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pysubtask.subtask.snapshot.append_tracker import JOIN_BYTES, Tails, base_of
+from pysubtask.subtask.snapshot.append_tracker import JOIN_BYTES, AppendTracker, base_of
 from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
 from pysubtask.subtask.snapshot.snapshotter import Copied, Snapshotter
 
@@ -26,18 +26,18 @@ class Bench:
     def __init__(self, place: Path) -> None:
         self.path = place / "data"
         self.snaps = Snapshotter(str(place / "bak"), "t", lambda: 0)
-        self.tails = Tails()
+        self.append_tracker = AppendTracker()
         self.delivered = 0
         self.sizes: set[int] = set()
 
     def take(self) -> Copied:
         path = str(self.path)
-        copied = self.snaps.copy(path, None, self.sizes, self.tails.start(path, self.delivered))
-        self.tails.keep(path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, self.sizes)
+        copied = self.snaps.copy(path, None, self.sizes, self.append_tracker.start(path, self.delivered))
+        self.append_tracker.keep(path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, self.sizes)
         data = self.path.read_bytes()
         assert copied.digest == sha(data)
         assert Path(str(copied.temp)).read_bytes() == data[copied.base :]
-        assert all(found == sha(data[:mark]) for mark, found in copied.prefixes.items())
+        assert all(found == sha(data[:size]) for size, found in copied.prefixes.items())
         self.sizes.add(copied.size)
         return copied
 
@@ -126,7 +126,7 @@ def test_a_start_again_knows_nothing_and_learns_at_the_first_copy(bench: Bench) 
     bench.add(os.urandom(300_000))
     bench.deliver(bench.take())
     bench.sizes.add(bench.delivered)
-    bench.tails = Tails()
+    bench.append_tracker = AppendTracker()
     bench.add(b"more")
     assert bench.take().base == 0
     bench.add(b"and more")
@@ -139,11 +139,11 @@ def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatc
     read = []
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda handle, count, offset: read.append(count) or pread(handle, count, offset))
-    assert bench.tails.same(str(bench.path), copied.size) is True
+    assert bench.append_tracker.same(str(bench.path), copied.size) is True
     assert sum(read) < 100_000
     bench.add(b"x")
-    assert bench.tails.same(str(bench.path), copied.size) is False
-    assert bench.tails.same("/elsewhere", 1) is None
+    assert bench.append_tracker.same(str(bench.path), copied.size) is False
+    assert bench.append_tracker.same("/elsewhere", 1) is None
 
 
 @settings(max_examples=30)
@@ -164,18 +164,18 @@ def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPat
             one.path.unlink()
             one.add(os.urandom(data.draw(st.integers(0, 200_000))))
         else:
-            one.tails = Tails()
+            one.append_tracker = AppendTracker()
     one.take()
 
 
 def test_whether_it_grew_is_seen_without_reading_it_all(bench: Bench) -> None:
     bench.path.write_bytes(os.urandom(200_000))
     path = str(bench.path)
-    assert not bench.tails.grew(path, 200_000), "nothing is known"
+    assert not bench.append_tracker.grew(path, 200_000), "nothing is known"
     bench.deliver(bench.take())
-    assert not bench.tails.grew(path, 200_000), "it has not"
+    assert not bench.append_tracker.grew(path, 200_000), "it has not"
     bench.add(b"more")
-    assert bench.tails.grew(path, 200_000)
+    assert bench.append_tracker.grew(path, 200_000)
     with open(bench.path, "r+b") as file:
         file.write(b"other")
-    assert not bench.tails.grew(path, 200_000), "it begins with something else"
+    assert not bench.append_tracker.grew(path, 200_000), "it begins with something else"

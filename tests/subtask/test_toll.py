@@ -18,13 +18,13 @@ class Link:
         return Wire(self.sent, 10, headers=5) if self.known else None
 
 
-def made(known=True):
+def usage_of_link(known=True):
     link, status_model = Link(known), StatusModel(time.time)
     return link, LinkUsage(link, status_model), status_model
 
 
 def test_everything_since_the_last_receipt_is_on_the_next_one_that_ends():
-    link, link_usage, status_model = made()
+    link, link_usage, status_model = usage_of_link()
     link.sent = 100  # the login
     link_usage.begin()
     link_usage.begin()
@@ -44,7 +44,7 @@ def test_everything_since_the_last_receipt_is_on_the_next_one_that_ends():
 
 
 def test_heartbeats_are_counted_apart_where_nothing_else_went():
-    link, link_usage, status_model = made()
+    link, link_usage, status_model = usage_of_link()
     link.sent = 985  # a login for the heartbeat alone
     link_usage.beat()
     assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (1000, 1000)
@@ -65,7 +65,7 @@ def test_heartbeats_are_counted_apart_where_nothing_else_went():
 
 
 def test_while_another_is_on_its_way_a_heartbeat_is_on_its_receipt():
-    link, link_usage, status_model = made()
+    link, link_usage, status_model = usage_of_link()
     link_usage.begin()
     link_usage.begin()
     link_usage.end()
@@ -77,7 +77,7 @@ def test_while_another_is_on_its_way_a_heartbeat_is_on_its_receipt():
 
 
 def test_what_is_not_known_is_no_number():
-    _, link_usage, status_model = made(known=False)
+    _, link_usage, status_model = usage_of_link(known=False)
     link_usage.begin()
     link_usage.end()
     assert link_usage.take() is None

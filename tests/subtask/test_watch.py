@@ -602,21 +602,21 @@ def test_times_in_the_future_come_to_rest_too(tmp_path, on_change) -> None:
     world = in_folder(tmp_path, on_change=on_change)
     world.write("d/x", b"1")
     world.touch("d/x")
-    ahead = world.ns + 86400 * SECOND
+    future = world.ns + 86400 * SECOND
     for name in ("d/x", "d/x.notify"):
-        os.utime(world.path(name), ns=(ahead, ahead))
+        os.utime(world.path(name), ns=(future, future))
     assert world.quiet(rechecks=True) == [("d/x", "notify"), ("d/x", "recheck")]
 
 
 # -- how often a folder is looked at --------------------------------------------------------------------------
 
 
-def looks(world: World, secs: float, step: float) -> int:
+def count_scans(world: World, secs: float, step: float) -> int:
     """How many looks at the whole folder there are within a time."""
     folder = world.watch._folders.get(world.path("d"))
     assert folder is not None
-    real, count = folder.look, []
-    folder.look = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
+    real, count = folder.scan, []
+    folder.scan = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
     for _ in range(int(secs / step)):
         world.wait(step)
         world.round()
@@ -624,7 +624,7 @@ def looks(world: World, secs: float, step: float) -> int:
 
 
 def test_polling_looks_at_every_tick_while_that_is_cheap(tmp_path) -> None:
-    assert looks(in_folder(tmp_path), 20, 1) == 20
+    assert count_scans(in_folder(tmp_path), 20, 1) == 20
 
 
 def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None:
@@ -638,7 +638,7 @@ def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None
 
     world.watch._folders._timer = timer
     world.round()
-    assert looks(world, 100, 0.5) == 20, "each look takes 0.19 s, so there is one every 4.75 s"
+    assert count_scans(world, 100, 0.5) == 20, "each look takes 0.19 s, so there is one every 4.75 s"
 
 
 @pytest.mark.parametrize("notify_files", [False, True])
@@ -649,7 +649,7 @@ def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_
     world.quiet()
     folder = world.watch._folders.get(world.path("d"))
     assert folder is not None
-    assert folder.look(False)[0] == [], "by name"
+    assert folder.scan(False)[0] == [], "by name"
     world.wait(100)
     assert world.round() == []
     asked: list[str] = []
@@ -708,10 +708,10 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
         self.copied: list[tuple[Due, Stamp | None, bytes]] = []
 
     def make_notify(self, path: str) -> bool:
-        made = self.real[1](path)
-        if made:
+        created = self.real[1](path)
+        if created:
             os.utime(path, ns=(self.world.ns, self.world.ns))
-        return made
+        return created
 
     def put(self, name: str, mode: str) -> None:
         self.version += 1
@@ -770,7 +770,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
     # No preconditions: whether an inode number is used again, hence what is due, may differ from run to run.
 
     @rule(everything=st.booleans())
-    def look_and_copy(self, everything: bool) -> None:
+    def scan_and_copy(self, everything: bool) -> None:
         if self.copied:
             return
         self.copied = [self.world.copy(due) for due in self.world.scan(everything=everything)]
@@ -782,7 +782,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
         self.copied = []
 
     @rule()
-    def look_again_before_the_commit(self) -> None:
+    def scan_again_before_the_commit(self) -> None:
         self.world.scan()
 
     @rule()

@@ -11,12 +11,12 @@ import pytest
 SABOTAGE = {
     "a delivery that never happened": (
         """
-from pysubtask.subtask.delivery.uploads import Deliveries
+from pysubtask.subtask.delivery.uploads import Uploads
 from pysubtask.subtask.spool.queue import Done
 from pysubtask.transports.base import RemoteStat
 async def put(self, version):
     return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
-Deliveries._put = put
+Uploads._put = put
 """,
         "torn or old",
     ),

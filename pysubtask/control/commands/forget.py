@@ -65,7 +65,7 @@ def _queued(task: Task) -> int:
 
 def queued(state_dir: str) -> int:
     """How many files a dead child has left in the queue of this state folder; 0 where the queue cannot be read."""
-    from ...subtask.offline.offline_queue import look
+    from ...subtask.offline.offline_queue import read_queue
 
-    found = look(state_dir, 0) if os.path.isdir(state_dir) else None
+    found = read_queue(state_dir, 0) if os.path.isdir(state_dir) else None
     return 0 if found is None else found.counts.waiting + found.counts.sending + found.counts.parked

@@ -65,9 +65,9 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
 
 def _left(state_dir: str, limit: int) -> list[dict[str, Any]] | None:
     """The rows of the queue that a dead child left; None where the queue cannot be read."""
-    from ...subtask.offline.offline_queue import look
+    from ...subtask.offline.offline_queue import read_queue
 
-    found = look(state_dir, limit)
+    found = read_queue(state_dir, limit)
     if found is None:
         return None
     return [{key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows]

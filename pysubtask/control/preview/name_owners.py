@@ -26,7 +26,7 @@ class Names:
             claims = self._claims[state_dir] = Claims(
                 destination, state_dir, task, time.monotonic, case_sensitive=exact, read_only=True
             )
-        found = claims.look(name, path)
+        found = claims.owner_of(name, path)
         if found is not None:
             return found
         server = server_of(destination)

@@ -20,7 +20,7 @@ from ...common.state_place import MOVED_TO, PATH_FILE, inside_of
 from ...common.watched import Watched
 from ...defaults_config import SETTINGS
 from ...master.child_config import bak_of
-from ...subtask.offline.offline_queue import look, remove_snapshots, snapshots
+from ...subtask.offline.offline_queue import read_queue, remove_snapshots, snapshots
 from ..alerts.incidents import FOLDER, name_of
 from ..exit_status import FAILED, CommandError
 from ..tasks.find import own
@@ -93,7 +93,7 @@ def undelivered(state_dir: str) -> int:
     """The number of undelivered files in the queue of a dead child; -1 where the queue cannot be read."""
     if not os.path.lexists(os.path.join(state_dir, "spool.db")):
         return 0
-    found = look(state_dir, 0)
+    found = read_queue(state_dir, 0)
     return -1 if found is None else found.counts.waiting + found.counts.sending + found.counts.parked
 
 

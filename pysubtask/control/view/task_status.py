@@ -150,9 +150,9 @@ def _waiting_requests(state_dir: str) -> str:
 
 def _left(state_dir: str) -> dict[str, Any] | None:
     """The counts of the queue that a dead child left; None where it cannot be read."""
-    from ...subtask.offline.offline_queue import look
+    from ...subtask.offline.offline_queue import read_queue
 
-    found = look(state_dir, 0)
+    found = read_queue(state_dir, 0)
     if found is None:
         return None
     oldest = found.counts.oldest

@@ -1,4 +1,4 @@
-"""What the courier and its uploads share: the queue, the page, the events, the log and the clocks."""
+"""What the dispatcher and its uploads share: the queue, the page, the events, the log and the clocks."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from ...common.errors import DiskLow, event_fields, facts_of
 from ...common.events import EventLog, happened, utc
 from ...common.receipts import Receipt
 from ..spool.queue import Done, Version
-from ..spool.spool_thread import Store
+from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 
 COMMIT_AGAIN_SECS = 5.0
-_MOST_TOLD = 50
+_MOST_REPORTED = 50
 _OF_THE_CONNECTION = ("connect_failed", "connection_lost", "server_busy", "login_refused", "server_not_trusted")
 
 
 class DeliveryContext:
-    """Belongs to the courier's event loop. ``clock`` is monotonic, ``wall`` the wall clock, both in seconds."""
+    """Belongs to the dispatcher's event loop. ``clock`` is monotonic, ``wall`` the wall clock, both in seconds."""
 
     def __init__(
         self,
-        store: Store,
+        spool_thread: SpoolThread,
         status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        self.store = store
-        self.spool = store.spool
+        self.spool_thread = spool_thread
+        self.spool = spool_thread.spool
         self.status_model = status_model
         self.events = events
         self.log = log
         self.clock = clock
         self.wall = wall
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     async def ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A call on the spool's thread, awaited. With a full disk: wait and ask again."""
+        """Run ``call`` on the spool's thread and return its result. While the disk is full, wait and run it again."""
         full = False
         while True:
             try:
-                answer = await self.store.ask(call, *args, **kwargs)
+                answer = await self.spool_thread.ask(call, *args, **kwargs)
             except DiskLow as exc:
                 full = True
                 self.problem("disk_low", str(exc))
@@ -56,29 +56,30 @@ class DeliveryContext:
                 self.status_model.over("disk_low")
             return answer
 
-    # -- on the spool's thread, where a page is taken too: the queue changes together with the board and the events --------
+    # -- on the spool's thread, where a page is taken too: the queue changes together with the status model and the events ---
 
-    def take_and_look(self, limit: int, *args: Any, look: bool, **kwargs: Any) -> tuple[list[Version], float | None]:
-        """``take``; and where one should ``look`` and there was not as much as there is room for, when more is due."""
+    def take_and_next_due(self, limit: int, *args: Any, poll: bool, **kwargs: Any) -> tuple[list[Version], float | None]:
+        """Run ``take``. With ``poll``, and where fewer versions were due than there is room for, also return when the next one is
+        due."""
         versions = self.take(limit, *args, **kwargs)
-        return versions, self.spool.next_due() if look and len(versions) < limit else None
+        return versions, self.spool.next_due() if poll and len(versions) < limit else None
 
-    def deliver_and_look(self, dones: Sequence[Done]) -> tuple[list[tuple[Done, Receipt]], float | None]:
-        """``deliver``; and when the first of those is due that waited for these."""
+    def deliver_and_next_due(self, dones: Sequence[Done]) -> tuple[list[tuple[Done, Receipt]], float | None]:
+        """Run ``deliver``, and return also when the first of the versions is due that waited behind these."""
         written = self.deliver(dones)
         return written, self.spool.due_behind([receipt.name for _, receipt in written])
 
     def take(self, *args: Any, **kwargs: Any) -> list[Version]:
-        """Versions to send (see Spool.take); they are moving now."""
+        """Take versions to send (see Spool.take); the status page shows them as moving from now on."""
         versions = self.spool.take(*args, **kwargs)
         for version in versions:
-            anew = not (version.resume or version.way.append or version.way.copies)
+            anew = not (version.resume or version.plan.append or version.plan.copies)
             self.status_model.begin(version.id, version.name, version.size, anew=anew)
         return versions
 
     def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
-        """Commit what has arrived, and say so."""
-        written = self.store.deliver(dones)
+        """Commit the delivered versions, and report them on the status page and as events."""
+        written = self.spool_thread.deliver(dones)
         with self.status_model.guard:
             self.events.emit_all([_event_of(done, receipt) for done, receipt in written])
             for done in dones:
@@ -108,10 +109,10 @@ class DeliveryContext:
         park: bool = False,
         compare: bool = False,
     ) -> None:
-        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which
-        an event tells; where everything waits that is told elsewhere."""
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: the seconds that this version
+        alone waits, which an event reports; where all versions wait, that is reported elsewhere."""
         reason = str(error)
-        self.store.give_back(version.id, reason, due, park=park, compare=compare)
+        self.spool_thread.give_back(version.id, reason, due, park=park, compare=compare)
         with self.status_model.guard:
             self.status_model.end(version.id)
             if park or alone is not None:
@@ -127,11 +128,11 @@ class DeliveryContext:
                 self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
 
     def withdraw(self, version: Version, reason: str) -> str | None:
-        """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
+        """Take a version whose snapshot cannot be read out of the queue; the path of the data file."""
         path = self.spool.withdraw(version.id)
         if path is not None and not version.live:
-            # It may be there all the same: the end of a file of which all has to be sent.
-            self.store.drop([version.snapshot])
+            # The snapshot may exist all the same: it holds only the end of a file that now has to be sent whole.
+            self.spool_thread.drop([version.snapshot])
         with self.status_model.guard:
             self.status_model.end(version.id)
             self.events.emit("snapshot_lost", name=version.name, path=version.path, reason=reason)
@@ -140,8 +141,8 @@ class DeliveryContext:
     # -- on any thread ------------------------------------------------------------------------------------
 
     def problem(self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None) -> bool:
-        """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
-        ``headline``: what is wrong in a few words, where the kind does not say it. ``error``: what was raised."""
+        """Report a problem that keeps all versions from being sent: once, not at every try. True where it was not reported since
+        all was well. ``headline``: the problem in a few words, where the kind does not say it. ``error``: the exception."""
         with self.status_model.guard:
             more = {"remedy": remedy, "headline": headline}
             more |= facts_of(error)
@@ -150,14 +151,14 @@ class DeliveryContext:
                 self.events.emit(kind, reason=text, **event_fields(error))
             self.status_model.set(problem=problem, problem_since=self.status_model.get("problem_since") or utc(self.wall()))
             self.error(kind, text, "", error)
-            news = (kind, text) not in self._told
-            self._told = {*self._told, (kind, text)} if len(self._told) < _MOST_TOLD else {(kind, text)}
-            return news
+            is_new = (kind, text) not in self._reported
+            self._reported = {*self._reported, (kind, text)} if len(self._reported) < _MOST_REPORTED else {(kind, text)}
+            return is_new
 
     def well(self) -> None:
-        """Nothing keeps everything from moving any more."""
+        """The problem that kept all versions from being sent is over."""
         with self.status_model.guard:
-            self._told = set()
+            self._reported = set()
             self.status_model.set(problem=None, problem_since=None)
             self.status_model.over(*_OF_THE_CONNECTION)
 

@@ -1,8 +1,8 @@
-"""Carries due versions to the server: queue -> transport -> receipt -> done.
+"""Sends due versions to the server: queue -> transport -> receipt -> done.
 
-A thread of its own with an asyncio loop. It connects when there is something to send, keeps as many files in
-flight as server and settings allow, closes the connection when nothing was notified for the dead time, and
-obeys :mod:`retry` about when to try again. It knows no protocol and no SQL.
+The dispatcher is a thread of its own with an asyncio loop. It connects when there is something to send, keeps as many uploads in
+flight as server and settings allow, closes the connection when nothing was notified for the dead time, and leaves the decision
+when to try again to :mod:`retry`. It knows no protocol and no SQL.
 """
 
 from __future__ import annotations
@@ -33,38 +33,40 @@ from ...common.limits import is_limit
 from ...common.remedy import in_words_of, says_more, sentence
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
-from ..spool.spool_thread import Store
+from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 from .context import DeliveryContext
 from .idle_timeout import Pauses
 from .login_limit import Logins
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .server_profile import follow
-from .uploads import CalledBack, Deliveries, Hooks
+from .uploads import CalledBack, Hooks, Uploads
 
 BEAT_SECS = 1.0
 EXPECT_SECS = 10.0
 ANSWER_SECS = 2.0
 _CLOSE_SECS = 5.0
 _TAKE_SECS = 0.02
-"""While most places are taken, the next versions are taken together: each time is a commit."""
+"""Seconds. While most places for uploads are taken, versions are not taken from the queue one by one but together after this
+time: each time costs a commit."""
 _NEVER = float("inf")
 _EXTRA = "extra_login"
-"""In the spool's small values: when a refused login was last tried at order, by the wall clock."""
+"""Key of a small value in the spool: when a refused login was last tried on request, by the wall clock."""
 _NOT_TRUSTED = "not-trusted"
 _SETTING = "a setting cannot be used"
 
 
-class Courier:
-    """``start`` it, ``wake`` it when the queue grew, ``stop`` it with a deadline, then ``join``.
+class Dispatcher:
+    """Call ``start``, ``wake`` after each change of the queue, ``stop`` with a deadline, then ``join``.
 
-    ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: where the settings were read from, '' for an
-    app's own. ``changed``: says which of the files that they were read from was changed since, and what takes it up; '' for none.
+    ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: the file that the settings were read from,
+    '' for settings that an app gave. ``changed``: says which of the files that the settings were read from was changed since, and
+    which command takes the change up; '' where none was changed.
     """
 
     def __init__(
         self,
-        store: Store,
+        spool_thread: SpoolThread,
         transport: Transport,
         settings: Mapping[str, Any],
         status_model: StatusModel,
@@ -80,7 +82,7 @@ class Courier:
         self._config_file = config_file
         self._changed = changed
         self._says_more = says_more(config_file)
-        self._context = DeliveryContext(store, status_model, events, log, clock, wall)
+        self._context = DeliveryContext(spool_thread, status_model, events, log, clock, wall)
         self._transport = transport
         self._settings = settings
         self._hooks = hooks
@@ -93,19 +95,19 @@ class Courier:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         self._wake: asyncio.Event
-        self._deliveries: Deliveries
+        self._uploads: Uploads
         self._connected = False
         self._failures = 0
         self._counted = 0
         self._refusals = 0
         self._try_at = 0.0
         self._taken_at = 0.0
-        # What can be taken now is taken, unless ``_more``; nothing else is due before ``_due_at``.
+        # ``_more``: the queue may hold versions that can be taken now. Otherwise nothing is due before ``_due_at``.
         self._more = True
         self._due_at = 0.0
         self._held = ""
-        # Somebody does not want to wait: ``_extra`` where the next login is one at order, the last of which was at ``_extra_at``
-        # (by the wall clock); ``_again_at_once`` where the connect that goes on may be of before.
+        # For requests to connect at once. ``_extra``: the next login is one on request, the last of which was at ``_extra_at``
+        # (wall clock). ``_again_at_once``: the connect in progress may have begun before the request.
         self._extra = self._again_at_once = self._connecting = False
         self._extra_at = float("-inf")
         self._busy_until = 0.0
@@ -124,33 +126,33 @@ class Courier:
         self._ready.wait()
 
     def grew(self) -> None:
-        """There is something new in the queue."""
+        """Take up new versions of the queue."""
         self._call(self._take_more)
 
     def wake(self) -> None:
-        """The queue is another one."""
+        """Read the queue again: it was changed from outside (a pause, a retry, a drop)."""
         self._call(self._wake_now)
 
     def expect(self) -> None:
-        """There will be something to send soon: be connected by then."""
+        """Connect now, because a snapshot is being made and will have to be sent soon."""
         now = self._clock()
-        news = now > self._expected_until - EXPECT_SECS / 2
+        is_new = now > self._expected_until - EXPECT_SECS / 2
         self._expected_until = now + EXPECT_SECS
-        if news and not self._connected:
+        if is_new and not self._connected:
             self.grew()
 
     def hold(self) -> None:
-        """Something was paused: what of it is on its way is called back."""
+        """Call back the uploads in flight of versions that were paused."""
         self._call(self._hold_now)
 
     def settings_changed(self) -> None:
-        """Live settings have new values."""
+        """Take the new values of live settings."""
         self._call(self._take_settings)
 
     def connect_now(self) -> dict[str, Any]:
-        """Wait no longer for a connection or a login, because somebody has mended what was in the way. What comes of it:
-        ``state`` is connected, connecting, held (a refused login is tried at order once a minute, now in ``secs``), busy (the
-        server asked for a pause of so many ``secs`` more), paused, stopping, nothing (to send), or unknown (it hangs)."""
+        """Connect at once, because a person has repaired the cause of the failure. The answer has a ``state``: connected,
+        connecting, held (a refused login is tried on request once a minute, next in ``secs``), busy (the server asked for a pause
+        of ``secs`` more), paused, stopping, nothing (to send), or unknown (the loop hangs)."""
         asked: Future[dict[str, Any]] = Future()
 
         def ask() -> None:
@@ -162,11 +164,11 @@ class Courier:
         return {"state": "unknown"}
 
     def beat(self) -> None:
-        """Send a heartbeat as soon as possible; several asked for while there is no connection are one."""
+        """Send a heartbeat as soon as possible; several requests without a connection become one heartbeat."""
         self._call(self._beat_now)
 
     def notice(self) -> None:
-        """Something was notified: the dead time begins anew."""
+        """A file was notified: the dead time starts again."""
         self._last_notice = self._clock()
         self._expected_until = 0.0
 
@@ -176,7 +178,7 @@ class Courier:
         self._call(self._wake_now)
 
     def join(self, secs: float) -> bool:
-        """Wait for the thread's end; whether it ended."""
+        """Wait up to ``secs`` for the end of the thread; True where it ended."""
         self._thread.join(secs)
         return not self._thread.is_alive()
 
@@ -185,13 +187,13 @@ class Courier:
         return self._thread.is_alive()
 
     def hangs(self, now: float) -> bool:
-        """Whether the loop has not turned for longer than any wait of it may last."""
+        """Whether the loop has made no turn for longer than any wait in it may last."""
         return self.is_alive() and now - self.turned > self._settings["StallSecs"] + BEAT_SECS
 
     def _call(self, function: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended
+            with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(function)
 
     def _take_more(self) -> None:
@@ -202,19 +204,19 @@ class Courier:
         self._due_at = 0.0
         self._take_more()
 
-    def _look_again(self, due: float | None) -> None:
+    def _poll_again(self, due: float | None) -> None:
         if due is not None:
             self._due_at = min(self._due_at, due)
         self._wake.set()
 
     def _hold_now(self) -> None:
-        paused = self._context.spool.backlog.paused
-        if self._deliveries.moves(None if EVERYTHING in paused else paused):
-            self._deliveries.interrupt(CalledBack("paused"))
+        paused = self._context.spool.queue_admin.paused
+        if self._uploads.moves(None if EVERYTHING in paused else paused):
+            self._uploads.interrupt(CalledBack("paused"))
         self._wake_now()
 
     def _take_settings(self) -> None:
-        self._policy = self._deliveries.policy = Policy.of(self._settings)
+        self._policy = self._uploads.policy = Policy.of(self._settings)
         self._logins.most = int(self._settings.get("LoginsPerMinute", 0))
         if self._transport.pace is not None:
             self._transport.pace.rate = float(self._settings["RateLimit"])
@@ -227,17 +229,17 @@ class Courier:
         self._due_at = 0.0
         self._logins.forget()
         self._take_more()
-        if self._transport.profile is not None:  # somebody may have mended the server
+        if self._transport.profile is not None:  # the server may have been repaired
             self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
-        if EVERYTHING in self._context.spool.backlog.paused:
+        if EVERYTHING in self._context.spool.queue_admin.paused:
             return {"state": "paused"}
-        busy_until = max(self._busy_until, self._deliveries.busy_until)
+        busy_until = max(self._busy_until, self._uploads.busy_until)
         if busy_until > now:
             return {"state": "busy", "secs": round(busy_until - now, 1)}
-        if self._connecting or (self._connected and self._deliveries.broken):
-            # It may have begun before the cause was mended: if it fails, there is one more try.
+        if self._connecting or (self._connected and self._uploads.broken):
+            # The connect in progress may have begun before the cause was repaired: if it fails, there is one more try.
             self._again_at_once = True
             return {"state": "connecting"}
         if self._connected:
@@ -253,7 +255,7 @@ class Courier:
         return {"state": "held", "secs": round(secs, 1)} if secs > 0 else {"state": "connecting"}
 
     def _beat_now(self) -> None:
-        self._deliveries.beat_due = True
+        self._uploads.beat_due = True
         self._wake.set()
 
     # -- the thread ---------------------------------------------------------------------------------------
@@ -270,15 +272,15 @@ class Courier:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._context.store.asked_on(self._loop)
+        self._context.spool_thread.asked_on(self._loop)
         self._wake = asyncio.Event()
-        self._deliveries = Deliveries(
+        self._uploads = Uploads(
             self._transport,
             self._context,
             self._policy,
             self._hooks,
             self._wake_now,
-            self._look_again,
+            self._poll_again,
             delta=bool(self._settings.get("DeltaTransfer")),
             more=self._says_more,
         )
@@ -286,7 +288,7 @@ class Courier:
         await follow(self._context, self._transport)
         self._ready.set()
         beating = asyncio.create_task(self._beat())
-        settling = asyncio.create_task(self._deliveries.settle())
+        settling = asyncio.create_task(self._uploads.settle())
         try:
             while True:
                 self._wake.clear()
@@ -300,20 +302,20 @@ class Courier:
                     finally:
                         timer.cancel()
         finally:
-            await self._deliveries.end(CalledBack("stopped"))
-            await self._deliveries.settled()
+            await self._uploads.end(CalledBack("stopped"))
+            await self._uploads.settled()
             await self._disconnect()
             for task in (beating, settling):
                 task.cancel()
             await asyncio.gather(beating, settling, return_exceptions=True)
-            self._context.store.asked_on(None)
+            self._context.spool_thread.asked_on(None)
             self._loop = None
 
     async def _beat(self) -> None:
         while True:
             self.turned = self._clock()
-            if self._deliveries.busy:
-                self._deliveries.link_usage.show()
+            if self._uploads.busy:
+                self._uploads.link_usage.show()
             await asyncio.sleep(BEAT_SECS)
 
     def _over(self) -> bool:
@@ -323,55 +325,57 @@ class Courier:
         return bool(self._held) or max(self._clock(), self._nothing_due_before) >= self._deadline
 
     async def _step(self) -> float:
-        """Do what can be done now; how many seconds there is nothing to do unless woken."""
+        """Do everything that can be done now; the seconds until the next thing to do, unless the loop is woken before."""
         now = self._clock()
         self._nothing_due_before = 0.0
-        deliveries = self._deliveries
-        if deliveries.success != self._counted:
-            self._counted, self._failures = deliveries.success, 0
+        uploads = self._uploads
+        if uploads.success != self._counted:
+            self._counted, self._failures = uploads.success, 0
             self._pauses.lived()
-        if deliveries.broken:
+        if uploads.broken:
             await self._lose()
         self._tell_pause()
         if not self._connected:
             self._more, self._due_at = True, 0.0
             due = await self._context.ask(self._context.spool.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
-            if deliveries.beat_due and self._deadline is None:
+            if uploads.beat_due and self._deadline is None:
                 at = min(at, max(now, self._try_at))
-            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._context.spool.backlog.paused:
+            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._context.spool.queue_admin.paused:
                 at = min(at, max(now, self._try_at))
             if at <= now:
                 await self._connect()
                 return 0.0
-            if at == _NEVER and EVERYTHING not in self._context.spool.backlog.paused:
-                # What was expected did not come: no try follows the one that failed, so nothing waits for it.
+            if at == _NEVER and EVERYTHING not in self._context.spool.queue_admin.paused:
+                # The expected snapshot did not come. No further try follows the failed one, so the state is no longer
+                # "waiting".
                 self._context.status_model.leave("waiting", "watching")
                 self._context.status_model.set(next_try=None)
             return self._pause(now, at)
-        if deliveries.busy_until > now:
-            return self._pause(now, deliveries.busy_until, busy=deliveries.busy)
-        if deliveries.busy_until:
-            deliveries.busy_until = 0.0
+        if uploads.busy_until > now:
+            return self._pause(now, uploads.busy_until, busy=uploads.busy)
+        if uploads.busy_until:
+            uploads.busy_until = 0.0
             self._context.well()
             self._context.status_model.state("connected")
-        if deliveries.beat_due:
-            deliveries.begin_beat()
+        if uploads.beat_due:
+            uploads.begin_beat()
         places = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency)
         few = max(1, places // 4)
-        room = places - len(deliveries)
+        room = places - len(uploads)
         take_at = now if room >= few else self._taken_at + _TAKE_SECS
         if room > 0 and take_at <= now and (self._more or self._due_at <= now):
             await self._take(places, room, now)
-            room = places - len(deliveries)
+            room = places - len(uploads)
             take_at = self._taken_at + _TAKE_SECS
         at = now if self._more else self._due_at
-        if deliveries.busy:
-            # Where something waits for a place: at the first that is free, and then when there are more of them or it is time.
+        if uploads.busy:
+            # Where versions wait for a place: poll at the first free place, then when more places are free or _TAKE_SECS are
+            # over.
             soon = 0 < room < few and take_at > now
-            deliveries.look_at = -1 if at > now else places - few if soon else len(deliveries) - 1
+            uploads.poll_at = -1 if at > now else places - few if soon else len(uploads) - 1
             return self._pause(now, at if at > now else take_at if soon else _NEVER, busy=True)
-        rest_at = max(self._last_notice, deliveries.active_at) + self._settings["DeadTimeMilli"] / 1000
+        rest_at = max(self._last_notice, uploads.active_at) + self._settings["DeadTimeMilli"] / 1000
         rest_at = max(rest_at, self._expected_until)
         if at <= now:
             return 0.0
@@ -382,31 +386,31 @@ class Courier:
 
     async def _take(self, places: int, room: int, now: float) -> None:
         """Send what is due, as far as there is room."""
-        deliveries = self._deliveries
-        # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
+        uploads = self._uploads
+        # One of four places is kept for small versions, so that live data does not wait behind a queue of big ones.
         most = min(self._transport.big_at_once, max(1, places - (places + 3) // 4))
-        big, look = max(0, most - deliveries.big), self._due_at <= now
-        # Whoever says from here on that there is more means something new.
+        big, poll = max(0, most - uploads.big), self._due_at <= now
+        # Cleared before the queue is read: a flag that is set from here on means versions that this read may have missed.
         self._more = False
-        if look:
+        if poll:
             self._due_at = _NEVER
         versions, due = await self._context.ask(
-            self._context.take_and_look, room, now, self._context.wall(), big=big, look=look, **self._ways()
+            self._context.take_and_next_due, room, now, self._context.wall(), big=big, poll=poll, **self._methods()
         )
-        if versions and not deliveries.busy:
-            self._pauses.begins(now - deliveries.active_at)
+        if versions and not uploads.busy:
+            self._pauses.begins(now - uploads.active_at)
         for version in versions:
-            deliveries.begin(version)
+            uploads.begin(version)
             self._taken_at = now
-        if len(versions) == room and look:
+        if len(versions) == room and poll:
             self._due_at = 0.0
         elif due is not None:
             self._due_at = min(self._due_at, due)
-        self._more = self._more or len(versions) == room or deliveries.big >= most
+        self._more = self._more or len(versions) == room or uploads.big >= most
 
     def _tell_pause(self) -> None:
-        """On the page: a task that is paused, and one that goes on."""
-        by = self._context.spool.backlog.paused.get(EVERYTHING)
+        """Write to the status page that the task is paused, or that it goes on."""
+        by = self._context.spool.queue_admin.paused.get(EVERYTHING)
         if by is not None and self._context.status_model.get("state") not in ("paused", "stopping", "stopped"):
             self._context.status_model.state("paused", f"paused by {by}")
             self._hooks.changed()
@@ -415,11 +419,11 @@ class Courier:
             self._hooks.changed()
 
     def _enter(self) -> None:
-        """On the page: what is true now, after something else was."""
+        """Write the present state to the status page, after a pause or a broken connection."""
         now, status_model = self._context.clock(), self._context.status_model
         problem = status_model.get("problem") or {}
         if self._connected:
-            status_model.state("waiting" if self._deliveries.busy_until > now else "connected", str(problem.get("text", "")))
+            status_model.state("waiting" if self._uploads.busy_until > now else "connected", str(problem.get("text", "")))
         elif self._held and self._try_at > now:
             status_model.state("held", self._held)
         elif problem and self._try_at > now:
@@ -427,7 +431,7 @@ class Courier:
         else:
             status_model.state("watching")
 
-    def _ways(self) -> dict[str, bool]:
+    def _methods(self) -> dict[str, bool]:
         traits = self._transport.traits
         return {"appends": traits.appends and not self._settings.get("AtomicAppend"), "copies": traits.copies}
 
@@ -468,15 +472,15 @@ class Courier:
             self._context.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
-        self._connected, self._deliveries.broken, self._held = True, None, ""
+        self._connected, self._uploads.broken, self._held = True, None, ""
         self._logins.answered()
-        self._deliveries.link_usage.show()
-        self._deliveries.active_at = self._clock()
+        self._uploads.link_usage.show()
+        self._uploads.active_at = self._clock()
         if self._refusals:
             self._refusals = 0
             await self._context.ask(self._context.spool.set_meta, "refused", "")
-        ways = self._ways()
-        self._hooks.builds(any(ways.values()), ways["copies"] and bool(self._settings.get("DeltaTransfer")))
+        methods = self._methods()
+        self._hooks.builds(any(methods.values()), methods["copies"] and bool(self._settings.get("DeltaTransfer")))
         self._context.log.info("CONNECTED to %s", self._context.spool.destination)
         with self._context.status_model.guard:
             self._context.events.emit("connected", destination=self._context.spool.destination)
@@ -489,7 +493,7 @@ class Courier:
         await self._sweep()
 
     async def _before_the_deadline(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this, for as long as a stop that may come meanwhile allows; CalledBack where that is over."""
+        """Await ``work`` for as long as the deadline of a stop allows. Raises CalledBack when the deadline is over."""
         task = asyncio.create_task(work)
         try:
             while not task.done():
@@ -502,16 +506,16 @@ class Courier:
                 woken.cancel()
             await task
         finally:
-            self._wake.set()  # what came meanwhile was cleared here, and is not looked at yet
+            self._wake.set()  # a wake-up that came meanwhile was cleared here and not handled yet
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
     async def _connect_failed(self, exc: Exception) -> None:
         self._connecting = False
-        self._deliveries.link_usage.show()
+        self._uploads.link_usage.show()
         held = decide(1, exc, self._policy, 0.0).action == "hold"
-        cause, remedy = _told(exc)
+        cause, remedy = _cause_and_remedy(exc)
         remedy = in_words_of(self._config_file, remedy)
         if held:
             self._refusals += 1
@@ -536,22 +540,23 @@ class Courier:
         secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
         with self._context.status_model.guard:
-            news = self._tell_problem(exc, cause, remedy)
+            is_new = self._tell_problem(exc, cause, remedy)
             self._context.status_model.state("held" if held else "waiting", cause + spared)
             self._context.status_model.set(next_try=utc(self._context.wall() + secs))
-        # Whoever has mended a file waits in vain for a child that does not read it: this comes at every try.
+        # A person who has repaired a file of the config must learn that this child does not read it again: this is logged at
+        # every try.
         since = self._changed() if held else ""
-        told = cause + spared
-        self._log_failed(exc, secs, sentence(f"{told}; {since}" if since else told, remedy if news else "", self._says_more))
+        text = cause + spared
+        self._log_failed(exc, secs, sentence(f"{text}; {since}" if since else text, remedy if is_new else "", self._says_more))
         self._hooks.changed()
 
     def _spared(self, secs: float) -> tuple[float, str]:
-        """How long until the next login, at least ``secs``, and in words why it is longer, where it is."""
+        """Seconds until the next login, at least ``secs``, and in words why they are more, where they are."""
         wait = self._logins.wait(self._clock())
         return (wait, f"; {self._logins.words()}") if wait > secs else (secs, "")
 
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
-        """On the page and among the events; whether it is news."""
+        """Report a failed connect on the status page and as an event; whether that problem is new."""
         if isinstance(exc, ServerNotTrusted):
             return self._context.problem("server_not_trusted", cause, remedy, exc.headline, exc)
         if isinstance(exc, ConfigError):
@@ -597,7 +602,7 @@ class Courier:
                 self._context.status_model.set(next_try=utc(self._context.wall() + left))
 
     async def _sweep(self) -> None:
-        """Remove what earlier attempts may have left on the server."""
+        """Remove the temp files that earlier attempts may have left on the server."""
         temps = await self._context.ask(self._context.spool.temps)
         if temps:
             try:
@@ -611,7 +616,8 @@ class Courier:
             await self._context.ask(self._context.spool.temps_swept, temps, final, self._context.wall())
 
     async def _remove_each(self, temps: Iterable[str]) -> set[str]:
-        """One that the server keeps, or that cannot be a name there, is met again by its own upload: no reason against others."""
+        """Remove each temp file; the names that are gone. A name that cannot be removed (kept by the server, or impossible there)
+        is handled again by the upload of its own file, and must not keep the others."""
         removed: set[str] = set()
         for temp in temps:
             try:
@@ -621,7 +627,7 @@ class Courier:
         return removed
 
     async def _rest(self, now: float) -> None:
-        quiet = now - max(self._last_notice, self._deliveries.active_at)
+        quiet = now - max(self._last_notice, self._uploads.active_at)
         self._context.log.info("'DEAD' for [%.1f] secs! (no data) REST'ing %s!", quiet, self._transport.label)
         try:
             await self._sweep()
@@ -639,22 +645,22 @@ class Courier:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECS):
                     await self._transport.close()
-            self._deliveries.link_usage.show()
+            self._uploads.link_usage.show()
 
     async def _lose(self) -> None:
-        """The connection broke: end what was in flight, wait as the retry rules say."""
-        deliveries, reason = self._deliveries, self._deliveries.broken
+        """The connection broke: end the uploads in flight, then wait as the retry rules say."""
+        uploads, reason = self._uploads, self._uploads.broken
         assert reason is not None
         await self._disconnect()
-        await deliveries.end(reason)
-        deliveries.broken = None
+        await uploads.end(reason)
+        uploads.broken = None
         if isinstance(reason, CalledBack):
-            deliveries.stale = False
+            uploads.stale = False
             self._context.log.info("What is paused was called back; the rest goes on over a new connection")
             self._enter()
             return
-        if deliveries.stale:
-            deliveries.stale = False
+        if uploads.stale:
+            uploads.stale = False
             self._context.log.info("Connection was gone after a pause, connecting again: %s", reason)
             forgets = self._pauses.died()
             if forgets:
@@ -681,8 +687,8 @@ class Courier:
         self._hooks.changed()
 
 
-def _told(exc: Exception) -> tuple[str, str]:
-    """What happened, and what a person can do about it."""
+def _cause_and_remedy(exc: Exception) -> tuple[str, str]:
+    """The cause of an error, and what a person can do about it."""
     if isinstance(exc, ConfigError):
         return f"{exc.key}: {exc.problem}", exc.remedy
     return (exc.cause or str(exc), exc.remedy) if isinstance(exc, TransportError) else (str(exc), "")

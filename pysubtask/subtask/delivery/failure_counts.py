@@ -8,7 +8,7 @@ from ...common.errors import AttemptFailed
 from ...common.events import utc
 
 _MOST_NAMES = 1000
-_MOST_SHOWN = 20
+_MOST_LISTED = 20
 
 
 class _Row(NamedTuple):
@@ -19,14 +19,14 @@ class _Row(NamedTuple):
 
 
 class InARow:
-    """Attempts that failed in a row, by remote name; a newer version of a file goes on with the count of the one before."""
+    """Failed attempts in a row, by remote name. A newer version of a file takes over the count of the version before."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
 
     def failed(self, name: str, error: AttemptFailed, passed: int) -> tuple[int, bool]:
-        """One more; how many in a row that makes, and whether other files arrived since the first of them. ``passed`` counts
-        what arrived so far. An attempt that got further than the one before is the first of a new row."""
+        """Count one more failure; how many in a row that makes, and whether other files were delivered since the first of them.
+        ``passed``: the number of deliveries so far. An attempt that got further than the one before starts a new row."""
         row = self._rows.pop(name, None)
         if row is None or error.further:
             row = _Row(0, passed)
@@ -36,23 +36,23 @@ class InARow:
         return row.times, passed != row.passed
 
     def waits(self, name: str, reason: str, until: float) -> None:
-        """It waits alone until then, by the wall clock."""
+        """The file waits alone ``until`` this time (wall clock)."""
         row = self._rows.pop(name, None)
         if row is not None:
             self._rows[name] = row._replace(reason=reason, until=until)
 
     def parked(self, name: str) -> None:
-        """It is parked: its count stays, so that the next attempt that fails parks it again at once."""
+        """The file is parked. Its count stays, so that the next failure parks it again at once."""
         self.waits(name, "", 0.0)
 
     def over(self, name: str) -> None:
-        """It arrived, or left the queue."""
+        """The file was delivered, or left the queue."""
         self._rows.pop(name, None)
 
     def page(self) -> list[dict[str, Any]]:
-        """The last of those that wait, for the status page."""
+        """The last of the waiting files, for the status page."""
         waiting = [(name, row) for name, row in self._rows.items() if row.reason]
         return [
             {"name": name, "reason": row.reason, "tries": row.times, "next_try": utc(row.until)}
-            for name, row in waiting[-_MOST_SHOWN:]
+            for name, row in waiting[-_MOST_LISTED:]
         ]

@@ -1,4 +1,4 @@
-"""Puts the heartbeat files on the server."""
+"""Uploads the heartbeat files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .context import DeliveryContext
 
 
 class Heartbeats:
-    """``beat`` writes the files, in a thread, and gives their paths. ``due``: whether they are to be sent. ``more``: where a
-    person is told more of what is wrong."""
+    """``beat`` writes the files, in a thread, and returns their paths. ``due``: whether they are to be sent. ``more``: where a
+    person finds more about a problem."""
 
     def __init__(self, transport: Transport, context: DeliveryContext, beat: Callable[[], list[str]], more: str) -> None:
         self._transport = transport
@@ -26,7 +26,8 @@ class Heartbeats:
         self.due = False
 
     async def send(self) -> Exception | None:
-        """Send them, with the server's clock for their time; what kept them from it. A cancelled one is due again."""
+        """Send the files, with the server's clock for their time; the error that kept them from being sent, or None. A cancelled
+        heartbeat is due again."""
         self.due = False
         try:
             for path in await asyncio.to_thread(self._beat):
@@ -52,7 +53,7 @@ class Heartbeats:
         return None
 
     def failed(self, error: Exception) -> None:
-        """Tell that they could not be sent, and not at every try."""
+        """Log that the files could not be sent, once and not at every try."""
         if str(error) != self._problem:
             self._problem = str(error)
             self._context.log.error("Heartbeat cannot be sent: %s; %s", error, self._more)

@@ -1,4 +1,4 @@
-"""Connections that are dead after a pause: whether something on the way forgets those that are idle. Pure."""
+"""Detects that connections die while they are idle (a carrier, firewall or NAT forgets them). Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ _TIMES = 2
 
 
 class Pauses:
-    """Carriers and firewalls forget a connection that nothing was sent over for a while, and tell nobody. Seconds everywhere.
+    """Carriers and firewalls forget a connection over which nothing was sent for a while, and notify neither end. All times in
+    seconds.
 
-    A pause ``begins`` to be over when something is to be sent; then the connection ``lived`` or ``died``.
+    Call ``begins`` when something is sent after a pause, then ``lived`` or ``died`` with the outcome.
     """
 
     def __init__(self) -> None:
@@ -18,19 +19,19 @@ class Pauses:
         self._times = 0
 
     def begins(self, pause: float) -> None:
-        """Something is sent after such a pause."""
+        """Something is sent after ``pause`` seconds without traffic."""
         self._now = pause
 
     def lived(self) -> None:
-        """It arrived."""
+        """What was sent after the pause has arrived."""
         if self._now is not None:
             self._lived = max(self._lived, self._now)
-            if self._lived >= self._died:  # it was something else
+            if self._lived >= self._died:  # the pause was not the cause
                 self._times, self._died = 0, float("inf")
             self._now = None
 
     def died(self) -> str:
-        """The connection was dead: what is to be said of it, '' where that is not new or not clear."""
+        """The connection was dead after the pause. The message for the log; '' where the conclusion is not new or not clear."""
         pause, self._now = self._now, None
         if pause is None or pause <= self._lived:
             return ""

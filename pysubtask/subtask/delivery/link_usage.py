@@ -1,4 +1,4 @@
-"""What the link has cost, and what for: everything goes onto one receipt, or counts as heartbeats."""
+"""The bytes that the link has carried, each assigned to one receipt or to the heartbeats."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from ..status.status_model import StatusModel
 
 
 class LinkUsage:
-    """Belongs to the courier's event loop.
+    """Belongs to the dispatcher's event loop.
 
-    Files in flight share one connection, so nobody can tell whose a byte was. When an upload ends, its receipt takes what was
-    counted since the one before: the login is on the first, an attempt that was cut on the next one that ends. When a
-    heartbeat ends, and no file was on its way since, that is the heartbeat's. So all receipts of a child, its heartbeats and
-    what has come since add up to the transport's total.
+    Files in flight share one connection, so a byte cannot be assigned to one of them. When an upload ends, its receipt takes all
+    bytes counted since the receipt before: the login is on the first receipt, an attempt that was cut is on the next receipt.
+    When a heartbeat ends and no file was in flight meanwhile, the bytes since are those of the heartbeat. So the receipts of a
+    child, its heartbeats and the bytes not assigned yet add up to the transport's total.
     """
 
     def __init__(self, transport: Transport, status_model: StatusModel) -> None:
@@ -24,27 +24,27 @@ class LinkUsage:
         self._beats = 0
 
     def begin(self) -> None:
-        """A file is on its way."""
+        """A file is in flight."""
         self._in_flight += 1
         self._mixed = True
 
     def end(self) -> None:
-        """It is not any more."""
+        """A file is not in flight any more."""
         self._in_flight -= 1
 
     def take(self) -> int | None:
-        """For the receipt of an upload that has just ended: bytes, None where the transport cannot tell."""
+        """The bytes for the receipt of an upload that has just ended; None where the transport does not count."""
         self._mixed = self._in_flight > 0
         return self._since()
 
     def beat(self) -> None:
-        """A heartbeat has been sent, or was tried to."""
+        """A heartbeat was sent, or its sending failed."""
         if not self._mixed:
             self._beats += self._since() or 0
         self.show()
 
     def show(self) -> None:
-        """Put the totals onto the board."""
+        """Put the totals into the status model."""
         wire = self._transport.wire()
         known = wire is not None
         self._status_model.set(bytes_on_wire=None if wire is None else wire.total, heartbeat_bytes=self._beats if known else None)

@@ -1,4 +1,4 @@
-"""How many logins that come to nothing a server gets to see in a minute: many ban an address for more. Pure."""
+"""How many failed logins a server gets to see in a minute: many servers ban an address for more. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections import deque
 
 WINDOW_SECS = 60.0
 BAN_SECS = 75.0
-"""Most bans last a minute from the last connection on: no other one is made for so long, where this looks like one."""
+"""Seconds. Most bans last a minute from the last connection on, so after what looks like a ban no connection is made for this
+time."""
 _LONGEST_BAN_SECS = 300.0
 _SUSPICIOUS = 3
-"""Logins that came to nothing within two minutes, and then nobody answers: that looks like a ban."""
+"""This number of failed logins within two minutes, and then connections without an answer, look like a ban."""
 
 
 class Logins:
-    """``most`` in any minute; 0 sets no limit. Times in seconds of a monotonic clock.
+    """At most ``most`` failed logins in any minute; 0 sets no limit. Times in seconds of a monotonic clock.
 
-    Counted are logins that were refused, or that went well and were lost again. Not one that ended because there was nothing to
-    send, and no connection that did not come to a login: a server that is down is tried again as the settings say. But where
-    nobody answers any more after several that were counted, it may be a ban that each connection would begin anew.
+    A login counts as failed when it was refused, or when it went well and the connection was lost again. A login that ended
+    because there was nothing to send does not count, nor does a connection that did not come to a login: a server that is down is
+    tried again as the settings say. But where connections get no answer any more after several failed logins, the address may be
+    banned, and each further connection would prolong the ban.
     """
 
     def __init__(self, most: int) -> None:
@@ -28,14 +30,14 @@ class Logins:
         self._suspected = False
 
     def failed(self, now: float) -> None:
-        """One ended in an error."""
+        """A login failed at ``now``."""
         self._failed.append(now)
         self._unanswered = 0
         while len(self._failed) > max(_SUSPICIOUS, self.most):
             self._failed.popleft()
 
     def unanswered(self, now: float) -> None:
-        """Nobody answered a connection, or it was refused before a word."""
+        """A connection got no answer, or was closed before the greeting."""
         if not self._unanswered:
             lately = sum(now - at < 2 * WINDOW_SECS for at in self._failed)
             self._suspected = self.most > 0 and lately >= min(_SUSPICIOUS, self.most)
@@ -47,7 +49,7 @@ class Logins:
         self._unanswered = 0
 
     def wait(self, now: float) -> float:
-        """Seconds until the next one is allowed."""
+        """Seconds until the next login is allowed."""
         secs = 0.0
         if 0 < self.most <= len(self._failed):
             secs = self._failed[-self.most] + WINDOW_SECS - now
@@ -58,16 +60,17 @@ class Logins:
 
     @property
     def _seems_banned(self) -> bool:
-        """The first connection without an answer may have met a moment's trouble."""
+        """Whether the address seems to be banned. One connection without an answer is not enough: that may be a short
+        disturbance."""
         return self._suspected and self._unanswered >= 2
 
     def forget(self) -> None:
-        """Somebody has mended what was wrong."""
+        """Forget the failed logins: a person has repaired their cause."""
         self._failed.clear()
         self._unanswered = 0
 
     def words(self) -> str:
-        """Why it is waited."""
+        """Why the next login has to wait, in words."""
         if self._seems_banned:
             return (
                 "after several logins that came to nothing nobody answers: the server may have banned this address, and each "

@@ -1,4 +1,4 @@
-"""Tells once what was done where a name on the server is a symbolic link."""
+"""Reports once how a symbolic link on the server was handled."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _MOST_NAMES = 1000
 
 
 class RemoteLinks:
-    """What was told of each name since the child began, so that it is not told at each delivery."""
+    """The last report for each remote name since the child began, so that the same one is not repeated at each delivery."""
 
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
-        self._told: dict[str, Link] = {}
+        self._reported: dict[str, Link] = {}
 
-    def told(self, version: Version, link: Link | None) -> None:
-        """One log line and one event, unless just that was told of this name."""
-        if link is None or self._told.get(version.name) == link:
+    def report(self, version: Version, link: Link | None) -> None:
+        """Write one log line and one event, unless the same was reported for this name before."""
+        if link is None or self._reported.get(version.name) == link:
             return
-        while len(self._told) >= _MOST_NAMES:
-            del self._told[next(iter(self._told))]
-        self._told[version.name] = link
+        while len(self._reported) >= _MOST_NAMES:
+            del self._reported[next(iter(self._reported))]
+        self._reported[version.name] = link
         target = f" to {link.target!r}" if link.target else ""
         did = "the link is kept and the file it points to is written" if link.done == "followed" else "a file replaces the link"
         why = f": {link.why}" if link.why else ""

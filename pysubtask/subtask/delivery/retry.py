@@ -1,4 +1,4 @@
-"""How long until the next try: a pure decision."""
+"""When a failed attempt is made again: a pure decision."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from ...common.errors import (
 JITTER = 0.2
 LOGIN_WAIT_FACTOR = 20
 EXTRA_LOGIN_SECS = 60.0
-"""After a refused login people may have it tried earlier, but no more often than this: servers lock accounts."""
+"""Seconds. After a refused login a person may request an earlier try, but no more often than this: servers lock accounts."""
 
 
 class Policy(NamedTuple):
-    """The retry settings. Waits in seconds; they only ever grow by jitter, never shrink."""
+    """The retry settings. Waits in seconds; jitter makes them longer, never shorter.
+
+    ``tries``: attempts in one set (RetryCount). ``wait``: between two attempts of a set (RetryWaitSecs). ``long_wait``: between
+    two sets (RetryLongWaitSecs). ``parked_wait``: until a refused file is offered again (ParkedRetrySecs).
+    """
 
     tries: int
     wait: float
@@ -32,20 +36,21 @@ class Policy(NamedTuple):
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Policy:
+        """The policy by the present values of the settings of a child."""
         return cls(settings["RetryCount"], settings["RetryWaitSecs"], settings["RetryLongWaitSecs"], settings["ParkedRetrySecs"])
 
 
 class Decision(NamedTuple):
-    """What is done, and only that. ``action``:
+    """What follows from a failed attempt, and nothing besides. ``action``:
 
-    * 'wait': everything waits. The connection is opened anew, or with a busy server kept and left alone;
-    * 'hold': everything waits for a login that was refused, or a setting that cannot be used;
+    * 'wait': all files wait. The connection is opened again, or kept and left alone where the server is busy;
+    * 'hold': all files wait, because the login was refused or a setting cannot be used;
     * 'again': this file alone waits and is sent again, others go on over the same connection;
     * 'park': this file is left, others go on;
-    * 'next': the next means for this file at once, over the same connection (all of it in place of what it lacks there);
-    * 'anew': this file's copy is of no use, it is taken anew.
+    * 'next': the next method for this file at once, over the same connection (the whole file in place of the missing part);
+    * 'anew': the snapshot of this file cannot be used, a new one is taken.
 
-    ``secs`` until then.
+    ``secs``: how long to wait before that.
     """
 
     action: str
@@ -87,7 +92,7 @@ def decide(attempts: int, error: Exception, policy: Policy, chance: float, other
 
 
 def _own_wait(attempts: int, policy: Policy) -> float:
-    """Seconds that one file waits alone after so many attempts in a row."""
+    """Seconds that one file waits alone after ``attempts`` failures in a row."""
     if attempts < policy.tries:
         return max(policy.wait, min(policy.wait * 2.0 ** min(attempts - 1, 16), policy.long_wait))
     first = max(1.0, policy.wait, policy.long_wait)
@@ -102,13 +107,13 @@ def login_wait(attempts: int, policy: Policy) -> float:
 
 
 def held_for(attempts: int, last_try: float, now: float, policy: Policy) -> float:
-    """Seconds a login refused before a restart is still held. Both times by the wall clock; a clock that
-    was set back since counts as no time gone."""
+    """Seconds that a login refused before a restart is still held. Both times by the wall clock; a clock that was set back since
+    counts as no time passed."""
     gone = max(0.0, now - last_try)
     return max(0.0, login_wait(attempts, policy) - gone)
 
 
 def extra_login_in(last: float, now: float) -> float:
-    """Seconds until a refused login may be tried at somebody's order; ``last``: when one was. Both by the wall clock; a clock
-    that was set back since counts as no time gone."""
+    """Seconds until a refused login may be tried on request; ``last``: the time of the last such try. Both by the wall clock; a
+    clock that was set back since counts as no time passed."""
     return max(0.0, EXTRA_LOGIN_SECS - max(0.0, now - last))

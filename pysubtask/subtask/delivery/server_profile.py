@@ -1,4 +1,5 @@
-"""What the transport has learned of its server: read before the first connect, kept at each change, and told once in words."""
+"""The capabilities and quirks of the server that the transport found out: read before the first connect, stored at each change,
+and reported once in words."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Learned:
-    """Belongs to the courier's event loop; the profile may be changed on any thread."""
+    """Belongs to the dispatcher's event loop; the profile may be changed on any thread."""
 
     def __init__(self, context: DeliveryContext, profile: Profile) -> None:
         self._context = context
@@ -24,14 +25,14 @@ class Learned:
         self._due = False
 
     async def begin(self) -> None:
-        """Take up what was kept; from here on each change is kept and told."""
+        """Load the stored profile; from here on each change of it is stored and reported."""
         self._profile.load(await self._context.ask(self._context.spool.profile))
         self._profile.on_step = lambda step: self._soon(self._tell, step)
         self._profile.on_change = lambda: self._soon(self._changed)
         self._show()
 
     def _soon(self, call: Callable[..., None], *args: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: it is learned again
+        with contextlib.suppress(RuntimeError):  # the loop has ended: the next child finds it out again
             self._loop.call_soon_threadsafe(call, *args)
 
     def _tell(self, step: Step) -> None:
@@ -52,8 +53,8 @@ class Learned:
 
     def _keep(self) -> None:
         self._due = False
-        # Not waited for: lost in a crash or on a full disk, it is learned again.
-        self._context.store.submit(self._context.spool.keep_profile, self._profile.to_json())
+        # Not awaited: a profile that is lost in a crash or on a full disk is found out again.
+        self._context.spool_thread.submit(self._context.spool.keep_profile, self._profile.to_json())
 
     def _show(self) -> None:
         lines = self._profile.lines()
@@ -61,6 +62,6 @@ class Learned:
 
 
 async def follow(context: DeliveryContext, transport: Transport) -> None:
-    """Do so for a transport that learns; on the courier's loop, before its first connect."""
+    """Load and follow the profile of a transport that has one; on the dispatcher's loop, before its first connect."""
     if transport.profile is not None:
         await Learned(context, transport.profile).begin()

@@ -1,4 +1,4 @@
-"""Uploads in flight on one connection: each attempt, how it ended, and what follows from that."""
+"""Uploads in flight on one connection: the attempts, their outcomes, and what follows from a failed attempt."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ from .signature_tasks import Signing
 
 IDLE_SECS = 5.0
 _LEAST_SECS = 0.05
-"""A file that failed alone waits so long at least, whatever the settings say."""
+"""Seconds that a file waits at least after it failed alone, whatever the settings say."""
 _GATHER_SECS = 0.01
-"""A finished upload waits so long for others to share its commit, while there are others."""
+"""Seconds that a finished upload waits for others to share its commit, while others are in flight."""
 _BEAT = -1
 _BEAT_ROW = "a heartbeat"
 _MOST_FAULTY = 1000
 
 
 class CalledBack(TransportLost):
-    """A good connection is given up from here: something on its way was paused, or there is a stop."""
+    """This side gives up a good connection: a version in flight was paused, or the child stops."""
 
 
 def _unheard(builds: bool, copies: bool) -> None:
@@ -58,35 +58,40 @@ def _unheard(builds: bool, copies: bool) -> None:
 
 
 class Hooks(NamedTuple):
-    """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
-    (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
-    (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
-    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
-    live file for reading. ``ours``: whether a remote name is that of another data file than the one given; ``harmed``: the server
-    has put something else under such a name."""
+    """What the dispatcher asks of the child and reports to it.
+
+    ``changed``: the status page is out of date. ``lost``: the snapshot of this data file cannot be read, so the file has to be
+    copied again. ``confirm``: raises where a live file was changed. ``beat``: writes the heartbeat files now and returns their
+    paths. ``builds``: whether the server can build upon the file it has, and whether it can copy parts of it.
+    ``signature_cache``: signatures that were made together with snapshots; ``prefixes``: hash states of snapshots. ``open_live``:
+    opens a live file for reading. ``ours``: whether a remote name belongs to another data file than the one given; ``harmed``:
+    the server has put another file under such a name.
+    """
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
     confirm: Callable[[Version], None]
     beat: Callable[[], list[str]]
     builds: Callable[[bool, bool], None] = _unheard
-    ahead: SignatureCache = SignatureCache()
+    signature_cache: SignatureCache = SignatureCache()
     prefixes: Prefixes = Prefixes()
     open_live: Callable[[str], int] = open_data
     ours: Callable[[str, str], bool] = lambda name, path: False
     harmed: Callable[[str], None] = lambda name: None
 
 
-class Deliveries:
-    """Made and used on the courier's loop; ``wake`` is called when a version was given back, ``look`` whenever the courier
-    should look again for another reason, with when something is due (monotonic), where that is news. ``delta`` says that of a
-    file that was changed only what changed shall be sent, where the server can copy. ``more``: where a person is told more of
-    what is wrong.
+class Uploads:
+    """Created and used on the loop of the dispatcher.
 
-    ``broken``: what ended the connection or its login, None while it is good. ``stale``: nothing was done on it for a while, so
-    that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
-    (monotonic). ``busy_until``: the server wants no request before (monotonic). ``toll``: what the link has cost.
-    ``look_at``: the courier wants to look again as soon as no more than so many are in flight.
+    ``wake`` is called when a version was given back; ``poll`` whenever the dispatcher should read the queue for another reason,
+    with the time at which a version is due (monotonic; None where that is not new). ``delta``: of a changed file only the changed
+    parts shall be sent, where the server can copy the others. ``more``: where a person finds more about a problem.
+
+    ``broken``: the error that ended the connection or its login, None while the connection is good. ``stale``: the connection was
+    idle for a while, so it may have been dead before its next use. ``success`` counts delivered versions. ``active_at``: when
+    something was last delivered (monotonic). ``busy_until``: the server wants no request before this time (monotonic).
+    ``link_usage``: the bytes that the link has carried. ``poll_at``: the dispatcher wants to read the queue again as soon as no
+    more than this number are in flight.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class Deliveries:
         policy: Policy,
         hooks: Hooks,
         wake: Callable[[], None],
-        look: Callable[[float | None], None],
+        poll: Callable[[float | None], None],
         *,
         delta: bool = False,
         more: str = "",
@@ -107,12 +112,12 @@ class Deliveries:
         self.policy = policy
         self._hooks = hooks
         self._wake = wake
-        self._look = look
-        self.look_at = -1
+        self._poll = poll
+        self.poll_at = -1
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
         self._names: dict[int, str] = {}
-        self._signing = Signing(context, delta, hooks.ahead)
+        self._signing = Signing(context, delta, hooks.signature_cache)
         self.link_usage = LinkUsage(transport, context.status_model)
         self._past_attempt: set[int] = set()
         self._faulty: dict[int, None] = {}
@@ -138,7 +143,7 @@ class Deliveries:
 
     @property
     def big(self) -> int:
-        """How many big ones are in flight."""
+        """The number of big versions in flight."""
         return len(self._big)
 
     @property
@@ -186,12 +191,12 @@ class Deliveries:
 
     def _beat_again(self) -> None:
         self._beats.due = True
-        self._look(None)
+        self._poll(None)
 
     def _track(self, coroutine: Coroutine[Any, Any, None], job: int) -> None:
         now = self._context.clock()
         if not self._tasks:
-            # After a pause the first use may find that the server has hung up in the meantime.
+            # After a pause the first use may find that the server has closed the connection in the meantime.
             self.stale = now - self.active_at > IDLE_SECS
         self.active_at = now
         task = asyncio.create_task(coroutine)
@@ -202,24 +207,25 @@ class Deliveries:
         job = self._tasks.pop(task, _BEAT)
         self._big.discard(job)
         self._names.pop(job, None)
-        if self.broken or len(self._tasks) <= self.look_at or not self.busy:
-            self._look(None)
+        if self.broken or len(self._tasks) <= self.poll_at or not self.busy:
+            self._poll(None)
 
     def moves(self, names: Container[str] | None) -> bool:
-        """Whether one of these (None: any) is on its way."""
+        """Whether a version under one of these remote names (None: any name) is in flight."""
         return bool(self._names) if names is None else any(name in names for name in self._names.values())
 
     def interrupt(self, reason: CalledBack) -> None:
-        """Give the connection up though it is good: what is on its way is due again at once."""
+        """Give the connection up though it is good: the versions in flight are due again at once."""
         self.broken = self.broken or reason
         self.stale = True
 
     async def end(self, reason: TransportLost | LoginRefused) -> None:
-        """End whatever is in flight; each version is given back."""
+        """End everything in flight; each version is given back to the queue."""
         if self._tasks:
             self.broken = self.broken or reason
             for task, job in self._tasks.items():
-                # One that is giving its version back is let to.
+                # A task that is giving its version back must finish that: a cancelled one would leave the row in state
+                # "sending".
                 if job not in self._past_attempt:
                     task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -238,7 +244,7 @@ class Deliveries:
                 self.link_usage.end()
             self._past_attempt.add(version.id)
             if isinstance(outcome, Done):
-                arrived = True  # and moving until that is committed
+                arrived = True  # and shown as moving until the commit
                 self._finished.put_nowait(outcome._replace(bytes_on_wire=self.link_usage.take()))
             else:
                 await self._follow(version, outcome)
@@ -249,7 +255,7 @@ class Deliveries:
                 self._wake()
 
     async def _attempt(self, version: Version) -> Done | Exception:
-        """Try to send it; how it ended. A cancelled attempt is a lost one."""
+        """Send a version; its outcome. A cancelled attempt counts as a lost connection."""
         try:
             return await self._put(version)
         except (TransportError, SourceError) as exc:
@@ -260,7 +266,8 @@ class Deliveries:
             if is_limit(exc):
                 return TransportLost(limits.reached(), limits.REMEDY)
             self._context.log.exception("Upload of [%s] failed", version.name)
-            # What the file itself brings about comes again at each try: it must not take the link from the others for ever.
+            # An error that the file itself causes comes again at each try. It must not cost the other files their connection
+            # each time, so from the second time on the file alone is refused.
             again = version.id in self._faulty
             while len(self._faulty) >= _MOST_FAULTY:
                 self._faulty.pop(next(iter(self._faulty)))
@@ -268,7 +275,7 @@ class Deliveries:
             return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
 
     async def _put(self, version: Version) -> Done:
-        if version.base and version.way.append is None and not version.way.copies:
+        if version.base and version.plan.append is None and not version.plan.copies:
             raise SourceError("only its end was copied, and all of it has to be sent")
         if version.compare or version.former is not None:
             remote = await self._transport.stat(version.name)
@@ -285,9 +292,9 @@ class Deliveries:
             if verified:
                 assert remote is not None
                 return Done(version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version))
-        how = await self._signing.plan(version, copies=self._transport.traits.copies)
-        prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
-        if prefix is None and version.base and how.append and version.known is not None:
+        plan = await self._signing.plan(version, copies=self._transport.traits.copies)
+        prefix = self._hooks.prefixes.before(version.digest, plan.append.at if plan.append else version.size, version.base)
+        if prefix is None and version.base and plan.append and version.known is not None:
             known, open_data = version.known, functools.partial(self._hooks.open_live, version.path)
             with contextlib.suppress(SourceError):
                 prefix = await asyncio.to_thread(
@@ -302,12 +309,12 @@ class Deliveries:
             version.stale,
             lambda: self._hooks.confirm(version),
             replaces=None if version.known is None else version.known.remote,
-            # A live file may have changed since: what is on the server of it is of no use.
+            # A live file may have changed since: the part of it on the server cannot be continued.
             resume="" if version.live else version.resume,
             note=lambda text: self._note(version.id, text),
-            append=how.append,
+            append=plan.append,
             whole_records=version.records,
-            copies=how.copies,
+            copies=plan.copies,
             base=version.base,
             sha256=version.digest,
             prefix=prefix,
@@ -333,18 +340,19 @@ class Deliveries:
                 if version.base:
                     raise SourceError("only its end was copied, and all of it has to be sent") from exc
                 sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
-            self._links.told(version, sent.link)
-            made = await signed.outcome()
+            self._links.report(version, sent.link)
+            built = await signed.outcome()
         finally:
             signed.end()
-        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
+        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=plan.new, signature=built)
 
     def _source(self, version: Version) -> dict[str, Any]:
-        """How the source is opened: a copy as one of ours, a live file as it was for its digest."""
+        """How the source is opened: a snapshot as a file of this program, a live file with the checks made when its digest was
+        taken."""
         return {"opener": functools.partial(self._hooks.open_live, version.snapshot)} if version.live else {"snapshot": True}
 
     async def _proven(self, version: Version) -> str:
-        """How a file that another protocol left there was verified; empty where it is another one."""
+        """How a file that was delivered over another protocol was verified; empty where the server has another content."""
         if version.base:
             return ""
         source = self._source(version)
@@ -352,11 +360,11 @@ class Deliveries:
         try:
             return await self._transport.verify(job)
         except FileRefused:
-            # Whatever cannot be told: it is sent.
+            # The server gives no proof, so the file is sent.
             return ""
 
     async def _signature_of_unchanged(self, version: Version) -> bytes | None:
-        """Of a version that the server turned out to have."""
+        """The signature of a version whose content the server has already; None where the stored one is still right."""
         if version.known is not None and version.known.digest == version.digest:
             return None
         signed = self._signing.begin(version, copies=self._transport.traits.copies)
@@ -366,20 +374,20 @@ class Deliveries:
             signed.end()
 
     def _note(self, job: int, text: str) -> None:
-        # Not waited for: lost in a crash, it costs bytes and nothing else.
-        self._context.store.submit(self._context.spool.note, job, text)
+        # Not awaited: a note that is lost in a crash costs bytes and nothing else.
+        self._context.spool_thread.submit(self._context.spool.note, job, text)
 
     # -- what follows from an attempt that failed ---------------------------------------------------------
 
     async def _follow(self, version: Version, error: Exception) -> None:
-        """Carry out what the retry rules say of it."""
+        """Carry out the decision of the retry rules about a failed attempt."""
         decision = self._decide(version.name, version.attempts, error)
         try:
             await self._actions.get(decision.action, self._again)(version, error, decision.secs)
         except (OSError, SourceError, TransportError):
             raise
         except Exception as exc:
-            # It must not stay in flight for ever, which nobody would see.
+            # The version must not stay in state "sending" for ever, which nobody would see.
             self._context.log.exception("What follows from the attempt at [%s] failed", version.name)
             again = FileRefused(f"internal error: {type(exc).__name__}")
             await self._park(version, again, self.policy.parked_wait)
@@ -393,17 +401,18 @@ class Deliveries:
         return decide(attempts, error, self.policy, random.random(), others)
 
     async def _wait(self, version: Version, error: Exception, secs: float) -> None:
-        """Everything waits, and this version with it."""
+        """All versions wait, this one too."""
         self._stop_all(error, secs)
         if isinstance(error, ServerBusy):
             await self._context.ask(self._context.give_back, version, error, self.busy_until)
             return
-        # The courier waits for a login. The answer may have been lost after the work was done, so the next try looks first.
+        # After a refused login the dispatcher waits, not the version. The reply may have been lost after the upload was done,
+        # so the next try compares first.
         secs = 0.0 if self.stale or isinstance(error, LoginRefused) else secs
         await self._context.ask(self._context.give_back, version, error, self._context.clock() + secs, compare=True)
 
     def _stop_all(self, error: Exception, secs: float) -> None:
-        """The connection is left alone for so many seconds, or is over, as the error says."""
+        """Leave the connection alone for ``secs``, or end it, as the error says."""
         if isinstance(error, ServerBusy):
             self._leave_alone(error, secs)
         elif isinstance(error, TransportLost | LoginRefused):
@@ -412,7 +421,7 @@ class Deliveries:
             self.broken = self.broken or TransportLost(str(error))
 
     def _leave_alone(self, exc: ServerBusy, secs: float) -> None:
-        """The server wants a pause of so many seconds."""
+        """Send nothing for ``secs``: the server asked for a pause."""
         now = self._context.clock()
         if self.busy_until <= now:
             self._context.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s; %s", secs, exc, self._more)
@@ -423,7 +432,7 @@ class Deliveries:
         self.busy_until = max(self.busy_until, now + secs)
 
     async def _again(self, version: Version, error: Exception, secs: float) -> None:
-        """This version waits alone; the next try looks first, as the work may have been done."""
+        """This version alone waits. The next try first compares with the server, as the last one may have succeeded unnoticed."""
         secs = max(secs, _LEAST_SECS)
         self._context.log.warning(
             "TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s", version.name, secs, error, self._more
@@ -463,7 +472,7 @@ class Deliveries:
                 await asyncio.sleep(_GATHER_SECS)
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
-            written, due = await self._context.ask(self._context.deliver_and_look, dones)
+            written, due = await self._context.ask(self._context.deliver_and_next_due, dones)
             for _, receipt in written:
                 self._arrived()
                 self._rows.over(receipt.name)
@@ -473,7 +482,7 @@ class Deliveries:
             for done in dones:
                 self._signing.over(done.id)
                 self._finished.task_done()
-            self._look(due)
+            self._poll(due)
             self._hooks.changed()
 
     def _log_delivered(self, written: Sequence[tuple[Done, Receipt]]) -> None:

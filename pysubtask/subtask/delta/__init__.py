@@ -1,1 +1,1 @@
-"""What has to travel, given what the server has."""
+"""Which bytes of a version have to be sent, given what the server has."""

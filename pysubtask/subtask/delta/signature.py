@@ -1,13 +1,13 @@
-"""Signatures: of what a content is made, so that the server can make the next version from parts of it.
+"""Signatures: the parts that a content consists of, so that the server can build the next version from parts of it.
 
-A signature holds the sizes and digests of consecutive parts of a content. With pyfastcdc (the extra ``delta``) the content
-itself says where a part ends (FastCDC: W. Xia et al., "The Design of Fast Content-Defined Chunking", IEEE TPDS 2020), so
-parts are found again wherever they have moved to. Without it parts are blocks of one size, which are found where they were,
-and, however far what was inserted or cut out moved them, those behind the last change. A signature made in one way is of no
-use in the other.
+A signature holds the sizes and digests of consecutive parts of a content. With pyfastcdc (the extra ``delta``) the content itself
+decides where a part ends (FastCDC: W. Xia et al., "The Design of Fast Content-Defined Chunking", IEEE TPDS 2020), so parts are
+found again wherever they have moved to. Without pyfastcdc all parts are blocks of one size. Such blocks are found at their old
+offsets and, counted from the end, behind the last change, however far an insertion or a cut has moved them. A signature made with
+one method cannot be compared with one made with the other.
 
-A part is taken for the same where the first 128 bits of its SHA-256 are: like rsync's and restic's, the strength of
-the digest is what keeps one content from being taken for another.
+Two parts are taken for the same where the first 128 bits of their SHA-256 are equal: like in rsync and restic, the strength of
+the digest keeps one content from being taken for another.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ...common.errors import SourceChanged
 from ...transports.base import Copy
 
 LEAST_COPY = 4096
-"""A shorter copy is not worth the server's while."""
+"""Bytes. A shorter copy costs the server more than it saves."""
 
 FIXED, FASTCDC = 0, 1
 
 _LEAST_PART, _MOST_PART = 8 * 1024, 1024 * 1024
 _PARTS = 8192
 _HEAD = struct.Struct(">4sBIQ")
-_MARK = b"sig1"
+_MAGIC = b"sig1"
 _SIZE = struct.Struct(">I")
 _RECORD = 4 + 16
 
@@ -41,11 +41,12 @@ Record = bytes
 
 
 class Halted(Exception):
-    """Nobody wants the result any more."""
+    """The computation was halted, because its result is not needed any more."""
 
 
 class Signature(NamedTuple):
-    """``method`` by which the first ``size`` bytes of a content were cut, the ``average`` size of a part, and the parts."""
+    """``method`` by which the first ``size`` bytes of a content were cut, the ``average`` size of a part in bytes, and the
+    ``records`` of the parts in their order (size and digest of each)."""
 
     method: int
     average: int
@@ -53,8 +54,8 @@ class Signature(NamedTuple):
     records: tuple[Record, ...]
 
     def pack(self) -> bytes:
-        """As bytes, to be kept."""
-        return _HEAD.pack(_MARK, self.method, self.average, self.size) + b"".join(self.records)
+        """The signature as bytes, for the queue file."""
+        return _HEAD.pack(_MAGIC, self.method, self.average, self.size) + b"".join(self.records)
 
     def parts(self) -> Iterator[tuple[int, int, Record]]:
         """Offset, size and record of each part."""
@@ -65,24 +66,25 @@ class Signature(NamedTuple):
             at += size
 
     def suits(self) -> bool:
-        """Whether the parts are neither far too many nor far too few for its size."""
-        wanted = average_for(self.size)
-        return wanted <= 4 * self.average and self.average <= 4 * wanted
+        """Whether the average size of the parts is within a factor of four of the best one for this size."""
+        best = average_for(self.size)
+        return best <= 4 * self.average and self.average <= 4 * best
 
 
 def unpack(data: bytes) -> Signature | None:
-    """What :meth:`Signature.pack` made; None for anything else, whole or not."""
+    """The signature that :meth:`Signature.pack` has packed; None for any other bytes."""
     if len(data) < _HEAD.size or (len(data) - _HEAD.size) % _RECORD:
         return None
-    mark, method, average, size = _HEAD.unpack_from(data)
+    magic, method, average, size = _HEAD.unpack_from(data)
     records = tuple(data[at : at + _RECORD] for at in range(_HEAD.size, len(data), _RECORD))
-    if mark != _MARK or not _LEAST_PART <= average <= _MOST_PART or sum(map(_size, records)) != size:
+    if magic != _MAGIC or not _LEAST_PART <= average <= _MOST_PART or sum(map(_size, records)) != size:
         return None
     return Signature(method, average, size, records)
 
 
 def average_for(size: int) -> int:
-    """The average size of a part, in bytes, for a content: a power of two; small ones find more, but must be kept."""
+    """The average size of a part in bytes for a content of ``size`` bytes, a power of two: smaller parts find more, but more of
+    them must be stored."""
     average = _LEAST_PART
     while average < _MOST_PART and average * _PARTS < size:
         average *= 2
@@ -92,8 +94,8 @@ def average_for(size: int) -> int:
 def sign(
     path: str, size: int, halted: Callable[[], bool], average: int | None = None, there: Callable[[int], int] | None = None
 ) -> Signature:
-    """The signature of the first ``size`` bytes of a file. Blocks while it reads; ``halted`` is asked in between. ``there``:
-    of a file that is being written, waits for bytes at an offset and tells up to where there are some.
+    """The signature of the first ``size`` bytes of a file. Blocks while it reads; ``halted`` is asked in between. ``there``: for
+    a file that is still being written, waits for bytes at an offset and returns the offset up to which there are some.
 
     Raises Halted, SourceChanged where the file is shorter, and OSError.
     """
@@ -109,7 +111,7 @@ def copies_of(
     ``size`` bytes of a local file, and the signature of these, ``new`` if that was made with parts of the same size.
     Reads as :func:`sign` does.
 
-    Nothing can be copied where ``old`` was made in another way than is used here.
+    Nothing can be copied where ``old`` was made with another method than the one used here.
     """
     with _opened(path) as file:
         if new is None or new.average != old.average:
@@ -122,7 +124,8 @@ def copies_of(
 
 
 def _opened(path: str) -> io.FileIO:
-    """A file for reading, never waiting for the other end of a pipe that was put in its place. OSError, SourceChanged."""
+    """A file opened for reading, without waiting for the other end of a pipe that was put in its place. Raises OSError,
+    SourceChanged."""
     file = io.FileIO(path, opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -131,7 +134,7 @@ def _opened(path: str) -> io.FileIO:
 
 
 def settled(copies: Iterable[Copy]) -> tuple[Copy, ...]:
-    """The same in their order, none over another, neighbours as one, and none that is tiny."""
+    """The same copies in order: without overlaps, neighbours merged, tiny ones left out."""
     found: list[Copy] = []
     for at, size, origin in sorted(copies):
         last = found[-1] if found else Copy(0, 0, -1)
@@ -154,7 +157,7 @@ def _by_content(old: Signature, new: Signature) -> Iterator[Copy]:
         records[at] = record
     following = -1
     for at, size, record in new.parts():
-        # Of equal parts the one that follows what was copied last, so that both are one copy.
+        # Of equal parts take the one that follows the last copy, so that both become one copy.
         origin = following if records.get(following) == record else places.get(record)
         following = -1
         if origin is not None:
@@ -169,7 +172,7 @@ def _by_place(old: Signature, new: Signature) -> Iterator[Copy]:
 
 
 def _by_end(old: Signature, had: int, file: io.FileIO, size: int, halted: Callable[[], bool]) -> Iterator[Copy]:
-    """What lies as far from the end as it did, up to the last change."""
+    """Blocks that lie as far from the end as before, back to the last change."""
     moved = size - had
     for at, length, record in reversed(list(old.parts()) if moved else []):
         if halted():
@@ -187,14 +190,15 @@ def _signed(reader: _Reader, average: int) -> Signature:
     if library is None:
         records = tuple(_record(part) for part in reader.blocks(average))
         return Signature(FIXED, average, reader.size, records)
-    # Written out, so that another default of a later version cuts no other way.
+    # All parameters are given, so that a later version with other defaults cuts the same parts.
     cutter = library(average, min_size=average // 4, max_size=average * 4, normalized_chunking=1, seed=0)
     records = tuple(_record(part.data) for part in cutter.cut_stream(reader))
     return Signature(FASTCDC, average, reader.size, records)
 
 
 def _fastcdc() -> Any:
-    """FastCDC of pyfastcdc; None where it is not there, or not in its compiled form (the other cuts 3 MB a second)."""
+    """FastCDC of pyfastcdc; None where the package is missing, or not in its compiled form (the pure Python form cuts 3 MB a
+    second)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -213,7 +217,7 @@ def _size(record: Record) -> int:
 
 
 class _Reader:
-    """The first ``size`` bytes of a file, no more of them at a time than are asked for."""
+    """Reads the first ``size`` bytes of a file, at a time no more than requested."""
 
     def __init__(self, file: io.FileIO, size: int, halted: Callable[[], bool], there: Callable[[int], int] | None = None) -> None:
         self.size = size
@@ -240,7 +244,7 @@ class _Reader:
     def blocks(self, size: int) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(size))
         while self._left:
-            wanted, filled = min(size, self._left), 0
-            while filled < wanted:
-                filled += self.readinto(buffer[filled:wanted])
+            needed, filled = min(size, self._left), 0
+            while filled < needed:
+                filled += self.readinto(buffer[filled:needed])
             yield buffer[:filled]

@@ -1,4 +1,4 @@
-"""What must travel, decided from what is known of both sides. Pure."""
+"""Decides how a version is sent, from what is known of both sides. Pure."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from ...common.remote_times import is_same_time
 from ...transports.base import Append, Copy, RemoteStat
 
 SIGNED_BYTES = 256 * 1024
-"""A file below this is sent whole where it does not go on from what the server has: finding out what is new costs as much."""
+"""Bytes. A smaller file gets no signature and is sent whole, unless it only grew: finding out the changed parts would cost as
+much as sending them."""
 
 LEAST_BYTES = 1024
-"""A file as small as this is sent whole: that takes no more packets, and it changes in one step."""
+"""Bytes. A file up to this size is sent whole: that takes no more packets, and the file changes in one step."""
 
 
 PATCH_TRIES = 4
-"""Attempts with copies of one version, and much to send besides, before it is sent whole: such an upload goes on where it was
-cut, one with copies cannot. Three times as many where there is little to send."""
+"""Number of attempts with copies of one version, where much has to be sent besides, before the version is sent whole: a whole
+upload can be resumed after a cut, one with copies cannot. Three times as many where little has to be sent."""
 
 _LEAST_SAVED = 64 * 1024
 _SHORT_BYTES = 1024 * 1024
 
 
 class Known(NamedTuple):
-    """What the server showed after our last delivery under a name, and of which content.
+    """What the server showed after our last delivery under a name (``remote``), and the ``digest`` of the content delivered.
 
     ``reach``: size and digest of the content up to which that was to be appended since, where such an append was begun
     and is not known to have ended.
@@ -35,68 +36,70 @@ class Known(NamedTuple):
     reach: tuple[int, str] | None = None
 
 
-class Way(NamedTuple):
-    """How a version goes to the server: ``append`` in place, or with ``copies`` that the server makes of what it has; whole
-    where both are empty. ``new``: how many of its bytes are not in what we delivered before."""
+class TransferPlan(NamedTuple):
+    """How a version is sent: by ``append`` in place, or with ``copies`` that the server makes of parts of its file; whole where
+    both are empty. ``new``: the number of its bytes that are not in the version delivered before."""
 
     new: int
     append: Append | None = None
     copies: tuple[Copy, ...] = ()
 
 
-def way(known: Known | None, size: int, prefixes: Mapping[int, str], *, appends: bool, copies: bool) -> Way:
+def plan_transfer(known: Known | None, size: int, prefixes: Mapping[int, str], *, appends: bool, copies: bool) -> TransferPlan:
     """How a version of ``size`` bytes is to be sent, ``prefixes`` being the digests of some of its beginnings.
 
-    What we delivered must be a true beginning of it, by digest, and so must be what an append was begun for. Whether the
-    server's file still is as we left it is for the transport to see. ``appends`` and ``copies``: the ways there are.
+    The delivered content must be a true beginning of the version, by digest, and so must the content that an append was begun
+    for. Whether the file on the server is still as it was left is checked by the transport. ``appends`` and ``copies``: whether
+    the server can append, or copy.
     """
     if known is None or prefixes.get(known.remote.size) != known.digest:
-        return Way(size)
+        return TransferPlan(size)
     at = until = known.remote.size
     new = size - at
     if known.reach is not None:
         until = known.reach[0]
         if prefixes.get(until) != known.reach[1]:
-            # Part of another content may stand there by now.
-            return Way(new)
+            # The file on the server may end with part of another content by now.
+            return TransferPlan(new)
     if at <= LEAST_BYTES or size < until or (size == at == until):
-        return Way(new)
+        return TransferPlan(new)
     if appends:
-        return Way(new, append=Append(at, until))
+        return TransferPlan(new, append=Append(at, until))
     if copies and until == at:
-        return Way(new, copies=(Copy(0, at, 0),))
-    return Way(new)
+        return TransferPlan(new, copies=(Copy(0, at, 0),))
+    return TransferPlan(new)
 
 
-def is_signed(how: Way, size: int, base: int, live: bool) -> bool:
-    """Whether a version that is sent ``how`` is worth a signature, given that the server can copy: what is appended leaves the old
-    one true, a short file is sent whole anyway, and what is not all there, or may change, cannot be read."""
-    return size >= SIGNED_BYTES and how.append is None and not how.copies and not base and not live
+def is_signed(plan: TransferPlan, size: int, base: int, live: bool) -> bool:
+    """Whether a version that is sent by ``plan`` shall have a signature, given that the server can copy. After an append the old
+    signature still holds; a short file is sent whole anyway; and a snapshot without its beginning, or a live file, cannot be
+    signed."""
+    return size >= SIGNED_BYTES and plan.append is None and not plan.copies and not base and not live
 
 
-def may_be_patched(known: Known | None, how: Way, digest: str, resume: str) -> bool:
-    """Whether a version that is sent ``how`` may be made from what the server has: surely known, and another content. What was
-    begun whole, and can be gone on with, is."""
+def may_be_patched(known: Known | None, plan: TransferPlan, digest: str, resume: str) -> bool:
+    """Whether a version that ``plan`` sends whole may be built from parts of the file on the server: that file must be known for
+    sure and have another content. An upload that can be resumed (``resume``) is resumed instead."""
     if known is None or known.reach is not None or known.digest == digest:
         return False
-    return how.append is None and not how.copies and not resume
+    return plan.append is None and not plan.copies and not resume
 
 
-def patched(how: Way, size: int, copies: tuple[Copy, ...], attempts: int) -> Way:
-    """``how`` a whole version of ``size`` bytes is sent, now that it is known which ``copies`` can be made of what the server
-    has: with them, if that saves something worth the while, and if ``attempts`` were not cut again and again."""
+def patched(plan: TransferPlan, size: int, copies: tuple[Copy, ...], attempts: int) -> TransferPlan:
+    """The ``plan`` of a whole version of ``size`` bytes, changed to use ``copies`` of parts of the file on the server; unchanged
+    where they save too little, without copies where ``attempts`` were cut too often."""
     saved = sum(copy.size for copy in copies)
     if saved < max(_LEAST_SAVED, size // 10):
-        return how
+        return plan
     new = size - saved
     if attempts >= (PATCH_TRIES if new > _SHORT_BYTES else 3 * PATCH_TRIES):
-        return Way(new)
-    return Way(new, copies=copies)
+        return TransferPlan(new)
+    return TransferPlan(new, copies=copies)
 
 
 def was_left(former: Known, size: int, digest: str, remote: RemoteStat | None) -> bool:
-    """Whether a server shows what was delivered to it over another protocol (``former``), and that is this very content. Nothing is
-    trusted that was only begun, and no file of another time, where both protocols tell it."""
+    """Whether the server shows the file that was delivered over another protocol (``former``), with this very content. An append
+    that was only begun is not trusted, nor a file with another time where both protocols show times."""
     if remote is None or former.reach is not None or former.digest != digest:
         return False
     times = (former.remote.mtime, remote.mtime)
@@ -115,12 +118,12 @@ def already_there(
 ) -> bool:
     """Whether the server has this content already, so that nothing needs to be sent.
 
-    Yes when we delivered the same content and the server shows just what it showed then. Yes, too, when an
-    upload was cut before its answer came and the server now shows the size and time it would have left;
-    but not when the version before it had the same size and second, for then the two look alike. Where the server tells
-    a hash and ``local_hash`` is that of our content, these two alone decide.
-    Times that a server shows otherwise than before (:mod:`pysubtask.common.remote_times`) are the same where nothing of ours is
-    known to have stood there meanwhile (``sure``), or had that size.
+    Yes when the same content was delivered before and the server shows the same as then. Yes, too, when an upload was cut
+    before its reply came and the server now shows the size and time that the upload would have left; but not when the version
+    before it had the same size and second, for then the two cannot be told apart. Where the server gives a hash and
+    ``local_hash`` is that of the local content, these two alone decide.
+    Times that a server shows otherwise than before (:mod:`pysubtask.common.remote_times`) count as equal where no other upload of
+    this program can have been there meanwhile (``sure``), or none had that size.
     """
     if remote is None:
         return False

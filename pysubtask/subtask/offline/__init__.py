@@ -1,1 +1,1 @@
-"""What a child that is not running has left: read, never repaired."""
+"""The queue and settings of a child that is not running: read, never repaired."""

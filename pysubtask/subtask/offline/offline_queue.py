@@ -1,4 +1,4 @@
-"""What a child that does not live has left, its queue and its settings, and whose a name is: a look begins, repairs and changes
+"""Reads what a dead child has left (its queue and settings) and who has claimed a name. Reading starts, repairs and changes
 nothing."""
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from ...common.settings_file import read_settings_page
 from ..spool.database import FILE, reading
 from ..spool.name_claims import Claims as Claims
 from ..spool.name_claims import Other as Other
-from ..spool.queue_admin import Backlog, Counts, Row
+from ..spool.queue_admin import Counts, QueueAdmin, Row
 
 _T = TypeVar("_T")
 
 
 class Found(NamedTuple):
-    """What a dead child left: its queue, oldest first, the same in numbers, and who paused what ('' is everything)."""
+    """What a dead child left: the ``rows`` of its queue, oldest first, the ``counts`` of all rows, and in ``paused`` who paused
+    which remote name ('' is everything)."""
 
     rows: list[Row]
     counts: Counts
     paused: dict[str, str]
 
 
-def look(state_dir: str, limit: int = 1000) -> Found | None:
-    """The queue in this state folder, at most ``limit`` rows of it; None while a child (or somebody else who looks) has it
-    open, and where it cannot be read. What was on its way counts as waiting. A ``due`` says nothing here.
-    """
+def read_queue(state_dir: str, limit: int = 1000) -> Found | None:
+    """The queue in this state folder, at most ``limit`` rows of it; None while a child (or another reader) has it open, and where
+    it cannot be read. Versions in flight count as waiting. ``due`` is 0 in all rows."""
 
-    def found(backlog: Backlog) -> Found:
+    def found(queue_admin: QueueAdmin) -> Found:
         rows = [
             row._replace(due=0.0, state="waiting") if row.state == "sending" else row._replace(due=0.0)
-            for row in backlog.rows(limit)
+            for row in queue_admin.rows(limit)
         ]
-        counts = backlog.counts()
-        return Found(rows, counts._replace(waiting=counts.waiting + counts.sending, sending=0), backlog.paused)
+        counts = queue_admin.counts()
+        return Found(rows, counts._replace(waiting=counts.waiting + counts.sending, sending=0), queue_admin.paused)
 
     return _asked(state_dir, found)
 
 
 def snapshots(state_dir: str, bak_dir: str) -> list[str]:
-    """The paths of the copies that the queue in this state folder has, or had, in ``bak_dir``; others share that folder. Raises
+    """The paths of the snapshots that the queue in this state folder has, or had, in ``bak_dir``, which others share. Raises
     OSError."""
-    from ..snapshot.bak_folder import BakFolder  # who only looks at the queue does without both
+    from ..snapshot.bak_folder import BakFolder  # imported here: reading the queue needs neither
     from ..state_migration import tag_of
 
-    tag = _asked(state_dir, lambda backlog: backlog.tag()) or tag_of(state_dir)
+    tag = _asked(state_dir, lambda queue_admin: queue_admin.tag()) or tag_of(state_dir)
     try:
         names = BakFolder(bak_dir).names()
     except (FileNotFoundError, NotADirectoryError):
@@ -59,7 +59,7 @@ def snapshots(state_dir: str, bak_dir: str) -> list[str]:
 
 
 def remove_snapshots(bak_dir: str, paths: Sequence[str]) -> None:
-    """Remove such copies, and the folder where nothing else is in it; what cannot be removed stays."""
+    """Remove these snapshots, and the folder where it is empty then; files that cannot be removed stay."""
     from ..snapshot.bak_folder import BakFolder
 
     bak = BakFolder(bak_dir)
@@ -69,12 +69,12 @@ def remove_snapshots(bak_dir: str, paths: Sequence[str]) -> None:
 
 
 def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
-    """The first of these remote names and paths (from ``cwd``) that is neither queued nor paused in this state folder; None
-    where there is no such word, and where the queue cannot be looked at."""
+    """The first of these remote names and paths (relative to ``cwd``) that is neither queued nor paused in this state folder;
+    None where there is no such word, and where the queue cannot be read."""
 
-    def found(backlog: Backlog) -> str | None:
+    def found(queue_admin: QueueAdmin) -> str | None:
         try:
-            backlog.names_of(words, cwd)
+            queue_admin.names_of(words, cwd)
         except KeyError as exc:
             return str(exc.args[0])
         return None
@@ -82,29 +82,33 @@ def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
     return _asked(state_dir, found)
 
 
-def wrong_setting(state_dir: str, extension: str, wanted: Mapping[str, Any]) -> str:
-    """What is wrong with these settings for the child ``extension``, whose last one has left its own in this state folder; ''
-    where nothing is."""
-    from ..requests.live_settings import Live, defaults_of  # a look at the queue does without the table of settings
+def wrong_setting(state_dir: str, extension: str, requested: Mapping[str, Any]) -> str:
+    """The problem of these settings for the child ``extension``, whose last run has left its settings in this state folder; ''
+    where there is none."""
+    from ..requests.live_settings import (
+        LiveSettings,
+        defaults_of,
+    )  # imported here: reading the queue does not need the table of settings
 
     found = read_settings_page(state_dir).get("settings")
     try:
-        Live(extension, defaults_of(extension) | (found if isinstance(found, dict) else {})).change(wanted)
+        LiveSettings(extension, defaults_of(extension) | (found if isinstance(found, dict) else {})).change(requested)
     except ConfigError as exc:
         return str(exc)
     return ""
 
 
-def _asked(state_dir: str, question: Callable[[Backlog], _T]) -> _T | None:
+def _asked(state_dir: str, question: Callable[[QueueAdmin], _T]) -> _T | None:
     with StateLock(os.path.join(state_dir, "lock")).briefly_held() as alone:
         path = os.path.join(state_dir, FILE)
         if not alone or not os.path.exists(path):
             return None
         try:
             with reading(path) as db:
-                return question(Backlog(db, _never))
+                return question(QueueAdmin(db, _never))
         except (sqlite3.Error, OSError):
-            # Of another version, damaged, or on a file system that does not let it be read: the next start mends it.
+            # The file is of another version, damaged, or on a file system that refuses the read. The next start of the child
+            # repairs it.
             return None
 
 

@@ -1,1 +1,1 @@
-"""What this machine and its file systems do: mounts, creation times, the granularity of timestamps."""
+"""Facts about this machine and its file systems: mounts, creation times, the granularity of timestamps."""

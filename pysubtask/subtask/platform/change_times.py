@@ -1,8 +1,7 @@
-"""Contents that change while size and modification time stand still: a rewrite whose time is put back (``cp -p``, ``rsync -t
---inplace``, ``touch -r``), or another file with the same number, size and time. What tells of them is the time of the last change
-of anything of the file (ctime), which no program can set. It changes with permissions and names, too, so the content is read then,
-and nothing is sent where that is what it was.
-"""
+"""Contents that change while size and modification time stay the same: a rewrite whose time is set back (``cp -p``, ``rsync -t
+--inplace``, ``touch -r``), or another file with the same inode number, size and time. The time of the last change of the inode
+(ctime) shows such a change, as no program can set it. It also changes with permissions and names, so the content is read then,
+and nothing is sent where it is the same."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ _SLACK_NS = 2 * _SECOND
 
 
 class Seen(Stamp):
-    """A stamp with ``ctime_ns``, which is no part of it: two that are equal may differ in that."""
+    """A stamp with ``ctime_ns``, which does not count in a comparison: two equal stamps may have different ctimes."""
 
     ctime_ns: int = 0
 
@@ -34,12 +33,12 @@ def read_seen(path: str) -> Seen | None:
 
 
 def ctime_of(seen: Stamp) -> int:
-    """0 where it is not known."""
+    """The ctime in nanoseconds since the epoch; 0 where it is not known."""
     return seen.ctime_ns if isinstance(seen, Seen) else 0
 
 
 def last_sign(page: Mapping[str, Any] | None) -> float | None:
-    """When a child wrote this page, in seconds since the epoch; None where it does not tell."""
+    """When a child wrote this status page, in seconds since the epoch; None where the page does not say."""
     try:
         return datetime.fromisoformat(str((page or {}).get("at"))).timestamp()
     except (ValueError, OverflowError):
@@ -47,15 +46,17 @@ def last_sign(page: Mapping[str, Any] | None) -> float | None:
 
 
 def missed_since(last_sign: float | None) -> int | None:
-    """From which ctime on (nanoseconds) a change may have been missed, from when a child wrote its page last (seconds since the
-    epoch); None where that is not known, or the clock was wrong then."""
+    """The ctime (nanoseconds) from which on a change may have been missed, given when the last child wrote its page (seconds
+    since the epoch); None where that is not known, or the clock was wrong then."""
     return None if last_sign is None or not is_plausible(last_sign) else int(last_sign * _SECOND) - _SLACK_NS
 
 
-def is_news(times: MutableMapping[str, int], name: str, seen: Stamp, *, event: bool = False, since_ns: int | None = None) -> bool:
-    """Whether the content of a file that looks as it did when it was copied may be another one, and note its ctime in ``times``.
-    ``event``: the system has told that it was written, or made. ``since_ns``: where nothing was noted before, a change after that
-    is news."""
+def is_changed(
+    times: MutableMapping[str, int], name: str, seen: Stamp, *, event: bool = False, since_ns: int | None = None
+) -> bool:
+    """Whether a file with the same stamp as its snapshot may have another content; notes its ctime in ``times``. ``event``: the
+    system has reported that the file was written or created. ``since_ns``: where no ctime was noted before, a ctime after this
+    one counts as a change."""
     ctime, before = ctime_of(seen), times.get(name)
     if not ctime:
         return False

@@ -1,4 +1,5 @@
-"""When a file was created: tells a file that was made anew from one that was changed, where the inode number is the same."""
+"""When a file was created: distinguishes a file that was deleted and created again from one that was changed, where the inode
+number is the same."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _STATX_BTIME = 0x800
 
 
 class _Statx(ctypes.Structure):
-    """As far as it is read here, struct statx of statx(2)."""
+    """struct statx of statx(2), as far as it is read here."""
 
     _fields_ = (
         ("mask", ctypes.c_uint32),
@@ -36,7 +37,7 @@ _statx = _find_statx()
 
 
 def creation_ns(path: str) -> int | None:
-    """The time a file was created, nanoseconds since the epoch; None where the system or file system does not tell."""
+    """The time a file was created, nanoseconds since the epoch; None where the system or file system does not report it."""
     if _statx is not None:
         found = _Statx()
         if _statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, ctypes.byref(found)) == 0 and found.mask & _STATX_BTIME:
@@ -50,7 +51,7 @@ def creation_ns(path: str) -> int | None:
 
 
 def was_recreated(path: str, seen: Stamp, last: Stamp) -> bool:
-    """Whether a file, ``seen`` now, is another one than at its ``last`` snapshot, though it has the same inode number:
-    file systems use the numbers of deleted files again. In doubt it is."""
+    """Whether a file, ``seen`` now, is another one than at its ``last`` snapshot though it has the same inode number: file
+    systems use the numbers of deleted files again. True in doubt."""
     born = creation_ns(path)
     return born is None or born > last.mtime_ns or seen.mtime_ns < last.mtime_ns

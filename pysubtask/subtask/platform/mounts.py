@@ -1,4 +1,4 @@
-"""What kind of file system a path lies on."""
+"""The kind of the file system that a path is on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REMOTE = frozenset(
 )
 
 _FROM_BELOW = frozenset({"fakeowner", "osxfs", "drvfs", "wslfs"})
-"""What virtual machines show of their host's folders."""
+"""File systems by which virtual machines share folders of their host."""
 
 
 def filesystem_of(path: str, table: str = TABLE) -> str:
@@ -29,10 +29,10 @@ def on_network(path: str) -> bool:
 
 
 def misses_events(path: str) -> str:
-    """Why changes of what is below a path may come without file events, in words; '' where each has one.
+    """Why changes below a path may come without file events, in words; '' where each change has one.
 
-    A file system that a program serves (FUSE: bindfs, sshfs, mergerfs and others) shows what is changed below it, and no event
-    tells; one that such a program keeps on a disk of its own (``fuseblk``: NTFS, exFAT) is changed by this kernel alone.
+    A file system that a program serves (FUSE: bindfs, sshfs, mergerfs and others) shows changes made below it without any event.
+    One that such a program keeps on a disk of its own (``fuseblk``: NTFS, exFAT) is changed by this kernel alone.
     """
     kind = filesystem_of(path)
     if kind in _REMOTE:

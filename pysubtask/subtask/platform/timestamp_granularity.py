@@ -1,11 +1,11 @@
-"""Clocks of file systems are coarse: when a file must be looked at once more. Pure.
+"""The clocks of file systems are coarse: when a file must be checked once more. Pure.
 
-A change that falls into the same tick of that clock as the one before leaves the same modification time:
-a second touch right after the snapshot is then not seen, nor is a rewrite of the same size. So a file that was
-taken within the tick of its stamp, or of its own modification time, is looked at again when the tick is over.
+Two changes within the same tick of that clock leave the same modification time: a second touch right after the snapshot cannot be
+seen then, nor a rewrite of the same size. So a file that was copied within the tick of its stamp, or of its own modification
+time, is checked again when the tick is over.
 
-FAT counts in 2 s, ext3 and HFS+ in 1 s; their times are whole seconds. Others count finely but read the kernel's
-clock, which moves every 1 to 10 ms.
+FAT counts in 2 s, ext3 and HFS+ in 1 s; their times are whole seconds. Others count finely but read the kernel's clock, which
+moves every 1 to 10 ms.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ FINE_DOUBT_NS = 10 * _SECOND
 
 
 class Again(NamedTuple):
-    """Look again ``in_ns`` nanoseconds from now; ``unseen``: the content may differ though the stat is the same."""
+    """Check the file again ``in_ns`` nanoseconds from now; ``unseen``: the content may differ though the stat is the same."""
 
     in_ns: int
     unseen: bool
 
 
 def tick_ns(mtime_ns: int) -> int:
-    """How long a file system's clock may have stood at this time, in nanoseconds, on the safe side."""
+    """The longest tick, in nanoseconds, of a file system's clock that can give this time."""
     return FINE_NS if mtime_ns % _SECOND else GRANULARITY_NS
 
 
 def again(stamp: Stamp | None, source: Stamp | None, since_ns: int, now_ns: int, *, alone: bool) -> Again | None:
-    """Whether a file has to be looked at again, and when.
+    """Whether a file has to be checked again, and when.
 
-    ``stamp`` of its notify file and ``source`` (stamp of the data) are those of the snapshot, or None; ``since_ns`` is the
-    wall clock when the file was found due, before the snapshot; ``now_ns`` is the wall clock now. ``alone``: a young
-    source is reason enough; otherwise only a touch that may have been missed is.
+    ``stamp`` of its notify file and ``source`` (stamp of the data) are those of the snapshot, or None; ``since_ns`` is the wall
+    clock when the file was found due, before the snapshot; ``now_ns`` is the wall clock now. ``alone``: a young source is reason
+    enough; otherwise only a touch that may have been missed is.
     """
     young_stamp, young_source = _young(stamp, since_ns), _young(source, since_ns)
     if not young_stamp and not (young_source and alone):
@@ -47,7 +47,7 @@ def again(stamp: Stamp | None, source: Stamp | None, since_ns: int, now_ns: int,
     for found, young in ((stamp, young_stamp), (source, young_source)):
         if found is not None and young:
             tick = tick_ns(found.mtime_ns)
-            # A time in the future says nothing of the clock, so it is waited for no longer than a tick.
+            # A time in the future says nothing about the tick, so the wait is one tick at most.
             waits.append(min(max(0, found.mtime_ns + tick - now_ns), tick))
     return Again(max(waits), young_source)
 
@@ -57,10 +57,10 @@ def _young(found: Stamp | None, since_ns: int) -> bool:
 
 
 def undecided(source: Stamp, now_ns: int) -> Again | None:
-    """Whether a file that looks as it did when it was snapshotted, we do not know when, may have changed since.
+    """Whether a file with the same stamp as its snapshot, which was made at an unknown time, may have changed since.
 
-    Only for files of the last minutes on a coarse clock, of the last seconds on a fine one, where a change hides far less
-    often: reading every file at each start would cost too much.
+    Only for files of the last minutes on a coarse clock, of the last seconds on a fine one, where a change hides far less often:
+    reading every file at each start would cost too much.
     """
     if now_ns - source.mtime_ns > (DOUBT_NS if tick_ns(source.mtime_ns) == GRANULARITY_NS else FINE_DOUBT_NS):
         return None

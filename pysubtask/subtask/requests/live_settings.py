@@ -1,4 +1,5 @@
-"""Settings that a running child takes anew: checked as at the start, said back, kept over restarts where that is asked for."""
+"""Settings that can be changed while a child runs: checked as at the start, returned in the reply, kept over restarts on
+request."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from ...common.errors import ConfigError
 
 
 class Change(NamedTuple):
-    """A setting that was changed, and what it was."""
+    """A setting that was changed: its ``key``, the value before (``old``) and now (``new``)."""
 
     key: str
     old: Any
@@ -24,14 +25,14 @@ def _section(extension: str) -> str:
 
 
 def defaults_of(extension: str) -> dict[str, Any]:
-    """What the settings of the child ``extension`` are where a config says nothing."""
+    """The default values of all settings of the child ``extension``."""
     return {row.key: row.default for name in dict.fromkeys(("base", _section(extension))) for row in defaults_config.SETTINGS[name]}
 
 
-class Live:
+class LiveSettings:
     """The live part of ``settings`` (changed in place) of the child ``extension``.
 
-    A kept value holds against the config that it was set over; a config changed since then is the later word and wins.
+    A kept value overrides the config value that it replaced. Where the config was changed since, the config wins.
     """
 
     def __init__(self, extension: str, settings: dict[str, Any]) -> None:
@@ -44,14 +45,14 @@ class Live:
         self.kept: dict[str, Any] = {}
 
     def values(self) -> dict[str, Any]:
-        """What can be set, as it is now."""
+        """The settings that can be changed, with their present values."""
         return {key: self._settings[key] for key, row in self.rows.items() if row.live and key in self._settings}
 
-    def change(self, wanted: Mapping[str, Any]) -> list[Change]:
-        """Set all of these, or none: ConfigError names the first that is unknown, fixed or wrong. A text is read as a
-        person writes it ('50k', 'true'). What is set to the value it has is left out of the answer."""
+    def change(self, requested: Mapping[str, Any]) -> list[Change]:
+        """Set all of these, or none: raises ConfigError for the first that is unknown, fixed or wrong. A text is parsed as a
+        person writes it ('50k', 'true'). A setting that has the requested value already is left out of the result."""
         checked = {}
-        for name, value in wanted.items():
+        for name, value in requested.items():
             key = self._key(name)
             row = self.rows[key]
             checked[key] = row.read(self._section, value) if isinstance(value, str) else row.check(self._section, value)
@@ -73,14 +74,14 @@ class Live:
     # -- over restarts ------------------------------------------------------------------------------------
 
     def keep(self, changes: Mapping[str, Any]) -> str:
-        """Keep the present values of these keys; the text to store."""
+        """Keep the present values of these keys over restarts; the text to store."""
         for name in changes:
             key = self._key(name)
             self.kept[key] = [self._settings[key], self._config[key]]
         return json.dumps(self.kept)
 
     def recall(self, text: str) -> tuple[list[Change], list[str]]:
-        """Take kept values up again: what they changed, and the keys of those that a changed config has overruled."""
+        """Apply kept values after a restart: the changes, and the keys of the values that a changed config has overruled."""
         changes, overruled = [], []
         try:
             stored = json.loads(text or "{}")

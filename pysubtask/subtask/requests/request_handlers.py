@@ -1,4 +1,4 @@
-"""What each order does to a child: settings, pauses, another try, notify, stop. Carried out between two ticks."""
+"""What each request does in a child: settings, pauses, another try, notify, stop. Carried out between two ticks."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ...common.notify import Toucher, notify_name
 from ...common.requests import Request, waiting
 from ...common.settings_file import FILE as SETTINGS_FILE
 from ..spool.queue_admin import EVERYTHING
-from ..spool.spool_thread import Store
+from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
-from .live_settings import Live
+from .live_settings import LiveSettings
 from .request_server import Handler, Later
 
 _KEPT = "kept"
 
 
 class Levers(NamedTuple):
-    """How orders reach the child: ``changed`` (these settings have new values), ``hold`` (what is paused now must stop
-    moving), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (begin anew),
-    ``connect`` (wait no longer for a connection or a login; what came of that, None where there is nothing to connect)."""
+    """How requests reach the child: ``changed`` (these settings have new values), ``hold`` (call back the uploads that are paused
+    now), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (start the child over),
+    ``connect`` (connect at once; the outcome, None where there is nothing to connect to)."""
 
     changed: Callable[[set[str]], None]
     hold: Callable[[], None]
@@ -40,9 +40,9 @@ class Levers(NamedTuple):
     connect: Callable[[], dict[str, Any] | None]
 
 
-class Steering:
-    """The orders a child obeys. ``settings`` are the child's own and changed in place; ``closed`` is what is left out inside
-    recursive folders."""
+class RequestHandlers:
+    """The handlers of all requests to a child. ``settings`` are those of the child and changed in place; ``closed`` are the paths
+    left out inside recursive folders."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Steering:
         extension: str,
         settings: dict[str, Any],
         entries: list[Entry],
-        store: Store,
+        spool_thread: SpoolThread,
         status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
@@ -63,18 +63,18 @@ class Steering:
         self._settings = settings
         self._entries = entries
         self._closed = closed
-        self._store = store
+        self._spool_thread = spool_thread
         self._status_model = status_model
         self._events = events
         self._log = log
         self._levers = levers
         self._wall = wall
         self._clock = clock
-        self._backlog = store.spool.backlog
+        self._queue_admin = spool_thread.spool.queue_admin
         self._toucher = Toucher()
         self._early = {request.id for request in waiting(state_dir)}
-        self._live = Live(extension, settings)
-        changes, overruled = self._live.recall(str(store.run(store.spool.meta, _KEPT) or ""))
+        self._live_settings = LiveSettings(extension, settings)
+        changes, overruled = self._live_settings.recall(str(spool_thread.run(spool_thread.spool.meta, _KEPT) or ""))
         for change in changes:
             log.info("Setting [%s] is [%s], as kept (the config says [%s])", change.key, change.new, change.old)
         for key in overruled:
@@ -83,7 +83,7 @@ class Steering:
         self._paused()
 
     def handlers(self) -> Mapping[str, Handler]:
-        """What does what."""
+        """The handlers by the names of the requests."""
         return {
             "set": self._set,
             "get": self._get,
@@ -101,34 +101,34 @@ class Steering:
     # -- settings -----------------------------------------------------------------------------------------
 
     def _set(self, request: Request) -> Any:
-        wanted = request.args.get("settings")
-        if not isinstance(wanted, dict) or not wanted:
+        requested = request.args.get("settings")
+        if not isinstance(requested, dict) or not requested:
             raise ValueError("name at least one setting: KEY=VALUE")
         keep = bool(request.args.get("keep"))
-        changes = self._live.change(wanted)
+        changes = self._live_settings.change(requested)
         if keep:
-            self._store.run(self._store.spool.set_meta, _KEPT, self._live.keep(wanted))
+            self._spool_thread.run(self._spool_thread.spool.set_meta, _KEPT, self._live_settings.keep(requested))
         if changes:
             self._levers.changed({change.key for change in changes})
         for change in changes:
             self._events.emit("setting_changed", key=change.key, old=change.old, new=change.new, kept=keep, **_who(request))
             self._log.info("SETTING [%s] = [%s], was [%s], by %s", change.key, change.new, change.old, request.who)
         self._say()
-        return {"changed": [change._asdict() for change in changes], "kept": keep, "live": self._live.values()}
+        return {"changed": [change._asdict() for change in changes], "kept": keep, "live": self._live_settings.values()}
 
     def _get(self, request: Request) -> Any:
-        return {"settings": masked(self._settings), "live": self._live.values(), "kept": sorted(self._live.kept)}
+        return {"settings": masked(self._settings), "live": self._live_settings.values(), "kept": sorted(self._live_settings.kept)}
 
     def _say(self) -> None:
-        """The settings file: for those who ask without a living child."""
+        """Write the settings file, for commands that ask while no child lives."""
         page = {
             "settings": masked(self._settings),
-            "live": sorted(self._live.values()),
-            "kept": sorted(self._live.kept),
+            "live": sorted(self._live_settings.values()),
+            "kept": sorted(self._live_settings.kept),
             "watched": {"entries": to_json(self._entries), "closed": list(self._closed)},
             "cwd": _cwd(),
         }
-        # A full disk: what is known of the settings then is what the page said before.
+        # On a full disk the file keeps the settings of before.
         with contextlib.suppress(OSError):
             own_files.replace(self._state_dir, SETTINGS_FILE, json.dumps(page).encode("ascii"))
 
@@ -138,50 +138,50 @@ class Steering:
         names = self._names(request) or [EVERYTHING]
 
         def pause() -> None:
-            self._backlog.pause(names, str(request.who), utc(self._wall()))
+            self._queue_admin.pause(names, str(request.who), utc(self._wall()))
             with self._status_model.guard:
                 self._events.emit("paused", names=names if names != [EVERYTHING] else None, **_who(request))
                 self._paused()
 
-        self._store.run(pause)
+        self._spool_thread.run(pause)
         self._levers.hold()
         return {"paused": names if names != [EVERYTHING] else "everything"}
 
     def _resume(self, request: Request) -> Any:
-        # Without names everything goes on, files paused one by one too.
-        names = self._names(request) or sorted(self._backlog.paused)
+        # Without names all pauses end, those of single files too.
+        names = self._names(request) or sorted(self._queue_admin.paused)
 
         def resume() -> list[str]:
-            ended = self._backlog.resume(names)
+            ended = self._queue_admin.resume(names)
             with self._status_model.guard:
                 self._events.emit("resumed", names=[name for name in ended if name] or None, **_who(request))
                 self._paused()
             return ended
 
-        ended = self._store.run(resume)
+        ended = self._spool_thread.run(resume)
         self._levers.wake()
-        shown = ["everything" if name == EVERYTHING else name for name in ended]
-        return {"resumed": shown} | self._connection()
+        listed = ["everything" if name == EVERYTHING else name for name in ended]
+        return {"resumed": listed} | self._connection()
 
     def _paused(self) -> None:
-        self._status_model.set(paused=self._backlog.shown())
+        self._status_model.set(paused=self._queue_admin.pauses())
 
     def _retry(self, request: Request) -> Any:
         names = self._names(request)
 
         def retry() -> int:
-            count = self._backlog.retry(names or None)
+            count = self._queue_admin.retry(names or None)
             self._events.emit("retry_ordered", names=names or None, count=count, **_who(request))
             return count
 
-        count = self._store.run(retry)
+        count = self._spool_thread.run(retry)
         self._levers.wake()
         return {"offered": count} | self._connection()
 
     def _connection(self, *, coming: bool = False) -> dict[str, Any]:
-        """Wait no longer for a connection, and what came of that; empty where there is nothing to send, unless it is ``coming``."""
-        paused = EVERYTHING in self._backlog.paused
-        if not coming and not paused and self._store.run(self._store.spool.next_due) is None:
+        """Connect at once; the outcome, empty where there is nothing to send, unless something is ``coming``."""
+        paused = EVERYTHING in self._queue_admin.paused
+        if not coming and not paused and self._spool_thread.run(self._spool_thread.spool.next_due) is None:
             return {}
         connection = self._levers.connect()
         return {} if connection is None else {"connection": connection}
@@ -192,14 +192,14 @@ class Steering:
             raise ValueError("name the files to drop")
 
         def drop() -> tuple[list[str], list[str]]:
-            dropped, moving, garbage = self._backlog.drop(names)
+            dropped, moving, garbage = self._queue_admin.drop(names)
             with self._status_model.guard:
                 self._events.emit_all([happened("dropped", name=name, **_who(request)) for name in dropped])
                 self._paused()
-            self._store.drop(garbage)
+            self._spool_thread.drop(garbage)
             return dropped, moving
 
-        dropped, moving = self._store.run(drop)
+        dropped, moving = self._spool_thread.run(drop)
         self._levers.wake()
         if moving:
             raise ValueError(f"{', '.join(moving)}: on its way just now. Pause it first, then drop it.")
@@ -207,7 +207,7 @@ class Steering:
 
     def _queue(self, request: Request) -> Any:
         limit = request.args.get("limit", 1000)
-        rows = self._store.run(self._backlog.rows, limit if isinstance(limit, int) and limit > 0 else 1000)
+        rows = self._spool_thread.run(self._queue_admin.rows, limit if isinstance(limit, int) and limit > 0 else 1000)
         now = self._clock()
         return [
             {key: value for key, value in row._asdict().items() if key != "due"}
@@ -220,7 +220,7 @@ class Steering:
         if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
             raise ValueError("names must be a list of texts")
         try:
-            return list(self._store.run(self._backlog.names_of, asked, str(request.args.get("cwd") or "")))
+            return list(self._spool_thread.run(self._queue_admin.names_of, asked, str(request.args.get("cwd") or "")))
         except KeyError as exc:
             raise ValueError(f"{exc.args[0]!r} is neither in the queue nor paused; 'pysubtask queue' shows what is") from None
 
@@ -244,11 +244,11 @@ class Steering:
         return {"stopping": True}
 
     def _start(self, request: Request) -> Any:
-        # For a child that was stopped by an order; its master hears this one.
+        # This request is for a child that was stopped by a request; its master handles it.
         return {"running": True}
 
     def _reset(self, request: Request) -> Any:
-        # Answered by who has begun anew: an order that was there at the start has come true with it.
+        # The child answers after it has started over: a reset request that exists at a start is done by that start.
         if request.id not in self._early:
             self._levers.again()
             raise Later
@@ -261,7 +261,7 @@ def _who(request: Request) -> dict[str, Any]:
 
 
 def _cwd() -> str:
-    """The folder that relative settings start from, '' where it is gone."""
+    """The folder that relative paths of settings start from, '' where it is gone."""
     with contextlib.suppress(OSError):
         return os.getcwd()
     return ""

@@ -1,4 +1,4 @@
-"""Orders from people and masters: each read once, carried out, answered."""
+"""Requests from people and masters: each is read once, carried out, and answered."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from ...common.requests import Request
 from ..watch.file_events import FileEvents
 
 Handler = Callable[[Request], Any]
-"""Carries an order out and returns its result (JSON). What it raises on purpose (PysubtaskError, ValueError, OSError) is the
-answer; doing the same twice must do no harm, because a crash may come between the deed and the answer."""
+"""Carries a request out and returns its result (JSON). An exception that it raises on purpose (PysubtaskError, ValueError,
+OSError) becomes the reply. Carrying the same request out twice must do no harm, because a crash may come between the work and the
+reply."""
 
 
 _EMPTY_SECS = 2.0
-"""A folder without orders is listed again after so long, whatever its time says."""
+"""Seconds after which an empty folder of requests is listed again, whatever its modification time."""
 _SAME_TIME_SECS = 2.0
 READING = frozenset(("queue", "get"))
-"""Orders that change nothing: the log does not speak of them."""
+"""Requests that change nothing: they are not logged."""
 
 
 class Later(Exception):
-    """The order stays: who comes after this process answers it."""
+    """The request stays in the folder, to be answered by the process that replaces this one."""
 
 
-class Orders:
-    """The orders in ``state_dir``; ``handlers`` by the name of the operation."""
+class RequestServer:
+    """Serves the requests in ``state_dir``; ``handlers`` by the name of the operation."""
 
     def __init__(self, state_dir: str, handlers: Mapping[str, Handler], log: logging.Logger, wall: Callable[[], float]) -> None:
         self._state_dir = state_dir
@@ -43,7 +44,7 @@ class Orders:
         requests.sweep(state_dir, wall())
 
     def listen(self, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called, from another thread, when an order comes; without file events it is found by the timer."""
+        """Have ``wake`` called, from another thread, when a request comes; without file events the timer finds it."""
         folder = os.path.join(self._state_dir, requests.REQUESTS)
         try:
             own_files.make_folder(folder)
@@ -52,24 +53,24 @@ class Orders:
             return
         except OSError as exc:
             self._log.debug("The folder of orders is made by whoever gives the first one: %s", exc)
-        self._ears = FileEvents({folder: lambda name, made: made and name.endswith(".json")}, wake)
+        self._ears = FileEvents({folder: lambda name, created: created and name.endswith(".json")}, wake)
         self._ears.start()
 
     def stop(self) -> None:
-        """Hear no more."""
+        """End the file events of the folder of requests."""
         if self._ears is not None:
             self._ears.stop()
 
-    def look(self, named: os.stat_result | None = None) -> bool:
-        """Carry out what waits, oldest first; whether there was anything. ``named``: what the path of the state folder led to a
-        moment ago, where somebody has just looked."""
+    def poll(self, named: os.stat_result | None = None) -> bool:
+        """Carry out the waiting requests, oldest first; whether there were any. ``named``: the stat of the state folder a moment
+        ago, where the caller has it."""
         if self._ears is not None:
             self._ears.take()
         if self._is_empty(named):
             return False
         waiting = requests.waiting(self._state_dir)
         for request in waiting:
-            # With a full disk the answer comes later; the deed is not done again.
+            # On a full disk the reply is written later; the request is not carried out again.
             try:
                 done = self._unanswered.get(request.id) or self._carry_out(request)
             except Later:
@@ -85,8 +86,8 @@ class Orders:
         return bool(waiting)
 
     def _is_empty(self, named: os.stat_result | None) -> bool:
-        """Whether the folder of orders has not changed since it was found empty, a moment ago. It is listed where it has changed so
-        lately that a coarse clock may show the next change by the same time."""
+        """Whether the folder of requests has not changed since it was found empty a moment ago. It is listed where it has changed
+        so recently that a coarse clock may give the next change the same time."""
         now = self._wall()
         try:
             changed = own_files.changed_at(self._state_dir, requests.REQUESTS, named)
@@ -99,7 +100,7 @@ class Orders:
         return listed
 
     def _carry_out(self, request: Request) -> tuple[Any, str]:
-        """(result, error)"""
+        """The result and the error of a request; one of them is empty."""
         handler = self._handlers.get(request.op)
         if request.problem:
             error = request.problem

@@ -1,4 +1,4 @@
-"""The folder that snapshots are kept in, named relative to a descriptor of it that was looked at."""
+"""The folder of the snapshots. Its files are opened relative to a descriptor of the folder that was checked."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC",
 
 
 class BakFolder:
-    """The folder ``path`` (absolute). Every path that is given must be that of a file right in it. All raise OSError, and NotOurs
-    where the folder belongs to another user than this one and root."""
+    """The folder ``path`` (absolute). Every path given to a method must be that of a file right in it. All methods raise OSError,
+    and NotOurs where the folder belongs to a user other than this one and root."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -32,11 +32,12 @@ class BakFolder:
 
     @contextlib.contextmanager
     def kept_open(self) -> Iterator[None]:
-        """What this thread does meanwhile opens and checks the folder once. Not for long: it keeps a disk from being unmounted."""
+        """Within this context this thread opens and checks the folder once. Keep it short, as an open folder keeps its disk from
+        being unmounted."""
         try:
             opened = self._opened(to_sync=True)
         except OSError:
-            opened = Opened(None, kept=True)  # whoever needs it finds out
+            opened = Opened(None, kept=True)  # the first method that needs the folder raises the error
         with opened as at:
             self._here.at = at
             try:
@@ -62,12 +63,13 @@ class BakFolder:
         if not own_files.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
         if found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
-            # Of a umask, or of an earlier version. A file system without modes keeps the one it has, and so does an administrator.
+            # The mode comes from a umask or an earlier version. A file system without modes keeps its own, and so does an
+            # administrator.
             with contextlib.suppress(OSError), _listed(at) as handle:
                 os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~0o077)
 
     def open(self, path: str, flags: int) -> int:
-        """A file in it; one that is made is private."""
+        """Open a file in the folder; a new file is private."""
         kept = getattr(self._here, "at", None)
         if kept is None:
             with self._opened() as at:
@@ -75,13 +77,13 @@ class BakFolder:
         try:
             return os.open(path[self._cut :], flags, 0o600, dir_fd=kept)
         except FileNotFoundError:
-            # It may have been removed while it was kept open, and made anew since.
+            # The folder may have been removed while it was kept open, and created again since.
             self._here.at = None
             raise
 
     def publish(self, names: list[tuple[str, str]], synced: Container[str] = ()) -> None:
-        """Sync files, but for those that are ``synced`` already (by the name they are renamed from), then rename them (from, to),
-        then have all outlast a power cut."""
+        """Sync files, without those that are ``synced`` already (by the name they are renamed from), then rename them (from, to),
+        then sync the folder, so that all outlast a power cut."""
         with self._opened() as at:
             named = [(self._name(old, at), self._name(new, at)) for old, new in names]
             for old in (self._name(old, at) for old, _ in names if old not in synced):
@@ -95,7 +97,7 @@ class BakFolder:
             _sync(at, self.path)
 
     def names(self) -> list[str]:
-        """What is in it."""
+        """The names in the folder."""
         with self._opened() as at:
             if at is None:
                 return os.listdir(self.path)
@@ -103,14 +105,14 @@ class BakFolder:
                 return os.listdir(handle)
 
     def remove(self, *paths: str) -> None:
-        """Remove files; one that cannot be removed now is left to the next sweep."""
+        """Remove files; a file that cannot be removed now is left to the next sweep."""
         with contextlib.suppress(OSError), self._opened() as at:
             for path in paths:
                 with contextlib.suppress(OSError):
                     os.unlink(self._name(path, at), dir_fd=at)
 
     def remove_empty(self) -> None:
-        """Remove the folder if there is nothing in it; OSError where there is."""
+        """Remove the folder if it is empty; OSError where it is not."""
         with beneath.to_write(self.path) as at:
             os.rmdir(self.path if at is None else name_of(self.path), dir_fd=at)
 
@@ -124,16 +126,17 @@ def is_hidden(setting: str) -> bool:
 
 
 def sweep_former(first: str, setting: str | None, now: str | None, tag: str, keep: Container[str]) -> None:
-    """Remove what is left of the copies of a version that kept them in a folder that is seen, and that folder once it is empty.
+    """Remove the snapshots that an earlier version kept in a visible folder, and that folder once it is empty.
 
-    ``setting``: BakToFolder, hidden where it is the default; ``now``: the folder that it stands for; ``tag`` begins the names of
-    our copies, ``keep`` are those that still wait."""
+    ``setting``: BakToFolder, hidden where it is the default; ``now``: the present folder of the snapshots; ``tag`` begins the
+    names of snapshots of this task, ``keep`` are the ones that still wait.
+    """
     if setting is None or not is_hidden(setting):
         return
     former = os.path.normpath(os.path.join(first, setting[1:]))
     if former in (now, first) or not os.path.isdir(former):
         return
-    with contextlib.suppress(OSError):  # what cannot be removed stays, as the user's own files in it do
+    with contextlib.suppress(OSError):  # files that cannot be removed stay, and so do the user's own files
         bak = BakFolder(former)
         bak.remove(
             *(
@@ -149,8 +152,8 @@ def sweep_former(first: str, setting: str | None, now: str | None, tag: str, kee
 
 
 def warning_about(path: str) -> str:
-    """What to tell a person of a folder that BakToFolder names, '' where all is well: nobody else can read or change a copy that is
-    sent from there, but who may put another thing in the place of the folder keeps all files from being sent."""
+    """The warning about a folder that BakToFolder names, '' where all is well. No other user can read or change a snapshot that
+    is sent from there, but a user who may replace the folder can keep all files from being sent."""
     try:
         doubt = doubt_about(existing(os.path.dirname(path)), ours_below=True)
     except OSError:
@@ -164,7 +167,7 @@ def warning_about(path: str) -> str:
 
 
 def _sync(at: int | None, path: str) -> None:
-    """Sync a folder itself, by a descriptor that may be of no use for that."""
+    """Sync a folder itself, by a descriptor that may not allow it."""
     if at is not None:
         try:
             os.fsync(at)

@@ -1,4 +1,4 @@
-"""A copy of a data file in another folder, for subtasks of people's own."""
+"""Copies a data file into another folder, for the subtasks of users."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | geta
 
 
 def copy_to_dir(source: str, folder: str) -> str:
-    """Copy a file with its times and mode into a folder, made if missing, in one step; the copy's path. Raises SourceMissing,
-    SourceError, OSError."""
+    """Copy a file with its times and mode into a folder, which is created if missing, in one step; the path of the copy. Raises
+    SourceMissing, SourceError, OSError."""
     target = os.path.join(folder, os.path.basename(source))
     with opened(os.path.abspath(source), None) as (handle, found):
         beneath.make_folders(os.path.abspath(folder))
         with beneath.to_write(os.path.abspath(target)) as at:
             name = os.path.abspath(target) if at is None else os.path.basename(target)
-            # Others may write the folder: a name that nobody can foresee, and a file that is new.
+            # Others may write the folder, so the file is new and has a name that nobody can foresee.
             part = os.path.join(os.path.dirname(name), f".{os.path.basename(name)}.{os.urandom(8).hex()}.part")
             out = os.open(part, _NEW, 0o600, dir_fd=at)
             try:

@@ -1,4 +1,4 @@
-"""One long piece of work at a time, beside the child's main thread."""
+"""Runs one long task at a time, beside the main thread of the child."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Background(Generic[K, T]):
-    """``wake`` is called, from the thread, when a piece of work is done. A daemon: it holds no process back."""
+class OneTaskThread(Generic[K, T]):
+    """``wake`` is called, from the thread, when a task is done. The thread is a daemon, so it does not delay the end of the
+    process."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -23,11 +24,11 @@ class Background(Generic[K, T]):
 
     @property
     def key(self) -> K | None:
-        """What is being worked on, or waits to be fetched."""
+        """The key of the task that runs, or waits to be fetched."""
         return self._key
 
     def begin(self, key: K, work: Callable[[], T]) -> None:
-        """Start; only while nothing else is under way."""
+        """Start a task. Only while no other one runs or waits to be fetched."""
         assert self._future is None
         self._key, self._future = key, Future()
         future = self._future
@@ -36,10 +37,10 @@ class Background(Generic[K, T]):
         except RuntimeError as exc:
             if not is_limit(exc):
                 raise
-            self._run(future, work)  # no thread is to be had: here and now is slower, not wrong
+            self._run(future, work)  # the system starts no thread: running the task here is slower, but correct
 
     def fetch(self, *, wait: bool = False) -> tuple[K, Future[T]] | None:
-        """What is finished, once; None where there is nothing yet. ``wait`` for it."""
+        """The finished task, once; None where there is none yet. ``wait``: wait for its end."""
         key, future = self._key, self._future
         if key is None or future is None:
             return None
@@ -53,7 +54,7 @@ class Background(Generic[K, T]):
     def _run(self, future: Future[T], work: Callable[[], T]) -> None:
         try:
             value = work()
-        except BaseException as exc:  # noqa: BLE001 - whoever fetches it shall see it
+        except BaseException as exc:  # noqa: BLE001 - raised again where the result is read
             future.set_exception(exc)
         else:
             future.set_result(value)

@@ -1,4 +1,5 @@
-"""The hash states at which versions of growing files go on: with one of them, the tail shows whether it is what was copied."""
+"""Hash states of growing files: continued with the bytes of a tail, they show whether the whole is the content that was
+copied."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 
 
 class Prefixes:
-    """By the digest of a version. They live as long as the process: half a hash cannot be written down. For any thread."""
+    """The hash states by the digest of the version. They live as long as the process, as a hash object cannot be stored. For any
+    thread."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._states: dict[str, Mapping[int, Any]] = {}
 
     def keep(self, digest: str, states: Mapping[int, Any]) -> None:
-        """The SHA-256 objects of the first so many bytes of a version."""
+        """Keep the SHA-256 objects of the beginnings of a version, by their sizes."""
         if not states and digest not in self._states:
             return
         with self._guard:
@@ -34,19 +36,21 @@ class Prefixes:
                 del self._states[next(iter(self._states))]
 
     def before(self, digest: str, at: int, base: int) -> tuple[int, Any] | None:
-        """The state of the most bytes, from ``base`` up to ``at``: how many, and itself; None where there is none."""
+        """The state of the longest beginning with at least ``base`` and at most ``at`` bytes: its size, and the hash object; None
+        where there is none."""
         if digest not in self._states:
             return None
         with self._guard:
             states = self._states.get(digest, {})
-            best = max((mark for mark in states if base <= mark <= at), default=None)
+            best = max((size for size in states if base <= size <= at), default=None)
             return None if best is None else (best, states[best])
 
 
 def found_again(open_data: Callable[[], int], snapshot: str, base: int, size: int, digest: str) -> tuple[int, Any] | None:
-    """The state of the first ``base`` bytes, in a process that has not made the ``snapshot``, which lacks them: read from the data
-    file (``open_data`` opens it), and believed where they and the beginning of the snapshot are the ``size`` bytes that were
-    delivered, by their ``digest``. None where they are not: the file may have been rotated since. Blocks while it reads."""
+    """The state of the first ``base`` bytes, for a process that has not made the ``snapshot``, which lacks them. They are read
+    from the data file (``open_data`` opens it), and accepted where they and the beginning of the snapshot together are the
+    ``size`` bytes that were delivered, by their ``digest``. None where they are not: the file may have been rotated since. Blocks
+    while it reads."""
     if not base <= size:
         return None
     sha = hashlib.sha256()
@@ -62,7 +66,7 @@ def found_again(open_data: Callable[[], int], snapshot: str, base: int, size: in
 
 
 def _fed(sha: Any, handle: int, count: int) -> bool:
-    """Whether there were so many bytes for the hash; closes the file."""
+    """Whether the file had ``count`` bytes for the hash; closes the file."""
     with os.fdopen(handle, "rb", buffering=0) as file:
         while count:
             block = file.read(min(_BLOCK, count))

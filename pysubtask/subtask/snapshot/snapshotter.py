@@ -1,7 +1,7 @@
 """Consistent copies of data files, kept in a folder of their own until they are delivered.
 
-A file is copied while others may be writing it. The copy is always a true prefix of what the file held at
-one moment, or it is not made at all.
+A file is copied while others may be writing it. A copy is always a true prefix of the content that the file had at one moment;
+otherwise there is no copy.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | g
 
 
 class Copied(NamedTuple):
-    """One version of a data file.
+    """The copy of one version of a data file.
 
-    ``path``: the snapshot's name after :meth:`Snapshotter.seal`, or the data file itself where ``live``.
-    ``temp``: where the bytes are until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are
-    those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
-    ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
-    ``base``: the snapshot begins with this byte of it, not with its first. ``sha``: what the next one may go on from.
-    ``signature``: of all of it, where it was asked for and could be made. ``synced``: its bytes outlast a power cut already.
+    ``path``: the name of the snapshot after :meth:`Snapshotter.seal`, or the data file itself where ``live``. ``temp``: the name
+    until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are those of the data file. ``digest``:
+    SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file. ``prefixes``: the digests of its
+    beginnings, for each requested size that is not above ``size``. ``base``: the snapshot begins with this byte of the file.
+    ``sha``: the digest from which the next snapshot may continue. ``signature``: of the whole content, where it was requested and
+    could be made. ``synced``: its bytes outlast a power cut already.
     """
 
     path: str
@@ -60,11 +60,11 @@ class Copied(NamedTuple):
 
 
 class Snapshotter:
-    """Makes snapshots in ``folder``; None makes none and uploads the data files themselves.
+    """Makes snapshots in ``folder``; with None it makes none, and the data files themselves are uploaded.
 
-    ``tag``: a short text, unique to the owner among all who share the folder, that begins each of its names.
-    ``min_free``: tells how many bytes of disk space must be left. ``refused``: why a file that was opened by a name may not be
-    copied (or nothing). ``base``: without this folder ``folder`` is not made.
+    ``tag``: a short text, unique to the owner among all who share the folder, that begins each name. ``min_free``: returns the
+    number of bytes of disk space that must be left. ``refused``: why a file that was opened by a name may not be copied (or
+    nothing). ``base``: without this folder ``folder`` is not created.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Snapshotter:
         self._min_free = min_free
         self._refused = refused
         self._base = base
-        # Names of one run rise; those of two runs differ by their start.
+        # Within a run the names rise; those of two runs differ by their start.
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
         self._alone = False
@@ -93,18 +93,18 @@ class Snapshotter:
         self,
         source: str,
         within: str | Place | None = None,
-        marks: Iterable[int] = (),
+        sizes: Iterable[int] = (),
         start: Start | None = None,
         average: int = 0,
     ) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
-        ``within``: the folder (without links) that the file must be in; None: it is named, and may lie elsewhere by a link of
-        its owner's. ``marks``: for
-        :attr:`Copied.prefixes`. ``start``: copy only what lies behind it, where the file still begins as it did then.
-        ``average``: make a signature beside it, of parts of that size, unless nothing but the end is copied.
-        Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
-        is wrong with it; no temporary file is left then.
+        ``within``: the folder (without links) that the file must be in; None: the file is named by an entry, and may be a link of
+        its owner to another place. ``sizes``: the beginnings whose digests are needed, for :attr:`Copied.prefixes`. ``start``:
+        copy only the bytes behind it, where the file still has the same beginning. ``average``: compute a signature beside the
+        copy, of parts of that size, unless only the end is copied.
+        Raises SourceMissing, SourceChanged (the file changed during the copy), DiskLow, and SourceError for any other problem of
+        the file; no temporary file is left then.
         """
         with opened(source, within) as (handle, before):
             if why := self._refused(source, before):
@@ -112,7 +112,7 @@ class Snapshotter:
             size, synced = before.st_size, self._alone
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
-            sha, base = start.digest(marks), start.base
+            sha, base = start.digest(sizes), start.base
             growing = Growing(size, average) if average and not base and self._folder is not None else None
             if self._folder is None:
                 path, temp = source, None
@@ -137,8 +137,8 @@ class Snapshotter:
 
     @contextlib.contextmanager
     def at_work(self, *, alone: bool = False) -> Iterator[None]:
-        """Around copies on one thread, and their :meth:`seal`: the folder is opened and checked once for them. ``alone``: there is
-        one, which is synced as soon as it is written, while it is open."""
+        """Around the copies on one thread and their :meth:`seal`: the folder is opened and checked once for all of them.
+        ``alone``: there is one copy, which is synced as soon as it is written, while it is open."""
         self._alone = alone
         try:
             with contextlib.nullcontext() if self._folder is None else self._bak.kept_open():
@@ -149,11 +149,11 @@ class Snapshotter:
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
 
-        Every copy is synced by itself, and before any is renamed. What makes many of them cheap is that their bytes were
-        already sent on their way to the disk when they were written: the first sync then mostly finds them there and
-        closes one transaction of the file system for all, and the others have nothing left to do.
+        Every copy is synced by itself, and before any is renamed, so that no final name ever leads to missing bytes. Many copies
+        are cheap, because the system began to write their bytes to the disk when they were copied: the first sync mostly finds
+        them there and closes one transaction of the file system for all, so that the others have nothing left to do.
 
-        After an error the copies that were not sealed are gone; make them again.
+        After an error the copies that were not sealed are removed and have to be made again.
         """
         waiting = [copied for copied in copies if copied.temp is not None]
         if not waiting or self._folder is None:
@@ -170,13 +170,13 @@ class Snapshotter:
             raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable", self._folder) from exc
 
     def discard(self, copied: Copied) -> None:
-        """Throw a copy away that was not sealed (or was); a live file stays."""
+        """Remove a copy, sealed or not; a live file stays."""
         if not copied.live:
             self._remove(copied.temp)
             self.drop(copied.path)
 
     def drop(self, *paths: str) -> None:
-        """Remove snapshots of ours; one that is missing, or any other file, is left as it is."""
+        """Remove snapshots; a missing one is skipped, and a file that is no snapshot of this task stays."""
         if self._folder is None:
             return
         ours = [path for path in paths if folder_of(path) == self._folder and self._is_ours(name_of(path))]
@@ -184,7 +184,7 @@ class Snapshotter:
             self._bak.remove(*ours)
 
     def sweep(self, keep: Container[str]) -> list[str]:
-        """Remove our temporary files, and our snapshots that are not in ``keep``; the paths removed."""
+        """Remove the temporary files of this task, and its snapshots that are not in ``keep``; the paths removed."""
         if self._folder is None:
             return []
         removed = []
@@ -264,7 +264,7 @@ class Snapshotter:
         found = os.statvfs(folder)
         left = found.f_bavail * found.f_frsize - need
         if left < keep and before.st_blocks * 512 < need:
-            # It has holes, which take no room.
+            # The file has holes, which take no room.
             need = sum(end - begin for begin, end, data in _extents(handle, before, base) if data)
             left = found.f_bavail * found.f_frsize - need
         if left < keep:
@@ -273,8 +273,8 @@ class Snapshotter:
 
 
 def copy_again(source: int, target: str) -> None:
-    """Copy a snapshot that is open, with its times, to ``target`` in another folder of snapshots; it outlasts a power cut. Raises
-    OSError; what is there by that name then is whole."""
+    """Copy an open snapshot, with its times, to ``target`` in another folder of snapshots; the copy outlasts a power cut. Raises
+    OSError; a file under the name ``target`` is always whole."""
     folder, name = os.path.split(target)
     bak, temp = BakFolder(folder), os.path.join(folder, f".{name}")
     if not os.path.isdir(folder):
@@ -313,7 +313,7 @@ def _copy(handle: int, out: int, found: os.stat_result, source: str, sha: Digest
                 done += os.pwrite(out, block[done:], offset - base + done)
         at = offset + len(block)
         if at - unwritten >= _WRITE_OUT and hasattr(os, "posix_fadvise"):
-            # On Linux this makes the kernel begin to write out, so that the sync at the end finds little to do.
+            # On Linux this makes the kernel begin to write, so that the sync at the end has little left to do.
             os.posix_fadvise(out, unwritten - base, at - unwritten, os.POSIX_FADV_DONTNEED)
             unwritten = at
         if growing is not None:
@@ -331,8 +331,8 @@ _ZEROS = memoryview(bytes(_BLOCK))
 def _blocks(
     handle: int, found: os.stat_result, source: str, base: int, upto: int | None = None
 ) -> Iterator[tuple[bool, int, memoryview]]:
-    """The bytes from ``base`` ``upto`` that (None: the size in ``found``) in pieces: whether they are data (or a hole), the offset,
-    the bytes."""
+    """The bytes from ``base`` up to ``upto`` (None: the size in ``found``) in pieces: whether they are data (or a hole), the
+    offset, the bytes."""
     size = found.st_size if upto is None else upto
     buffer = memoryview(bytearray(min(_BLOCK, max(1, size - base))))
     for begin, end, data in _extents(handle, found, base, upto):
@@ -356,10 +356,10 @@ def _blocks(
 
 
 def _extents(handle: int, found: os.stat_result, at: int, upto: int | None = None) -> Iterator[tuple[int, int, bool]]:
-    """Data and holes of a file from ``at`` ``upto`` that (None: the size in ``found``), in order (lseek(2), SEEK_DATA and
+    """Data and holes of a file from ``at`` up to ``upto`` (None: the size in ``found``), in order (lseek(2), SEEK_DATA and
     SEEK_HOLE)."""
     size = found.st_size if upto is None else upto
-    # One that has as many blocks as bytes has no holes; a small one is read in one piece, whatever it has.
+    # A file with as many blocks as bytes has no holes; a small file is read in one piece in any case.
     if not hasattr(os, "SEEK_DATA") or (size <= _SMALL and found.st_blocks * 512 >= found.st_size):
         if at < size:
             yield at, size, True
@@ -368,7 +368,7 @@ def _extents(handle: int, found: os.stat_result, at: int, upto: int | None = Non
         try:
             data = min(size, os.lseek(handle, at, os.SEEK_DATA))
         except OSError as exc:
-            # ENXIO: a hole up to the end. Otherwise this file system does not tell.
+            # ENXIO: a hole up to the end. Any other error: this file system has no such query.
             data = size if exc.errno == errno.ENXIO else at
             if exc.errno != errno.ENXIO:
                 yield at, size, True
@@ -384,17 +384,17 @@ def _extents(handle: int, found: os.stat_result, at: int, upto: int | None = Non
 
 
 def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) -> bool:
-    """Whether the file, or what its name leads to, changed meanwhile, or changed so lately that a clock
-    of whole seconds would not show another change."""
+    """Whether the file, or the target of its name, changed during the copy, or changed so recently that a clock of whole seconds
+    would not show another change."""
     try:
         named = os.stat(source)
     except FileNotFoundError as exc:
         raise SourceMissing(f"{source} went away while it was copied") from exc
     except OSError as exc:
         raise unreadable(exc, source) from exc
-    looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
+    stats = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
     undecided = tick_ns(after.st_mtime_ns) == GRANULARITY_NS and after.st_mtime_ns + GRANULARITY_NS > time.time_ns()
-    return len(set(looks)) > 1 or undecided
+    return len(set(stats)) > 1 or undecided
 
 
 def _shortened(name: str, room: int) -> str:
@@ -404,14 +404,14 @@ def _shortened(name: str, room: int) -> str:
 
 
 def _begin_writing(out: int) -> None:
-    """Have the system begin to write a file to the disk, without waiting for it: posix_fadvise(2), POSIX_FADV_DONTNEED. What
-    is on its way is not dropped from memory, so it is read from there when it is sent."""
+    """Have the system begin to write a file to the disk, without waiting for it: posix_fadvise(2), POSIX_FADV_DONTNEED. Pages not
+    yet on the disk are not dropped from memory, so the upload reads them from there."""
     with contextlib.suppress(AttributeError, OSError):  # it only saves time
         os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _ours(exc: OSError, what: str, folder: str) -> SourceError:
-    """An error of the disk that the snapshots are on, of which nothing is the fault of the data file."""
+    """An error of the disk of the snapshots, for which the data file is not the cause."""
     words = f"{what}: {exc.strerror or exc}"
     if exc.errno in FULL or exc.errno in BROKEN:
         return DiskLow(words, problem=problem_of(exc, existing(folder)))

@@ -1,4 +1,4 @@
-"""The spool's file: opened, brought to the present format, and changed one transaction at a time."""
+"""The file of the queue: opened, upgraded to the present format, and changed one transaction at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 BUSY_SECS = 5.0
-"""How long another program may have the file before that is an error."""
+"""Seconds that another program may have the file locked before that is an error."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -64,9 +64,9 @@ def storable(text: str) -> str:
 
 @contextlib.contextmanager
 def opening(path: str) -> Iterator[sqlite3.Connection]:
-    """A connection to the file, for reading what it holds; closed again where that fails.
+    """A connection to the file; closed again where opening fails.
 
-    Raises SpoolDamaged for a file that is no spool, SpoolTooNew for one of a later format, SpoolBusy where another program has it
+    Raises SpoolDamaged for a file that is no queue, SpoolTooNew for one of a later format, SpoolBusy where another program has it
     open, DiskLow where the disk is full, read-only or fails.
     """
     db: sqlite3.Connection | None = None
@@ -81,7 +81,7 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
         if isinstance(exc, sqlite3.OperationalError) and _is_of_the_disk(exc):
             raise _of_the_disk(f"the queue {path} cannot be opened", exc, path) from exc
         if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF in _OTHERS:
-            # No damage: putting it aside would forget what is queued.
+            # The file is not damaged: replacing it with a new one would lose the queue.
             raise SpoolBusy(f"the queue {path} is open in another program ({exc}): close that one") from exc
         if isinstance(exc, sqlite3.DatabaseError):
             raise SpoolDamaged(f"{path}: {exc}") from exc
@@ -90,8 +90,8 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
-    """A connection that can change nothing, for one who keeps every other process out; what was committed last is in the file
-    or in its log, and both stay as they are. Raises sqlite3.Error, OSError."""
+    """A read-only connection, for a caller that keeps every other process out. The last commit is in the file or in its WAL, and
+    both stay as they are. Raises sqlite3.Error, OSError."""
     from urllib.parse import quote
 
     os.close(own_files.open_read(*os.path.split(os.path.abspath(path)), any_owner=True))
@@ -101,14 +101,14 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         yield db
     finally:
         db.close()
-        # The index of the log, and the log where there was none, are made by reading it.
-        for made in ("-shm",) if logged else ("-shm", "-wal"):
+        # Reading creates the index of the WAL, and the WAL where there was none.
+        for suffix in ("-shm",) if logged else ("-shm", "-wal"):
             with contextlib.suppress(OSError):
-                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, any_owner=True)
+                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + suffix, any_owner=True)
 
 
 def of_a_later_format() -> bytes:
-    """An empty queue file that every version with SpoolTooNew refuses, and leaves as it is."""
+    """The bytes of an empty queue file that every version with SpoolTooNew refuses, and leaves as it is."""
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
         db.execute("CREATE TABLE moved (path)")
         db.execute(f"PRAGMA user_version={_LATER_FORMAT}")
@@ -117,7 +117,7 @@ def of_a_later_format() -> bytes:
 
 @contextlib.contextmanager
 def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
-    """One transaction; a full disk, or one that fails, becomes DiskLow and leaves everything as it was."""
+    """One transaction. A full or failing disk becomes DiskLow, after a rollback."""
     try:
         db.execute("BEGIN IMMEDIATE")
         yield
@@ -133,7 +133,7 @@ def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
 
 def _connect(path: str) -> sqlite3.Connection:
     folder, name = os.path.split(path)
-    # Created here, so that it is private before anything is in it; SQLite itself would follow a link.
+    # Created here, so that the file is private before anything is in it, and because SQLite itself would follow a link.
     own_files.ensure(folder, name)
     before = own_files.identity(folder, name)
     for suffix in ("-wal", "-shm", "-journal"):
@@ -153,8 +153,8 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _has_open(identity: tuple[int, int]) -> bool:
-    """Whether this process has that very file open; True where the system does not tell. Nothing is opened for it: closing a file
-    would take SQLite's locks away (close(2), fcntl(2))."""
+    """Whether this process has that very file open; True where the system cannot say. No file is opened for the check: closing
+    one would release the locks of SQLite (close(2), fcntl(2))."""
     try:
         numbers = [int(name) for name in os.listdir("/proc/self/fd")]
     except (OSError, ValueError):
@@ -194,8 +194,8 @@ def _is_of_the_disk(exc: sqlite3.OperationalError) -> bool:
 
 
 def _of_the_disk(what: str, exc: sqlite3.OperationalError, path: str) -> DiskLow:
-    """An error of the disk: what SQLite calls an I/O error, or a file that cannot be opened, may be a disk without room or inodes,
-    a read-only one, or one that was drawn out."""
+    """The DiskLow for an error of SQLite: an I/O error, or a file that cannot be opened, may mean a disk without room or inodes,
+    a read-only one, or one that was removed."""
     found = fault_of(os.path.dirname(path))
     if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL or found == IS_FULL:
         return DiskLow(f"{what}: {exc}", problem=found if found == NO_INODES else "")

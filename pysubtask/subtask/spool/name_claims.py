@@ -1,7 +1,8 @@
-"""Whose a name on a server is, over all tasks of this user: one small database for each server, in the folder of the registry.
+"""Which task owns a remote name, over all tasks of this user: one small database for each server, in the folder of the registry.
 
-A task claims a name when its first file for it is due. Of several living tasks the one that claimed first has it; a dead one
-has it not, but is first again when it is back. What is lost with this file is claimed anew, so nothing in it is synced.
+A task claims a name when its first file for it is due. Of several living tasks the one that claimed first owns it. A dead task
+does not own its names, but is first again when it is back. Claims that are lost with the file are made again, so nothing in it is
+synced.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from ..platform.mounts import on_network
 from .database import storable
 
 BOOT_SECS = 60.0
-"""After a start of the machine tasks that ran before it are waited for so long."""
-_LOOK_SECS = 1.0
+"""Seconds after a start of the machine during which the tasks that ran before it count as alive."""
+_POLL_SECS = 1.0
 _BUSY_SECS = 5.0
 _FOLDER = "names"
 _SCHEMA = """
@@ -39,18 +40,18 @@ T = TypeVar("T")
 
 
 class Other(NamedTuple):
-    """Who has a name: the task as people know it (``roof/ftp``), and its data file."""
+    """Who has a name: the ``task`` as people know it (``roof/ftp``), and the ``path`` of its data file."""
 
     task: str
     path: str
 
 
 class Claims:
-    """The claims of the task whose state folder is ``owner``. ``clock`` is monotonic; ``expects`` tells of a dead task (by its
-    state folder) whether it will be back soon, ``lives`` whether it runs. For one thread.
+    """The claims of the task whose state folder is ``owner``. ``clock`` is monotonic. ``expects``: whether a dead task (by its
+    state folder) will be back soon; ``lives``: whether a task is alive. For one thread.
 
-    Without a folder to keep them in, or with a damaged file that cannot be begun anew, nothing is claimed and ``problem``
-    says why: a file is rather sent than kept back.
+    Without a folder for the file, or with a damaged file that cannot be replaced, nothing is claimed and ``problem`` gives the
+    reason: a file is rather sent than kept back.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class Claims:
         self._expects = expects or _ran_before_this_boot
         self._began = clock()
         self._seen: dict[bytes, float] = {}
-        # Names that are this task's: no other can take them while it lives, but one that is back and was first, and that shows.
+        # Names that this task owns. While it lives only a task that is back and was first can take them, and that changes the
+        # file.
         self._sure: dict[bytes, str] = {}
         self._sure_at = -1
         self._db: sqlite3.Connection | None = None
@@ -87,7 +89,7 @@ class Claims:
         if not read_only:
             self._open()
         elif os.path.exists(self.path):
-            # A file that cannot be read now says nothing, as it would to a task.
+            # A file that cannot be read now counts as empty, as it does for a task.
             with contextlib.suppress(sqlite3.Error):
                 self._db = sqlite3.connect(f"file:{quote(os.fsencode(self.path))}?mode=ro", uri=True, isolation_level=None)
 
@@ -107,14 +109,15 @@ class Claims:
                 _remove(self.path)
 
     def close(self) -> None:
-        """Close the file; what is claimed stays."""
+        """Close the file; the claims stay."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
 
     def moved(self, old: str) -> None:
-        """The state of this task was in another folder before: what was claimed from there is claimed by this one, since then."""
+        """The state of this task was in the folder ``old`` before: the claims made from there become claims of the present
+        folder, with their old age."""
         before = os.fsencode(os.path.realpath(old))
 
         def change(db: sqlite3.Connection) -> None:
@@ -124,17 +127,17 @@ class Claims:
         self._changed(change, None)
 
     def begin(self, names: Mapping[str, str]) -> list[str]:
-        """At a start: the task has these names (name -> data file) and no others. Those of them that another task has sent to
-        in the meantime, and that are this one's again: what stands there is not what was left."""
+        """Claim these names (name -> data file) at a start, and release all others. The names to which another task has sent in
+        the meantime and that belong to this one again: the file on the server is not the one that this task left."""
 
         def change(db: sqlite3.Connection) -> list[str]:
             self._drop_gone(db)
-            wanted = {self._key(name): (name, encoded(path)) for name, path in names.items()}
+            requested = {self._key(name): (name, encoded(path)) for name, path in names.items()}
             old = [row[0] for row in db.execute("SELECT name FROM claim WHERE owner = ?", (self._owner,))]
             db.executemany(
-                "DELETE FROM claim WHERE name = ? AND owner = ?", [(key, self._owner) for key in old if key not in wanted]
+                "DELETE FROM claim WHERE name = ? AND owner = ?", [(key, self._owner) for key in old if key not in requested]
             )
-            self._insert(db, ((key, path) for key, (_, path) in wanted.items()))
+            self._insert(db, ((key, path) for key, (_, path) in requested.items()))
             others = db.execute(
                 "SELECT mine.name, mine.path FROM claim AS mine JOIN last ON last.name = mine.name"
                 " WHERE mine.owner = ? AND last.owner <> ? AND last.path <> mine.path",
@@ -142,26 +145,27 @@ class Claims:
             ).fetchall()
             regained = [key for key, path in others if self._first(db, key, os.fsdecode(path)) is None]
             db.executemany(
-                "UPDATE last SET owner = ?, path = ? WHERE name = ?", [(self._owner, wanted[key][1], key) for key in regained]
+                "UPDATE last SET owner = ?, path = ? WHERE name = ?", [(self._owner, requested[key][1], key) for key in regained]
             )
-            # The other tasks must see that this one is back, also where it changes nothing else.
+            # The other tasks must notice that this one is back, also where nothing else changes in the file.
             (seen,) = db.execute("PRAGMA user_version").fetchone()
             db.execute(f"PRAGMA user_version = {(seen + 1) % 2**31}")
-            return [wanted[key][0] for key in regained]
+            return [requested[key][0] for key in regained]
 
         return self._changed(change, [])
 
     def take(self, name: str, path: str) -> tuple[Other | None, bool]:
-        """Claim a name for a data file: who has it (None: it is this task's), and whether another task sent to it last."""
+        """Claim a name for a data file: the owner (None: this task), and whether another task sent to it last."""
         return self.take_all([(name, path)])[0]
 
-    def take_all(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
-        """:meth:`take` for many names (name, data file), in one transaction; those that are this task's for sure cost none."""
+    def take_all(self, requested: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
+        """Run :meth:`take` for many names (name, data file), in one transaction; names that this task is known to own cost
+        none."""
         version = self._data_version()
         if version != self._sure_at:
             self._sure.clear()
             self._sure_at = version
-        keys = [(self._key(name), path) for name, path in wanted]
+        keys = [(self._key(name), path) for name, path in requested]
         open_ones = [(key, path) for key, path in keys if self._sure.get(key) != path]
 
         def change(db: sqlite3.Connection) -> dict[tuple[bytes, str], tuple[Other | None, bool]]:
@@ -184,20 +188,20 @@ class Claims:
         return None, row is not None and row[0] != self._owner and row[1] != mine
 
     def _data_version(self) -> int:
-        """A number that is another one once any other task has changed the file; -1 where that cannot be told."""
+        """A number that changes when any other task has changed the file; -1 where it cannot be read."""
         try:
             return -1 if self._db is None else int(self._db.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error:
             return -1
 
-    def look(self, name: str, path: str) -> Other | None:
-        """Who has a name, or would have it before this task; nothing is claimed."""
+    def owner_of(self, name: str, path: str) -> Other | None:
+        """The other task that owns a name, or would own it before this task; nothing is claimed."""
         return self._changed(lambda db: self._first(db, self._key(name), path), None)
 
     def changed(self) -> bool:
-        """Whether other tasks may have claimed anything since the last time this said so; asked often, and cheap."""
+        """Whether other tasks may have claimed anything since the last True of this method; called often, and cheap."""
         now = self._clock()
-        if self._db is None or now - self._asked < _LOOK_SECS:
+        if self._db is None or now - self._asked < _POLL_SECS:
             return False
         self._asked = now
         try:
@@ -208,7 +212,7 @@ class Claims:
         return self._version != before
 
     def release(self, names: Iterable[str]) -> None:
-        """These names' files are gone."""
+        """Release these names: their files are gone."""
         rows = [(self._key(name), self._owner) for name in names]
         for key, _ in rows:
             self._sure.pop(key, None)
@@ -225,31 +229,31 @@ class Claims:
         )
 
     def _first(self, db: sqlite3.Connection, key: bytes, path: str) -> Other | None:
-        """The first of those others whose claim counts and is older than this task's."""
+        """The first of the other tasks whose claim counts and is older than that of this task."""
         rows = db.execute("SELECT owner, task, path FROM claim WHERE name = ? ORDER BY seq", (key,)).fetchall()
         for owner, task, theirs in rows:
             if owner == self._owner:
                 return None
             other = os.fsdecode(theirs)
             if os.path.realpath(other) == os.path.realpath(path):
-                continue  # two that send one and the same file destroy nothing
+                continue  # two tasks that send the same file destroy nothing
             if os.path.lexists(other) and self._counts(owner):
                 return Other(task, other)
         return None
 
     def _counts(self, owner: bytes) -> bool:
         now = self._clock()
-        if now - self._seen.get(owner, float("-inf")) < _LOOK_SECS:
+        if now - self._seen.get(owner, float("-inf")) < _POLL_SECS:
             return True
         state_dir = os.fsdecode(owner)
         if self._lives(state_dir) or (now - self._began < BOOT_SECS and os.path.isdir(state_dir) and self._expects(state_dir)):
             self._seen[owner] = now
             return True
-        # That is asked anew each time: it may have come back this moment.
+        # A negative answer is not cached: the task may come back at any moment.
         return False
 
     def _drop_gone(self, db: sqlite3.Connection) -> None:
-        """Tasks whose state folder is gone; one on a disk that is not mounted now may come back."""
+        """Remove the claims of tasks whose state folder is gone; one on a disk that is not mounted now may come back."""
         for (owner,) in db.execute("SELECT DISTINCT owner FROM claim").fetchall():
             state_dir = os.fsdecode(owner)
             if not os.path.isdir(state_dir) and os.path.isdir(os.path.dirname(os.path.dirname(state_dir))):
@@ -270,7 +274,7 @@ class Claims:
             db.execute("COMMIT")
             return found
         except sqlite3.OperationalError as exc:
-            # Busy, or a full disk: a file is rather sent than kept back.
+            # The file is busy, or the disk is full: a file is rather sent than kept back.
             self.problem = f"{self.path}: {exc}"
         except sqlite3.DatabaseError as exc:
             self.problem = f"{self.path}: {exc}"
@@ -309,7 +313,7 @@ def _lives(state_dir: str) -> bool:
 
 
 def _ran_before_this_boot(state_dir: str) -> bool:
-    """Whether a dead task ended with the machine, or before it was started: it will be started soon, as this one was."""
+    """Whether a dead task ended with the machine or before its start: it will be started soon, as this one was."""
     then = str((read_status(state_dir) or {}).get("pid_start") or "").partition("-")[0]
     now = (process_start(os.getpid()) or "").partition("-")[0]
     return bool(then and now) and then != now

@@ -1,5 +1,5 @@
-"""The durable queue: one SQLite file, one connection, one thread. All SQL of the queue is here, in ``backlog`` and in
-``database``.
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the queue is here, in ``queue_admin``
+and in ``database``.
 
 A job is one remote name at the destination. It has at most two versions: one ``sending`` and one
 ``waiting``. A newer snapshot replaces the waiting one, never the running one; finishing marks only its own.
@@ -24,24 +24,26 @@ from ...common.notify import Stamp, hold_name, notify_name
 from ...common.paths import decoded, encoded
 from ...common.receipts import Receipt, parse, to_line
 from ...transports.base import RemoteStat
-from ..delta.transfer_plan import Known, Way, way
+from ..delta.transfer_plan import Known, TransferPlan, plan_transfer
 from . import database
-from .queue_admin import EVERYTHING, Backlog, Counts
+from .queue_admin import EVERYTHING, Counts, QueueAdmin
 
 TEMP_MEMORY_SECS = 600.0
 BIG_BYTES = 1024 * 1024
-"""A version above this takes its time, and must leave a way for others."""
+"""Bytes. A larger version takes long to send, and must leave a place for others."""
 SIGNATURES_BYTES = 16 * 1024 * 1024
-"""All signatures together; the oldest go first."""
+"""Bytes of all signatures together; the oldest are removed first."""
 _CHECK_EVERY = 64
 
 
 class Entry(NamedTuple):
-    """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
+    """A durable snapshot to put in the queue, with the stamps by which the watch knows that it was taken.
 
-    ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
-    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that its lines are to appear whole,
-    ``base`` that the snapshot begins with this byte of it.
+    ``name``: the remote name; ``path``: the data file; ``snapshot``: the file to send, the data file itself where ``live``.
+    ``size`` in bytes, ``mtime_ns`` and ``digest`` (SHA-256, hexadecimal) are those of the content. ``at``: when it was notified
+    (seconds since the epoch). ``stamp`` of the notify file (at ``notify_path``; None without one), ``hold`` (stamp of the hold
+    file) and ``source`` (stamp of the data file) are recorded in the same commit. ``prefixes`` are the digests of some beginnings
+    of the content, by their sizes; ``records``: its lines are to appear whole; ``base``: the snapshot begins with this byte.
     """
 
     name: str
@@ -61,7 +63,7 @@ class Entry(NamedTuple):
     base: int = 0
 
     def signals(self) -> dict[str, Stamp]:
-        """The notify and hold files that are handled with it."""
+        """The notify and hold files that are handled together with this snapshot, with their stamps."""
         found = {} if self.hold is None else {hold_name(self.path): self.hold}
         if self.notify_path is not None and self.stamp is not None:
             found[self.notify_path] = self.stamp
@@ -69,11 +71,15 @@ class Entry(NamedTuple):
 
 
 class Version(NamedTuple):
-    """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
-    says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
-    go on from; ``base`` is the byte with which the snapshot begins; ``way`` is how it is to be sent, an append being on
-    record before it is begun. ``former``: what our last delivery left there over another protocol, where none was made over the
-    present one."""
+    """One row of the queue, taken to be sent: ``id`` is the key of the row; ``name``, ``path``, ``snapshot``, ``live``, ``size``,
+    ``mtime_ns``, ``digest``, ``at``, ``records`` and ``base`` are those of its :class:`Entry`.
+
+    ``attempts``: failed ones so far. ``temp``: the temp name to upload to; ``stale``: the temp names of earlier attempts at this
+    remote name. ``compare``: the server may have this content already, so it is compared before it is sent. ``known``: what our
+    last delivery left under the name; ``former``: the same over another protocol, where none was made over the present one.
+    ``resume``: what the last attempt noted to go on from. ``plan``: how it is to be sent; an append is on record before it is
+    begun.
+    """
 
     id: int
     name: str
@@ -92,12 +98,14 @@ class Version(NamedTuple):
     resume: str
     records: bool | None
     base: int
-    way: Way
+    plan: TransferPlan
     former: Known | None = None
 
 
 class Done(NamedTuple):
-    """A version that is on the server, verified. ``gone``: stale temp names that are surely removed;
+    """A version (by its ``id``) that is on the server. ``remote``: what the server shows of it; ``verified``: how it was verified
+    (see VERIFIED in transports.base; 'hook' where ``process_notify`` took it); ``bytes_sent``: file bytes that this upload sent;
+    ``gone``: stale temp names that are surely removed;
     ``unchanged``: it was there already, nothing was sent; ``bytes_new``: how many of its bytes were not there before;
     ``bytes_on_wire``: what the link has carried for it, None where that is not known;
     ``signature``: of it, empty where it has none; None where the one of the version before still is that of its beginning."""
@@ -114,7 +122,7 @@ class Done(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """A version the server refused, and why."""
+    """A version the server refused: its remote ``name``, the ``path`` of its data file, and the ``reason``."""
 
     name: str
     path: str
@@ -122,12 +130,12 @@ class Parked(NamedTuple):
 
 
 class Spool:
-    """Open with the state folder and the destination's identity. Not thread-safe: one thread calls it.
+    """Opened with the path of the file and the identity of the destination. Not thread-safe: one thread calls it.
 
-    After a change of destination the queue goes to the new one; what was known of the old server does not. Where only the
-    protocol is another (``former``: the destination by the one before), each file is looked for on the server before it is sent.
-    Raises SpoolDamaged on opening a file that is no spool, SpoolTooNew on one of a later format, and DiskLow where the disk is
-    full.
+    After a change of destination the queue goes to the new one, and what was known of the files on the old server is forgotten.
+    Where only the protocol is another (``former``: the destination by the protocol before), each file is compared with the server
+    before it is sent. Raises SpoolDamaged on opening a file that is no queue, SpoolTooNew on one of a later format, and DiskLow
+    where the disk is full.
     """
 
     def __init__(self, path: str, destination: str, wall: float) -> None:
@@ -137,7 +145,7 @@ class Spool:
         self.destination = destination = database.storable(destination)
         with database.opening(path) as self._db:
             self._commit = functools.partial(database.commit, self._db, path)
-            self.backlog = Backlog(self._db, self._commit)
+            self.queue_admin = QueueAdmin(self._db, self._commit)
             self.epoch = self._begin(wall)
             self.stamps = {
                 decoded(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
@@ -146,13 +154,13 @@ class Spool:
                 decoded(row[0]): (Stamp(*row[1:4]), str(row[4]))
                 for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
             }
-            # Few names have one. A name that is here may have none, one that is not here has none.
+            # Names that may have a signature; all other names have none.
             self._signed = {
                 bytes(row[0]) for row in self._db.execute("SELECT name FROM signature WHERE destination = ?", (destination,))
             }
 
     def _begin(self, wall: float) -> int:
-        """A new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
+        """Start a new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
         with self._commit():
             epoch = int(self.meta("epoch", 0)) + 1
             self.set_meta("epoch", epoch)
@@ -162,7 +170,7 @@ class Spool:
             if moved:
                 self._come_from(before)
             self.former = str(self.meta("former", ""))
-            # Where a newer version waits, the one that was in flight is moot.
+            # Where a newer version waits, the one that was in flight is dropped.
             self._db.execute("DELETE FROM job WHERE state = 'sending' AND name IN (SELECT name FROM job WHERE state <> 'sending')")
             self._db.execute("UPDATE job SET state = 'waiting', compare = 1 WHERE state = 'sending'")
             self._db.execute("UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL")
@@ -170,18 +178,19 @@ class Spool:
                 self._db.execute("UPDATE job SET compare = 0, resume = ''")
                 self._db.execute("DELETE FROM source")
             self._db.execute("DELETE FROM profile WHERE destination <> ?", (self.destination,))
-            if is_plausible(wall):  # those that were noted before the clock was set are young
+            if is_plausible(wall):  # temp names noted before the clock was set count as new
                 self._db.execute("UPDATE temp SET at = ? WHERE at < ? OR at > ?", (wall, EARLIEST, wall + 86400))
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
         self.moved = moved
         return epoch
 
     def _come_from(self, before: str) -> None:
-        """The destination is another one: what is known of the one ``before`` is of use where that is the same place."""
+        """The destination was changed: the knowledge about the one ``before`` is kept where it is the same place over another
+        protocol."""
         same = is_same_place(before, self.destination)
         self.set_meta("former", before if same else "")
         if same:
-            # Whatever is known from an earlier time over this protocol is older.
+            # What is known from an earlier time over this protocol is older, so it is removed.
             for table in ("remote", "signature"):
                 self._db.execute(
                     f"DELETE FROM {table} WHERE destination = ? AND name IN (SELECT name FROM remote WHERE destination = ?)",
@@ -189,7 +198,7 @@ class Spool:
                 )
 
     def close(self) -> None:
-        """Close the file; the WAL is folded into it."""
+        """Close the file; SQLite merges the WAL into it."""
         self._db.close()
 
     # -- small values -------------------------------------------------------------------------------------
@@ -207,12 +216,12 @@ class Spool:
         )
 
     def profile(self) -> str:
-        """What was learned of this destination's server, as it was kept; empty where nothing is."""
+        """The stored profile of the server of this destination; empty where there is none."""
         row = self._db.execute("SELECT data FROM profile WHERE destination = ?", (self.destination,)).fetchone()
         return "" if row is None else str(row[0])
 
     def keep_profile(self, text: str) -> None:
-        """Keep what was learned of the server. That of another one is forgotten when the destination changes."""
+        """Store the profile of the server. It is removed when the destination changes."""
         with self._commit():
             self._db.execute(
                 "INSERT INTO profile VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET data = excluded.data",
@@ -222,39 +231,40 @@ class Spool:
     # -- the watch's side ---------------------------------------------------------------------------------
 
     def enqueue(self, entries: Sequence[Entry]) -> list[str]:
-        """Take snapshots in, in one commit; the snapshots that they replace and nobody needs any more.
+        """Put snapshots into the queue, in one commit; the snapshots that are not needed any more because of that.
 
-        A waiting version with the same content stays, and the new snapshot is the one not needed.
+        A waiting version with the same content stays, and its new snapshot is the one not needed.
         """
         garbage: list[str] = []
         self.replaced = set()
         with self._commit():
             old = self._waiting([encoded(entry.name) for entry in entries])
-            made: dict[bytes, tuple[Any, ...]] = {}
+            new_rows: dict[bytes, tuple[Any, ...]] = {}
             for entry in entries:
-                if (name := encoded(entry.name)) in made:
-                    # Twice at once: the second meets the first in the queue.
-                    self._insert(made)
+                if (name := encoded(entry.name)) in new_rows:
+                    # A name twice in one call: the first version has to be in the queue before the second.
+                    self._insert(new_rows)
                     old = self._waiting([name])
-                    made = {}
+                    new_rows = {}
                 if name in old:
                     self.replaced.add(entry.name)
-                garbage += self._put(entry, name, old.get(name), made)
-            self._insert(made)
-            self._mark(entries)
+                garbage += self._put(entry, name, old.get(name), new_rows)
+            self._insert(new_rows)
+            self._store_stamps(entries)
         self._remember(entries)
         return garbage
 
     def _waiting(self, names: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
-        """Those of these names that have a version in the queue that is not being sent."""
+        """The versions in the queue under these names that are not being sent."""
         rows = self._db.execute(
-            f"SELECT name, id, snapshot, live, digest, path, at FROM job WHERE state <> 'sending' AND name IN ({_marks(names)})",
+            "SELECT name, id, snapshot, live, digest, path, at FROM job WHERE state <> 'sending'"
+            f" AND name IN ({_placeholders(names)})",
             names,
         )
         return {row[0]: row[1:] for row in rows}
 
-    def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, made: dict[bytes, tuple[Any, ...]]) -> list[str]:
-        """Its row comes into ``made``; the snapshots not needed any more."""
+    def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, new_rows: dict[bytes, tuple[Any, ...]]) -> list[str]:
+        """Put the row of an entry into ``new_rows``; the snapshots not needed any more."""
         if old is not None and old[3] == entry.digest and not entry.live and not old[2] and decoded(old[4]) == entry.path:
             # A refused file that is notified again is offered again.
             self._db.execute(
@@ -264,10 +274,10 @@ class Spool:
             return [entry.snapshot]
         at = entry.at
         if old is not None:
-            # Its age counts from the first notify that is not delivered yet.
+            # The age of a version counts from the first notify that is not delivered yet.
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
-        made[name] = (
+        new_rows[name] = (
             name,
             encoded(entry.path),
             encoded(entry.snapshot),
@@ -287,15 +297,15 @@ class Spool:
         )
         return [decoded(old[1])] if old is not None and not old[2] else []
 
-    def _insert(self, made: Mapping[bytes, tuple[Any, ...]]) -> None:
+    def _insert(self, new_rows: Mapping[bytes, tuple[Any, ...]]) -> None:
         self._db.executemany(
             "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, base, compare)"
             " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
             " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
-            made.values(),
+            new_rows.values(),
         )
 
-    def _mark(self, entries: Sequence[Entry]) -> None:
+    def _store_stamps(self, entries: Sequence[Entry]) -> None:
         self._db.executemany(
             "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
             " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
@@ -308,9 +318,9 @@ class Spool:
         )
 
     def seen(self, entries: Sequence[Entry]) -> None:
-        """Record stamps without queueing anything: the content is what it was."""
+        """Record the stamps without queueing anything: the content has not changed."""
         with self._commit():
-            self._mark(entries)
+            self._store_stamps(entries)
         self._remember(entries)
 
     def _remember(self, entries: Sequence[Entry]) -> None:
@@ -319,7 +329,7 @@ class Spool:
             self.stamps.update(entry.signals())
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Drop what is known of data files that left a watched folder, and of their notify and hold files."""
+        """Forget the stamps of data files that left a watched folder, and of their notify and hold files."""
         gone = list(paths)
         signals = [name(path) for path in gone for name in (notify_name, hold_name)]
         with self._commit():
@@ -351,24 +361,24 @@ class Spool:
         if not signature:
             return
         self._signed.add(name)
-        made = self._db.execute(
+        row_id = self._db.execute(
             "INSERT INTO signature (destination, name, bytes, data) VALUES (?, ?, ?, ?)",
             (self.destination, name, len(signature), signature),
         ).lastrowid
-        if made is not None and made % _CHECK_EVERY == 0:
+        if row_id is not None and row_id % _CHECK_EVERY == 0:
             self._db.execute(
                 "DELETE FROM signature WHERE id IN (SELECT id FROM"
                 " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)",
                 (SIGNATURES_BYTES,),
             )
 
-    def marks(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
-        """The size of what we delivered under each of these names (0: nothing), and all sizes of what is, or may soon be, there: a
-        next version may have them as beginnings."""
+    def known_sizes(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
+        """For each of these names the size delivered last (0: nothing), and all sizes of versions that the server has, or may
+        have soon: the next version may have them as beginnings."""
         raw = [encoded(name) for name in names]
         rows = self._db.execute(
-            f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_marks(raw)})"
-            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_marks(raw)})",
+            f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_placeholders(raw)})"
+            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_placeholders(raw)})",
             (self.destination, *raw, *raw),
         ).fetchall()
         found: dict[str, tuple[int, set[int]]] = {name: (0, set()) for name in names}
@@ -378,7 +388,7 @@ class Spool:
         return found
 
     def not_as_left(self, name: str) -> None:
-        """What the server has under a name is not what we left: nothing is known of it any more."""
+        """Forget what was delivered under a name: the server has another file there."""
         with self._commit():
             self._db.execute(
                 "DELETE FROM remote WHERE destination IN (?, ?) AND name = ?", (self.destination, self.former, encoded(name))
@@ -386,7 +396,7 @@ class Spool:
             self._sign(encoded(name), b"")
 
     def owners(self) -> dict[str, str]:
-        """Which data file each remote name belongs to, of those that are in their folders or in the queue."""
+        """The data file of each remote name, of those that are in their folders or in the queue."""
         rows = self._db.execute(
             "SELECT name, path FROM remote WHERE destination = ? AND path IN (SELECT path FROM source)"
             " UNION SELECT name, path FROM job",
@@ -394,16 +404,16 @@ class Spool:
         )
         return {decoded(name): decoded(path) for name, path in rows}
 
-    # -- the courier's side -------------------------------------------------------------------------------
+    # -- the dispatcher's side -------------------------------------------------------------------------------
 
     def take(
         self, limit: int, now: float, wall: float, *, big: int | None = None, appends: bool = False, copies: bool = False
     ) -> list[Version]:
-        """Up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
+        """Take up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
 
-        At most ``big`` of them (None: as many as they are) are above BIG_BYTES, so that some place is left for small ones.
-        ``now`` is monotonic. The temp name of each attempt is on record before it is used, and so is what is to be
-        appended. ``appends``, ``copies``: whether the server can.
+        At most ``big`` of them (None: no limit) are above BIG_BYTES, so that some place is left for small ones. ``now`` is
+        monotonic. The temp name of each attempt is committed before it is used, and so is the target of an append, so that the
+        state of the server is known after a crash. ``appends``, ``copies``: whether the server can append, or copy.
         """
         newest = self._due(limit, now, limit if big is None else big, newest=True)
         if not newest:
@@ -417,7 +427,7 @@ class Spool:
 
     def _due(self, limit: int, now: float, big: int, *, newest: bool) -> list[int]:
         """Ids of up to ``limit`` due versions, at most ``big`` of them big ones, from one end of the queue."""
-        if EVERYTHING in self.backlog.paused:
+        if EVERYTHING in self.queue_admin.paused:
             return []
         order = "DESC" if newest else "ASC"
         due = (
@@ -438,14 +448,14 @@ class Spool:
                 "SELECT j.id, j.name, j.path, j.snapshot, j.live, j.size, j.mtime_ns, j.digest, j.at, j.attempts, j.compare,"
                 " j.resume, j.records, j.base, j.prefixes, j.temp, r.name, r.digest, r.reach_size, r.reach_digest, r.size,"
                 " r.mtime, r.rev, r.hash FROM job AS j LEFT JOIN remote AS r ON r.destination = ? AND r.name = j.name"
-                f" WHERE j.id IN ({_marks(jobs)})",
+                f" WHERE j.id IN ({_placeholders(jobs)})",
                 (self.destination, *jobs),
             )
         }
         earlier: dict[bytes, list[bytes]] = {}
         names = [row[1] for row in rows.values()]
         for name, temp in self._db.execute(
-            f"SELECT name, temp FROM temp WHERE destination = ? AND name IN ({_marks(names)}) ORDER BY at",
+            f"SELECT name, temp FROM temp WHERE destination = ? AND name IN ({_placeholders(names)}) ORDER BY at",
             (self.destination, *names),
         ):
             earlier.setdefault(name, []).append(temp)
@@ -475,10 +485,10 @@ class Spool:
             name, known = decoded(raw), None if there is None else _known(remote)
             begins = {int(upto): digest for upto, digest in json.loads(prefixes).items()} if prefixes else {}
             # A live file may have changed by the time it is read.
-            how = way(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
-            if how.append is not None:
+            plan = plan_transfer(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
+            if plan.append is not None:
                 reaches.append((size, digest, self.destination, raw))
-            # What is gone on with keeps its temp name, too.
+            # A resumed upload keeps its temp name.
             temp = old if resume and old else encoded(temp_name(name))
             temps.append((temp, raw, job))
             taken.append(
@@ -500,7 +510,7 @@ class Spool:
                     resume,
                     None if records is None else bool(records),
                     base,
-                    how,
+                    plan,
                     former.get(raw),
                 )
             )
@@ -512,18 +522,18 @@ class Spool:
         return taken
 
     def _left_before(self, names: Sequence[bytes]) -> dict[bytes, Known]:
-        """What we left under these names over the protocol before."""
+        """The last deliveries under these names over the protocol before."""
         if not self.former or not names:
             return {}
         rows = self._db.execute(
             "SELECT name, digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote"
-            f" WHERE destination = ? AND name IN ({_marks(names)})",
+            f" WHERE destination = ? AND name IN ({_placeholders(names)})",
             (self.former, *names),
         )
         return {row[0]: _known(row[1:]) for row in rows}
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
-        """Mark versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""
+        """Record versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""
         receipts: list[tuple[Done, Receipt]] = []
         garbage: list[str] = []
         with self._commit():
@@ -533,7 +543,7 @@ class Spool:
                 row[0]: row[1:]
                 for row in self._db.execute(
                     "SELECT id, name, path, snapshot, live, size, mtime_ns, digest, temp FROM job WHERE state = 'sending'"
-                    f" AND id IN ({_marks(dones)})",
+                    f" AND id IN ({_placeholders(dones)})",
                     [done.id for done in dones],
                 )
             }
@@ -545,7 +555,7 @@ class Spool:
                 there.append((self.destination, row[0], row[1], row[6], *done.remote))
                 if done.signature is not None:
                     self._sign(row[0], done.signature)
-                # The temp name became the file, or was never used.
+                # The temp file was renamed to the final name, or never created.
                 temps += [row[7], *map(encoded, done.gone)]
                 seq += 1
                 receipt = Receipt(
@@ -579,8 +589,8 @@ class Spool:
         return receipts, garbage
 
     def failed(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> list[str]:
-        """Give a version back: to wait until ``due`` (monotonic), or parked. Dropped where a newer one waits;
-        the snapshots not needed any more. ``compare``: the server may have it after all, look first."""
+        """Give a version back: it waits until ``due`` (monotonic), or is parked. Dropped where a newer one waits; the snapshots
+        not needed any more. ``compare``: the server may have the content after all, so the next attempt compares first."""
         with self._commit():
             row = self._db.execute("SELECT name, snapshot, live FROM job WHERE id = ? AND state = 'sending'", (job,)).fetchone()
             if row is None:
@@ -595,12 +605,12 @@ class Spool:
         return []
 
     def note(self, job: int, resume: str) -> None:
-        """Keep what an attempt has to go on from, should it be cut."""
+        """Keep the text from which an attempt can be resumed, should it be cut."""
         self._db.execute("UPDATE job SET resume = ? WHERE id = ? AND state = 'sending'", (database.storable(resume), job))
 
     def withdraw(self, job: int) -> str | None:
-        """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted;
-        the path of the data file."""
+        """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted; the path of the data
+        file."""
         with self._commit():
             row = self._db.execute("SELECT path FROM job WHERE id = ?", (job,)).fetchone()
             if row is None:
@@ -612,14 +622,14 @@ class Spool:
         return path
 
     def note_temp(self, name: str, wall: float) -> str:
-        """A temp name for an upload that is not in the queue (a heartbeat), put on record."""
+        """A new temp name for an upload that is not in the queue (a heartbeat), committed before it is used."""
         temp = temp_name(name)
         with self._commit():
             self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, encoded(temp), encoded(name), wall))
         return temp
 
     def temps(self) -> list[str]:
-        """Temp names on record of attempts that are over and will not be gone on with: each may still lie on the server."""
+        """The recorded temp names of attempts that are over and will not be resumed: each file may still exist on the server."""
         rows = self._db.execute(
             "SELECT temp FROM temp WHERE destination = ? AND temp NOT IN (SELECT temp FROM job"
             " WHERE temp IS NOT NULL AND (state = 'sending' OR resume <> ''))",
@@ -628,9 +638,9 @@ class Spool:
         return [decoded(row[0]) for row in rows]
 
     def temps_swept(self, asked: Iterable[str], removed: Iterable[str], wall: float) -> None:
-        """Strike temp names after the server was told to remove them. One that was not there yet may still come,
-        out of a server that was frozen with our requests in its queue: it stays on record for a while."""
-        first = EARLIEST if is_plausible(wall) else 0  # one noted before the clock was set is not old by that
+        """Remove temp names from the record after the server was asked to remove the files. A file that did not exist yet may
+        still appear, from a server that was frozen with requests in its queue, so its name stays on record for a while."""
+        first = EARLIEST if is_plausible(wall) else 0  # a name noted before the clock was set does not count as old
         with self._commit():
             self._drop_temps([encoded(temp) for temp in removed])
             self._db.executemany(
@@ -643,11 +653,11 @@ class Spool:
             "DELETE FROM temp WHERE destination = ? AND temp = ?", [(self.destination, temp) for temp in temps if temp is not None]
         )
 
-    # -- looking ------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------
 
     def counts(self) -> Counts:
         """The queue in numbers."""
-        return self.backlog.counts()
+        return self.queue_admin.counts()
 
     def parked(self, limit: int = 20) -> list[Parked]:
         """The first versions the server refused, with its reason."""
@@ -655,8 +665,8 @@ class Spool:
         return [Parked(decoded(name), decoded(path), reason or "") for name, path, reason in rows]
 
     def next_due(self) -> float | None:
-        """Monotonic time at which the next version may be sent; None where nothing waits that is not paused."""
-        if EVERYTHING in self.backlog.paused:
+        """When the next version may be sent (monotonic seconds); None where nothing waits that is not paused."""
+        if EVERYTHING in self.queue_admin.paused:
             return None
         (due,) = self._db.execute(
             "SELECT MIN(due) FROM job AS j WHERE state <> 'sending'"
@@ -666,9 +676,11 @@ class Spool:
         return None if due is None else float(due)
 
     def due_behind(self, names: Sequence[str]) -> float | None:
-        """Monotonic time at which the first of the versions may be sent that wait under these names."""
+        """When the first of the versions that wait under these names may be sent (monotonic seconds)."""
         raw = [encoded(name) for name in names]
-        (due,) = self._db.execute(f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_marks(raw)})", raw).fetchone()
+        (due,) = self._db.execute(
+            f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_placeholders(raw)})", raw
+        ).fetchone()
         return None if due is None else float(due)
 
     def snapshots(self) -> set[str]:
@@ -678,18 +690,18 @@ class Spool:
     # -- receipts -----------------------------------------------------------------------------------------
 
     def receipts_after(self, seq: int) -> list[Receipt]:
-        """Receipts kept here that a file ending at ``seq`` lacks."""
+        """The receipts kept here that come after ``seq``, the last one in the receipts file."""
         rows = self._db.execute("SELECT line FROM receipt WHERE seq > ? ORDER BY seq", (seq,))
         return [receipt for receipt in (parse(line) for (line,) in rows) if receipt is not None]
 
     def receipts_safe(self, seq: int) -> None:
-        """The file holds everything up to ``seq``, synced: the copies here may go."""
+        """The receipts file holds everything up to ``seq``, synced: remove the copies here."""
         with self._commit():
             self._db.execute("DELETE FROM receipt WHERE seq <= ?", (seq,))
 
 
-def _marks(values: Sequence[Any]) -> str:
-    """So many places for values in a statement."""
+def _placeholders(values: Sequence[Any]) -> str:
+    """The placeholders for these values in a statement."""
     return ",".join("?" * len(values))
 
 

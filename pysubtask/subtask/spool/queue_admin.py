@@ -1,4 +1,4 @@
-"""The queue as people see and steer it: rows, pauses, another try, dropped ones. Same file and thread as the spool."""
+"""The queue as people see and change it: rows, pauses, retries, drops. Same file and thread as the spool."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ...common.events import utc
 from .database import storable
 
 EVERYTHING = ""
-"""The name that stands for the whole task in the table of pauses."""
+"""The name in the table of pauses that means the whole task."""
 
 
 class Row(NamedTuple):
-    """One version in the queue. ``state`` is waiting, sending, parked or paused; ``at``: when it was notified first (UTC);
-    ``due``: monotonic second of the next try, 0 for at once; ``reason``: what went wrong the last time, or who paused it."""
+    """One version in the queue. ``name``: the remote name; ``path``: the data file; ``state`` is waiting, sending, parked or
+    paused; ``size`` in bytes; ``at``: when it was notified first (UTC); ``attempts``: failed ones in a row; ``due``: monotonic
+    second of the next try, 0 for at once; ``reason``: what went wrong the last time, or who paused it."""
 
     name: str
     path: str
@@ -30,7 +31,8 @@ class Row(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The queue in numbers; ``oldest`` is the wall-clock time of the longest waiting version."""
+    """The queue in numbers: versions ``waiting``, ``sending`` and ``parked``, the sum of their ``bytes``, and the wall-clock
+    time of the ``oldest`` (seconds since the epoch, None for an empty queue)."""
 
     waiting: int
     sending: int
@@ -39,7 +41,7 @@ class Counts(NamedTuple):
     oldest: float | None
 
 
-class Backlog:
+class QueueAdmin:
     """``db`` is the spool's connection, ``commit`` opens a transaction on it."""
 
     def __init__(self, db: sqlite3.Connection, commit: Callable[[], AbstractContextManager[None]]) -> None:
@@ -48,12 +50,12 @@ class Backlog:
         self.paused: dict[str, str] = {os.fsdecode(name): who for name, who in db.execute("SELECT name, who FROM pause")}
 
     def tag(self) -> str | None:
-        """What the names of the snapshots begin with; None where none was made yet."""
+        """The beginning of all snapshot names; None where no snapshot was made yet."""
         row = self._db.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
         return None if row is None else str(row[0])
 
     def rows(self, limit: int = 1000) -> list[Row]:
-        """What is in the queue, oldest first."""
+        """The rows of the queue, oldest first, at most ``limit`` of them (-1: all)."""
         found = []
         everything = self.paused.get(EVERYTHING)
         for name, path, state, size, at, attempts, due, reason in self._db.execute(
@@ -75,8 +77,8 @@ class Backlog:
         return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
 
     def names_of(self, asked: Iterable[str], cwd: str = "") -> list[str]:
-        """The remote names that are meant: each of ``asked`` is one, or the path of a data file (from ``cwd``, if it is
-        relative). KeyError for one that is neither in the queue nor paused."""
+        """The remote names that are meant: each of ``asked`` is one, or the path of a data file (relative to ``cwd``). Raises
+        KeyError for one that is neither in the queue nor paused."""
         queued = {os.fsdecode(name): os.fsdecode(path) for name, path in self._db.execute("SELECT name, path FROM job")}
         by_path = {path: name for name, path in queued.items()}
         names = []
@@ -90,14 +92,14 @@ class Backlog:
         return names
 
     def pause(self, names: Iterable[str], who: str, at: str) -> None:
-        """Send these no more, until they are resumed; EVERYTHING is the whole task. Kept over restarts."""
+        """Stop sending these names until they are resumed; EVERYTHING is the whole task. Kept over restarts."""
         with self._commit():
             for name in names:
                 self._db.execute("INSERT OR REPLACE INTO pause VALUES (?, ?, ?)", (os.fsencode(name), storable(who), at))
                 self.paused[name] = who
 
     def resume(self, names: Iterable[str]) -> list[str]:
-        """End these pauses; those that there were."""
+        """End these pauses; the names that were paused."""
         ended = [name for name in names if name in self.paused]
         with self._commit():
             for name in ended:
@@ -107,7 +109,7 @@ class Backlog:
         return ended
 
     def retry(self, names: Iterable[str] | None) -> int:
-        """Offer these (None: all) at once, parked ones too; how many."""
+        """Make these versions (None: all) due at once, parked ones too; the number of them."""
         with self._commit():
             change = "UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL WHERE state <> 'sending'"
             if names is None:
@@ -133,6 +135,6 @@ class Backlog:
                 self.paused.pop(name, None)
         return dropped, moving, garbage
 
-    def shown(self) -> list[dict[str, Any]]:
+    def pauses(self) -> list[dict[str, Any]]:
         """The pauses, for the status page: ``name`` (None: the whole task) and ``who``."""
         return [{"name": name or None, "who": who} for name, who in sorted(self.paused.items())]

@@ -1,6 +1,6 @@
-"""The spool on a thread of its own, with the files that follow each of its commits.
+"""The spool on a thread of its own, with the files that are written after each of its commits.
 
-The child's main thread waits for it; the courier's event loop awaits it and never blocks.
+The main thread of the child waits for it; the event loop of the dispatcher awaits it and never blocks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class _Outcome(NamedTuple):
-    """What a call gave, or raised."""
+    """The result of a call, or its exception."""
 
     value: Any
     error: BaseException | None
@@ -37,15 +37,15 @@ class _Outcome(NamedTuple):
 def _outcome(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Outcome:
     try:
         return _Outcome(call(*args, **kwargs), None)
-    except BaseException as exc:  # noqa: BLE001 - whoever asked gets it
+    except BaseException as exc:  # noqa: BLE001 - raised again in the caller
         return _Outcome(None, exc)
 
 
-class Store:
-    """Opens the spool in ``state_dir``. ``drop`` removes snapshots, each given by its path; ``wall`` is the wall clock.
+class SpoolThread:
+    """Opens the spool in ``state_dir``. ``drop`` removes snapshots by their paths; ``wall`` is the wall clock.
 
-    A damaged spool is put aside under another name (``damaged`` says which) and a new one begun: what the
-    watch knows then starts empty, so every file is offered again.
+    A damaged spool is renamed (``damaged`` has the new name) and a new one begun: the watch then knows no stamps, so every file
+    is offered again.
     """
 
     def __init__(self, state_dir: str, destination: str, drop: Callable[..., None], wall: Callable[[], float] = time.time) -> None:
@@ -57,7 +57,7 @@ class Store:
         self._unsynced = 0
         self._unwritten: list[Receipt] = []
         self._worker = Worker("spool")
-        # Removing many files takes a disk its time, and nobody waits for it.
+        # Removing many files takes a while, and no caller should wait for it.
         self._sweeper = Worker("sweeper")
         try:
             self.spool: Spool = self.run(self._open, os.path.join(state_dir, FILE), destination)
@@ -76,11 +76,11 @@ class Store:
                     own_files.rename(self.state_dir, FILE + suffix, os.path.basename(aside) + suffix)
             self.damaged = f"{exc}; put aside as {aside}"
             spool = Spool(path, destination, wall)
-        self._mend_receipts(spool)
+        self._repair_receipts(spool)
         return spool
 
-    def _mend_receipts(self, spool: Spool) -> None:
-        """Write again what a crash kept from the receipts file, then let the copies in the spool go."""
+    def _repair_receipts(self, spool: Spool) -> None:
+        """Write the receipts that a crash kept from the receipts file, then remove their copies in the spool."""
         last = receipts.last_seq(self.state_dir)
         if spool.meta("receipt", 0) < last:
             spool.set_meta("receipt", last)
@@ -88,16 +88,16 @@ class Store:
         try:
             receipts.append(self.state_dir, missing, sync=True)
         except OSError:
-            # Nothing waits for that: they stay in the spool, and go before those of the next delivery.
+            # A failure here delays nothing: the receipts stay in the spool, and are written before those of the next delivery.
             self._unwritten = missing
             return
         spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
-        # A disk without room for a second copy keeps the long file.
+        # A disk without room for a second copy keeps the uncompacted file.
         with contextlib.suppress(OSError):
             receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
 
     def submit(self, call: Callable[..., Any], *args: Any) -> None:
-        """Have a call run on the spool's thread, and never hear of it again."""
+        """Run a call on the spool's thread; its result and its exception are dropped."""
         self._worker.submit(lambda: _outcome(call, args, {}) and None)
 
     def run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -119,12 +119,12 @@ class Store:
         return found
 
     def asked_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """:meth:`ask` is called on this event loop alone from here on; None: on any. Asking
-        which one runs is a system call."""
+        """From here on :meth:`ask` is called on this event loop alone; None: on any. (To find out which loop runs costs a system
+        call.)"""
         self._loop = loop
 
     async def ask(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """The same on an event loop. It is run though whoever asked does not wait any more."""
+        """As :meth:`run`, on an event loop. The call is run even where the awaiting task is cancelled."""
         loop = self._loop or asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
@@ -145,14 +145,15 @@ class Store:
         return await answer
 
     def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
-        """On the spool's thread: commit, then the receipts' lines, then the snapshots go. Never another order."""
+        """On the spool's thread: commit, then append the receipts, then remove the snapshots. This order keeps a crash from
+        losing a receipt, or a snapshot that is still queued."""
         written, garbage = self.spool.delivered(dones, self._wall())
         self._unwritten += [receipt for _, receipt in written]
         self._unsynced += len(written)
         try:
             receipts.append(self.state_dir, self._unwritten, sync=self._unsynced >= _SYNC_EVERY)
         except OSError:
-            # They are in the spool: the next delivery writes them, or the next start.
+            # The receipts are in the spool: the next delivery or the next start writes them.
             self.drop(garbage)
             return written
         if self._unsynced >= _SYNC_EVERY and self._unwritten:
@@ -163,11 +164,12 @@ class Store:
         return written
 
     def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
-        """On the spool's thread: an attempt failed."""
+        """On the spool's thread: give a version back after a failed attempt (see Spool.failed)."""
         self.drop(self.spool.failed(job, reason, due, park=park, compare=compare))
 
     def drop(self, snapshots: Sequence[str]) -> None:
-        """Remove snapshots that the queue needs no more, soon; those that a crash leaves are removed at the next start."""
+        """Remove snapshots that the queue does not need any more, soon. Those that a crash leaves are removed at the next
+        start."""
         if snapshots:
             names = tuple(snapshots)
             try:
@@ -178,11 +180,11 @@ class Store:
                 self._drop(*names)
 
     def close(self) -> None:
-        """Close the file and end the thread; harmless twice."""
+        """Close the file and end the thread; a second call does nothing."""
         try:
             self.run(self.spool.close)
         except (RuntimeError, sqlite3.Error):
-            # Closed before, or the disk is full: the WAL keeps what was committed.
+            # The file is closed already, or the disk is full: the WAL keeps what was committed.
             return
         finally:
             self._worker.shutdown()

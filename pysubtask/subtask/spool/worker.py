@@ -1,7 +1,7 @@
-"""A thread that does what it is given, one thing after the other.
+"""A thread that runs the calls it is given, one after the other.
 
-``concurrent.futures`` has that too, with a future, a condition and two semaphores for each call; the queue is asked several times
-for each file.
+``concurrent.futures`` can do that too, with a future, a condition and two semaphores for each call; the queue is called several
+times for each file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from queue import SimpleQueue
 
 
 class Worker:
-    """The thread begins with the first call; RuntimeError where the system starts none (see :mod:`pysubtask.common.limits`)."""
+    """The thread starts with the first call; RuntimeError where the system starts none (see :mod:`pysubtask.common.limits`)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -22,7 +22,7 @@ class Worker:
         self._ended = False
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have this done, which must not raise; from any thread. RuntimeError after ``shutdown``."""
+        """Run this call, which must not raise; from any thread. RuntimeError after ``shutdown``."""
         with self._guard:
             if self._ended:
                 raise RuntimeError(f"the thread [{self._name}] has ended")
@@ -33,7 +33,7 @@ class Worker:
             self._calls.put(call)
 
     def shutdown(self) -> None:
-        """Do what was submitted, and end; harmless twice."""
+        """Run the calls that were submitted, and end; a second call does nothing."""
         with self._guard:
             if not self._ended:
                 self._ended = True
@@ -44,4 +44,4 @@ class Worker:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
-            del call  # what it holds must not live until the next one comes
+            del call  # the objects of this call must not live until the next call

@@ -1,4 +1,5 @@
-"""A child that could not begin: its page says why, so that whoever looks later does not only find it dead."""
+"""The status page of a child that could not start: the page gives the reason, so that a reader does not only find a dead
+child."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from ...common.status import read_status, write_status
 
 
 def tell(handoff: Handoff, why: str, wall: float) -> None:
-    """Put it on the page that the child before has left; only for whoever holds the lock. Never raises."""
+    """Write the reason to the page that the last child has left; only while holding the lock. Never raises."""
     pid, at = os.getpid(), utc(wall)
     page = (read_status(handoff.state_dir) or {}) | {
         "pid": pid,

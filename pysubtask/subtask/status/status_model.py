@@ -1,4 +1,4 @@
-"""What the child knows about itself right now; the status page is printed from it."""
+"""The present state of the child; the status page is written from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StatusModel:
                     self.changed = True
 
     def state(self, state: str, why: str = "") -> None:
-        """Enter a state; ``why`` in plain words where nothing moves. Whoever is stopping goes on to do so, whatever happens to
+        """Enter a state; ``why`` in plain words where nothing is sent. A child in state stopping stays in it, whatever happens to
         the connection meanwhile."""
         with self.guard:
             if self._facts.get("state") == "stopping" and state not in _AFTER_STOPPING:
@@ -51,26 +51,26 @@ class StatusModel:
             self._facts.update(state=state, why=why)
 
     def leave(self, old: str, new: str) -> None:
-        """Enter a state, unless somebody has left the old one already."""
+        """Enter the state ``new``, unless the state is not ``old`` any more."""
         with self.guard:
             if self._facts.get("state") == old:
                 self.state(new)
 
     def error(self, kind: str, text: str, about: str = "", **facts: str) -> None:
-        """The last error, of whatever kind; ``about``: the file that it concerns, empty for everything; ``facts``: see
+        """Note the last error, of any kind; ``about``: the file that it concerns, empty where it concerns all; ``facts``: see
         :func:`~pysubtask.common.errors.facts_of`."""
         row = {"at": utc(self._wall()), "kind": kind, "text": text, **({"about": about} if about else {}), **facts}
         self.set(last_error=row)
 
     def over(self, *kinds: str, about: str = "") -> None:
-        """What was wrong is well again; it stays the last error, and is no longer a present one."""
+        """The errors of these kinds (and this file) are over: the page still names the last error, but not as a present one."""
         with self.guard:
             last = self._facts.get("last_error")
             if last is not None and last["kind"] in kinds and last.get("about", "") == about and not last.get("over"):
                 self.set(last_error={**last, "over": True})
 
     def add(self, **amounts: int) -> None:
-        """Count up."""
+        """Add to facts that are counters."""
         with self.guard:
             for key, amount in amounts.items():
                 self._facts[key] = self._facts.get(key, 0) + amount
@@ -82,7 +82,7 @@ class StatusModel:
             return self._facts.get(key, default)
 
     def begin(self, job: int, name: str, size: int, *, anew: bool = True) -> None:
-        """A file starts to move; ``anew``: all of it, nothing of it is there already."""
+        """A file is being sent from now on; ``anew``: from its first byte, as the server has nothing of it."""
         with self.guard:
             self._moving[job] = {"name": name, "size": size, "done": 0, "since": utc(self._wall())}
             self._counted[job] = 0
@@ -91,20 +91,20 @@ class StatusModel:
             self.changed = True
 
     def progress(self, job: int, done: int) -> None:
-        """So many of its bytes are acknowledged."""
+        """The server has acknowledged ``done`` bytes of the file."""
         with self.guard:
             row = self._moving.get(job)
             if row is not None:
-                # The first report of one that is gone on with tells what was there, too: that has not moved now.
-                news = 0 if job in self._built_upon else max(0, done - row["done"])
+                # The first report of a resumed upload includes the bytes that the server had already; those have not moved now.
+                new_bytes = 0 if job in self._built_upon else max(0, done - row["done"])
                 self._built_upon.discard(job)
-                self._counted[job] += news
-                self.moved += news
+                self._counted[job] += new_bytes
+                self.moved += new_bytes
                 row["done"] = done
                 self.changed = True
 
     def end(self, job: int, sent: int = 0) -> None:
-        """It moves no more; ``sent`` of its bytes were sent, where that is known."""
+        """The file is not being sent any more; ``sent`` of its bytes were sent, where that is known."""
         with self.guard:
             if self._moving.pop(job, None) is not None:
                 self.moved += max(0, sent - self._counted.pop(job))
@@ -112,12 +112,12 @@ class StatusModel:
                 self.changed = True
 
     def page_of(self, *keys: str) -> dict[str, Any]:
-        """Some facts, None for those not known; the page stays as out of date as it is."""
+        """Some facts, None for those not known; does not count as writing the page."""
         with self.guard:
             return {key: self._facts.get(key) for key in keys}
 
     def page(self) -> dict[str, Any]:
-        """Everything, as a page; from now on it counts as up to date."""
+        """All facts, as a page; from now on the page counts as up to date."""
         with self.guard:
             self.changed = False
             return {**self._facts, "moving": [dict(row) for row in self._moving.values()]}

@@ -1,4 +1,4 @@
-"""The status page: printed from the board and the queue, when something changed, but not more than twice a second."""
+"""Writes the status page from the status model and the queue: after a change, but not more than twice a second."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 from ... import __version__
 from ...common.events import EventLog, utc
 from ...common.status import write_status
-from ..spool.spool_thread import Store
+from ..spool.spool_thread import SpoolThread
 from .status_model import StatusModel
 
 PAGE_SECS = 0.5
 RATE_SECS = 5.0
 
 
-class Page:
-    """Written by the child's main thread; :meth:`touch` may be called by any. Times are monotonic seconds.
-    ``group``: the number of a group that may read it."""
+class StatusWriter:
+    """The main thread of the child writes the page; any thread may call :meth:`touch`. Times are monotonic seconds. ``group``:
+    the number of a group that may read the page."""
 
     def __init__(
         self,
         state_dir: str,
         status_model: StatusModel,
         events: EventLog,
-        store: Store,
+        spool_thread: SpoolThread,
         wall: Callable[[], float],
         group: int | None = None,
     ) -> None:
@@ -34,7 +34,7 @@ class Page:
         self._group = group
         self._status_model = status_model
         self._events = events
-        self._store = store
+        self._spool_thread = spool_thread
         self._wall = wall
         self._at = float("-inf")
         self._stale = True
@@ -42,12 +42,12 @@ class Page:
         self._samples: deque[tuple[float, int]] = deque()
 
     def touch(self) -> bool:
-        """It is out of date; whether that is news."""
-        news, self._stale = not self._stale, True
-        return news
+        """Note that the page is out of date; True where it was up to date before."""
+        is_new, self._stale = not self._stale, True
+        return is_new
 
     def due_at(self) -> float | None:
-        """When it should be written; None while it is up to date."""
+        """When the page should be written (monotonic seconds); None while it is up to date."""
         return self._at + PAGE_SECS if self._stale or self._status_model.changed or self._events.n != self._n else None
 
     def write(self, now: float, *, force: bool = False) -> None:
@@ -56,7 +56,7 @@ class Page:
         if not force and (due is None or now < due):
             return
         self._at, self._stale = now, False
-        page, moved = self._store.run(self._facts)
+        page, moved = self._spool_thread.run(self._facts)
         self._n = page["n"]
         page["rate"] = self._rate(now, moved) if page["moving"] else None
         try:
@@ -66,10 +66,11 @@ class Page:
             self._stale = True
 
     def _facts(self) -> tuple[dict[str, Any], int]:
-        """The page as of one moment, and how many bytes had moved by then. On the spool's thread: whatever changes the queue and
-        tells of it runs there, too, and what else changes with an event holds the board's guard. So (epoch, n) is exact."""
-        counts = self._store.spool.counts()
-        parked = [row._asdict() for row in self._store.spool.parked()] if counts.parked else []
+        """The page as of one moment, and how many bytes had moved by then. On the spool's thread: each change of the queue and
+        the event that reports it run there, too; what else changes together with an event does so under the guard of the
+        status model. So the page and its (epoch, n) always agree."""
+        counts = self._spool_thread.spool.counts()
+        parked = [row._asdict() for row in self._spool_thread.spool.parked()] if counts.parked else []
         queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
         with self._status_model.guard:
             page = self._status_model.page()
@@ -92,9 +93,9 @@ class Page:
         return int((moved - before) / (now - since)) if now - since >= PAGE_SECS / 2 else None
 
     def summary(self) -> dict[str, Any]:
-        """What a heartbeat's sibling tells: enough to see from afar what is wrong. From any thread."""
+        """The facts for the second file of a heartbeat, enough to see from afar what is wrong. From any thread."""
         facts = self._status_model.page_of("last_delivery", "last_error", "state", "why", "disk_low")
-        counts = self._store.run(self._store.spool.counts)
+        counts = self._spool_thread.run(self._spool_thread.spool.counts)
         wall = self._wall()
         return facts | {
             "clock": utc(wall),

@@ -1,4 +1,4 @@
-"""What the watch finds due, and what it has to know for that."""
+"""A data file that is due, and the protocol by which the watch learns what was snapshotted before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from ...common.notify import Stamp
 
-# The entry of a file that is watched by none.
+# The entry index of a file that no entry watches.
 RESIDUAL = -1
 
 
@@ -17,7 +17,7 @@ class Due(NamedTuple):
     its notify file, ``hold``: of its hold file, both handled once the snapshot is durable; None without such a file.
     ``cause``: 'notify', 'hold' (a burst held it back until now), 'new' (in a folder), 'change' (``on_change``), 'start'
     (differs from its last snapshot when the child starts), or 'recheck' (the clock of the file system was too coarse to
-    tell: drop it when the content is the same).
+    show a change: the file is dropped when the content is the same).
     """
 
     path: str
@@ -28,7 +28,7 @@ class Due(NamedTuple):
 
 
 class Known(Protocol):
-    """What was snapshotted before; asked often, so it answers from memory."""
+    """Stamps of earlier snapshots. Queried often, so the implementation must answer from memory."""
 
     def handled(self, notify_path: str) -> Stamp | None:
         """The last stamp of a notify file, or hold file, whose snapshot is durable."""

@@ -1,7 +1,7 @@
-"""The named files of which any change counts, and when each is looked at though no event said so.
+"""Named files whose every change counts (``on_change``), and when each is checked without an event.
 
-An event tells of a file that was closed after writing, made, or moved to its name. A program that keeps its file open has
-none, and asking for an event of each write would cost a thousand a second: such a file is found by its time and size.
+File events report a file that was closed after writing, created, or moved to its name. A program that keeps its file open causes
+none of these, and asking for an event of each write would cost a thousand a second. Such a file is found by its time and size.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FEW = 100
-"""So many files are looked at in each tick."""
+"""Up to this number of files all are checked in each tick."""
 ROUND_SECS = 10.0
-"""Of more, each comes up once in this time at the latest."""
+"""Seconds. Of more files each is checked once in this time at the latest."""
 _TICK_SECS = 0.2
 _SHARE = 25
-"""Looking at many takes at most one part in so many of the time."""
+"""Checking many files takes at most one part in this number of the time."""
 
 
 class Changing:
@@ -30,7 +30,8 @@ class Changing:
         self._rest_until = float("-inf")
 
     def turn(self, now: float, everything: bool) -> Iterator[str]:
-        """Those to be looked at, ``now`` in monotonic seconds: to be worked off one by one, for what that takes is the cost."""
+        """The files to be checked, ``now`` in monotonic seconds. The caller must handle them one by one, as the time that takes
+        is measured as the cost."""
         chosen = self._choose(now, everything)
         if not chosen:
             return

@@ -1,7 +1,8 @@
-"""Watched folders whose disk was taken away: what is below the mount point then is another folder by the same name.
+"""Watched folders whose disk was taken away: below the mount point there is another folder by the same name then.
 
-Nothing of it is looked at or sent, and what was known of the files on the disk stays known, until the disk is mounted again. Where
-a folder was is kept over restarts (in the queue's file), so a disk that is missing at a boot is missed as well.
+Such a folder is not scanned and nothing of it is sent, and what is known of the files on the disk is kept, until the disk is
+mounted again. The mount point and device of each folder are kept over restarts (in the queue's file), so a disk that is missing
+at a boot is noticed as well.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from ...common.mount_table import TABLE, Mount, mounts, nearest_mount
 from ...common.notify import Stamp
 from ...common.place import is_in, real_path
 
-_MOST_LOOKS = 20
+_MOST_PROBES = 20
 
 
 class Stood(NamedTuple):
-    """Where a folder was: the ``point`` on which its disk was mounted, without links, and its ``device``."""
+    """Where a folder was: the ``point`` on which its disk was mounted, without links, and the ``device`` number."""
 
     point: str
     device: int
 
 
 class Disks:
-    """``folders``: the watched ones, each with whether it is recursive. ``state_dir``: of a folder it lies in, the state itself
-    tells whether it is the one that was meant. ``kept``: what :meth:`text` gave before. ``known``: the files in a folder that
-    were sent, with their stamps: where one of them is there as it was, somebody has moved the files to this disk on purpose.
-    ``table``: as /proc/self/mountinfo. Without such a table nothing is ever missed here."""
+    """``folders``: the watched ones, each with whether it is recursive. ``state_dir``: a folder that contains it is not checked, as
+    the state itself shows whether the folder is the right one. ``kept``: an earlier result of :meth:`text`. ``known``: the files
+    in a folder that were sent, with their stamps: where one of them exists unchanged, a person has moved the files to this disk
+    on purpose. ``table``: the mount table, as /proc/self/mountinfo. Without such a table no disk is ever missing here."""
 
     def __init__(
         self,
@@ -47,26 +48,27 @@ class Disks:
         self._table = table
         self._stood = _read(kept)
         self._poll, self._handle = _listening(table)
-        self._looked = False
+        self._checked = False
         self.gone: dict[str, str] = {}
-        """Folders whose disk is not there -> the point on which it was mounted."""
+        """Folders whose disk is missing -> the point on which it was mounted."""
 
-    def look(self) -> bool:
-        """Look where something was mounted or unmounted since the last time, or for the first time; whether that is so."""
-        if self._looked and self._poll is not None and not self._poll.poll(0):
+    def check(self) -> bool:
+        """Check all folders if anything was mounted or unmounted since the last call (or at the first call); whether that is
+        so."""
+        if self._checked and self._poll is not None and not self._poll.poll(0):
             return False
         known = mounts(self._table)
-        news, self._looked = not self._looked or self._poll is not None, True
+        changed, self._checked = not self._checked or self._poll is not None, True
         if known:
             for folder, deep in self._folders.items():
                 if not is_in(self._state_dir, folder):
-                    self._look_at(folder, known)
+                    self._check_folder(folder, known)
                 for inside in self._inside(folder, known) if deep else ():
-                    self._look_at(inside, known)
-        return news
+                    self._check_folder(inside, known)
+        return changed
 
     def why(self, folder: str) -> str:
-        """Why a folder is not looked at, '' where it is."""
+        """Why a folder is not scanned, '' where it is."""
         point = self.gone.get(folder)
         if point is None:
             return ""
@@ -76,27 +78,27 @@ class Disks:
         )
 
     def is_gone(self, path: str) -> bool:
-        """Whether a folder, or a file, is where a disk is missing."""
+        """Whether a folder, or a file, is on a missing disk."""
         return bool(self.gone) and any(is_in(path, folder) for folder in self.gone)
 
     def forget(self) -> None:
-        """Take the folders as they are now: a person said so."""
+        """Accept the folders as they are now, by request of a person."""
         self._stood.clear()
         self.gone.clear()
-        self._looked = False
+        self._checked = False
 
     def text(self) -> str:
-        """Where the folders were, to be kept."""
+        """The mount points of the folders as a text to be kept."""
         return json.dumps({folder: list(stood) for folder, stood in sorted(self._stood.items())})
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening for changes of the mount table."""
         handle, self._handle, self._poll = self._handle, None, None
         if handle is not None:
             os.close(handle)
 
     def _inside(self, folder: str, known: list[Mount]) -> set[str]:
-        """What is mounted inside a folder, or was."""
+        """The mount points inside a folder, present and former."""
         real = real_path(folder)
         found = {
             os.path.join(folder, os.path.relpath(mount.point, real))
@@ -105,12 +107,12 @@ class Disks:
         }
         return found | {one for one in self._stood if one != folder and is_in(one, folder) and one not in self._folders}
 
-    def _look_at(self, folder: str, known: list[Mount]) -> None:
+    def _check_folder(self, folder: str, known: list[Mount]) -> None:
         real = real_path(folder)
         try:
             device = os.stat(folder).st_dev
         except OSError:
-            return  # no folder is no other folder: that is said by others
+            return  # a missing folder is reported by missing_folders
         here, stood = nearest_mount(real, known), self._stood.get(folder)
         if here is None:
             return
@@ -125,13 +127,13 @@ class Disks:
 
     @staticmethod
     def _is_lost(stood: Stood, here: Mount, device: int, known: list[Mount]) -> bool:
-        """Whether nothing is mounted any more where the disk was, and the folder is what was below it."""
+        """Whether nothing is mounted any more where the disk was, and the folder is the one below the mount point."""
         mounted = any(mount.point == stood.point for mount in known)
         return not mounted and device != stood.device and is_in(stood.point, here.point)
 
     def _was_moved(self, folder: str) -> bool:
         for number, (path, stamp) in enumerate(self._known(folder)):
-            if number >= _MOST_LOOKS:
+            if number >= _MOST_PROBES:
                 break
             with contextlib.suppress(OSError):
                 found = os.stat(path)
@@ -141,7 +143,8 @@ class Disks:
 
 
 def _listening(table: str) -> tuple[select.poll | None, int | None]:
-    """What tells of changes of the kernel's table (proc(5): poll(2) with POLLERR and POLLPRI); None where nothing does."""
+    """A poll object and descriptor that report changes of the kernel's table (proc(5): poll(2) with POLLERR and POLLPRI); None
+    where the system has none."""
     if table != TABLE or not hasattr(select, "poll"):
         return None, None
     try:

@@ -1,6 +1,6 @@
-"""File events: which paths in some folders had one, from the operating system.
+"""File events of the operating system: which paths in the watched folders had one.
 
-The threads behind it only note names and wake the child; everything else happens on the child's main thread.
+The threads behind it only note names and wake the child; everything else happens on the main thread of the child.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Wants = Callable[[str, bool], bool]
 
 
 class Taken(NamedTuple):
-    """Events since the last look: ``paths`` -> whether it was made or moved in (else closed after writing);
-    ``folders``: those inside recursive ones that came, went, or have no events any more; ``lost``: some events were
-    dropped, so look at everything."""
+    """Events since the last scan: ``paths`` -> whether the file was created or moved in (else closed after writing); ``folders``:
+    folders inside recursive ones that were created, removed, or have no events any more; ``lost``: some events were dropped, so
+    everything has to be scanned."""
 
     paths: dict[str, bool]
     folders: set[str]
     lost: bool
 
 
-class Tended(NamedTuple):
-    """How a folder stands: ``live``: its events tell of every change; ``renewed``: they do so from now on;
-    ``broken``: they stopped since the last look, so it may be another folder by now."""
+class WatchState(NamedTuple):
+    """The state of a folder's watch. ``live``: its events report every change; ``renewed``: they do so from now on; ``broken``:
+    they stopped since the last scan, so the path may lead to another folder by now."""
 
     live: bool
     renewed: bool
@@ -43,13 +43,13 @@ class Tended(NamedTuple):
 class FileEvents:
     """The events of folders. ``wake`` is called, from another thread, when there is something to take.
 
-    ``wants``: for each folder that is tended, a function of a file's name and whether the file was made (or moved in)
-    rather than closed after writing; asked on another thread, it tells whether that event is of interest. ``deep``: those
-    of them that are recursive; the folders inside these come and go with :meth:`follow` and :meth:`leave`.
+    ``wants``: for each watched folder, a function of a file's name and whether the file was created (or moved in) rather than
+    closed after writing; called on another thread, it says whether that event is of interest. ``deep``: the folders of these that
+    are recursive; the folders inside them are added by :meth:`follow` and removed by :meth:`leave`.
     """
 
     def __init__(self, wants: Mapping[str, Wants], wake: Callable[[], None], deep: Iterable[str] = ()) -> None:
-        self._tended = dict(wants)
+        self._followed = dict(wants)
         self._deep = set(deep)
         self._wants = dict(wants)
         self._wake = wake
@@ -69,29 +69,29 @@ class FileEvents:
     # -- on the main thread -----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Have the events of all folders that are there, as far as the platform gives them."""
+        """Start the events of all existing folders, as far as the platform has events."""
         if self._run():
-            for folder in self._tended:
+            for folder in self._followed:
                 self._watch(folder)
 
-    def tend(self, folder: str, now: float) -> Tended:
-        """Keep the events of a folder coming; ``now`` in monotonic seconds."""
+    def refresh_watch(self, folder: str, now: float) -> WatchState:
+        """Check the watch of a folder, and renew it where it has ended; ``now`` in monotonic seconds."""
         broken = False
         if folder in self._identities:
             if self._healthy(folder):
-                return Tended(self._tells(folder), False, False)
+                return WatchState(self._tells(folder), False, False)
             self._unwatch(folder)
             broken = True
-        # Only a refusal is left alone for a while: a folder that is not there may come any moment.
+        # Only after a refusal there is a pause before the next try: a missing folder may be created at any moment.
         if self._ended or now < self._retry.get(folder, now) or not os.path.isdir(folder):
-            return Tended(False, False, broken)
+            return WatchState(False, False, broken)
         if (self._running or self._run()) and self._watch(folder):
-            return Tended(self._tells(folder), True, broken)
+            return WatchState(self._tells(folder), True, broken)
         self._retry[folder] = now + RETRY_SECS
-        return Tended(False, False, broken)
+        return WatchState(False, False, broken)
 
     def follow(self, folder: str, parent: str, wants: Wants, now: float) -> bool:
-        """Have the events of a folder inside ``parent``, if it can be; whether they tell of every change from now on."""
+        """Watch a folder inside ``parent``, if possible; whether its events report every change from now on."""
         self._wants[folder] = wants
         self._deep.add(folder)
         if folder in self._identities:
@@ -109,12 +109,12 @@ class FileEvents:
         return False
 
     def leave(self, folder: str) -> None:
-        """A folder inside another is of no interest any more."""
+        """Stop watching a folder inside another one."""
         self._deep.discard(folder)
         self._refused.discard(folder)
-        if folder in self._tended:
-            # A named file is in it.
-            self._wants[folder] = self._tended[folder]
+        if folder in self._followed:
+            # The folder has named files, too, so it stays watched for those.
+            self._wants[folder] = self._followed[folder]
             return
         self._wants.pop(folder, None)
         self._retry.pop(folder, None)
@@ -122,18 +122,18 @@ class FileEvents:
             self._unwatch(folder)
 
     def hears(self, folder: str) -> bool:
-        """Whether the events of a folder that is followed tell of every change."""
+        """Whether the events of a folder added by :meth:`follow` report every change."""
         if folder not in self._identities or self._source is None:
             return False
         return self._tells(folder) and self._source.has(folder) and self._source.alive()
 
     def _tells(self, folder: str) -> bool:
-        """Whether a folder's events, as long as they come, tell of every change."""
+        """Whether a folder's events, as long as they come, report every change."""
         return folder not in self._shared and self._source is not None and self._source.tells_of_touches
 
     def do_not_tell(self, folder: str) -> None:
-        """The events of this folder do not tell of every change, and so of all on its file system: they are looked at by the timer
-        from now on, too."""
+        """Note that the events of this folder do not report every change, nor do those of any folder on its file system: these
+        folders are scanned by the timer, too, from now on."""
         device = self._identities.get(folder, (None, 0))[0]
         if device is None:
             return
@@ -143,7 +143,7 @@ class FileEvents:
                 self._shared.setdefault(path, _DEAF)
 
     def renew(self) -> None:
-        """Events were dropped, those that tell of the end of a folder's events maybe among them."""
+        """Watch all folders again: events were dropped, and one that reported the end of a watch may have been among them."""
         for folder in list(self._identities):
             if self._source is not None:
                 try:
@@ -152,8 +152,8 @@ class FileEvents:
                     self._unwatch(folder)
 
     def mode(self) -> tuple[str, str]:
-        """'events' or 'polling', and for the latter why, in plain words."""
-        if not self._running or any(folder not in self._identities and os.path.isdir(folder) for folder in self._tended):
+        """'events' or 'polling', and for the latter the reason in plain words."""
+        if not self._running or any(folder not in self._identities and os.path.isdir(folder) for folder in self._followed):
             return "polling", self._reason
         if self._refused:
             return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
@@ -163,7 +163,7 @@ class FileEvents:
         return "events", ""
 
     def stop(self) -> None:
-        """End the threads, for good; harmless twice."""
+        """End the threads. Events cannot be started again; a second call does nothing."""
         self._ended, self._reason = True, "stopped"
         source, self._source = self._source, None
         self._identities.clear()
@@ -171,14 +171,14 @@ class FileEvents:
             source.close()
 
     def take(self) -> Taken:
-        """What there was since the last call."""
+        """The events since the last call."""
         with self._lock:
             taken = Taken(self._paths, self._came, self._lost)
             self._paths, self._came, self._lost = {}, set(), False
         return taken
 
     def _run(self) -> bool:
-        """Start the threads; False, with the reason kept, where that cannot be."""
+        """Start the threads; False, with the reason kept, where they cannot be started."""
         try:
             self._source = Inotify(self) if inotify.available() else WatchdogEvents(self)
         except ImportError as exc:
@@ -213,7 +213,7 @@ class FileEvents:
             self._source.remove(folder)
 
     def _healthy(self, folder: str) -> bool:
-        """Whether a watched folder's events arrive, and it is still the same folder."""
+        """Whether the events of a watched folder still come, and its path still leads to the same folder."""
         if self._source is None or not self._running:
             return False
         try:
@@ -224,21 +224,21 @@ class FileEvents:
 
     # -- on another thread ------------------------------------------------------------------------------------
 
-    def file(self, folder: str, name: str, made: bool) -> bool:
-        """A file in a folder had an event; whether that is of interest."""
+    def file(self, folder: str, name: str, created: bool) -> bool:
+        """Note the event of a file in a folder; whether it is of interest."""
         wants = self._wants.get(folder)
-        if wants is None or not wants(name, made):
+        if wants is None or not wants(name, created):
             return False
         path = f"{folder}{os.sep}{name}" if folder != os.sep else folder + name
         with self._lock:
             first = not self._paths and not self._came and not self._lost
-            self._paths[path] = made or self._paths.get(path, False)
+            self._paths[path] = created or self._paths.get(path, False)
         if first:
             self._wake()
         return True
 
     def folder(self, path: str) -> bool:
-        """A folder came or went, or has no events any more; whether that is of interest."""
+        """Note that a folder was created or removed, or has no events any more; whether that is of interest."""
         if path not in self._wants and os.path.dirname(path) not in self._deep:
             return False
         with self._lock:
@@ -249,7 +249,7 @@ class FileEvents:
         return True
 
     def lose(self) -> None:
-        """Events were dropped: the next look must be at everything."""
+        """Note that events were dropped: the next scan must be of everything."""
         with self._lock:
             self._lost = True
         self._wake()

@@ -1,4 +1,4 @@
-"""One watched folder: which data files are in it, and which of them need a closer look."""
+"""One watched folder: which data files are in it, and which of them have to be checked one by one."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ...common.place import real_path
 
 _SPARE = 100
 _NO_LINK = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # a pipe put in its place must not hold us
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # opening a pipe put in its place would block
 
 
 MOST_LEFT = 10
-"""So many files that are left out are kept by name, the others are counted."""
+"""Up to this number, files that are left out are kept by name; the others are counted."""
 
 
 class Left(NamedTuple):
-    """A file that is found and left out, and why."""
+    """A file (``path``) that is found and left out, and ``why``."""
 
     path: str
     why: str
 
 
 class Listing(NamedTuple):
-    """What a look at a whole folder gave: ``odd`` names need a closer look; ``notified`` are the data names that have
-    a notify file, ``held`` those that have a hold file; ``gone`` the known names that are there no more and have no
-    notify file left; ``subs`` the names of the folders in it with their inode numbers, where those count; ``new`` those of the
-    odd ones that were not known at all."""
+    """The result of the scan of a folder: ``odd`` names have to be checked one by one; ``notified`` are the data names that have
+    a notify file, ``held`` those that have a hold file; ``gone`` the known names that are missing now and have no notify file
+    left; ``subs`` the names of the subfolders with their inode numbers, where those count; ``new`` the odd names that were not
+    known at all."""
 
     odd: list[str]
     notified: list[str]
@@ -47,16 +47,15 @@ class Listing(NamedTuple):
 class Folder:
     """State of the folder of a ``{'dir': ...}`` entry, or of one ``inside`` it where the entry is recursive.
 
-    ``names``: each known data file and its inode number, 0 while it has none. ``calm``: data files that look as they did
-    when they were snapshotted, and notify files whose stamp is handled: nothing is to be done about them until they look
-    otherwise, or :meth:`doubt`. ``ctimes``: when such data files were changed in any way, as last seen. ``subs``: the
-    folders in it that are watched too. ``identity``: device and inode number of
-    a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
-    at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
-    (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
-    of those inside that have no events. ``left``: the first of the files that the last look found and that are left out,
-    ``left_more``: how many others. ``skip``: absolute paths of files that are no data; ``own``: more of them, by what
-    they are called and by what they are.
+    ``names``: each known data file and its inode number, 0 while it has none. ``calm``: data files with the stamp of their last
+    snapshot, and notify files with the handled stamp: nothing is done about them until the stamp changes, or :meth:`doubt`.
+    ``ctimes``: the last known ctime of such data files. ``subs``: the watched subfolders. ``identity``: device and inode number
+    of a subfolder, when it was found. ``live``: file events reported every change until now. ``fresh``: the folder was not
+    scanned yet, or was missing: its files are compared with their last snapshots. ``next_scan`` (monotonic) and ``cost``
+    (seconds): when to scan it again, with all subfolders, and how long that took; ``next_poll`` and ``poll_cost``: the same for the
+    subfolders without events. ``left``: the first of the files that the last scan found and left out, ``left_more``: the number
+    of the others. ``skip``: absolute paths of files that are no data; ``own``: more such files, by their names and by their
+    identity.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Folder:
         self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
-        self.next_look = self.next_poll = float("-inf")
+        self.next_scan = self.next_poll = float("-inf")
         self.cost = self.poll_cost = 0.0
         self.left: list[Left] = []
         self.left_more = 0
@@ -85,11 +84,11 @@ class Folder:
         self._picks = bool(entry.include or entry.exclude)
 
     def join(self, name: str) -> str:
-        """The path of a name in it."""
+        """The path of a name in this folder."""
         return self._head + name
 
     def tree(self) -> Iterator[Folder]:
-        """This folder and all that are watched inside it, those above first."""
+        """This folder and all watched folders inside it, each before those inside it."""
         waiting = [self]
         while waiting:
             folder = waiting.pop()
@@ -97,20 +96,21 @@ class Folder:
             waiting += folder.subs.values()
 
     def is_inside(self, identity: tuple[int, int]) -> bool:
-        """Whether this folder is that one, or lies in it: a mount may lead round in a circle."""
+        """Whether this folder has that identity, or lies inside a folder that has it: a mount may lead round in a circle."""
         folder: Folder | None = self
         while folder is not None and folder.identity != identity:
             folder = folder.inside
         return folder is not None
 
     def wants(self, name: str, *, named: bool = False) -> bool:
-        """Whether a file of this name would count, by its name alone; ``named``: somebody has notified it."""
+        """Whether a file of this name would count, by its name alone; ``named``: it was notified."""
         if is_signal_file(name) or (self._picks and not selects(self.entry, self.below + name)):
             return False
         return named or not self.entry.default_exclude or not left_out(self.entry, self.below + name)
 
     def is_data(self, name: str, *, named: bool = False) -> bool:
-        """Whether a name in it is, or may become, a data file: a regular file, a link to one in this very folder, or nothing."""
+        """Whether a name in this folder is, or may become, a data file: a regular file, a link to one in this very folder, or
+        nothing."""
         path = self.join(name)
         if path in self._skip or not self.wants(name, named=named) or self._own.why(path):
             return False
@@ -128,26 +128,26 @@ class Folder:
         return not self._own.why(real_path(path)) and not why_not_followed(path, self.path, self._skip)
 
     def away(self) -> None:
-        """It is not there: when it comes back everything in it is compared anew."""
+        """The folder is missing: when it is back, all files in it are compared with their last snapshots."""
         self.names.clear()
         self.calm.clear()
         self.fresh = True
 
     def forget(self, name: str) -> None:
-        """A file is gone: one of that name is new, even with the same inode number."""
+        """A file is gone: a later one of that name is new, even with the same inode number."""
         self.doubt(name)
         self.ctimes.pop(name, None)
         if name in self.names:
             self.names[name] = 0
 
     def doubt(self, name: str) -> None:
-        """What is known of a data file, or of its notify file, changed: the next look must be a closer one."""
+        """The known stamp of a data file, or of its notify file, changed: the next scan must check the file itself."""
         self.calm.pop(name, None)
         self.calm.pop(name + NOTIFY, None)
 
-    def look(self, every: bool) -> Listing:
-        """List it. Calm files need no closer look while their stamps stay, data files of known name and inode number not
-        even a stat, unless ``every``.
+    def scan(self, every: bool) -> Listing:
+        """List the folder. Calm files are not checked further while their stamps stay; data files of known name and inode
+        number get no stat, unless ``every``.
 
         Raises OSError.
         """
@@ -165,7 +165,7 @@ class Folder:
                     quiet.append(name)
                     continue
                 stamp = calm.get(name)
-                # There may be a hundred thousand: no call but the stat itself.
+                # There may be a hundred thousand files: no call but the stat itself.
                 if stamp is not None:
                     try:
                         found = item.stat()
@@ -176,7 +176,7 @@ class Folder:
                             and ctimes.get(name, found.st_ctime_ns) == found.st_ctime_ns
                         )
                     except OSError:
-                        # It went away meanwhile, or cannot be read now.
+                        # The file was removed meanwhile, or cannot be read now.
                         same = False
                     if same:
                         quiet.append(name)
@@ -196,7 +196,8 @@ class Folder:
         return Listing(odd, notified, held, self._gone({*quiet, *odd}, odd, notified), subs, new)
 
     def _leave_out(self, item: os.DirEntry[str]) -> None:
-        """Count it, and note the first few with why they are left out; nothing is told of folders, and of signs of ours."""
+        """Count a file that is left out, and note the first few with the reason. Subfolders, and notify and hold files of this
+        program, are not counted."""
         name = item.name
         if is_signal_file(name) or self.join(name) in self._skip or _is_dir(item, False):
             return
@@ -222,26 +223,27 @@ class Folder:
 
     def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
         if every and self.calm and os.scandir in os.supports_fd:
-            # So each stat looks up a name only, not a path.
+            # The folder is opened, so that each stat resolves a name only, not a path.
             handle = os.open(self.path, _FOLDER | (_NO_LINK if self.inside is not None else 0))
             stack.callback(os.close, handle)
             return stack.enter_context(os.scandir(handle))
         if self.inside is not None and _NO_LINK and os.scandir in os.supports_fd:
-            # Somebody may have put a link in its place since it was found: the names in another folder are none of ours.
+            # Another user may have put a link in the place of the folder since it was found: the names in another folder must
+            # not be taken.
             handle = os.open(self.path, _FOLDER | _NO_LINK)
             stack.callback(os.close, handle)
             return stack.enter_context(os.scandir(handle))
         return stack.enter_context(os.scandir(self.path))
 
     def _gone(self, seen: set[str], odd: list[str], notified: list[str]) -> list[str]:
-        """Bring the names up to date with those that were ``seen``; those that are gone, with their notify files."""
+        """Update the known names from those that were ``seen``; the names that are gone, with their notify files."""
         names, gone = self.names, []
         if not names.keys() <= seen:
             signed = set(notified)
             for name in names.keys() - seen:
                 self.doubt(name)
                 if name in signed or name + NOTIFY in seen:
-                    # With its notify file there, what is known of a file is still of use.
+                    # While its notify file exists, the known stamp of a file is still needed.
                     names[name] = 0
                 else:
                     del names[name]
@@ -270,4 +272,4 @@ def _is_dir(item: os.DirEntry[str], was: bool) -> bool:
     try:
         return item.is_dir(follow_symlinks=False)
     except OSError:
-        return was  # a listing that does not tell, and a look that fails: its own fault and not that of the whole folder
+        return was  # the listing has no type and the stat fails: that concerns this item, not the whole folder

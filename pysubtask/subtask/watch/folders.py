@@ -1,6 +1,6 @@
-"""The watched folders: which there are, and when all of one must be looked at.
+"""The watched folders: which folders there are, and when a whole one must be scanned.
 
-A folder of an entry is there for good; those inside a recursive one are found, followed and dropped here.
+A folder of an entry is watched all the time; those inside a recursive one are found, followed and dropped here.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ...common.notify import HOLD, NOTIFY
 from ...common.paths import folder_of
 from ...common.place import real_path
 from .disks import Disks
-from .file_events import FileEvents, Taken, Tended, Wants
+from .file_events import FileEvents, Taken, Wants, WatchState
 from .folder import MOST_LEFT, Folder, Left, Listing
-from .named_files import Named
+from .named_files import NamedFiles
 
-FULL_LOOK_SECS = 60.0
-# Full looks take at most one part in this many of the time.
+FULL_SCAN_SECS = 60.0
+# Full scans take at most one part in this number of the time.
 _SHARE, _SHARE_BESIDE_EVENTS = 25, 100
-# Whether a folder is still the same takes some 10 us: of so many it is asked at each tick, of more each puts the next
-# time off by so much.
+# To check whether a folder is still the same takes some 10 us. Up to this number the check is made at each tick; of more folders
+# each one delays the next check by _REFRESH_SECS.
 _FEW_FOLDERS = 100
-_TEND_SECS = 0.002
+_REFRESH_SECS = 0.002
 
 
-class Look(NamedTuple):
-    """A folder that was looked at as a whole; ``fresh``: for the first time, or after it was away."""
+class FolderScan(NamedTuple):
+    """A folder that was scanned as a whole, and its ``listing``; ``fresh``: for the first time, or after it was away."""
 
     folder: Folder
     listing: Listing
@@ -41,7 +41,7 @@ class Look(NamedTuple):
 
 class Folders:
     """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
-    are no data. ``nested``: the same, but an entry for such a folder is watched. ``named``: the named
+    are no data. ``nested``: the same, but an entry for such a folder is watched. ``named_files``: the named
     files of each folder that has some. ``timer`` in seconds. ``ours``: this program's own files, which are no data."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Folders:
         entries: Sequence[Entry],
         skip: Iterable[str],
         nested: Iterable[str],
-        named: Mapping[str, Named],
+        named_files: Mapping[str, NamedFiles],
         timer: Callable[[], float] = time.monotonic,
         ours: NeverSent = NONE,
         disks: Disks | None = None,
@@ -70,10 +70,10 @@ class Folders:
         self._skip = left_out
         self._ours = ours
         self._by_path = dict(self._roots)
-        self._named = named
+        self._named_files = named_files
         self._timer = timer
-        self._tended = dict.fromkeys([*self._roots, *named], Tended(False, False, False))
-        self._next_tend = float("-inf")
+        self._watch_states = dict.fromkeys([*self._roots, *named_files], WatchState(False, False, False))
+        self._next_refresh = float("-inf")
         self._lost = False
         self._events: FileEvents | None = None
         self._now = 0.0
@@ -81,22 +81,22 @@ class Folders:
         self._left: tuple[list[Left], int] | None = None
 
     def listen(self, wake: Callable[[], None]) -> FileEvents:
-        """File events for these folders, not yet started; without them everything is polled."""
-        wants = {path: self._wants(path, self._roots.get(path)) for path in self._tended}
+        """Create the file events for these folders, not yet started; without them all folders are polled."""
+        wants = {path: self._wants(path, self._roots.get(path)) for path in self._watch_states}
         deep = [path for path, root in self._roots.items() if root.entry.recursive]
         self._events = FileEvents(wants, wake, deep)
         return self._events
 
     def get(self, path: str) -> Folder | None:
-        """The watched folder of this path."""
+        """The watched folder with this path; None where there is none."""
         return self._by_path.get(path)
 
     def of(self, path: str) -> Folder | None:
-        """The watched folder that a file is in."""
+        """The watched folder that a file lies in; None where there is none."""
         return self._by_path.get(folder_of(path))
 
     def left_out(self) -> tuple[list[Left], int]:
-        """The first of the files that were found and are left out, and how many others."""
+        """The first of the files that are left out, and the number of the others."""
         if self._left is None:
             folders = [folder for folder in self._by_path.values() if folder.left]
             rows = [left for folder in folders for left in folder.left]
@@ -104,84 +104,85 @@ class Folders:
         return self._left
 
     def dropped(self) -> list[Folder]:
-        """Folders inside others that went since the last call, as they were."""
+        """The folders inside others that were dropped since the last call."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
     def mounted(self) -> None:
-        """Something was mounted, or unmounted: what is inside a recursive folder may be another folder by now."""
+        """A disk was mounted or unmounted: subfolders of a recursive folder may be other folders by now."""
         self._remounted = True
         for root in self._roots.values():
             if root.entry.recursive:
-                root.next_look = float("-inf")
+                root.next_scan = float("-inf")
 
-    # -- the look ---------------------------------------------------------------------------------------------
+    # -- the scan ---------------------------------------------------------------------------------------------
 
-    def tend(self, now: float, taken: Taken) -> None:
-        """Keep the events going. ``now`` in monotonic seconds; ``taken``: what events there were."""
+    def refresh_watches(self, now: float, taken: Taken) -> None:
+        """Check and renew the watches of all folders. ``now`` in monotonic seconds; ``taken``: the events since the last scan."""
         self._now, self._lost = now, taken.lost
         if self._events is None:
             return
         if taken.lost:
             self._events.renew()
-        if now < self._next_tend and not taken.lost and self._tended.keys().isdisjoint(taken.folders):
-            for path, stands in self._tended.items():
-                self._tended[path] = Tended(stands.live, False, False)
+        if now < self._next_refresh and not taken.lost and self._watch_states.keys().isdisjoint(taken.folders):
+            for path, stands in self._watch_states.items():
+                self._watch_states[path] = WatchState(stands.live, False, False)
             return
-        for path in self._tended:
-            self._tended[path] = self._events.tend(path, now)
-        self._next_tend = now + (_TEND_SECS * len(self._tended) if len(self._tended) > _FEW_FOLDERS else 0.0)
+        for path in self._watch_states:
+            self._watch_states[path] = self._events.refresh_watch(path, now)
+        self._next_refresh = now + (_REFRESH_SECS * len(self._watch_states) if len(self._watch_states) > _FEW_FOLDERS else 0.0)
 
-    def named(self, everything: bool) -> Iterator[tuple[Named, Iterable[tuple[int, str]]]]:
-        """The named files to be looked at whatever the events said, by their folders: all where those do not tell and it
-        is time, or they did not until now; else a few. To be worked off one by one."""
-        for path, named in self._named.items():
-            stands = self._tended[path]
-            anew = self._lost or named.is_new or stands.renewed or stands.broken or (named.live and not stands.live)
-            named.live = stands.live
-            trusted = named.live and not named.unread
-            if everything or anew or (not trusted and self._now >= named.next_look):
+    def due_named_files(self, everything: bool) -> Iterator[tuple[NamedFiles, Iterable[tuple[int, str]]]]:
+        """The named files to be checked whatever the events said, by their folders: all, where the events do not report changes
+        (or did not until now) and it is time; else a few. The caller must handle them one by one, as the time that takes is
+        measured."""
+        for path, named_files in self._named_files.items():
+            stands = self._watch_states[path]
+            anew = self._lost or named_files.is_new or stands.renewed or stands.broken or (named_files.live and not stands.live)
+            named_files.live = stands.live
+            trusted = named_files.live and not named_files.unread
+            if everything or anew or (not trusted and self._now >= named_files.next_scan):
                 begun = self._timer()
-                named.unread = False
-                yield named, named.files
-                named.cost = self._timer() - begun
-                named.next_look = self._now + self._rest(False, False)
-                named.looked(self._now)
+                named_files.unread = False
+                yield named_files, named_files.files
+                named_files.cost = self._timer() - begun
+                named_files.next_scan = self._now + self._rest(False, False)
+                named_files.scanned(self._now)
             elif trusted:
-                yield named, named.turn(self._now)
+                yield named_files, named_files.turn(self._now)
 
-    def _rest(self, live: bool, all_told: bool) -> float:
-        """Seconds until the next look at all of a folder; ``live``: events tell of what happens until then, of everything that
-        counts where ``all_told``, else not of what a program writes that keeps a file open."""
-        cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named.values())
-        return max(FULL_LOOK_SECS if live and all_told else 0.0, (_SHARE_BESIDE_EVENTS if live else _SHARE) * cost)
+    def _rest(self, live: bool, all_reported: bool) -> float:
+        """Seconds until the next scan of a whole folder; ``live``: events report changes until then, all changes that count where
+        ``all_reported``, else not those by a program that keeps a file open."""
+        cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named_files.values())
+        return max(FULL_SCAN_SECS if live and all_reported else 0.0, (_SHARE_BESIDE_EVENTS if live else _SHARE) * cost)
 
-    def looks(self, taken: Taken, everything: bool) -> Iterator[Look]:
-        """Look at every folder that it is time to look at: those must be worked off one by one, for what that takes is
-        part of the cost."""
+    def due_scans(self, taken: Taken, everything: bool) -> Iterator[FolderScan]:
+        """Scan every folder that is due. The caller must handle the scans one by one, as the time that takes is part of the
+        cost."""
         anew: set[str] = set()
-        for path, events in self._tended.items():
+        for path, events in self._watch_states.items():
             root = self._roots.get(path)
             if root is not None:
                 if events.broken:
                     self._away(root)
                 if root.live and not events.live:
-                    root.next_look = self._now
+                    root.next_scan = self._now
                 root.live = events.live
-                yield from self._looks_in(root, taken.lost or events.renewed, everything)
+                yield from self._scans_in(root, taken.lost or events.renewed, everything)
             elif events.broken or events.renewed:
                 # Named files are in it; it may be inside a recursive one too.
                 anew.add(path)
         yield from self._changes(taken.folders, anew)
         self._remounted = False
 
-    def _looks_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[Look]:
-        if everything or lost or root.fresh or self._now >= root.next_look:
+    def _scans_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[FolderScan]:
+        if everything or lost or root.fresh or self._now >= root.next_scan:
             begun = self._timer()
-            # Where events tell of each new file, the names are enough.
+            # Where events report each new file, the names are enough.
             yield from self._walk(list(root.tree()), lost)
             root.cost = self._timer() - begun
-            root.next_look = self._now + self._rest(root.live, not root.entry.on_change)
+            root.next_scan = self._now + self._rest(root.live, not root.entry.on_change)
             root.next_poll = self._now + _SHARE * root.cost
         elif root.entry.recursive and root.live and self._now >= root.next_poll:
             begun = self._timer()
@@ -191,16 +192,16 @@ class Folders:
                 root.poll_cost = self._timer() - begun
                 root.next_poll = self._now + _SHARE * sum(each.poll_cost for each in self._roots.values())
             else:
-                root.next_poll = root.next_look
+                root.next_poll = root.next_scan
 
-    def _walk(self, folders: Iterable[Folder], lost: bool) -> Iterator[Look]:
-        """Look at these folders and at all that are found inside them."""
+    def _walk(self, folders: Iterable[Folder], lost: bool) -> Iterator[FolderScan]:
+        """Scan these folders and all that are found inside them."""
         for folder in folders:
             if self._by_path.get(folder.path) is folder:
-                yield from self._look_whole(folder, lost)
+                yield from self._scan_whole(folder, lost)
 
-    def _look_whole(self, folder: Folder, lost: bool) -> Iterator[Look]:
-        # With a folder that is found here, those inside it are looked at at once.
+    def _scan_whole(self, folder: Folder, lost: bool) -> Iterator[FolderScan]:
+        # A new subfolder is scanned at once, with the folders inside it.
         waiting = [(folder, lost)]
         while waiting:
             folder, lost = waiting.pop()
@@ -216,26 +217,26 @@ class Folders:
             renewed = folder.inside is not None and not folder.live and self._follow(folder)
             fresh = folder.fresh
             try:
-                listing = folder.look(lost or renewed or fresh or not folder.live or folder.entry.on_change)
+                listing = folder.scan(lost or renewed or fresh or not folder.live or folder.entry.on_change)
             except OSError as exc:
                 if folder.inside is not None and isinstance(exc, (FileNotFoundError, NotADirectoryError)):
                     self._drop(folder)
                     continue
-                # Not there, or not to be read at the moment: quietly tried again.
+                # The folder is missing, or cannot be read at the moment: it is scanned again without a message.
                 self._away(folder)
                 continue
             if lost or renewed or fresh or not folder.live:
-                listing = listing._replace(new=())  # there need be no events of what came before
+                listing = listing._replace(new=())  # files from before the events need not have had one
             folder.fresh = False
             self._left = None
             waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
-            yield Look(folder, listing, fresh)
+            yield FolderScan(folder, listing, fresh)
 
     # -- folders inside others --------------------------------------------------------------------------------
 
-    def _changes(self, paths: set[str], anew: set[str]) -> Iterator[Look]:
-        """Look at what events said of folders: first who went, then who came, so that a rename is both. ``anew``: those
-        that may be other folders than before though they look the same."""
+    def _changes(self, paths: set[str], anew: set[str]) -> Iterator[FolderScan]:
+        """Scan the folders of which events came: first those that are gone, then the new ones, so that a rename is handled as
+        both. ``anew``: paths that may be other folders than before though they look the same."""
         changed = sorted(path for path in paths | anew if path not in self._roots)
         deaf: list[Folder] = []
         for path in changed:
@@ -243,20 +244,21 @@ class Folders:
             if folder is not None and (path in anew or not (self._is(folder) and self._hears(folder))):
                 self._drop(folder)
             elif folder is not None and not folder.live:
-                # Made again it may have the same number, and nothing else tells.
+                # A folder that was removed and created again may have the same inode number, and nothing else shows the
+                # difference.
                 deaf.append(folder)
         for path in changed:
             parent, name = self._by_path.get(os.path.dirname(path)), os.path.basename(path)
             if parent is not None and not parent.fresh and parent.entry.recursive and path not in self._by_path:
                 folder = self._adopt(parent, name, False)
                 if folder is not None:
-                    yield from self._look_whole(folder, True)
+                    yield from self._scan_whole(folder, True)
         yield from self._walk(deaf, False)
 
     def _compare(self, folder: Folder, subs: Mapping[str, int], fresh: bool) -> list[Folder]:
-        """Drop the folders inside that are not the ones seen now; those that are new."""
+        """Drop the subfolders that are not the ones found now, and adopt the new ones; the latter."""
         for name, sub in list(folder.subs.items()):
-            # Of a folder that something is mounted on, a listing shows the number of what is hidden.
+            # For a mount point a listing shows the inode number of the hidden folder.
             if name not in subs or (subs[name] != sub.identity[1] and not self._is(sub)):
                 self._drop(sub)
         found = [self._adopt(folder, name, fresh) for name in subs if name not in folder.subs]
@@ -269,7 +271,7 @@ class Folders:
         try:
             found = os.lstat(folder.path)
         except OSError:
-            # It went away meanwhile, or its path is too long to be used at all.
+            # The folder was removed meanwhile, or its path is too long to be used at all.
             return None
         folder.identity = (found.st_dev, found.st_ino)
         if not stat.S_ISDIR(found.st_mode) or parent.is_inside(folder.identity):
@@ -286,7 +288,7 @@ class Folders:
         return path in self._closed or real_path(path) in self._closed
 
     def _follow(self, folder: Folder) -> bool:
-        """Have its events before it is looked at, so that nothing comes in between."""
+        """Start the events of a folder before it is scanned, so that no change falls in between."""
         if self._events is not None and folder.inside is not None:
             wants = self._wants(folder.path, folder)
             folder.live = self._events.follow(folder.path, folder.inside.path, wants, self._now)
@@ -301,8 +303,8 @@ class Folders:
         return (found.st_dev, found.st_ino) == folder.identity and stat.S_ISDIR(found.st_mode)
 
     def _is_another(self, folder: Folder) -> bool:
-        """Whether there is another folder in the place of one inside another: something is mounted over it, or was. No event tells
-        of that, and a listing shows the number of what is hidden."""
+        """Whether there is another folder in the place of a subfolder, because a disk was mounted over it or unmounted. No event
+        reports that, and a listing shows the inode number of the hidden folder."""
         try:
             found = os.lstat(folder.path)
         except OSError:
@@ -313,7 +315,7 @@ class Folders:
         return not folder.live or (self._events is not None and self._events.hears(folder.path))
 
     def _drop(self, folder: Folder) -> None:
-        """A folder inside another is gone, with all inside it."""
+        """Drop a subfolder that is gone, with all folders inside it."""
         if folder.inside is not None:
             folder.inside.subs.pop(folder.name, None)
         for each in folder.tree():
@@ -321,7 +323,7 @@ class Folders:
             self._dropped.append(each)
 
     def _away(self, folder: Folder) -> None:
-        """A folder is not there, or not to be read: what is inside it is not gone for that."""
+        """A folder is missing or cannot be read: the files inside it do not count as gone for that."""
         for each in folder.tree():
             if each is not folder:
                 self._leave(each)
@@ -336,16 +338,16 @@ class Folders:
 
     def _wants(self, path: str, folder: Folder | None) -> Wants:
         """Which file events of a folder are of interest."""
-        named = self._named.get(path)
+        named_files = self._named_files.get(path)
 
-        def wants(name: str, made: bool) -> bool:
-            if named is not None and named.wants(path, name):
+        def wants(name: str, created: bool) -> bool:
+            if named_files is not None and named_files.wants(path, name):
                 return True
             if folder is None:
                 return False
             for ending in (NOTIFY, HOLD):
                 if name.endswith(ending):
                     return folder.wants(name[: -len(ending)], named=True)
-            return (made or folder.entry.on_change) and folder.wants(name)
+            return (created or folder.entry.on_change) and folder.wants(name)
 
         return wants

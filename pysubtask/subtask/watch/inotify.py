@@ -1,6 +1,6 @@
 """File events of Linux: inotify(7), for any number of folders with one thread.
 
-A library that gives each folder a thread of its own is too much for a tree of thousands.
+A library with one thread for each folder is too much for a tree of thousands.
 """
 
 from __future__ import annotations
@@ -27,31 +27,32 @@ _IGNORED = 0x8000
 _ONLYDIR = 0x01000000
 _ISDIR = 0x40000000
 
-# Neither reads nor writes: a program that keeps a file open and writes a thousand times a second costs nothing. A change
-# of times is what a touch by a bare utime(2) is.
+# Reads and writes are not requested, so a program that keeps a file open and writes a thousand times a second costs nothing.
+# IN_ATTRIB reports the change of times by a bare utime(2), which is how some programs touch a file.
 _MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
-_MADE = _CREATE | _MOVED_TO
-_OF_FILES = _MADE | _CLOSE_WRITE | _ATTRIB
+_CREATED = _CREATE | _MOVED_TO
+_OF_FILES = _CREATED | _CLOSE_WRITE | _ATTRIB
 _HEAD = struct.Struct("iIII")
 _BUFFER = 1 << 16
 
-# A storm of events that are of no interest, as of a program that opens and closes a file a thousand times a second, is
-# read some at a time: the kernel keeps 16,384, and repeats that it still has are one to it.
+# Seconds. Many events of no interest, as of a program that opens and closes a file a thousand times a second, are read in batches:
+# the kernel queues 16,384 events, and merges an event with an equal one at the end of its queue.
 _BURST_GAP_SECS = 0.05
 _FIRST_PAUSE_SECS, MOST_PAUSE_SECS = 0.002, 0.25
-# What matters wakes a look, between two of which there is as much: those that come meanwhile are read together.
+# Seconds. An event of interest wakes a scan; the events that come until the next scan are read together.
 TOGETHER_SECS = 0.005
 _MUCH = 1 << 15
 
 
 class Hears(Protocol):
-    """Who is told, on a thread that is not the main one."""
+    """The receiver of the events, called on the thread of the events."""
 
-    def file(self, folder: str, name: str, made: bool) -> bool:
-        """A file was made in this folder, or moved into it (``made``), or closed after writing; whether that matters."""
+    def file(self, folder: str, name: str, created: bool) -> bool:
+        """A file was created in this folder or moved into it (``created``), or closed after writing; whether that is of
+        interest."""
 
     def folder(self, path: str) -> bool:
-        """A folder came or went, or its events ended; whether that matters."""
+        """A folder was created or removed, or its events ended; whether that is of interest."""
 
     def lose(self) -> None:
         """Events were dropped."""
@@ -71,12 +72,12 @@ _libc = _find_inotify()
 
 
 def available() -> bool:
-    """Whether this system has it."""
+    """Whether this system has inotify."""
     return _libc is not None
 
 
 class Inotify:
-    """The events of folders, not of what is inside the folders in them. The constructor raises OSError or RuntimeError.
+    """The events of folders, without those inside their subfolders. The constructor raises OSError or RuntimeError.
 
     ``tells_of_touches``: whether a file that is touched, in any way, has an event.
     """
@@ -100,7 +101,7 @@ class Inotify:
             raise
 
     def add(self, path: str) -> None:
-        """Hear of this folder from now on; harmless twice. Raises OSError."""
+        """Watch this folder from now on; a second call does nothing. Raises OSError."""
         with self._lock:
             watch = _checked(_libc.inotify_add_watch(self._handle, encoded(path), _MASK))
             old = self._watches.get(path, watch)
@@ -110,7 +111,7 @@ class Inotify:
             self._paths.setdefault(watch, {})[path] = None
 
     def remove(self, path: str) -> None:
-        """Hear no more of this folder; harmless where that is so."""
+        """Stop watching this folder; does nothing where it is not watched."""
         with self._lock:
             watch = self._watches.pop(path, None)
             if watch is not None:
@@ -125,7 +126,7 @@ class Inotify:
             _libc.inotify_rm_watch(self._handle, watch)
 
     def has(self, path: str) -> bool:
-        """Whether this folder's events come."""
+        """Whether this folder is watched."""
         return path in self._watches
 
     def alive(self) -> bool:
@@ -133,7 +134,7 @@ class Inotify:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """End it; harmless twice."""
+        """End the thread and close the descriptor; a second call does nothing."""
         if self._ending >= 0:
             os.close(self._ending)
             self._ending = -1
@@ -159,18 +160,18 @@ class Inotify:
             os.close(self._end)
 
     def _tell(self, events: bytes) -> bool:
-        """Tell of these; whether any of them matters."""
+        """Pass these events on; whether any of them is of interest."""
         at, matters = 0, False
-        told: set[bytes] = set()
+        seen: set[bytes] = set()
         paths_of: dict[int, list[str]] = {}
         while at < len(events):
             watch, mask, _, length = _HEAD.unpack_from(events, at)
             event = events[at : at + _HEAD.size + length]
             at += len(event)
-            if event in told:
-                # Whatever it is about was looked at by nobody since.
+            if event in seen:
+                # The same event came in this batch already, and no scan was made in between.
                 continue
-            told.add(event)
+            seen.add(event)
             if mask & _Q_OVERFLOW:
                 self._hears.lose()
                 matters = True
@@ -187,11 +188,11 @@ class Inotify:
                 elif mask & _ISDIR:
                     matters |= self._hears.folder(os.path.join(path, name))
                 elif mask & _OF_FILES:
-                    matters |= self._hears.file(path, name, bool(mask & _MADE))
+                    matters |= self._hears.file(path, name, bool(mask & _CREATED))
         return matters
 
     def _paths_of(self, watch: int, *, ended: bool) -> list[str]:
-        """The paths of a folder that has events, or none any more from now on (``ended``)."""
+        """The paths of a watched folder; with ``ended`` they are forgotten."""
         with self._lock:
             paths = list(self._paths.get(watch, ()))
             if ended:

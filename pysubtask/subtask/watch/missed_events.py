@@ -1,11 +1,11 @@
-"""Files that a look found and no event told of: where that happens the folder's file system makes no events of all changes."""
+"""Detects files that a scan found and no event reported: the file system of such a folder does not report all changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 PATIENCE_SECS = 10.0
-"""An event that comes at all is here by then, however busy the machine is."""
+"""Seconds. An event that comes at all has come by then, however busy the machine is."""
 _MOST = 100
 
 
@@ -16,12 +16,12 @@ class Unheard:
         self._since: dict[str, float] = {}
 
     def found(self, path: str, now: float) -> None:
-        """A look found a new file in a folder whose events were thought to tell of it."""
+        """A scan found a new file in a folder whose events were thought to report it."""
         if len(self._since) < _MOST:
             self._since.setdefault(path, now)
 
     def heard(self, paths: Iterable[str], lost: bool) -> None:
-        """These had an event; with ``lost`` any may have had one."""
+        """These files had an event; with ``lost`` any file may have had one."""
         if not self._since:
             return
         if lost:
@@ -30,7 +30,7 @@ class Unheard:
             self._since.pop(path, None)
 
     def overdue(self, now: float) -> str | None:
-        """A file of which no event came, once; None where there is none."""
+        """A file of which no event came, reported once; None where there is none."""
         late = next((path for path, since in self._since.items() if now - since >= PATIENCE_SECS), None)
         if late is not None:
             self._since.clear()

@@ -1,4 +1,4 @@
-"""Watched folders that are not there: told in the log and on the status page until they are."""
+"""Watched folders that are missing: reported in the log and on the status page until they exist."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ...common.events import utc
 from ...common.place import existing, is_in, near
 from .disks import Disks
 
-LOOK_SECS = 5.0
-TOLD_AGAIN_SECS = 900.0
-# Looking takes some 5 us for a folder: of so many at once, and of more each puts the next look off.
+POLL_SECS = 5.0
+REPORT_AGAIN_SECS = 900.0
+# A check takes some 5 us for a folder. Up to this number the interval is POLL_SECS; more folders make it longer in proportion.
 _FEW_FOLDERS = 1000
 
 
 class Missing:
-    """``mount``: RequiresMount. ``disks``: which folders have lost theirs. ``wall``: seconds since the epoch; other times are
-    monotonic."""
+    """``mount``: the setting RequiresMount. ``disks``: which folders have lost their disk. ``wall``: seconds since the epoch;
+    other times are monotonic."""
 
     def __init__(
         self,
@@ -39,32 +39,33 @@ class Missing:
         self._log = log
         self._wall = wall
         self._found: dict[str, dict[str, Any]] = {}
-        self._told: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
         self._next = float("-inf")
 
-    def look(self, now: float) -> list[dict[str, Any]]:
-        """What is missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC), ``reason``."""
+    def poll(self, now: float) -> list[dict[str, Any]]:
+        """The folders missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC),
+        ``reason``."""
         if now >= self._next:
-            self._next = now + LOOK_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
+            self._next = now + POLL_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
             unmounted = self._mount is not None and not os.path.ismount(self._mount)
             inside = {folder: self._entry_of(folder) for folder in (self._disks.gone if self._disks is not None else ())}
             for folder, index in {**inside, **self._folders, **{one: row["entry"] for one, row in self._found.items()}}.items():
-                self._look_at(folder, index, unmounted, now)
+                self._check_folder(folder, index, unmounted, now)
         return [dict(row) for row in self._found.values()]
 
-    def look_soon(self) -> None:
-        """The next look is a real one: something was mounted or unmounted."""
+    def poll_soon(self) -> None:
+        """Have the next :meth:`poll` check all folders: a disk was mounted or unmounted."""
         self._next = float("-inf")
 
     def next_at(self) -> float | None:
-        """When to look again though nothing else happens; None while nothing is missing."""
+        """When to poll again though nothing else happens (monotonic seconds); None while nothing is missing."""
         return self._next if self._found else None
 
     def _entry_of(self, folder: str) -> int:
         """The entry that a folder inside another belongs to."""
         return next((index for above, index in self._folders.items() if is_in(folder, above)), 0)
 
-    def _look_at(self, folder: str, index: int, unmounted: bool, now: float) -> None:
+    def _check_folder(self, folder: str, index: int, unmounted: bool, now: float) -> None:
         reason = self._disks.why(folder) if self._disks is not None else ""
         if unmounted and self._mount is not None and is_in(folder, self._mount):
             reason = f"{self._mount} is not mounted (RequiresMount)"
@@ -73,12 +74,12 @@ class Missing:
             reason = f"there is no folder {folder}{near(folder)}" if os.path.isdir(there) else f"{there} is a file"
         if not reason:
             if self._found.pop(folder, None) is not None:
-                self._told.pop(folder, None)
+                self._reported_at.pop(folder, None)
                 self._log.info("Folder [%s] is there now: what is in it is sent.", folder)
             return
         row = self._found.setdefault(folder, {"entry": index, "path": self._path_of(folder, index), "since": utc(self._wall())})
-        if row.get("reason") != reason or now - self._told[folder] >= TOLD_AGAIN_SECS:
-            row["reason"], self._told[folder] = reason, now
+        if row.get("reason") != reason or now - self._reported_at[folder] >= REPORT_AGAIN_SECS:
+            row["reason"], self._reported_at[folder] = reason, now
             self._log.error("Watch entry %d waits: %s. Its files are sent when it is there; it is not made.", index + 1, reason)
 
     def _path_of(self, folder: str, index: int) -> str:
@@ -95,22 +96,22 @@ def watched_folders(entries: Sequence[Entry]) -> dict[str, bool]:
 
 
 class Footing:
-    """Whether the state folder, or another one of these, is still the one that the child was started with: it may be removed, or go
-    with its disk. ``gone``: the one that is not, '' while all are. ``state``: how the state folder, the first of these, was
-    last."""
+    """Whether the state folder, and the other ``folders`` given, are still the ones that the child was started with: a folder may
+    be removed, or go with its disk. ``gone``: the folder that is not, '' while all are. ``state``: the last stat of the state
+    folder, which is the first of these."""
 
     def __init__(self, *folders: str) -> None:
         self._folders = folders
-        self._identities = [_identity(_look(folder)) for folder in folders]
+        self._identities = [_identity(_stat(folder)) for folder in folders]
         self.state: os.stat_result | None = None
         self.gone = ""
 
     def is_gone(self) -> bool:
-        """Whether there is none, or another one. False where that cannot be told."""
+        """Whether one of the folders is missing, or replaced by another one. False where that cannot be found out."""
         self.state = None
         for number, (folder, identity) in enumerate(zip(self._folders, self._identities, strict=True)):
             try:
-                found = _look(folder)
+                found = _stat(folder)
             except OSError:
                 continue
             if number == 0:
@@ -121,7 +122,7 @@ class Footing:
         return False
 
 
-def _look(folder: str) -> os.stat_result | None:
+def _stat(folder: str) -> os.stat_result | None:
     try:
         return os.stat(folder)
     except (FileNotFoundError, NotADirectoryError):

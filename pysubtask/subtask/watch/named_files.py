@@ -1,4 +1,4 @@
-"""The named files of one folder, and when they must be looked at though no event said so."""
+"""The named files of one folder, and when they must be checked without an event."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Container, Sequence
 from ...common.entries import Entry
 from ...common.notify import NOTIFY, Stamp, hold_name, notify_name
 
-# Where each touch has an event this is for what nobody thought of.
+# Seconds. Where each touch has an event, this slow round is a safety net.
 ROUND_SECS = 180.0
 
 
-class Named:
-    """``files``: index of the entry and path of each. ``signals``: the names of the files that say something of them.
-    ``changing``: the names of those of which any change counts, and ``settles`` whether one is looked at soon anyway.
+class NamedFiles:
+    """``files``: index of the entry and path of each. ``signals``: the names of the notify and hold files that concern them.
+    ``changing``: the names of those whose every change counts, and ``settles`` whether a file is checked soon anyway.
 
-    ``live``: file events told of every touch until now. ``linked``: files whose notify file is a link: what that leads to may
-    be touched without an event here. ``unread``: one could not be looked at. ``next_look`` (monotonic): when to look at all
-    again; ``cost``: seconds that took.
+    ``live``: file events reported every touch until now. ``linked``: files whose notify file is a link: its target may be touched
+    without an event here. ``unread``: one could not be read. ``next_scan`` (monotonic): when to check all again; ``cost``:
+    seconds that the last check took.
     """
 
     def __init__(self) -> None:
@@ -29,41 +29,41 @@ class Named:
         self.linked: dict[str, int] = {}
         self.live = False
         self.unread = False
-        self.next_look = float("-inf")
+        self.next_scan = float("-inf")
         self.cost = 0.0
         self._since: float | None = None
         self._seen = 0
 
     @property
     def is_new(self) -> bool:
-        """Whether these were never looked at yet."""
+        """Whether these files were never checked yet."""
         return self._since is None
 
-    def looked(self, now: float) -> None:
-        """All were looked at, at ``now`` (monotonic seconds)."""
+    def scanned(self, now: float) -> None:
+        """All files were checked, at ``now`` (monotonic seconds)."""
         self._since, self._seen = now, 0
 
     def turn(self, now: float) -> Sequence[tuple[int, str]]:
-        """Those whose turn it is, where events are to be trusted: each once in ROUND_SECS, some at a time."""
+        """The files whose turn it is, where events can be trusted: each once in ROUND_SECS, some at a time."""
         assert self._since is not None, "all are looked at first"
         begin = self._seen
         self._seen = min(len(self.files), int(len(self.files) * (now - self._since) / ROUND_SECS))
         files = self.files[begin : self._seen]
         if self._seen == len(self.files):
-            self.looked(now)
+            self.scanned(now)
         return [*files, *((index, path) for path, index in self.linked.items())] if self.linked else files
 
     def wants(self, folder: str, name: str) -> bool:
-        """Whether an event of a file in ``folder``, which these are in, is of interest. Asked on another thread.
+        """Whether an event of a file in ``folder`` is of interest. Called on another thread.
 
-        A file that settles is looked at when it should be quiet, so what happens to it until then need not wake anybody: a
-        program may close it a thousand times a second.
+        A file that settles is checked when it should be quiet, so its events until then need not wake the child: a program may
+        close a file a thousand times a second.
         """
         return name in self.signals or (name in self.changing and not self.settles(os.path.join(folder, name)))
 
     def is_calm(self, path: str, handled: Stamp | None) -> bool:
-        """Whether a file needs no closer look, as far as its notify file says; ``handled``: the last stamp of that."""
-        # Quick, for there may be ten thousand.
+        """Whether a file need not be checked further, by its notify file; ``handled``: the last handled stamp of that."""
+        # This must be quick, as there may be ten thousand files.
         try:
             found = os.lstat(path + NOTIFY) if self.live else os.stat(path + NOTIFY)
         except FileNotFoundError:
@@ -79,16 +79,17 @@ def _never(path: str) -> bool:
     return False
 
 
-def by_folder(entries: Sequence[Entry], held: Container[str], settles: Callable[[str], bool]) -> dict[str, Named]:
-    """The entries that are files; ``held``: the paths of those that a burst may hold back; ``settles``: whether one settles."""
-    found: dict[str, Named] = {}
+def by_folder(entries: Sequence[Entry], held: Container[str], settles: Callable[[str], bool]) -> dict[str, NamedFiles]:
+    """The named files by their folders. ``held``: the paths of those that a burst may hold back; ``settles``: whether a file is
+    settling."""
+    found: dict[str, NamedFiles] = {}
     for index, entry in enumerate(entries):
         if entry.kind == "file":
             folder, name = os.path.split(entry.path)
-            named = found.setdefault(folder, Named())
-            named.settles = settles
+            named_files = found.setdefault(folder, NamedFiles())
+            named_files.settles = settles
             if entry.on_change:
-                named.changing.add(name)
-            named.files.append((index, entry.path))
-            named.signals.update([notify_name(name), hold_name(name)] if entry.path in held else [notify_name(name)])
+                named_files.changing.add(name)
+            named_files.files.append((index, entry.path))
+            named_files.signals.update([notify_name(name), hold_name(name)] if entry.path in held else [notify_name(name)])
     return found

@@ -10,12 +10,12 @@ from .folder import Folder
 
 MOST_SETTLES = 10
 LEAST_LONGEST_SECS = 10.0
-LAST_LOOK_SECS = 1.0
-"""What was quiet for so long is taken at the last look before an end, if ``settle_secs`` is more than that."""
-TOLD_SECS = 5.0
-"""A file that settles for less is not told of."""
+LAST_SCAN_SECS = 1.0
+"""Seconds. At the last scan before an end a file is taken that was quiet for this time, if ``settle_secs`` is more than that."""
+LISTED_SECS = 5.0
+"""Seconds. A file that has to be quiet for less is not listed on the status page."""
 NEW_FACTOR = 6
-"""A new file is given so many times longer: most of those are finished some time, and half a photo is of no use to anybody."""
+"""A new file may wait longer by this factor: most new files are finished at some time, and half a photo is of no use."""
 
 
 def longest_wait(settle_secs: float) -> float:
@@ -33,9 +33,9 @@ def quiet_enough_at(since: float, first: float, settle_secs: float, longest: flo
 
 
 class Found(NamedTuple):
-    """A file that settles: its ``folder`` (None for a named file) and ``entry``, how it was ``seen`` last, ``since`` when it
-    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due. ``ripe_at``: when it may be
-    taken, as far as is known without a look, from all that."""
+    """A file that settles: its ``folder`` (None for a named file) and ``entry``, its stamp as ``seen`` last, ``since`` when
+    it has this stamp, since when it waits (``first``; both monotonic seconds), and why it will be due (``cause``, see Due).
+    ``settled_at``: when it may be taken, computed from all these without a stat of the file."""
 
     folder: Folder | None
     entry: Entry
@@ -43,15 +43,15 @@ class Found(NamedTuple):
     since: float
     first: float
     cause: str
-    ripe_at: float = 0.0
+    settled_at: float = 0.0
 
     def timed(self) -> Found:
-        """The same with the right ``ripe_at``, which is asked for at each tick."""
-        return self._replace(ripe_at=min(self.quiet_at, self.taken_at))
+        """The same with the right ``settled_at``, which is stored because it is read at each tick."""
+        return self._replace(settled_at=min(self.quiet_at, self.taken_at))
 
     @property
     def quiet_at(self) -> float:
-        """When it will have been quiet for long enough."""
+        """When the file will have been quiet for long enough (monotonic seconds)."""
         settle, longest = self.entry.settle_secs, self.longest
         if not self.goes_anyway or self.since + settle <= self.first + longest / 2:
             return self.since + settle
@@ -59,37 +59,38 @@ class Found(NamedTuple):
 
     @property
     def taken_at(self) -> float:
-        """When it is taken at the latest. What is known on the server, and grows without a pause, goes now and then."""
+        """When the file is taken at the latest (monotonic seconds). A file that the server has in an older version, and that
+        grows without a pause, is taken now and then."""
         return self.first + self.longest if self.goes_anyway else float("inf")
 
     def may_go_early(self, now: float, age: float) -> bool:
-        """Whether it is quiet enough for the last look before an end, its time being ``age`` seconds ago: what is being written
-        waits for the next start."""
-        return max(age, now - self.since) >= min(self.entry.settle_secs, LAST_LOOK_SECS) or self.is_ripe(now)
+        """Whether the file is quiet enough for the last scan before an end, its modification time being ``age`` seconds ago: a
+        file that is being written waits for the next start."""
+        return max(age, now - self.since) >= min(self.entry.settle_secs, LAST_SCAN_SECS) or self.is_settled(now)
 
     @property
     def longest(self) -> float:
-        """Seconds it waits at most where it goes anyway."""
+        """Seconds that the file waits at most, where it is taken without being quiet."""
         finished = self.cause in ("change", "recheck") or self.folder is None
         return longest_wait(self.entry.settle_secs) * (1 if finished else NEW_FACTOR)
 
     @property
     def goes_anyway(self) -> bool:
-        """Whether it is taken though it is never quiet. Not a new file whose changes do not count: it would stay on the server as
-        it was at some moment."""
+        """Whether the file is taken though it is never quiet. Not a new file whose later changes do not count: the server would
+        keep an unfinished state of it."""
         return self.cause == "change" or self.entry.on_change or self.folder is None
 
     def never_quiet(self, now: float) -> bool:
-        """Whether it waits for longer than a file does that is just being written."""
+        """Whether the file waits for longer than one that is just being written."""
         return now - self.first >= LEAST_LONGEST_SECS / 2 and now - self.first >= MOST_SETTLES / 2 * self.entry.settle_secs
 
-    def is_ripe(self, now: float) -> bool:
-        """Whether it may be taken, as far as is known without a look."""
-        return now >= self.ripe_at
+    def is_settled(self, now: float) -> bool:
+        """Whether the file may be taken, as far as is known without a stat."""
+        return now >= self.settled_at
 
 
 class Settling:
-    """The files that settle, by their paths."""
+    """The settling files, by their paths."""
 
     def __init__(self) -> None:
         self._found: dict[str, Found] = {}
@@ -98,7 +99,7 @@ class Settling:
         return path in self._found
 
     def put(self, folder: Folder | None, entry: Entry, path: str, seen: Stamp, since: float, cause: str) -> None:
-        """A file looks like this since then; another look than before makes it begin anew."""
+        """A file has the stamp ``seen`` since then; another stamp than before starts its wait again."""
         old = self._found.get(path)
         if old is None or old.folder is not folder:
             self._found[path] = Found(folder, entry, seen, since, since, cause).timed()
@@ -107,30 +108,31 @@ class Settling:
             self._found[path] = old._replace(seen=seen, since=since, cause=cause).timed()
 
     def drop(self, path: str) -> None:
-        """It does not settle any more."""
+        """Forget a settling file."""
         self._found.pop(path, None)
 
-    def last_look_at(self) -> float | None:
-        """When all of them are quiet enough for the last look, as far as is known without one."""
-        return max((found.since + min(found.entry.settle_secs, LAST_LOOK_SECS) for found in self._found.values()), default=None)
+    def last_scan_at(self) -> float | None:
+        """When all of them are quiet enough for the last scan before an end, as far as is known without a stat."""
+        return max((found.since + min(found.entry.settle_secs, LAST_SCAN_SECS) for found in self._found.values()), default=None)
 
-    def ripe(self, now: float, everything: bool) -> list[tuple[str, Found]]:
-        """Those that were quiet for long enough, as far as is known without a look, or waited for the longest time;
+    def settled(self, now: float, everything: bool) -> list[tuple[str, Found]]:
+        """The files that were quiet for long enough, as far as is known without a stat, or waited for the longest time;
         ``everything``: all."""
-        return [(path, found) for path, found in self._found.items() if everything or found.is_ripe(now)]
+        return [(path, found) for path, found in self._found.items() if everything or found.is_settled(now)]
 
     def never_quiet(self, now: float) -> list[tuple[str, Found]]:
-        """Those that have been waiting for long because they change all the time."""
+        """The files that have been waiting for long because they change all the time."""
         return [(path, found) for path, found in self._found.items() if found.never_quiet(now)]
 
     def waiting(self, now: float) -> list[tuple[str, Found]]:
-        """Those of which one might ask where they stay: they have to be quiet for long, or have been waiting for a while."""
+        """The files of which a person may ask where they are: they have to be quiet for long, or have been waiting for a
+        while."""
         return [
             (path, found)
             for path, found in self._found.items()
-            if not found.never_quiet(now) and (found.entry.settle_secs >= TOLD_SECS or now - found.first >= TOLD_SECS)
+            if not found.never_quiet(now) and (found.entry.settle_secs >= LISTED_SECS or now - found.first >= LISTED_SECS)
         ]
 
     def next_at(self) -> float | None:
-        """When the next one is ripe."""
-        return min((found.ripe_at for found in self._found.values()), default=None)
+        """When the next file may be taken (monotonic seconds)."""
+        return min((found.settled_at for found in self._found.values()), default=None)

@@ -18,11 +18,12 @@ _LAST_MOMENT = 0.1
 class WatchdogEvents:
     """The same as :class:`.inotify.Inotify`. The constructor raises ImportError, OSError or RuntimeError."""
 
-    # The close of a file, which a touch ends with, is known to Linux alone, and a bare utime is not heard of there either.
+    # Only Linux reports that a file was closed, which ends most touches, and watchdog does not report a bare utime(2) there
+    # either.
     tells_of_touches = False
 
     def __init__(self, hears: Hears) -> None:
-        # Optional at run time, and 40 ms that a child without it need not spend.
+        # Imported here: the library is optional, and its import takes 40 ms.
         from watchdog.events import (
             DirCreatedEvent,
             DirDeletedEvent,
@@ -43,7 +44,7 @@ class WatchdogEvents:
         self._hear_overflow()
 
     def add(self, path: str) -> None:
-        """Hear of this folder from now on; harmless twice. Raises OSError or RuntimeError."""
+        """Watch this folder from now on; a second call does nothing. Raises OSError or RuntimeError."""
         if self.has(path):
             return
         self.remove(path)
@@ -56,15 +57,15 @@ class WatchdogEvents:
         self._watches[path] = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)
 
     def remove(self, path: str) -> None:
-        """Hear no more of this folder; harmless where that is so."""
+        """Stop watching this folder; does nothing where it is not watched."""
         watch = self._watches.pop(path, None)
         if watch is not None and watch not in self._watches.values():
-            # Where the folder is gone, its watch went with it.
+            # The watch of a removed folder has ended with it.
             with contextlib.suppress(OSError, KeyError):
                 self._observer.unschedule(watch)
 
     def has(self, path: str) -> bool:
-        """Whether this folder's events come: an emitter ends when its folder is deleted."""
+        """Whether this folder is watched: an emitter ends when its folder is deleted."""
         return any(emitter.is_alive() and emitter.should_keep_running() for emitter in self._emitters(path))
 
     def _emitters(self, path: str) -> list[Any]:
@@ -76,20 +77,20 @@ class WatchdogEvents:
         return bool(self._observer.is_alive())
 
     def close(self) -> None:
-        """End it; harmless twice."""
+        """End the threads; a second call does nothing."""
         self._watches.clear()
         self._observer.stop()
         self._observer.join(5)
 
     def _end(self, path: str) -> None:
-        # The emitter ends a moment after it said so; one that goes on is a new one, for a folder made again.
+        # The emitter ends a moment after its last event; one that goes on belongs to a folder that was created again.
         for emitter in self._emitters(path):
             emitter.join(_LAST_MOMENT)
         self._hears.folder(path)
 
     def _hear_overflow(self) -> None:
-        """Learn of dropped events. Watchdog 7 logs them, older ones ignore it; none has a public way to hear of it.
-        Where this hook does not fit, the slow full look remains."""
+        """Get notice of dropped events. Watchdog 7 logs them, older versions ignore them; no version has a public interface for
+        it. Where this hook does not fit, the slow full scan remains."""
         reader = getattr(self._observer, "_inotify_fd", None)
         handle = getattr(reader, "handle_event", None)
         if reader is None or handle is None:
@@ -119,7 +120,7 @@ class _Handler:
         moved = event.event_type == "moved"
         for path in (event.src_path, event.dest_path) if moved else (event.src_path,):
             folder, name = os.path.split(os.fsdecode(path))
-            # A file that is moved out of the folder ends elsewhere.
+            # The target of a move may lie outside the folder.
             if not name or folder != self._real:
                 continue
             if event.is_directory:

@@ -1,8 +1,8 @@
 """Which watched files are due: those with a new notify stamp, or changed where that counts, and what is new or changed in
 watched folders.
 
-Everything here runs on the child's main thread. File events only say where to look and when; what is due is
-always decided by looking at the files, so a lost event costs time and nothing else.
+Everything here runs on the main thread of the child. File events only say which files to check and when; whether a file is due is
+always decided by its stat, so a lost event costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...common.never_sent import NONE, NeverSent
 from ...common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name
 from ...common.paths import folder_of, name_of
 from ...common.place import real_path
-from ..platform.change_times import ctime_of, is_news, missed_since, read_seen
+from ..platform.change_times import ctime_of, is_changed, missed_since, read_seen
 from ..platform.creation_time import was_recreated
 from ..platform.timestamp_granularity import again, undecided
 from .candidate import RESIDUAL as RESIDUAL
@@ -30,12 +30,12 @@ from .disks import Disks
 from .file_events import Taken
 from .folder import Folder, Listing
 from .folders import Folders
-from .hold_files import Holds
+from .hold_files import HoldFiles
 from .missed_events import Unheard
-from .named_files import Named, by_folder
-from .settle_queue import LAST_LOOK_SECS, Settling
+from .named_files import NamedFiles, by_folder
+from .settle_queue import LAST_SCAN_SECS, Settling
 
-_MOST_TOLD = 10
+_MOST_LISTED = 10
 
 
 class _Recheck(NamedTuple):
@@ -46,15 +46,14 @@ class _Recheck(NamedTuple):
 
 
 class Watch:
-    """Looks at the files of ``entries``.
+    """Finds the due files of ``entries``.
 
-    ``skip``: absolute paths: a folder that is one of them is not watched (``ignored`` has the index of an entry that is
-    for such a one), a file that is one of them is no data. ``nested``: the same, but an entry for such a folder is
-    watched. ``own``: this program's own files, which are no data. ``wake`` is called from another thread when a scan is worth
-    while.
+    ``skip``: absolute paths: a folder with such a path is not watched (``ignored`` has the index of an entry for one), a file
+    with such a path is no data. ``nested``: the same, but an entry for such a folder is watched. ``own``: this program's own
+    files, which are no data. ``wake`` is called from another thread when a scan is worth while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
-    data back. ``last_sign``: when a child wrote its page last before this one (seconds since the epoch), None where that is not
-    known: what was changed since in any way is read, though it looks as it did.
+    data back. ``last_sign``: when the last child wrote its page last (seconds since the epoch), None where that is not known: a
+    file whose ctime is later is read, though its stamp is the same.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
     """
 
@@ -86,28 +85,28 @@ class Watch:
         self._bursting = {entry.path for entry in entries if entry.kind == "file" and entry.burstmode}
         self._entries = entries
         self._settling = Settling()
-        self._named = by_folder(entries, self._bursting, self._settling.__contains__)
+        self._named_files = by_folder(entries, self._bursting, self._settling.__contains__)
         ours = {real_path(path) for path in (*skip, *nested)}
-        # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
+        # A log of this program that is sent after each change would be sent for ever, as each delivery writes a line to it.
         self._changing = Changing(
             {path: index for path, index in self._static_of.items() if entries[index].on_change and real_path(path) not in ours},
             timer,
         )
-        self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
-        self._folders = Folders(entries, skip, nested, self._named, timer, own, disks)
+        self._hold_files = HoldFiles(longest_hold, self._stat, self._handled_stamp)
+        self._folders = Folders(entries, skip, nested, self._named_files, timer, own, disks)
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
         self._since_ns = missed_since(last_sign)
         self._ctimes: dict[str, int] = {}
         self._unheard = Unheard()
-        self._told: Container[str] = ()
+        self._reported: Container[str] = ()
         self._handled: dict[str, Stamp] = {}
         self._due: dict[str, Due] = {}
         self._due_since: dict[str, int] = {}
         self._changed_while_due: set[str] = set()
         self._done: list[tuple[Due, int]] = []
-        self._looks: dict[str, bool] = {}
+        self._due_checks: dict[str, bool] = {}
         self._rechecks: dict[str, _Recheck] = {}
         self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
@@ -117,13 +116,13 @@ class Watch:
     # -- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Have file events from now on, as far as the platform gives them."""
+        """Start the file events, as far as the platform has them."""
         if self._events is not None:
             self._events.start()
             self.mode, self.mode_reason = self._events.mode()
 
     def stop(self) -> None:
-        """End the threads behind the file events; scans go on working without."""
+        """End the threads of the file events; scans go on without them."""
         if self._events is not None:
             self._events.stop()
 
@@ -138,16 +137,16 @@ class Watch:
         return lost
 
     def _is_listed(self, path: str) -> bool:
-        """Whether a file is there again, in a folder that was made anew."""
+        """Whether a file exists again, in a folder that was created again."""
         folder = self._folders.of(path)
         return folder is not None and bool(folder.names.get(name_of(path)))
 
     def offer(self, paths: Sequence[str]) -> None:
-        """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
+        """Have files that no entry watches snapshotted once, where they differ from their last snapshot."""
         self._offered += paths
 
     def take_again(self, path: str, now: float) -> None:
-        """Have a file taken of which no snapshot is left, as soon as it is quiet."""
+        """Have a file snapshotted again whose snapshot is lost, as soon as it is quiet."""
         index, folder, seen, wall = self.index_of(path), self._folders.of(path), self._stat(path), self._wall()
         stamp = self._stat(notify_name(path))
         if seen is None or index == RESIDUAL:
@@ -160,39 +159,39 @@ class Watch:
         folder = self._folders.of(path)
         return self._static_of.get(path, RESIDUAL if folder is None else folder.index)
 
-    # -- the look ---------------------------------------------------------------------------------------------
+    # -- the scan ---------------------------------------------------------------------------------------------
 
     def scan(self, now: float, *, everything: bool = False) -> list[Due]:
-        """What is due at ``now`` (monotonic seconds): again and again the same until :meth:`done`, each path once.
+        """The due files at ``now`` (monotonic seconds), each path once; the same ones again until :meth:`done`.
 
-        ``everything``: also what still settles, but for what was just being written, for the last look before the end.
+        ``everything``: also the files that still settle, without those just being written, for the last scan before the end.
         """
         taken = self._events.take() if self._events is not None else Taken({}, set(), False)
         self._unheard.heard(taken.paths, taken.lost)
-        self._told = taken.paths
+        self._reported = taken.paths
         wall = self._wall()
-        looks, self._looks = self._looks, {}
-        for path, made in taken.paths.items():
-            looks[path] = made or looks.get(path, False)
-        self._after_done(now, wall, looks)
-        self._folders.tend(now, taken)
-        for named, files in self._folders.named(everything):
+        checks, self._due_checks = self._due_checks, {}
+        for path, created in taken.paths.items():
+            checks[path] = created or checks.get(path, False)
+        self._after_done(now, wall, checks)
+        self._folders.refresh_watches(now, taken)
+        for named_files, files in self._folders.due_named_files(everything):
             for index, path in files:
-                if not self._started or path in self._bursting or not named.is_calm(path, self._handled_stamp(path + NOTIFY)):
-                    self._look_static(named, index, path, now, wall)
+                if not self._started or path in self._bursting or not named_files.is_calm(path, self._handled_stamp(path + NOTIFY)):
+                    self._check_named(named_files, index, path, now, wall)
         if self._started:
             for path in self._changing.turn(now, everything or taken.lost):
-                self._look_change(path, now)
-        for folder, listing, fresh in self._folders.looks(taken, everything):
-            self._look_over(folder, listing, fresh, now, wall)
+                self._check_change(path, now)
+        for folder, listing, fresh in self._folders.due_scans(taken, everything):
+            self._check_listing(folder, listing, fresh, now, wall)
         for folder in self._folders.dropped():
             self._leave(folder)
-        for path, made in looks.items():
-            self._look_at(path, made, now, wall, path in taken.paths)
-        self._ripen(now, wall, everything)
-        for path, held in self._holds.due(now, wall, everything).items():
-            self._add(path, held.entry_index, self._stat(notify_name(path)), "hold", wall)
-        self._look_offered(now, wall, everything)
+        for path, created in checks.items():
+            self._check_path(path, created, now, wall, path in taken.paths)
+        self._collect_settled(now, wall, everything)
+        for path, hold_file in self._hold_files.due(now, wall, everything).items():
+            self._add(path, hold_file.entry_index, self._stat(notify_name(path)), "hold", wall)
+        self._check_offered(now, wall, everything)
         self._recheck(now, wall, everything)
         self._started = True
         if self._events is not None:
@@ -203,14 +202,14 @@ class Watch:
         return [due for path, due in self._due.items() if not self._is_gone(path)]
 
     def mounted(self) -> None:
-        """Something was mounted, or unmounted."""
+        """A disk was mounted or unmounted."""
         self._folders.mounted()
 
     def _is_gone(self, path: str) -> bool:
         return self._disks is not None and self._disks.is_gone(path)
 
     def done(self, due: Due) -> None:
-        """A snapshot of this file is durable and known (or it was given up): its stamp is handled."""
+        """A snapshot of this file is durable and known, or the file was given up: its stamp counts as handled."""
         pending = self._due.pop(due.path, None)
         since = self._due_since.pop(due.path, self._wall())
         if due.stamp is not None:
@@ -218,16 +217,17 @@ class Watch:
         if due.hold is not None:
             self._handled[hold_name(due.path)] = due.hold
         if pending is not None and pending.stamp is not None and pending.stamp != due.stamp:
-            self._looks[notify_name(due.path)] = False
+            self._due_checks[notify_name(due.path)] = False
         if due.path in self._changed_while_due:
             self._changed_while_due.remove(due.path)
-            self._looks[due.path] = True
+            self._due_checks[due.path] = True
         self._done.append((due, since))
 
     def never_quiet(self, now: float) -> list[dict[str, Any]]:
-        """The first of the files that wait for long because they are never quiet for ``settle_secs``, for the status page:
-        ``path``, ``for_secs`` in whole tens, ``settle_secs``, and whether it ``goes`` all the same now and then."""
-        found = self._settling.never_quiet(now)[:_MOST_TOLD]
+        """The first of the files that have waited for long because they are never quiet for ``settle_secs``, for the status page:
+        ``path``, ``for_secs`` in whole tens, ``settle_secs``, and ``goes``: whether the file is snapshotted all the same now and
+        then."""
+        found = self._settling.never_quiet(now)[:_MOST_LISTED]
         return [
             {
                 "path": path,
@@ -238,15 +238,16 @@ class Watch:
             for path, one in found
         ]
 
-    def last_look_at(self) -> float | None:
-        """When what still settles is quiet enough for the last look before an end (monotonic seconds); None where nothing does."""
-        return self._settling.last_look_at()
+    def last_scan_at(self) -> float | None:
+        """When all settling files are quiet enough for the last scan before an end (monotonic seconds); None where none
+        settles."""
+        return self._settling.last_scan_at()
 
     def settling(self, now: float) -> tuple[list[dict[str, Any]], int]:
         """The first of the files that wait until they are quiet for ``settle_secs``, for the status page (``path``,
         ``settle_secs``), and how many others."""
         found = self._settling.waiting(now)
-        rows = [{"path": path, "settle_secs": one.entry.settle_secs} for path, one in found[:_MOST_TOLD]]
+        rows = [{"path": path, "settle_secs": one.entry.settle_secs} for path, one in found[:_MOST_LISTED]]
         return rows, len(found) - len(rows)
 
     def left_out(self) -> tuple[list[dict[str, Any]], int]:
@@ -256,39 +257,39 @@ class Watch:
 
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
-        # Here, and not at a scan more for each snapshot.
-        self._after_done(now, self._wall(), self._looks)
+        # Handled here, so that not each snapshot costs one more scan.
+        self._after_done(now, self._wall(), self._due_checks)
         times = [found.at for found in self._rechecks.values()]
-        times += [at for at in (self._settling.next_at(), self._holds.next_at(now, self._wall())) if at is not None]
-        if self._looks or self._offered:
+        times += [at for at in (self._settling.next_at(), self._hold_files.next_at(now, self._wall())) if at is not None]
+        if self._due_checks or self._offered:
             times.append(now)
         return max(now, min(times)) if times else None
 
     # -- files that were named --------------------------------------------------------------------------------
 
-    def _look_static(self, named: Named, index: int, path: str, now: float, wall: int) -> None:
+    def _check_named(self, named_files: NamedFiles, index: int, path: str, now: float, wall: int) -> None:
         if self._is_gone(path):
-            named.unread, named.next_look = True, now
+            named_files.unread, named_files.next_scan = True, now
             return
         if path in self._bursting:
-            self._holds.look(path, index, now)
+            self._hold_files.check(path, index, now)
         notify = notify_name(path)
         try:
             stamp = self._stat_of(notify)
         except OSError:
-            # It is asked again soon, without an event.
-            stamp, named.unread, named.next_look = None, True, now
-        if named.live and stamp is not None and os.path.islink(notify):
-            named.linked[path] = index
-        elif named.linked:
-            named.linked.pop(path, None)
+            # The notify file is read again soon, without an event.
+            stamp, named_files.unread, named_files.next_scan = None, True, now
+        if named_files.live and stamp is not None and os.path.islink(notify):
+            named_files.linked[path] = index
+        elif named_files.linked:
+            named_files.linked.pop(path, None)
         if stamp is not None and stamp != self._handled_stamp(notify):
             self._add(path, index, stamp, "notify", wall)
         elif not self._started:
             seen, last = self._stat(path), self._known.source(path)
             if seen is not None and seen != last:
                 self._take_quiet(None, index, path, seen, stamp, now, wall)
-            elif last is not None and seen is not None and is_news(self._ctimes, path, seen, since_ns=self._since_ns):
+            elif last is not None and seen is not None and is_changed(self._ctimes, path, seen, since_ns=self._since_ns):
                 self._read_again(path, index, last, now, 0.0)
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
@@ -296,15 +297,15 @@ class Watch:
     def _take_quiet(
         self, folder: Folder | None, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float, wall: int
     ) -> None:
-        """A file that is to be taken, and nobody has said that it is complete: now, if it is quiet."""
+        """Take a file that nobody has notified: now, if it is quiet, else when it has settled."""
         age, entry = _quiet_for(seen, wall), self._entries[index]
         if age >= entry.settle_secs:
             self._add(path, index, stamp, "start", wall)
         else:
             self._settling.put(folder, entry, path, seen, now - age, "start")
 
-    def _look_change(self, path: str, now: float, event: bool = False) -> None:
-        """Look at a named file of which any change counts."""
+    def _check_change(self, path: str, now: float, event: bool = False) -> None:
+        """Check a named file whose every change counts."""
         if self._is_gone(path):
             self._settling.drop(path)
             return
@@ -312,14 +313,14 @@ class Watch:
         if seen is None or seen == self._known.source(path):
             self._settling.drop(path)
             index = self._changing.files[path]
-            if seen is not None and path not in self._due and is_news(self._ctimes, path, seen, event=event):
+            if seen is not None and path not in self._due and is_changed(self._ctimes, path, seen, event=event):
                 self._read_again(path, index, seen, now, self._entries[index].settle_secs)
         elif path in self._due:
             self._changed_while_due.add(path)
         else:
             self._settling.put(None, self._entries[self._changing.files[path]], path, seen, now, "change")
 
-    def _look_offered(self, now: float, wall: int, everything: bool) -> None:
+    def _check_offered(self, now: float, wall: int, everything: bool) -> None:
         offered, self._offered = self._offered, []
         for path in offered:
             if self._own.why(path):
@@ -327,24 +328,24 @@ class Watch:
             seen = self._stat(path)
             if seen is None or seen == self._known.source(path):
                 continue
-            if everything or _quiet_for(seen, wall) >= LAST_LOOK_SECS:
+            if everything or _quiet_for(seen, wall) >= LAST_SCAN_SECS:
                 self._add(path, self.index_of(path), None, "start", wall)
             else:
-                self._rechecks[path] = _Recheck(now + LAST_LOOK_SECS, seen, True, self.index_of(path))
+                self._rechecks[path] = _Recheck(now + LAST_SCAN_SECS, seen, True, self.index_of(path))
 
     # -- folders ----------------------------------------------------------------------------------------------
 
-    def _look_over(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
-        """Work off what a look at a whole folder gave."""
+    def _check_listing(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
+        """Handle the result of the scan of a whole folder."""
         for name in listing.new:
-            if (path := folder.join(name)) not in self._told:
+            if (path := folder.join(name)) not in self._reported:
                 self._unheard.found(path, now)
         for name in listing.odd:
-            self._look_data(folder, name, False, fresh, now, wall)
+            self._check_data(folder, name, False, fresh, now, wall)
         for name in listing.held:
-            self._look_hold(folder, name, now)
+            self._check_hold(folder, name, now)
         for name in listing.notified:
-            self._look_notify(folder, name, wall)
+            self._check_notify(folder, name, wall)
         self._note_gone(map(folder.join, listing.gone))
 
     def _note_gone(self, paths: Iterable[str]) -> None:
@@ -353,7 +354,7 @@ class Watch:
                 self._gone.append(path)
 
     def _leave(self, folder: Folder) -> None:
-        """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
+        """A subfolder is gone: its files are not due any more. Where it was renamed, all its files are new under the new path."""
         for path in [path for path in self._due if folder_of(path) == folder.path and path not in self._static_of]:
             if not self._is_listed(path):
                 self._lost.append(path)
@@ -362,39 +363,45 @@ class Watch:
                 self._gone.append(path)
         self._note_gone(map(folder.join, folder.names))
 
-    def _look_at(self, path: str, made: bool, now: float, wall: int, event: bool) -> None:
-        """Look at one path that had an ``event``, or is to be looked at again."""
+    def _check_path(self, path: str, created: bool, now: float, wall: int, event: bool) -> None:
+        """Check one path that had an ``event``, or is to be checked again."""
         about = data_name(path)
         index = self._static_of.get(about) if about != path else None
         if index is not None:
-            self._look_static(self._named[folder_of(path)], index, about, now, wall)
+            self._check_named(self._named_files[folder_of(path)], index, about, now, wall)
         if path in self._changing.files:
-            self._look_change(path, now, event)
+            self._check_change(path, now, event)
         folder, name = self._folders.of(path), name_of(path)
         if folder is None or folder.fresh:
             return
         if name.endswith(NOTIFY):
-            self._look_notify(folder, data_name(name), wall)
+            self._check_notify(folder, data_name(name), wall)
         elif name.endswith(HOLD):
-            self._look_hold(folder, data_name(name), now)
+            self._check_hold(folder, data_name(name), now)
         elif folder.is_data(name):
-            self._look_data(folder, name, made, False, now, wall, event)
+            self._check_data(folder, name, created, False, now, wall, event)
 
-    def _look_data(self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int, event: bool = False) -> None:
+    def _check_data(
+        self, folder: Folder, name: str, created: bool, fresh: bool, now: float, wall: int, event: bool = False
+    ) -> None:
         path = folder.join(name)
         seen = self._stat(path)
         if seen is None:
             folder.forget(name)
             return
-        new = made or seen.inode != folder.names.get(name)
+        new = created or seen.inode != folder.names.get(name)
         folder.names[name] = seen.inode
         last = self._known.source(path)
         if last is not None and seen == last:
             folder.calm[name] = last
-            # Where changes do not count, only another file under the same name does.
-            told = event and (made or folder.entry.on_change)
-            news = is_news(folder.ctimes, name, seen, event=told, since_ns=self._since_ns if fresh else None)
-            if news and (told or fresh or folder.entry.on_change or was_recreated(path, seen, last)) and path not in self._due:
+            # Where changes do not count, another file under the same name does.
+            reported = event and (created or folder.entry.on_change)
+            changed = is_changed(folder.ctimes, name, seen, event=reported, since_ns=self._since_ns if fresh else None)
+            if (
+                changed
+                and (reported or fresh or folder.entry.on_change or was_recreated(path, seen, last))
+                and path not in self._due
+            ):
                 self._read_again(path, folder.index, last, now, 0.0 if fresh else folder.entry.settle_secs)
             elif fresh:
                 self._doubt(path, folder.index, seen, now, wall)
@@ -411,7 +418,7 @@ class Watch:
         elif folder.entry.on_change:
             self._settle(folder, path, seen, now, "change", wall)
 
-    def _look_notify(self, folder: Folder, name: str, wall: int) -> None:
+    def _check_notify(self, folder: Folder, name: str, wall: int) -> None:
         path = folder.join(name)
         notify = notify_name(path)
         stamp = self._stat(notify)
@@ -426,13 +433,13 @@ class Watch:
             folder.names[name] = source.inode
         self._add(path, folder.index, stamp, "notify", wall, source)
 
-    def _look_hold(self, folder: Folder, name: str, now: float) -> None:
+    def _check_hold(self, folder: Folder, name: str, now: float) -> None:
         if name and folder.is_data(name, named=True):
-            self._holds.look(folder.join(name), folder.index, now)
+            self._hold_files.check(folder.join(name), folder.index, now)
 
     def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str, wall: int) -> None:
         if path in self._changing.files:
-            # It has an entry of its own, by which it settles.
+            # The file has an entry of its own, by which it settles.
             return
         if path in self._due:
             self._changed_while_due.add(path)
@@ -440,11 +447,11 @@ class Watch:
         if folder.entry.settle_secs or self._is_gone(path):
             self._settling.put(folder, folder.entry, path, seen, since, cause)
         else:
-            # It need not be quiet, and has just been looked at.
+            # The file need not be quiet, and its stat is recent.
             self._take(folder, path, seen, cause, wall)
 
-    def _ripen(self, now: float, wall: int, everything: bool) -> None:
-        for path, found in self._settling.ripe(now, everything):
+    def _collect_settled(self, now: float, wall: int, everything: bool) -> None:
+        for path, found in self._settling.settled(now, everything):
             if self._is_gone(path):
                 self._settling.drop(path)
                 continue
@@ -464,30 +471,30 @@ class Watch:
                 self._take(folder, path, seen, found.cause, wall)
             else:
                 self._settling.drop(path)
-                # What a burst holds back goes when that is over, with this change in it.
-                if seen != self._known.source(path) and (path not in self._holds or everything):
+                # A file that a burst holds back is sent when the burst is over, with this change in it.
+                if seen != self._known.source(path) and (path not in self._hold_files or everything):
                     self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall, seen)
 
     def _take(self, folder: Folder, path: str, seen: Stamp, cause: str, wall: int) -> None:
         self._settling.drop(path)
         notify, created = notify_name(path), False
         if folder.entry.notify_files and cause not in ("change", "recheck"):
-            # A folder that cannot be written, or a name too long: it goes without, or with one that is there.
+            # Where the folder cannot be written, or the name is too long, the file goes without a new notify file.
             with contextlib.suppress(OSError):
                 created = make_notify(notify)
         stamp = self._stat(notify)
         if cause == "new" and not created and stamp is not None and stamp != self._handled_stamp(notify):
-            cause = "notify"  # that came along with it
+            cause = "notify"  # the notify file came together with the data file
         self._add(path, folder.index, stamp, cause, wall, seen)
 
     # -- what is due ------------------------------------------------------------------------------------------
 
     def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int, seen: Stamp | None = None) -> None:
-        """``seen``: how the data file looked a moment ago, where somebody has looked."""
+        """Make a file due, or update a due one. ``seen``: the stamp of the data file a moment ago, where the caller has it."""
         index = self._static_of.get(path, index)
         old = self._due.get(path)
-        # A hold that is there already is about data that the snapshot will have.
-        hold = self._holds.take(path)
+        # The data of an existing hold file will be in the snapshot.
+        hold = self._hold_files.take(path)
         if old is None:
             self._note_ctime(path, seen)
             self._due_since[path] = wall
@@ -497,7 +504,7 @@ class Watch:
             self._due[path] = Due(path, index, stamp or old.stamp, cause, hold or old.hold)
 
     def _note_ctime(self, path: str, seen: Stamp | None) -> None:
-        """Before a file is copied: what is changed in any way after that is not in the copy for sure."""
+        """Note the ctime before a file is copied: a change after that may be missing in the copy."""
         folder = self._folders.of(path)
         times, name = (
             (self._ctimes, path)
@@ -510,8 +517,8 @@ class Watch:
         if seen is not None and (ctime := ctime_of(seen)):
             times[name] = ctime
 
-    def _after_done(self, now: float, wall: int, looks: dict[str, bool]) -> None:
-        """What follows from the snapshots made since the last scan, now that they are known."""
+    def _after_done(self, now: float, wall: int, checks: dict[str, bool]) -> None:
+        """Handle the snapshots made since the last scan, whose stamps are known now."""
         finished, self._done = self._done, []
         for due, since in finished:
             for signal in (notify_name(due.path), hold_name(due.path)):
@@ -521,14 +528,14 @@ class Watch:
             folder = self._folders.of(due.path)
             if folder is not None:
                 folder.doubt(name_of(due.path))
-                self._compare_taken(folder, due.path, last, looks)
+                self._compare_taken(folder, due.path, last, checks)
             if due.path in self._changing.files:
-                # It may have changed since its snapshot, while nobody listened.
-                self._look_change(due.path, now)
+                # The file may have changed since its snapshot, in a way that no event has reported.
+                self._check_change(due.path, now)
             checked = due.cause == "recheck" and due.path in self._checked
             before = self._checked.pop(due.path, None)
-            # One look more is enough: whatever was notified within the tick is in it. Only where each change
-            # counts, a change that this look found may hide another one.
+            # One recheck is enough, as it includes all that was notified within the tick. Only where each change counts, a change
+            # that the recheck found may hide another one.
             each = due.path in self._changing.files or (folder is not None and folder.entry.on_change)
             if checked and (before == last or not each):
                 continue
@@ -536,28 +543,30 @@ class Watch:
             if more is not None:
                 self._rechecks[due.path] = _Recheck(now + more.in_ns / 1e9, last, more.unseen, due.entry_index)
 
-    def _compare_taken(self, folder: Folder, path: str, last: Stamp | None, looks: dict[str, bool]) -> None:
+    def _compare_taken(self, folder: Folder, path: str, last: Stamp | None, checks: dict[str, bool]) -> None:
         name = name_of(path)
         seen = self._stat(path)
         if seen is None:
             folder.forget(name)
         elif last is None:
-            # It was given up; had it been missing, it has come since.
-            looks.setdefault(path, False)
+            # The file was given up; one that was missing exists now.
+            checks.setdefault(path, False)
         elif seen.inode != last.inode:
             # Another file has taken its place since.
-            looks[path] = True
-        elif folder.wants(name, named=True):  # else it is a named file's, which no listing of this folder shows
+            checks[path] = True
+        elif folder.wants(name, named=True):  # otherwise a named file, which no listing of this folder has
             folder.names[name] = seen.inode
 
     def _doubt(self, path: str, index: int, last: Stamp, now: float, wall: int) -> None:
-        """At the start, a file that looks as it did: the look that was owed it may have died with the last child."""
+        """Recheck a file with an unchanged stamp at the start: the recheck that was due may have been lost with the last
+        child."""
         more = undecided(last, wall)
         if more is not None:
             self._rechecks[path] = _Recheck(now + more.in_ns / 1e9, last, True, index)
 
     def _read_again(self, path: str, index: int, last: Stamp, now: float, secs: float) -> None:
-        """A file looks as it did, and was changed in some way: its content is compared when it has been left alone for so long."""
+        """Have the content of a file compared after ``secs`` without a change: its stamp is the same, but its ctime is
+        another."""
         self._rechecks.setdefault(path, _Recheck(now + secs, last, True, index))
 
     def _recheck(self, now: float, wall: int, everything: bool) -> None:
@@ -569,16 +578,17 @@ class Watch:
                 del self._rechecks[path]
             folder = self._folders.of(path)
             if folder is not None:
-                self._look_notify(folder, name_of(path), wall)
+                self._check_notify(folder, name_of(path), wall)
             seen = self._stat(path)
             if path in self._due or path in self._settling or seen is None or (seen == found.source and not found.unseen):
                 continue
             if folder is not None and not folder.is_data(name_of(path), named=True):
                 continue
             if seen != found.source and found.entry_index == RESIDUAL and not everything:
-                self._rechecks[path] = found._replace(at=now + LAST_LOOK_SECS, source=seen)
+                self._rechecks[path] = found._replace(at=now + LAST_SCAN_SECS, source=seen)
             elif seen != found.source and not everything and (folder is not None or path in self._static_of):
-                # It was changed since, and may be in the midst of it. Of a folder that went, whoever copies it finds out.
+                # The file was changed since, and may still be being written. Where its folder is gone, the copy will report
+                # that.
                 self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
             else:
                 if not early:
@@ -591,7 +601,7 @@ class Watch:
         try:
             return self._stat_of(path)
         except OSError:
-            # No access, or a disk or server that does not answer: nothing to be said now, so it is asked again.
+            # No access, or a disk or server that does not answer: the file is unknown for now, and read again later.
             return None
 
     def _handled_stamp(self, signal: str) -> Stamp | None:
@@ -599,5 +609,5 @@ class Watch:
 
 
 def _quiet_for(seen: Stamp, wall: int) -> float:
-    """How many seconds a file has been quiet, by its time; 0 where that is no time of this world."""
+    """The seconds that a file has been quiet, by its modification time; 0 where that is not plausible."""
     return max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0

@@ -95,13 +95,13 @@ def test_the_hash_of_the_source(tmp_path: Path) -> None:
 )
 def test_what_each_level_asks_for(level: str, whole: bool, append: bool) -> None:
     job, checks = Job("", 100, None, "a", ".t"), Checks({"VerifyChecksum": level})
-    assert (checks.wanted(job), checks.wanted(job._replace(append=Append(5, 5)))) == (whole, append)
+    assert (checks.needed(job), checks.needed(job._replace(append=Append(5, 5)))) == (whole, append)
     checks.late(job)
-    assert checks.wanted(job) == whole, "a small one was not the reason"
+    assert checks.needed(job) == whole, "a small one was not the reason"
     big, must = job._replace(size=10**9), level == "required"
     checks.late(big)
-    assert checks.wanted(big) == must, "rather delivered without than never"
-    assert checks.wanted(job) == whole
+    assert checks.needed(big) == must, "rather delivered without than never"
+    assert checks.needed(job) == whole
     if must:
         with pytest.raises(FileRefused, match="no hash"):
             checks.without(job, "why")

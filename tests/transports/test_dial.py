@@ -78,19 +78,19 @@ def test_each_address_is_told(errors: list[OSError], words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("shown", "found"),
     [
-        ("hostname h\nport 2222\n", route.Way("h", 2222)),
-        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", route.Way("h", 22, socket.AF_INET6, False)),
+        ("hostname h\nport 2222\n", route.Route("h", 2222)),
+        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", route.Route("h", 22, socket.AF_INET6, False)),
         ("hostname h\nport 22\nproxyjump gate\n", None),
         ("hostname h\nport 22\nproxycommand nc %h %p\n", None),
-        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", route.Way("h", 22)),
+        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", route.Route("h", 22)),
         ("", None),
         ("hostname h\n", None),
         ("hostname h\nport 22\nbindaddress 10.0.0.1\n", None),
         ("hostname h\nport 22\nbindinterface wwan0\n", None),
     ],
 )
-def test_the_way_that_ssh_goes(shown: str, found: route.Way | None) -> None:
-    assert route.way_in(shown) == found
+def test_the_way_that_ssh_goes(shown: str, found: route.Route | None) -> None:
+    assert route.route_in(shown) == found
 
 
 # --- sockets
@@ -295,8 +295,8 @@ def test_what_the_configuration_of_ssh_wants_is_left_to_it(
     )
     config = tmp_path / "config"
     config.write_text(f"Host localhost\n    {option.format(nc=nc)}\n    AddressFamily inet\n")
-    monkeypatch.setattr(route, "dial_way", None)  # not called
-    monkeypatch.setattr(transport, "dial_way", None)
+    monkeypatch.setattr(route, "dial_route", None)  # not called
+    monkeypatch.setattr(transport, "dial_route", None)
     connects(by_name(server, tmp_path, SSHConfigFile=str(config)), tmp_path)
 
 

@@ -24,7 +24,7 @@ from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.algorithms import in_ssh_config, offered_alone
 from pysubtask.transports.ssh.errors import verdict
-from pysubtask.transports.ssh.orphans import MARK, end_orphans
+from pysubtask.transports.ssh.orphans import TAG, end_orphans
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -281,7 +281,7 @@ def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, bo
 
 
 def test_others_of_the_same_group_are_left_alone(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: "one"}, start_new_session=True) as other:
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, TAG: "one"}, start_new_session=True) as other:
         try:
             assert end_orphans(other.pid, "") == end_orphans(other.pid, "two") == end_orphans(1, "one") == 0
             assert other.poll() is None

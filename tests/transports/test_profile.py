@@ -350,7 +350,7 @@ class TestAllowance:
 
     def test_what_had_another_reason_is_taken_back(self):
         allowance = Allowance(10)
-        before = allowance.mark()
+        before = allowance.checkpoint()
         allowance.refused(5)
         allowance.refused(1)
         allowance.innocent(before)

@@ -19,7 +19,7 @@ from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.sftp.resume import LEAST, SECS, Half, Notes, half_of
-from pysubtask.transports.shared.means import APPEND, LOOK, SYNC
+from pysubtask.transports.shared.means import APPEND, FINAL_STAT, SYNC
 from pysubtask.transports.shared.profile import Profile
 from tests.transports.sftp_peer import Peer, Request, playing
 
@@ -129,7 +129,7 @@ def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
             return
         sent = await running
         assert (sent.verified, sent.remote) == (verified, RemoteStat(1000, None if verified == "taken" else TIME))
-        assert publisher._profile.rung(LOOK) == ("taken" if verified == "taken" else "hidden")
+        assert publisher._profile.rung(FINAL_STAT) == ("taken" if verified == "taken" else "hidden")
 
     play(case)
 

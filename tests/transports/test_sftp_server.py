@@ -208,14 +208,14 @@ class TestSwap:
             await context.put(first, context.job("a", b"first"))
             swaps = first._swaps
             assert swaps is not None
-            look = swaps._look
+            look = swaps._lstat
 
             async def look_then_freeze(path: bytes) -> Any:
                 found = await look(path)
                 frozen.extend(plain.freeze())
                 return found
 
-            swaps._look = look_then_freeze  # type: ignore[method-assign]
+            swaps._lstat = look_then_freeze  # type: ignore[method-assign]
             old = context.job("a", b"older")
             with pytest.raises(TransportLost):
                 await context.put(first, old)

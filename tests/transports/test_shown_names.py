@@ -59,7 +59,7 @@ def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
 )
 def test_what_is_shown_instead_and_the_sign_to_blame(name: str, shown: str, why: str) -> None:
     alias = find(name, [Row("other.csv", 7), Row(shown, 5)], 5)
-    assert alias is not None and alias.shown == shown and why in alias.why
+    assert alias is not None and alias.visible == shown and why in alias.why
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ class TestWhatIsRemembered:
         _, profile, _ = self.made([0.0])
         kept = json.loads(profile.to_json())
         del kept["shown"]
-        profile.shown.add("capitals")
+        profile.kept_kinds.add("capitals")
         profile.load(json.dumps(kept))
-        assert profile.shown == set()
+        assert profile.kept_kinds == set()
 
     def test_a_refused_name_costs_nothing_for_a_day(self) -> None:
         now = [0.0]

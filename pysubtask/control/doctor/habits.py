@@ -8,7 +8,7 @@ import re
 import time
 from typing import NamedTuple
 
-from ...transports.shared.means import DELETE, LOOK, PUBLISH, SIZE, TEMP, WRITES
+from ...transports.shared.means import DELETE, FINAL_STAT, PUBLISH, SIZE, TEMP, WRITES
 from ...transports.shared.temp_names import formed
 from .finding import NOTE, Finding, ok, warn
 from .remote import MISSING, FTPRemote, Remote, SFTPRemote, below
@@ -19,7 +19,7 @@ _LOOKS_SECS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.5, 1.0)
 
 class Shown(NamedTuple):
     """``note``: what is told of new files, '' where they are shown as they are. ``hinders``: why nothing can be built upon them.
-    ``rung`` of ``means.LOOK``, where that is another than the best."""
+    ``rung`` of ``means.FINAL_STAT``, where that is another than the best."""
 
     note: str = ""
     hinders: str = ""
@@ -32,7 +32,7 @@ async def of_new_files(remote: Remote, name: str, size: int) -> Shown:
     if profile is not None and profile.rung(SIZE) == "never":  # nor does it tell then whether there is a file
         if await remote.fetch(name, 1) is not None or await remote.drop_file(path) or keeps_all(remote):
             return Shown()
-        return Shown(LOOK.lacks["taken"], LOOK.lacks["taken"], "taken")
+        return Shown(FINAL_STAT.lacks["taken"], FINAL_STAT.lacks["taken"], "taken")
     for secs in _LOOKS_SECS:
         await asyncio.sleep(secs)
         shown = await remote.stat(name)
@@ -41,7 +41,7 @@ async def of_new_files(remote: Remote, name: str, size: int) -> Shown:
     took = time.monotonic() - begun
     if shown is None and await remote.kind(path) == MISSING:
         rung = "hidden" if await remote.drop_file(path) else "taken"
-        return Shown(LOOK.lacks[rung], LOOK.lacks[rung], rung)
+        return Shown(FINAL_STAT.lacks[rung], FINAL_STAT.lacks[rung], rung)
     if shown is not None and took > _LATE_SECS:
         late = f"the server shows the size of a new file late (here after {took:.1f} s)"
         return Shown(f"{late}: it is looked at again", late)

@@ -43,11 +43,11 @@ def look_for_ftp(settings: Mapping[str, Any]) -> list[Finding]:
 
 def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_way: bool = False) -> list[Finding]:
     """Whether a private key can be used; the first thing that is wrong with it. ``by_ssh`` and ``agent``: see
-    ``transports.key_file.look``; ``other_way``: there is another way to log in, so that it works without the key, too."""
+    ``transports.key_file.check``; ``other_way``: there is another way to log in, so that it works without the key, too."""
     if not given:
         return []
     path = os.path.abspath(os.path.expanduser(str(given)))
-    found = keys.look(path, by_ssh=by_ssh, agent=agent) or keys.certificate_trouble(path)
+    found = keys.check(path, by_ssh=by_ssh, agent=agent) or keys.certificate_trouble(path)
     if found is None:
         doubt = doubt_about(path)
         if doubt is not None:

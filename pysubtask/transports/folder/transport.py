@@ -81,7 +81,7 @@ class FolderTransport(Transport):
             raise TransportLost(f"{len(self._hung)} earlier calls still hang in {self._root!r} (a dead mount?)")
         self._closed = asyncio.get_running_loop().create_future()
         try:
-            self._device = await self._apart(lambda call: self._look(), self._connect_limit)
+            self._device = await self._apart(lambda call: self._root_device(), self._connect_limit)
         except BaseException:
             await self.close()
             raise
@@ -138,7 +138,7 @@ class FolderTransport(Transport):
             raise FileRefused(f"{name!r} leaves the destination's folder")
         return path
 
-    def _look(self) -> int:
+    def _root_device(self) -> int:
         """The number of the file system the folder is on; TransportLost where there is no folder."""
         try:
             if os.path.isdir(self._root):
@@ -148,7 +148,7 @@ class FolderTransport(Transport):
         raise TransportLost(f"the folder {self._root!r} is not there (not mounted?)")
 
     def _copy(self, job: Job, target: str, temp: str, call: Call[int], progress: Progress) -> int:
-        if self._look() != self._device:
+        if self._root_device() != self._device:
             raise TransportLost(f"another file system stands at {self._root!r} now")
         with contextlib.ExitStack() as stack:
             with _reading(job.source):
@@ -198,10 +198,10 @@ class FolderTransport(Transport):
             call.step()
             os.replace(temp, target)
         _sync_folder(os.path.dirname(target))
-        shown = _stat(target)
-        if shown is None:
+        stat = _stat(target)
+        if stat is None:
             raise FileRefused(f"{target!r} vanished as soon as it was there")
-        return shown
+        return stat
 
 
 @contextlib.contextmanager

@@ -125,7 +125,7 @@ class Named:
     def _removed(self, session: Session, job: Job, folder: str, alias: Alias, stood: bool) -> bool:
         """Whether what the server made of the name could be removed: it has the size and time of what was sent, and is nobody
         else's."""
-        name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
+        name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.visible
         path = path_of(folder, name)
         try:
             shown = session.look(path)

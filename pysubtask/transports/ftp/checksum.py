@@ -61,7 +61,7 @@ def hash_in(said: Reply, algorithm: str) -> str | None:
 
 def check(session: Session, path: str, job: Job, source: Source, checks: Checks) -> str:
     """Compare a file on the server with the source: what the receipt says. As ``Checks.compared`` and ``Checks.without``."""
-    if not checks.wanted(job):
+    if not checks.needed(job):
         return "size"
     how = way(session.known.found)
     if how is None:

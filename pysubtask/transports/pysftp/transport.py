@@ -177,7 +177,7 @@ class PySFTPTransport(Transport):
                 opened = open_connection(options)
                 break
             except AnotherKey as exc:
-                shown.append(exc.shown)
+                shown.append(exc.presented)
                 login = options.login
                 options = options._replace(login=login._replace(without=(*login.without, exc.kind)))
             except StartAnew as exc:

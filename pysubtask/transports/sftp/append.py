@@ -18,7 +18,7 @@ import asyncio
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
 from ...common.remote_times import is_same_time
 from ..base import Append, RemoteStat, Sent
-from ..shared.means import APPEND, LOOK
+from ..shared.means import APPEND, FINAL_STAT
 from . import packets
 from .attempt import Attempt, Ended, Ending, is_ok, is_status
 from .packets import Attrs, Handle, Reply, string
@@ -63,29 +63,29 @@ async def append(attempt: Attempt, how: Append) -> Sent:
     transfer = attempt.send(start, job.size, attempt.progress, finish, job.whole_records is not False)
     await attempt.arrived(transfer, _refused)
     ended, stood = await endings[0].answers(), await seen[0]
-    shown = ended.shown
-    if not isinstance(shown, Attrs):
-        raise _refused("show", job.name, shown)
-    if shown.size != job.size:
-        raise NotAsLeft(f"{job.name}: it should have {job.size:,} bytes now, and the server has {shown.size}")
-    ended.ending.learn_time(ended.timed, shown.mtime)
+    stat = ended.stat
+    if not isinstance(stat, Attrs):
+        raise _refused("show", job.name, stat)
+    if stat.size != job.size:
+        raise NotAsLeft(f"{job.name}: it should have {job.size:,} bytes now, and the server has {stat.size}")
+    ended.ending.learn_time(ended.timed, stat.mtime)
     closing = attempt.end()
     looking = client.request(packets.STAT, string(attempt.target))
     closed = await closing
     if not is_ok(closed):
         raise _refused("close", job.name, closed)
     found = await settled(client, attempt.target, job.size, await looking)
-    return _looked(attempt, ended, shown, stood, found)
+    return _looked(attempt, ended, stat, stood, found)
 
 
-async def _start(attempt: Attempt, how: Append, shown: Reply) -> int:
+async def _start(attempt: Attempt, how: Append, stat: Reply) -> int:
     """Where to go on in a file that shows this."""
     job = attempt.job
-    if not isinstance(shown, Attrs):
-        raise _refused("show", job.name, shown)
-    if shown.size is None or shown.mtime is None:
+    if not isinstance(stat, Attrs):
+        raise _refused("show", job.name, stat)
+    if stat.size is None or stat.mtime is None:
         raise NotAsLeft(f"{job.name}: the server does not tell its size and time")
-    found = RemoteStat(shown.size, shown.mtime)
+    found = RemoteStat(stat.size, stat.mtime)
     exact = job.replaces is not None and found[:2] == job.replaces[:2] and found.size == how.at
     if exact and job.base <= how.at <= job.size:
         return how.at
@@ -117,20 +117,20 @@ async def _ends_as_ours(attempt: Attempt, end: int) -> bool:
     return await attempt.is_same_up_to(end, tail) is True
 
 
-def _looked(attempt: Attempt, ended: Ended, shown: Attrs, stood: Reply, found: Reply) -> Sent:
+def _looked(attempt: Attempt, ended: Ended, stat: Attrs, stood: Reply, found: Reply) -> Sent:
     """What stands under the name when all is written (``stood``) and when it is closed: the file that was written, or in the end
     nothing, as it has been taken away. NotAsLeft where the bytes may have gone to a file that has another name by now."""
     job, profile = attempt.job, attempt.server.profile
     if isinstance(found, Attrs):
-        if found.size == job.size and (found.mtime == shown.mtime or not ended.was_timed):
-            attempt.learns.append(lambda: profile.learn(LOOK, "stays"))
+        if found.size == job.size and (found.mtime == stat.mtime or not ended.was_timed):
+            attempt.learns.append(lambda: profile.learn(FINAL_STAT, "stays"))
             return Sent(RemoteStat(job.size, found.mtime), attempt.sent)
         raise NotAsLeft(f"{job.name}: another file was put there while it was appended to")
     if not (isinstance(stood, Attrs) and stood.size == job.size):
         raise NotAsLeft(f"{job.name}: it is not there any more: it was moved away while it was appended to ({found})")
     gone = is_status(found, packets.NO_SUCH_FILE)
-    attempt.learns.append(lambda: profile.learn(LOOK, "taken" if gone else "hidden", str(found)))
-    return Sent(RemoteStat(job.size, None if gone else shown.mtime), attempt.sent, "taken" if gone else "size")
+    attempt.learns.append(lambda: profile.learn(FINAL_STAT, "taken" if gone else "hidden", str(found)))
+    return Sent(RemoteStat(job.size, None if gone else stat.mtime), attempt.sent, "taken" if gone else "size")
 
 
 def _refused(step: str, name: str, answer: Reply | None) -> TransportError:

@@ -189,9 +189,9 @@ class Attempt:
         more = ""
         if isinstance(answer, Status) and not says_full(answer) and packets.STATVFS in self.client.extensions:
             folder = parent_of(self.temp) or b"."
-            told = await self.client.request(packets.EXTENDED, packets.extended(packets.STATVFS, folder))
+            reply = await self.client.request(packets.EXTENDED, packets.extended(packets.STATVFS, folder))
             try:
-                free = packets.free_bytes(told.data) if isinstance(told, Extended) else None
+                free = packets.free_bytes(reply.data) if isinstance(reply, Extended) else None
             except Malformed:
                 free = None
             if free is not None and free < self.job.size:
@@ -219,7 +219,7 @@ class Attempt:
         """Ask for the time, the sync and, with ``show``, the size, behind whatever was asked before."""
         client, job, handle, profile = self.client, self.job, self.handle, self.server.profile
         assert handle is not None
-        timed = synced = shown = None
+        timed = synced = stat = None
         timing = syncing = None
         if job.mtime_ns is not None:
             timing = profile.walk(TIME)
@@ -230,8 +230,8 @@ class Attempt:
             if syncing.rung == "kept":
                 synced = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, handle), written / SLOW_DISK)
         if show:
-            shown = client.request(packets.FSTAT, string(handle))
-        return Ending(self, timed, synced, shown, timing, syncing)
+            stat = client.request(packets.FSTAT, string(handle))
+        return Ending(self, timed, synced, stat, timing, syncing)
 
     async def check_hash(self) -> None:
         """SourceChanged where the bytes are not those that were copied. Much that did not go by is read in a thread."""
@@ -278,13 +278,13 @@ class Ending(NamedTuple):
     attempt: Attempt
     timed: asyncio.Future[Reply] | None
     synced: asyncio.Future[Reply] | None
-    shown: asyncio.Future[Reply] | None
+    stat: asyncio.Future[Reply] | None
     timing: Walk | None
     syncing: Walk | None
 
     async def answers(self) -> Ended:
         """What the server made of them. AttemptFailed where it could not write to its disk what it could before."""
-        shown = None if self.shown is None else await self.shown  # the last one asked for: mostly the others are there, too
+        stat = None if self.stat is None else await self.stat  # the last one asked for: mostly the others are there, too
         timed = None if self.timed is None else await self.timed
         synced = None if self.synced is None else await self.synced
         if self.syncing is not None:
@@ -295,28 +295,28 @@ class Ending(NamedTuple):
             else:
                 words = str(await self.attempt.refused("sync", synced))
                 raise AttemptFailed(words, step="sync", file=self.attempt.job.name, server_text=str(synced))
-        return Ended(shown, timed, is_ok(synced), self)
+        return Ended(stat, timed, is_ok(synced), self)
 
     def learn_time(self, timed: Reply | None, mtime: int | None) -> None:
         """What became of the time that was asked for; ``mtime`` is what the server shows, where it does."""
-        walk, wanted = self.timing, self.attempt.job.mtime_ns
-        if walk is None or wanted is None:
+        walk, mtime_ns = self.timing, self.attempt.job.mtime_ns
+        if walk is None or mtime_ns is None:
             return
         if timed is None:
             self.attempt.learns.append(walk.worked)
         elif not is_ok(timed):
             self.attempt.learns.append(_came_to(walk, "refused", timed))
         elif mtime is not None:
-            asked = min(max(wanted // 10**9, 0), 0xFFFFFFFF)
+            asked = min(max(mtime_ns // 10**9, 0), 0xFFFFFFFF)
             kept = abs(mtime - asked) <= _COARSEST_SECS or is_same_time(asked, mtime)
             as_ever = kept and walk.rung == "kept"
             self.attempt.learns.append(walk.worked if as_ever else _came_to(walk, "kept" if kept else "ignored", timed))
 
 
 class Ended(NamedTuple):
-    """The answers: ``shown`` what the open file is like, None where that was not asked; ``synced``: it is on the server's disk."""
+    """The answers: ``stat`` what the open file is like, None where that was not asked; ``synced``: it is on the server's disk."""
 
-    shown: Reply | None
+    stat: Reply | None
     timed: Reply | None
     synced: bool
     ending: Ending

@@ -120,8 +120,8 @@ class Beginning:
             answer, more = await opening, ""
             folder = parent_of(attempt.temp)
             if folder and await self._is_missing(folder, answer):
-                said = await self._folders.make(folder)
-                more = "" if said.code == packets.OK else f"making the folder: {said}"
+                reply = await self._folders.make(folder)
+                more = "" if reply.code == packets.OK else f"making the folder: {reply}"
                 answer = await ask()
             answered = True
             answer = await handles.granted(answer, ask)

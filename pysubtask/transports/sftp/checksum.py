@@ -34,7 +34,7 @@ class Hashes:
     async def be_seen(self, job: Job, leftovers: Leftovers, path: bytes) -> None:
         """Find out whether the shell sees what SFTP does, before it is asked for a file of a name that may stand in both: by a
         small new file ``path``, which is removed again."""
-        if self._shell is None or self._sees is not None or self._offered or not self._checks.wanted(job):
+        if self._shell is None or self._sees is not None or self._offered or not self._checks.needed(job):
             return
         token = os.urandom(16)
         if await small_file(self._client, path, token):
@@ -51,7 +51,7 @@ class Hashes:
         ``Checks.without``; TransportLost where the connection is. ``fresh``: nothing else can have that name, whatever part of
         the server is looked at; any other is asked for at a shell only where that has seen one of those."""
         checks = self._checks
-        if not checks.wanted(job):
+        if not checks.needed(job):
             return "size"
         found, why = None, "it offers none"
         begun = asyncio.get_running_loop().time()

@@ -53,17 +53,17 @@ class Transfer:
         self.lines = lines
         self.offset = start
         self.confirmed = start
-        self._ahead: dict[int, int] = {}  # confirmed above a gap: where, how many
+        self._confirmed_above: dict[int, int] = {}  # confirmed above a gap: where, how many
         self.done = done
 
     def take(self, offset: int, count: int) -> None:
         """The server has written so many bytes there."""
         if offset != self.confirmed:
-            self._ahead[offset] = count
+            self._confirmed_above[offset] = count
             return
         self.confirmed += count
-        while self._ahead and self.confirmed in self._ahead:
-            self.confirmed += self._ahead.pop(self.confirmed)
+        while self._confirmed_above and self.confirmed in self._confirmed_above:
+            self.confirmed += self._confirmed_above.pop(self.confirmed)
 
     def fail(self, why: BaseException) -> None:
         """Nothing more of it is sent."""
@@ -186,17 +186,17 @@ class Client:
         ``progress`` gets the offset below which all is confirmed. ``lines``: each WRITE but the last ends with a newline,
         where the bytes have any. ``took`` gets each piece that is sent, with its place. Cancel by ``fail`` on what is returned.
         """
-        made = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future(), took)
+        transfer = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future(), took)
         if self.lost is not None:
-            made.fail(self._gone())
+            transfer.fail(self._gone())
         elif size == start:
             sent()
-            made.done.set_result(None)
+            transfer.done.set_result(None)
         else:
-            (self._short if size - start <= SHORT_FILE else self._long).append(made)
+            (self._short if size - start <= SHORT_FILE else self._long).append(transfer)
             if not self._flush_due:
                 self._flush_soon()
-        return made
+        return transfer
 
     def queue(self) -> None:
         """Queue what there is room for at once, and not only when all who are ready have asked: a short file's bytes are
@@ -276,9 +276,9 @@ class Client:
         """Nothing was under way until now: the server's time begins."""
         self._heard = self._loop.time()
         if self._watch is None:
-            self._watch = self._loop.call_at(self._heard + self._stall, self._look)
+            self._watch = self._loop.call_at(self._heard + self._stall, self._check_stall)
 
-    def _look(self) -> None:
+    def _check_stall(self) -> None:
         """The watch rang: is the server late, or is it only that nothing was asked?"""
         self._watch = None
         if not self._pending:
@@ -286,13 +286,13 @@ class Client:
         patience = self._stall + self._extra_patience
         if self._loop.time() - self._heard >= patience:
             why = self._stream.standstill()
-            said = f"no answer from the server for {patience:.3g} s"
-            self.fail(TransportLost(f"{said}: {why}", REMEDY) if why else TransportLost(said))
+            reason = f"no answer from the server for {patience:.3g} s"
+            self.fail(TransportLost(f"{reason}: {why}", REMEDY) if why else TransportLost(reason))
         else:
             due = self._heard + patience
             if self._extra_patience:  # it may end at any answer: look again before it is used up
                 due = min(due, self._loop.time() + self._stall / 4)
-            self._watch = self._loop.call_at(due, self._look)
+            self._watch = self._loop.call_at(due, self._check_stall)
 
     def _flush_soon(self) -> None:
         self._flush_due = True

@@ -129,9 +129,9 @@ class Handles:
     def _believe(self, others: int) -> None:
         """One more than so many is refused."""
         if others < self._allowance.limit:
-            news = not self._allowance.learned
+            is_new = not self._allowance.learned
             self._allowance.refused(others)
-            self._profile.limit_met(KIND, news=news)
+            self._profile.limit_met(KIND, is_new=is_new)
 
     def _closed(self) -> None:
         self._granted -= 1

@@ -12,7 +12,7 @@ from . import packets
 from .client import Client
 from .packets import Attrs, Names, Reply, string
 
-_LONGEST_WAY = 8
+_MOST_LINKS = 8
 
 
 class Place(NamedTuple):
@@ -41,7 +41,7 @@ async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -
     if not is_link(found):
         return Place(path, None, stands(found))
     at, first = path, ""
-    for _ in range(_LONGEST_WAY):
+    for _ in range(_MOST_LINKS):
         target = await _target(client, at)
         first = first or remote_text(target)
         if not target:

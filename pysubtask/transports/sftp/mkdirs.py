@@ -31,12 +31,12 @@ class Folders:
         return await asyncio.shield(running)
 
     async def _make(self, folder: bytes) -> Status:
-        said = await self._once(folder)
+        reply = await self._once(folder)
         above = parent_of(folder)
-        if said.code == packets.NO_SUCH_FILE and above not in (b"", b"/"):
+        if reply.code == packets.NO_SUCH_FILE and above not in (b"", b"/"):
             await self.make(above)
-            said = await self._once(folder)
-        return said
+            reply = await self._once(folder)
+        return reply
 
     async def _once(self, folder: bytes) -> Status:
         answer = await self._client.request(packets.MKDIR, packets.make_folder(folder))

@@ -71,14 +71,14 @@ class Named:
         """Whether what the server made of the name could be removed: it has the size and time of what was sent, and is nobody
         else's."""
         job = attempt.job
-        shown = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
-        path = path_of(self._folder, shown)
+        visible = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.visible
+        path = path_of(self._folder, visible)
         found = await self._client.request(packets.STAT, string(path))
-        wanted = None if job.mtime_ns is None else job.mtime_ns // 10**9
-        if not isinstance(found, Attrs) or found.size != job.size or found.mtime != wanted or wanted is None:
+        expected_mtime = None if job.mtime_ns is None else job.mtime_ns // 10**9
+        if not isinstance(found, Attrs) or found.size != job.size or found.mtime != expected_mtime or expected_mtime is None:
             return False
-        if job.ours(shown):
-            job.harmed(shown)
+        if job.ours(visible):
+            job.harmed(visible)
             return False
         if attempt.place.stands is not False:
             return False

@@ -244,8 +244,8 @@ class Splitter:
         while (first := start + 4) <= end:
             (length,) = _LENGTH.unpack_from(data, start)
             if not 1 <= length <= longest:
-                shown = remote_text(data[start : start + 60], 60)
-                raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {shown!r}")
+                excerpt = remote_text(data[start : start + 60], 60)
+                raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {excerpt!r}")
             if first + length > end:
                 break
             start = first + length

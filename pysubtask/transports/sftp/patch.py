@@ -25,7 +25,7 @@ from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
 from .client import Transfer
 from .links import is_link
 from .packets import Attrs, Handle, Reply, string
-from .sending import Shown
+from .sending import Stored
 from .status_errors import refusal
 
 _PIECE = 16 * 1024 * 1024
@@ -75,27 +75,27 @@ class Patch:
         opening = client.request(packets.OPEN, packets.open_old(attempt.target, read=True, write=False))
         looking = client.request(packets.LSTAT, string(attempt.target))
         await attempt.clear()
-        made, found, shown = await attempt.opening, await opening, await looking
+        created, found, stat = await attempt.opening, await opening, await looking
         self._entered = 0
-        handles.beside(made)
+        handles.beside(created)
         handles.beside(found)
-        if isinstance(made, Handle):
-            attempt.handle = made.handle
+        if isinstance(created, Handle):
+            attempt.handle = created.handle
         attempt.origin = opened(found, job.name)
         if attempt.handle is None:
-            raise NotAsLeft(str(refusal("open", job.name, made)))
-        if is_link(shown):
+            raise NotAsLeft(str(refusal("open", job.name, created)))
+        if is_link(stat):
             raise NotAsLeft(f"{job.name}: a link stands there")
         attempt.place = attempt.place._replace(stands=True)
         self._check(await client.request(packets.FSTAT, string(attempt.origin)))
         await attempt.cleared()
 
-    def _check(self, shown: Reply) -> None:
+    def _check(self, stat: Reply) -> None:
         job = self._attempt.job
-        if not isinstance(shown, Attrs) or job.replaces is None or (shown.size, shown.mtime) != job.replaces[:2]:
+        if not isinstance(stat, Attrs) or job.replaces is None or (stat.size, stat.mtime) != job.replaces[:2]:
             raise NotAsLeft(f"{job.name}: the server's file is not what was left there")
 
-    async def build(self) -> Shown:
+    async def build(self) -> Stored:
         """Make all of it; what the server shows then."""
         attempt, job = self._attempt, self._attempt.job
         at = 0
@@ -114,11 +114,11 @@ class Patch:
         [(ending, looking)] = self._ends
         ended = await ending.answers()
         self._check(await looking)
-        shown = ended.shown
-        if not isinstance(shown, Attrs) or shown.size != job.size:
-            raise MeansRefused(WRITES.name, f"{job.name}: {job.size:,} bytes were put together and the server has {shown}")
-        ending.learn_time(ended.timed, shown.mtime)
-        return Shown(RemoteStat(job.size, shown.mtime), ended.synced, ended.was_timed)
+        stat = ended.stat
+        if not isinstance(stat, Attrs) or stat.size != job.size:
+            raise MeansRefused(WRITES.name, f"{job.name}: {job.size:,} bytes were put together and the server has {stat}")
+        ending.learn_time(ended.timed, stat.mtime)
+        return Stored(RemoteStat(job.size, stat.mtime), ended.synced, ended.was_timed)
 
     def _send(self, start: int, end: int) -> None:
         if start == end:
@@ -162,15 +162,15 @@ class Patch:
         """Wait for the first of the copies that were asked for."""
         attempt, name = self._attempt, self._attempt.job.name
         one = self._asked.popleft()
-        answer, shown = await one.copying, await one.showing
-        if not is_ok(answer) or not isinstance(shown, Attrs) or shown.size != one.end:
+        answer, stat = await one.copying, await one.showing
+        if not is_ok(answer) or not isinstance(stat, Attrs) or stat.size != one.end:
             if attempt.origin is not None:
                 self._check(await attempt.client.request(packets.FSTAT, string(attempt.origin)))
             else:
                 self._check(await self._ends[0][1])
             if not is_ok(answer):
                 raise _refused("copy", name, answer)
-            has = shown.size if isinstance(shown, Attrs) else None
+            has = stat.size if isinstance(stat, Attrs) else None
             raise MeansRefused(WRITES.name, f"{name}: the server copied up to byte {has}, not {one.end}")
         self._copying -= one.size
         self._arrived(one.size)

@@ -44,12 +44,12 @@ from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
 from .proof import append_works
 from .resume import Half, Notes, half_of
-from .sending import Shown, send
+from .sending import Stored, send
 from .status_errors import is_unknown, refusal
 from .swap import Swaps
 
 _MOST_NAMES = 1000
-_WAYS = {
+_RUNGS = {
     (atomic, aside): frozenset(("rename", "in_place", *(["posix_rename"] if atomic else []), *(["aside"] if aside else [])))
     for atomic in (False, True)
     for aside in (False, True)
@@ -188,14 +188,14 @@ class Publisher:
             notes.forget()
             if half.named:
                 raise AttemptFailed(f"{job.name}: its temporary file is gone, and the server may yet rename it")
-        shown: Shown | None = None
+        stored: Stored | None = None
         if went_on:
             assert half is not None and writes is not None
             await self._named.before(attempt)
             attempt.progress(half.offset)
             attempt.learns.append(writes.worked)
             try:
-                shown = await send(attempt, half.offset)
+                stored = await send(attempt, half.offset)
             except MeansRefused as exc:
                 # The same bytes from the beginning.
                 notes.forget()
@@ -203,25 +203,25 @@ class Publisher:
                 went_on = False
                 writes.refused(exc.server_text)
         elif job.copies and copies:
-            shown = await self._patch(attempt)
-        if shown is None:
+            stored = await self._patch(attempt)
+        if stored is None:
             if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
                 return await self._in_place(attempt)
             await self._named.before(attempt)
-            shown = await send(attempt, 0)
+            stored = await send(attempt, 0)
         await attempt.check_hash()
         checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
-        verified = checked if checked == "hash" else shown.verified
+        verified = checked if checked == "hash" else stored.verified
         attempt.confirm()
         if attempt.resumable:
             notes.last(named=True)
-        if not await self._publish(attempt, shown, went_on=went_on):
+        if not await self._publish(attempt, stored, went_on=went_on):
             await self._tidy(attempt)
             return await self._in_place(attempt)
         await self._named.after(attempt)
         self._whole_arrived(job)
-        self.keeps_mtime = self.keeps_mtime and shown.timed
-        return Sent(shown.remote, attempt.sent, verified, attempt.place.link)
+        self.keeps_mtime = self.keeps_mtime and stored.timed
+        return Sent(stored.remote, attempt.sent, verified, attempt.place.link)
 
     async def _is_in_place(self, attempt: Attempt) -> bool:
         return await is_in_place(attempt)
@@ -237,7 +237,7 @@ class Publisher:
             if self._profile.rung(means) == "in_place":
                 self._profile.walk(means, trial=False).worked()
         try:
-            shown = await send(attempt, 0)
+            stored = await send(attempt, 0)
             if attempt.handle is not None:
                 await attempt.ended(attempt.end())
             verified = await self._hashes.check(job, attempt.fd, attempt.temp)
@@ -245,8 +245,8 @@ class Publisher:
             exc.spoilt("the file under this name is not whole now, as it was written in place (StoreInPlace)")
             raise
         await self._named.after(attempt)
-        self.keeps_mtime = self.keeps_mtime and shown.timed
-        return Sent(shown.remote, attempt.sent, verified if verified == "hash" else shown.verified, attempt.place.link)
+        self.keeps_mtime = self.keeps_mtime and stored.timed
+        return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.place.link)
 
     def _own_file(self, attempt: Attempt) -> bytes:
         """Where the temporary file of this attempt is, of the kind that this server is known to take."""
@@ -281,13 +281,14 @@ class Publisher:
         walk.worked()
         return sent._replace(verified=await self._check_appended(attempt, sent.verified))
 
-    async def _prove(self, attempt: Attempt, walk: Walk, said: str = "") -> None:
-        """NotAsLeft where this server takes no appends, as a small file of our own shows, or ``said`` where none can be tried."""
+    async def _prove(self, attempt: Attempt, walk: Walk, server_text: str = "") -> None:
+        """NotAsLeft where this server takes no appends: a small file of pysubtask's own is the proof, or ``server_text``, the
+        server's refusal, where no such file may be left behind."""
         profile = self._profile
         if profile.rung(DELETE) == "refused":
-            if said:
-                walk.came_to("none", said)
-                raise NotAsLeft(f"{attempt.job.name}: appending: {said}")
+            if server_text:
+                walk.came_to("none", server_text)
+                raise NotAsLeft(f"{attempt.job.name}: appending: {server_text}")
             return
         await self.server.handles.enter()
         try:
@@ -296,7 +297,7 @@ class Publisher:
             self.server.handles.leave()
         if proof.works:
             profile.learn(APPEND, "in_place")
-        elif proof.told:
+        elif proof.conclusive:
             walk.came_to("none", proof.why, unknown=proof.unknown)
             raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']} ({proof.why})")
 
@@ -310,7 +311,7 @@ class Publisher:
             # The name shows it already: the whole file has to replace it at once.
             raise NotAsLeft(str(exc)) from exc
 
-    async def _patch(self, attempt: Attempt) -> Shown:
+    async def _patch(self, attempt: Attempt) -> Stored:
         name = attempt.job.name
         if self.server.handles.limit < 2:
             raise NotAsLeft(f"{name}: this server does not let two files be open at once")
@@ -320,7 +321,7 @@ class Publisher:
         patch = Patch(attempt)
         try:
             await patch.open()
-            shown = await patch.build()
+            stored = await patch.build()
         except MeansRefused as exc:
             # Whether it is the server or the file shows when the whole one is sent.
             while len(self._copies_refused) >= _MOST_NAMES:
@@ -330,7 +331,7 @@ class Publisher:
         finally:
             patch.leave()
         attempt.learns.append(walk.worked)
-        return shown
+        return stored
 
     def _whole_arrived(self, job: Job) -> None:
         """What could not be built upon the old file has arrived whole."""
@@ -358,8 +359,8 @@ class Publisher:
         attempt.handle, attempt.opening = answer.handle, opening
         asked = client.request(packets.FSTAT, string(answer.handle))
         tail = attempt.read_tail(half.offset)
-        shown, linked = await asked, await self._beginning.place(attempt, await looking)
-        long_enough = isinstance(shown, Attrs) and shown.size is not None and half.offset <= shown.size <= half.size
+        stat, linked = await asked, await self._beginning.place(attempt, await looking)
+        long_enough = isinstance(stat, Attrs) and stat.size is not None and half.offset <= stat.size <= half.size
         if await attempt.is_same_up_to(half.offset, tail) and long_enough and not linked:
             await attempt.cleared()
             return True
@@ -370,14 +371,14 @@ class Publisher:
 
     # The rename
 
-    async def _publish(self, attempt: Attempt, shown: Shown, *, went_on: bool) -> bool:
+    async def _publish(self, attempt: Attempt, stored: Stored, *, went_on: bool) -> bool:
         """Round trip 3: the name shows the new file. False where it has to be written under its own name."""
         job, target = attempt.job, attempt.place.path
-        ways = _WAYS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
+        rungs = _RUNGS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
         # Only a file that stands there shows whether it can be renamed over.
-        walk = self._profile.walk(PUBLISH, ways, trial=bool(attempt.place.stands))
+        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.place.stands))
         closing = attempt.end() if attempt.handle is not None else None
-        if closing is not None and not (shown.synced and walk.rung == "posix_rename"):
+        if closing is not None and not (stored.synced and walk.rung == "posix_rename"):
             await attempt.ended(closing)
         first: Reply | None = None
         plain: Status | None = None
@@ -392,7 +393,7 @@ class Publisher:
                 await self._beginning.tidy(attempt)
                 return True
             if is_status(answer, packets.NO_SUCH_FILE):
-                await self._look_for(attempt, went_on=went_on)
+                await self._require_temp(attempt, went_on=went_on)
             attempt.renamed = False
             first = first or answer
             if walk.refused(str(answer), unknown=is_unknown(answer)) is None:
@@ -410,7 +411,7 @@ class Publisher:
         answer = await self._client.request(packets.RENAME, string(temp) + string(target))
         return answer, answer if isinstance(answer, Status) else None
 
-    async def _look_for(self, attempt: Attempt, *, went_on: bool) -> None:
+    async def _require_temp(self, attempt: Attempt, *, went_on: bool) -> None:
         """AttemptFailed where the temporary file is not there any more."""
         found = await self._client.request(packets.LSTAT, string(attempt.temp))
         if is_status(found, packets.NO_SUCH_FILE):

@@ -20,7 +20,7 @@ from .settled import settled
 from .status_errors import is_unknown, refusal
 
 
-class Shown(NamedTuple):
+class Stored(NamedTuple):
     """What the server shows of the file that was written, and how that is known ('size' or 'reply'). ``synced``: it is on its disk;
     ``timed``: the time was set."""
 
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
     verified: str = "size"
 
 
-async def send(attempt: Attempt, start: int) -> Shown:
+async def send(attempt: Attempt, start: int) -> Stored:
     """Send the bytes from ``start`` on; MeansRefused where they are refused, or put elsewhere, only as they do not begin with the
     first."""
     endings: list[Ending] = []
@@ -45,39 +45,39 @@ async def send(attempt: Attempt, start: int) -> Shown:
     )
     if size - start <= SHORT_FILE:
         attempt.client.queue()
-    if endings and endings[0].shown is not None:  # all is on its way: one wait, for the last answer, is enough
-        await endings[0].shown
+    if endings and endings[0].stat is not None:  # all is on its way: one wait, for the last answer, is enough
+        await endings[0].stat
     await attempt.arrived(transfer, _out_of_order if start else None)
     ended = await endings[0].answers()
     if asks:
-        if size_of(ended.shown) == size:
+        if size_of(ended.stat) == size:
             if size:
                 attempt.learns.append(walk.worked)
-            assert isinstance(ended.shown, Attrs)
-            return _shown(ended, size, ended.shown.mtime)
-        walk.refused(_told(ended.shown), unknown=is_unknown(ended.shown) if ended.shown is not None else False)
+            assert isinstance(ended.stat, Attrs)
+            return _stored(ended, size, ended.stat.mtime)
+        walk.refused(_reply_text(ended.stat), unknown=is_unknown(ended.stat) if ended.stat is not None else False)
     if attempt.handle is not None:
         await attempt.ended(attempt.end())
     if walk.rung == "after_close":
-        found = await look(attempt, size)
+        found = await stat_temp(attempt, size)
         if size_of(found) == size:
             if size:
                 attempt.learns.append(walk.worked)
             assert isinstance(found, Attrs)
-            return _shown(ended, size, found.mtime)
+            return _stored(ended, size, found.mtime)
         if size_of(found) is not None:
             # Some put what is sent behind the end, whatever place it is for.
             raise _elsewhere(attempt, found) if start else refusal_of_size(attempt, found)
         if is_status(found, packets.NO_SUCH_FILE) and profile.state(SIZE).proven and profile.rung(SIZE) != "never":
             attempt.opening = None
             raise attempt.vanished("something on the server takes it away when it is closed")
-        walk.refused(_told(found), unknown=is_unknown(found))
+        walk.refused(_reply_text(found), unknown=is_unknown(found))
     # Nothing it ever says of a size: that it took every byte, and closed the file without an error, has to do.
     attempt.learns.append(walk.worked)
-    return _shown(ended, size, None)._replace(verified="reply")
+    return _stored(ended, size, None)._replace(verified="reply")
 
 
-async def look(attempt: Attempt, size: int) -> Reply:
+async def stat_temp(attempt: Attempt, size: int) -> Reply:
     """What stands under the temporary name."""
     return await settled(attempt.client, attempt.temp, size)
 
@@ -91,15 +91,15 @@ def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
 
 def _elsewhere(attempt: Attempt, found: Reply) -> TransportError:
     words = str(refusal_of_size(attempt, found))
-    return MeansRefused(WRITES.name, words, step="asking for the size", server_text=_told(found))
+    return MeansRefused(WRITES.name, words, step="asking for the size", server_text=_reply_text(found))
 
 
-def _shown(ended: Ended, size: int, mtime: int | None) -> Shown:
+def _stored(ended: Ended, size: int, mtime: int | None) -> Stored:
     ended.ending.learn_time(ended.timed, mtime)
-    return Shown(RemoteStat(size, mtime), ended.synced, ended.was_timed)
+    return Stored(RemoteStat(size, mtime), ended.synced, ended.was_timed)
 
 
-def _told(answer: Reply | None) -> str:
+def _reply_text(answer: Reply | None) -> str:
     if isinstance(answer, Attrs):
         return "no size" if answer.size is None else f"{answer.size:,} bytes"
     return str(answer)

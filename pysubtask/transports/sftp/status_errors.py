@@ -64,9 +64,9 @@ def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = 
     if not isinstance(answer, Status):
         kind = type(answer).__name__
         return AttemptFailed(f"{name}: {words} was answered with something else ({kind})", step=_STEPS[step], file=file or name)
-    said = f"{name}: {words}: server said: {answer}"
+    message = f"{name}: {words}: server said: {answer}"
     if answer.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
-        words = f"{said} (what it stores files on may be away)"
+        words = f"{message} (what it stores files on may be away)"
         return AttemptFailed(words, step=_STEPS[step], file=file or name, server_text=str(answer))
     hints = [more] if more else []
     if says_full(answer):
@@ -77,5 +77,5 @@ def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = 
         hints.append(_MAY_NOT.get(step, "this login may not write there"))
     elif answer.code == packets.NO_SUCH_FILE and step == "open":
         hints.append("its folder is not there and could not be made")
-    text = said + (f" ({'; '.join(hints)})" if hints else "")
+    text = message + (f" ({'; '.join(hints)})" if hints else "")
     return FileRefused(text, remedy, step=_STEPS[step], file=file or name, server_text=str(answer))

@@ -39,7 +39,7 @@ class Swaps:
         first = first or await self._rename(temp, target)
         if first.code in (packets.OK, packets.NO_SUCH_FILE):  # no old file is put aside for one that is not there any more
             return first
-        there = await self._look(target)
+        there = await self._lstat(target)
         if not isinstance(there, Attrs) or stat.S_ISDIR(there.permissions or 0):
             return first
         aside = beside(temp, _SUFFIX)
@@ -47,19 +47,19 @@ class Swaps:
             self._record.add(aside, target, time.time())
         except OSError as exc:
             return Status(packets.FAILURE, f"not even tried, as the work folder cannot be written: {exc.strerror}")
-        said = await self._rename(target, aside)
-        if said.code == packets.OK:
-            said = await self._rename(temp, target)
-            if said.code != packets.OK:
+        reply = await self._rename(target, aside)
+        if reply.code == packets.OK:
+            reply = await self._rename(temp, target)
+            if reply.code != packets.OK:
                 if (await self._rename(aside, target)).code == packets.OK:
                     self._record.forget(aside)
-                return said
+                return reply
             if not await self._gone(aside):
                 return Status(packets.OK, "")  # the aside stays on record: the next connection removes it
-        elif said.code == packets.NO_SUCH_FILE:
-            said = await self._rename(temp, target)  # somebody has taken the old one away
+        elif reply.code == packets.NO_SUCH_FILE:
+            reply = await self._rename(temp, target)  # somebody has taken the old one away
         self._record.forget(aside)
-        return said
+        return reply
 
     async def mend_all(self) -> None:
         """Mend every swap on record; done at the start of a connection."""
@@ -81,13 +81,13 @@ class Swaps:
     async def _mend(self, aside: bytes, target: bytes) -> None:
         if self._leftovers is not None and self._leftovers.has(aside):
             return  # it had to stay, and is written to by now
-        if not isinstance(await self._look(aside), Attrs):
+        if not isinstance(await self._lstat(aside), Attrs):
             return
-        there = await self._look(target)
+        there = await self._lstat(target)
         if isinstance(there, Status) and there.code == packets.NO_SUCH_FILE:
             if (await self._rename(aside, target)).code == packets.OK:
                 return
-            there = await self._look(target)
+            there = await self._lstat(target)
         if isinstance(there, Attrs):
             await self._gone(aside)
 
@@ -103,7 +103,7 @@ class Swaps:
             return True
         return _status(answer).code in (packets.OK, packets.NO_SUCH_FILE)
 
-    async def _look(self, path: bytes) -> Reply:
+    async def _lstat(self, path: bytes) -> Reply:
         return await self._client.request(packets.LSTAT, string(path))
 
 

@@ -34,7 +34,7 @@ from ..shared.standstill import REMEDY
 from ..shared.swap_record import SwapRecord
 from ..shared.workdir import make_workdir
 from ..ssh.process import SSHStream, start_ssh
-from ..ssh.route import Way, dial_way, find_way
+from ..ssh.route import Route, dial_route, find_route
 from ..ssh.shell import Shell
 from ..ssh.socket_handover import possible
 from ..ssh.stream import ByteStream
@@ -81,8 +81,8 @@ class SFTPTransport(Transport):
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._swallowed = False
-        self._way: Way | None = None
-        self._way_known = False
+        self._route: Route | None = None
+        self._route_known = False
         self._client: Client | None = None
         self._publisher: Publisher | None = None
         self._swaps: Swaps | None = None
@@ -112,17 +112,18 @@ class SFTPTransport(Transport):
                 raise
             self._listened = None
         except TimeoutError as exc:
-            said = self._stream.said if isinstance(self._stream, SSHStream) else ""
+            stderr = self._stream.stderr if isinstance(self._stream, SSHStream) else ""
             why = self._stream.standstill() if self._stream is not None else ""
             await self.close()
-            more = remote_text(said.strip().encode("utf-8", "replace"))
+            more = remote_text(stderr.strip().encode("utf-8", "replace"))
             where = place(self._login.host, self._login.port)
-            told = f"no login within {limit:.0f} s at {where}"
+            reason = f"no login within {limit:.0f} s at {where}"
             if why:
-                raise TransportLost(f"{told}: the server says its name and nothing more comes; {why}", REMEDY) from exc
+                raise TransportLost(f"{reason}: the server says its name and nothing more comes; {why}", REMEDY) from exc
             raise unanswered(
                 TransportLost(
-                    told + (f". ssh said: {more!r}" if more else ""), "Is HostPort that of the SSH server, and is the server well?"
+                    reason + (f". ssh said: {more!r}" if more else ""),
+                    "Is HostPort that of the SSH server, and is the server well?",
                 )
             ) from exc
         except LoginRefused as exc:
@@ -177,14 +178,14 @@ class SFTPTransport(Transport):
         self._traits_from = self._known(publisher)
         profile, atomic = self.profile, publisher.atomic
         handles = client.limits.handles
-        told = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD
+        at_once = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD
         # Where no time is told, whether a file is as it was left cannot be seen.
         builds = publisher.tells_mtime and profile.rung(SIZE) == "before_close"
         writes = profile.rung(WRITES) == "any" or profile.is_due(WRITES)
         self.traits = Traits(
             atomic_replace=atomic,
             keeps_mtime=publisher.keeps_mtime,
-            concurrency=min(self._concurrency, told, profile.opened[KIND].worth_asking),
+            concurrency=min(self._concurrency, at_once, profile.opened[KIND].worth_asking),
             appends=builds and (profile.rung(APPEND) == "in_place" or profile.is_due(APPEND)),
             copies=builds and atomic and writes and packets.COPY_DATA in client.extensions,
         )
@@ -223,21 +224,21 @@ class SFTPTransport(Transport):
         return self._client, self._publisher
 
     async def _connect(self) -> None:
-        """Log in; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
-        shown: list[str] = []
+        """Log in; where the pinned host key is not the one presented, ask for the server's keys of other kinds."""
+        presented: list[str] = []
         login = self._login
         while True:
             try:
                 await self._log_in(login)
             except AnotherKey as exc:
-                shown.append(exc.shown)
+                presented.append(exc.presented)
                 if exc.kind in login.without:
-                    raise another_key(shown) from exc
+                    raise another_key(presented) from exc
                 await self.close()
                 login = login._replace(without=(*login.without, exc.kind))
             except LoginRefused as exc:
-                if shown:  # it has no others
-                    raise another_key(shown) from exc
+                if presented:  # it has no others
+                    raise another_key(presented) from exc
                 if not isinstance(exc, ServerNotTrusted) or login.loud or "fingerprint is" in exc.cause:
                     raise
                 # ssh tells which key it does not take only where it is asked to tell more.
@@ -250,9 +251,9 @@ class SFTPTransport(Transport):
     async def _other_speaker(self, exc: Exception) -> TransportLost | None:
         """What the server is, where it lets an ssh wait because it speaks another protocol. It is listened to once for as long as
         no login goes well: it may count connections that come to nothing."""
-        told = str(exc)
-        self._way_known = False  # ssh's configuration may be another one now
-        if isinstance(exc, TransportLost) and ("Connection refused" in told or "resolved" in told or "no way" in told):
+        reason = str(exc)
+        self._route_known = False  # ssh's configuration may be another one now
+        if isinstance(exc, TransportLost) and ("Connection refused" in reason or "resolved" in reason or "no way" in reason):
             return None
         if self._listened is None:
             where = place(self._login.host, self._login.port or _SSH_PORT)
@@ -316,13 +317,13 @@ class SFTPTransport(Transport):
         for each of them. None where it shall connect itself."""
         if not possible():
             return None
-        if not self._way_known:
-            self._way, self._way_known = await find_way(program, login), True
-        return None if self._way is None else await dial_way(self._way, login.connect_secs)
+        if not self._route_known:
+            self._route, self._route_known = await find_route(program, login), True
+        return None if self._route is None else await dial_route(self._route, login.connect_secs)
 
     async def _reach(self, login: Login) -> ByteStream:
-        wanted = str(self._settings.get("SSHProgram") or "ssh")
-        program = shutil.which(wanted)
+        program_name = str(self._settings.get("SSHProgram") or "ssh")
+        program = shutil.which(program_name)
         password = self._settings.get("Password") or None
         if program is not None and (has_entry() or find_spec("asyncssh") is None):  # ssh does nothing for an unknown user
             sock = await self._dial(program, login)
@@ -334,7 +335,7 @@ class SFTPTransport(Transport):
         except ImportError as exc:
             raise ConfigError(
                 "ftp.SSHProgram",
-                f"there is no program {wanted!r} and no asyncssh",
+                f"there is no program {program_name!r} and no asyncssh",
                 f"Install OpenSSH's ssh client or {install('asyncssh')}.",
             ) from exc
         return await open_asyncssh(login, password, self._meter)

@@ -48,10 +48,10 @@ class Allowance:
         self._grown = 0
 
     def innocent(self, before: tuple[float, float]) -> None:
-        """The refusals since ``before`` (of ``mark``) had another reason."""
+        """The refusals since ``before`` (of ``checkpoint``) had another reason."""
         self._limit, self._good = max(self._limit, before[0]), max(self._good, before[1])
 
-    def mark(self) -> tuple[float, float]:
+    def checkpoint(self) -> tuple[float, float]:
         """To come back to."""
         return self._limit, self._good
 

@@ -1,5 +1,5 @@
 """What a server's file system makes of a name: kept as it is, or altered, split or taken for another one. Pure but for
-:class:`ShownNames`, which remembers.
+:class:`AlteredNames`, which remembers.
 
 A name is *plain* where every file system keeps it. Whatever is not is of one or several kinds (a sign, a blank at an end, capital
 letters, ...). When a name has a kind that this server was not yet seen to keep, its folder is listed after the first publication.
@@ -59,9 +59,9 @@ class Row(NamedTuple):
 
 
 class Alias(NamedTuple):
-    """What a server shows in place of a name: ``shown``, and the words for what it did."""
+    """What a server shows in place of a name: ``visible``, and the words for what it did."""
 
-    shown: str
+    visible: str
     why: str
 
 
@@ -123,20 +123,20 @@ def shortened_to(name: str, rows: Iterable[HasSize], size: int) -> str | None:
     return both[0] if len(both) == 1 else None
 
 
-def why_changed(name: str, shown: str) -> str:
-    """What a server does that shows ``shown`` for ``name``, with the sign that is to blame."""
-    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", shown):
+def why_changed(name: str, visible: str) -> str:
+    """What a server does that shows ``visible`` for ``name``, with the sign that is to blame."""
+    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", visible):
         return "it writes accents in another form of Unicode"
     bare = name.rstrip(". ")
-    if shown in (bare, bare.casefold()) and bare != name:
+    if visible in (bare, bare.casefold()) and bare != name:
         return f"it leaves out {_words(name[len(bare) :])} at the end of a name"
-    if _folded(name) == _folded(shown):
+    if _folded(name) == _folded(visible):
         return "it does not tell capital letters from small ones"
-    if len(shown) < len(name) and name.startswith(shown):
-        sign = name[len(shown)]
+    if len(visible) < len(name) and name.startswith(visible):
+        sign = name[len(visible)]
         return f"it takes a name for ended at {_words(sign)}" if not _PLAIN_SIGN.fullmatch(sign) else "the name is too long for it"
-    blamed = [sign for sign in dict.fromkeys(name) if not _PLAIN_SIGN.fullmatch(sign) and sign not in shown]
-    if not blamed and name[:1] == " " != shown[:1]:
+    blamed = [sign for sign in dict.fromkeys(name) if not _PLAIN_SIGN.fullmatch(sign) and sign not in visible]
+    if not blamed and name[:1] == " " != visible[:1]:
         blamed = [" "]
     if blamed:
         return f"it does not keep {_words(''.join(blamed))} in a name"
@@ -148,10 +148,10 @@ def find(name: str, rows: Collection[HasSize], size: int | None) -> Alias | None
     where its size is to be that."""
     if any(row.name == name for row in rows):
         return None
-    shown = changed_to(name, rows, size)
-    if shown is None and size is not None:
-        shown = split_to(name, rows) or shortened_to(name, rows, size)
-    return None if shown is None else Alias(shown, why_changed(name, shown))
+    visible = changed_to(name, rows, size)
+    if visible is None and size is not None:
+        visible = split_to(name, rows) or shortened_to(name, rows, size)
+    return None if visible is None else Alias(visible, why_changed(name, visible))
 
 
 def key(name: str) -> str:
@@ -207,7 +207,7 @@ class AlteredNames:
 
     def may_meet(self, name: str) -> bool:
         """Whether what stands under a name may be there under another one, as far as is known of the server."""
-        return _ANY_CASE in self._profile.shown or any(kinds(part) for part in name.split("/"))
+        return _ANY_CASE in self._profile.kept_kinds or any(kinds(part) for part in name.split("/"))
 
     def open_parts(self, name: str) -> list[str]:
         """The paths below the destination's folder, up to each part of a name of which it is not known whether the server keeps
@@ -215,21 +215,21 @@ class AlteredNames:
         if len(name) <= _LONG and _SIMPLE.fullmatch(name) and not _DEVICE.search(name):
             return []
         parts = name.split("/")
-        return ["/".join(parts[: at + 1]) for at, part in enumerate(parts) if not self._profile.shown.issuperset(kinds(part))]
+        return ["/".join(parts[: at + 1]) for at, part in enumerate(parts) if not self._profile.kept_kinds.issuperset(kinds(part))]
 
     def kept(self, path: str, rows: Collection[HasSize]) -> str | None:
         """A listing has shown the last part of this path just as it is. A path that nobody has made, to be asked for where it is
         not known whether the server finds names in any case: if it is there, :meth:`in_any_case`."""
         above, slash, part = path.rpartition("/")
-        news = self._profile.has_shown(kinds(part))
+        is_new = self._profile.add_kept_kinds(kinds(part))
         other = part.swapcase()
-        if not news or other == part or any(row.name == other for row in rows):
+        if not is_new or other == part or any(row.name == other for row in rows):
             return None
         return f"{above}{slash}{other}"
 
     def in_any_case(self) -> None:
         """The server finds a file by its name in any case."""
-        self._profile.has_shown([_ANY_CASE])
+        self._profile.add_kept_kinds([_ANY_CASE])
 
     def known_to_show(self, path: str) -> bool | None:
         """Whether its folder was seen to show a path, a moment ago; None where that is not known, False where it cannot be."""
@@ -248,23 +248,23 @@ class AlteredNames:
     def judge(self, name: str, path: str, alias: Alias, ours: Callable[[str], bool] = _nobody) -> bool:
         """What follows from a server that shows something else for ``path``, which is ``name`` or a folder in it: True where it
         is the same name in another form of Unicode, and nobody else's. Else the name is to be :meth:`refuse` d."""
-        shown = path[: len(path) - len(path.rpartition("/")[2])] + alias.shown
-        same = unicodedata.normalize("NFC", shown) == unicodedata.normalize("NFC", path)
-        if not same or (path == name and ours(shown)):
+        visible = path[: len(path) - len(path.rpartition("/")[2])] + alias.visible
+        same = unicodedata.normalize("NFC", visible) == unicodedata.normalize("NFC", path)
+        if not same or (path == name and ours(visible)):
             return False
-        if self._profile.has_shown([_ACCENTS]):
+        if self._profile.add_kept_kinds([_ACCENTS]):
             text = "this server writes accents in another form of Unicode: names look the same there and are other bytes"
             self._profile.tell("names", "kept", "accents", text)
         return True
 
     def refuse(self, name: str, path: str, alias: Alias, ours: Callable[[str], bool] = _nobody, more: str = "") -> FileRefused:
         """The refusal of a name that the server does not keep, to be raised; it is remembered for a day."""
-        shown = path[: len(path) - len(path.rpartition("/")[2])] + alias.shown
-        if _folded(shown) == _folded(path):
+        visible = path[: len(path) - len(path.rpartition("/")[2])] + alias.visible
+        if _folded(visible) == _folded(path):
             self.in_any_case()
-        other = ", which another file here is sent to" if path == name and ours(shown) else ""
+        other = ", which another file here is sent to" if path == name and ours(visible) else ""
         refused = FileRefused(
-            f"{name}: the server shows {shown!r} instead of {'this name' if path == name else repr(path)}{other}: "
+            f"{name}: the server shows {visible!r} instead of {'this name' if path == name else repr(path)}{other}: "
             f"{alias.why}{more}",
             _REMEDY,
             step=STEP,

@@ -51,9 +51,9 @@ class Call(Generic[_T]):
         """Call this on the loop, unless the caller is gone."""
         # RuntimeError: the loop is closed, so nobody is left to tell.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._told, answer, values)
+            self._loop.call_soon_threadsafe(self._answer, answer, values)
 
-    def _told(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
+    def _answer(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
         if not self.given_up and not self._result.done():
             answer(*values)
 

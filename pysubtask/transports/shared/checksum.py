@@ -48,7 +48,7 @@ class Checks:
         """Whether a program may be run on the server for it."""
         return self._level >= LEVELS.index("shell")
 
-    def wanted(self, job: Job) -> bool:
+    def needed(self, job: Job) -> bool:
         """Whether the server shall be asked for a hash."""
         if self._level == LEVELS.index("required"):
             return True
@@ -70,13 +70,13 @@ class Checks:
             return "hash"
         job.confirm()  # a source that was rewritten meanwhile is another reason, and the caller knows
         times = self._wrong.pop(job.name, 0) + 1
-        said = f"{job.name}: its hash is {own}, and the server has {theirs}"
+        message = f"{job.name}: its hash is {own}, and the server has {theirs}"
         if times >= _WRONG:
-            raise FileRefused(f"{said}, time {times} in a row. If that server's hashes are wrong, set VerifyChecksum to 'size'")
+            raise FileRefused(f"{message}, time {times} in a row. If that server's hashes are wrong, set VerifyChecksum to 'size'")
         while len(self._wrong) >= _MOST_NAMES:
             del self._wrong[next(iter(self._wrong))]
         self._wrong[job.name] = times
-        raise WrongHash(said, step="comparing its hash", file=job.name, server_text=theirs)
+        raise WrongHash(message, step="comparing its hash", file=job.name, server_text=theirs)
 
     def late(self, job: Job) -> None:
         """No answer came in time. A big file of this size is delivered without from now on, rather than never."""

@@ -48,11 +48,11 @@ class Trouble(NamedTuple):
         """All of it in a sentence or two."""
         done = " or ".join(f"run  {command}" for command in self.commands)
         named = f"set KeyFile to {self.key}" if self.key else ""
-        told = " and ".join(filter(None, (done, named)))
-        return " ".join(filter(None, (self.words, told[:1].upper() + told[1:])))
+        advice_text = " and ".join(filter(None, (done, named)))
+        return " ".join(filter(None, (self.words, advice_text[:1].upper() + advice_text[1:])))
 
 
-def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
+def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
     """The first thing that keeps a key from being used, None where there is none. Blocks for a moment.
 
     ``path``: absolute. ``by_ssh``: OpenSSH reads it, which minds modes and each byte; libraries do not. ``agent``: the socket of
@@ -88,7 +88,7 @@ def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble
 def why_refused(path: str, user: str, *, by_ssh: bool = True) -> Trouble | None:
     """What may be why a server that was shown this key has refused it; ``user``: the login name, '' where it is not known.
     Blocks for a moment."""
-    found = look(path, by_ssh=by_ssh)
+    found = check(path, by_ssh=by_ssh)
     return found if found is not None and not found.works else certificate_trouble(path, user) or found
 
 
@@ -100,9 +100,9 @@ def explained(exc: LoginRefused, path: str | None, user: str, *, by_ssh: bool = 
     found = why_refused(path, user, by_ssh=by_ssh)
     if found is None or found.cause == IN_AGENT:
         return exc
-    told = LoginRefused(f"{exc.cause}; and {found.text}" if password else f"{found.text}. {exc.cause}", found.remedy)
-    told.seen = found
-    return told
+    error = LoginRefused(f"{exc.cause}; and {found.text}" if password else f"{found.text}. {exc.cause}", found.remedy)
+    error.seen = found
+    return error
 
 
 def certificate_trouble(path: str, user: str = "") -> Trouble | None:
@@ -111,25 +111,25 @@ def certificate_trouble(path: str, user: str = "") -> Trouble | None:
     cert = f"{path}-cert.pub"
     if not os.path.isfile(cert):
         return None
-    said = ask("ssh-keygen", "-L", "-f", cert)
-    if said is None or said.returncode:
+    finished = ask("ssh-keygen", "-L", "-f", cert)
+    if finished is None or finished.returncode:
         return None
-    return _of_certificate(cert, certificate_of(said.stdout.decode("utf-8", "replace")), user)
+    return _of_certificate(cert, certificate_of(finished.stdout.decode("utf-8", "replace")), user)
 
 
 def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
-    look_ = (advice.look_at_certificate(cert),)
+    commands = (advice.look_at_certificate(cert),)
     renew = f"Have who runs the server sign a new one, and put it in the place of {cert}; ssh shows it with the key."
     if found.is_over():
         return Trouble(
-            "certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, look_, works=True
+            "certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, commands, works=True
         )
     if found.is_early():
         return Trouble(
             "certificate-early",
             f"the certificate {cert} is not valid yet: it begins at {found.since}, and this machine's clock says {found.clock()}",
             "One of the two is wrong; mostly this machine's clock.",
-            look_,
+            commands,
             works=True,
         )
     if user and found.names and user not in found.names:
@@ -137,7 +137,7 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
             "certificate-user",
             f"the certificate {cert} is for {', '.join(found.names)}, and User is {user}",
             "Set User to one of its names, or have one signed for this user.",
-            look_,
+            commands,
             works=True,
         )
     return None
@@ -151,14 +151,14 @@ def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
     # ssh minds it for the user's own files only, and ssh-keygen says nothing else of such a one.
     if os.name == "posix" and found.st_uid == account.uid() and stat.S_IMODE(found.st_mode) & 0o077:
         return _altered(path, data, altered) if altered and is_own(data) else _open(path, found.st_mode)
-    said = ask("ssh-keygen", "-y", "-P", "", "-f", path)
-    if said is not None and (not said.returncode or re.search(b"passphrase|bad permissions", said.stderr)):
+    finished = ask("ssh-keygen", "-y", "-P", "", "-f", path)
+    if finished is not None and (not finished.returncode or re.search(b"passphrase|bad permissions", finished.stderr)):
         return None
-    if altered and (said is not None or is_own(data)):  # other formats may be written so or so
+    if altered and (finished is not None or is_own(data)):  # other formats may be written so or so
         return _altered(path, data, altered)
-    if said is None:
+    if finished is None:
         return None
-    words = said.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+    words = finished.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
     text = (
         f"{path} looks like a private key, and ssh cannot load it ({words[-1].rpartition(': ')[2]}): it was cut or changed "
         "when it was copied, or its format is not one of ssh's"
@@ -169,17 +169,17 @@ def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
 
 
 def _open(path: str, mode: int) -> Trouble:
-    shown = f"{stat.S_IMODE(mode):04o}"
+    octal = f"{stat.S_IMODE(mode):04o}"
     fixed = why_mode_is_fixed(path)
     if not fixed:
         return Trouble(
             OPEN,
-            f"others may read {path} (mode {shown}), so ssh does not use it",
+            f"others may read {path} (mode {octal}), so ssh does not use it",
             "",
             (advice.keep_private(os.path.realpath(path)),),
         )
     target = _place_for_copy(path)
-    text = f"others may read {path} (mode {shown}), so ssh does not use it, and its mode cannot be changed: {fixed}"
+    text = f"others may read {path} (mode {octal}), so ssh does not use it, and its mode cannot be changed: {fixed}"
     words = "Have ssh use a copy that nobody else may read."
     return Trouble(OPEN_FIXED, text, words, advice.copy_key(path, target, ()) if target else (), target)
 
@@ -289,8 +289,8 @@ def _has_passphrase(path: str, data: bytes) -> bool:
     """For the formats that do not say so in plain text."""
     if is_own(data):
         return False
-    said = ask("ssh-keygen", "-y", "-P", "", "-f", path)
-    return said is not None and said.returncode != 0 and b"passphrase" in said.stderr
+    finished = ask("ssh-keygen", "-y", "-P", "", "-f", path)
+    return finished is not None and finished.returncode != 0 and b"passphrase" in finished.stderr
 
 
 # --- who is asked
@@ -308,8 +308,8 @@ def in_agent(path: str, agent: str | None = None) -> bool:
 
 def is_rsa(path: str) -> bool:
     """Whether a key is an RSA key, as far as ssh-keygen tells."""
-    said = ask("ssh-keygen", "-l", "-f", os.path.expanduser(path)) if path else None
-    return said is not None and said.returncode == 0 and said.stdout.rstrip().endswith(b"(RSA)")
+    finished = ask("ssh-keygen", "-l", "-f", os.path.expanduser(path)) if path else None
+    return finished is not None and finished.returncode == 0 and finished.stdout.rstrip().endswith(b"(RSA)")
 
 
 def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes] | None:

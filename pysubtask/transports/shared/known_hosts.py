@@ -77,8 +77,8 @@ def _is_named(name: str, patterns: str) -> bool:
         return _is_hash_of(name, patterns)
     found = False
     for pattern in patterns.lower().split(","):
-        wanted = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(wanted, name):
+        regex = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(regex, name):
             if pattern.startswith("!"):
                 return False
             found = True
@@ -89,7 +89,7 @@ def _is_hash_of(name: str, hashed: str) -> bool:
     """``|1|salt|HMAC-SHA1 of the name``, both in base64 (ssh-keygen -H)."""
     try:
         _, kind, salt, digest = hashed.split("|")
-        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
-        return kind == "1" and hmac.compare_digest(made, base64.b64decode(digest))
+        computed = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+        return kind == "1" and hmac.compare_digest(computed, base64.b64decode(digest))
     except (binascii.Error, ValueError):
         return False

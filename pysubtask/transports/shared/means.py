@@ -99,7 +99,7 @@ DELETE = Means(
     {"refused": "this server lets no file be removed: a temporary file that an upload had to leave is used for the next one"},
     "this server lets files be removed again",
 )
-LOOK = Means(
+FINAL_STAT = Means(
     "look_after",
     ("stays", "taken", "hidden"),
     {
@@ -132,7 +132,21 @@ TLS_VERSION = Means(
     "this server takes data connections over TLS 1.3 again",
 )
 
-ALL: tuple[Means, ...] = (TEMP, PUBLISH, OVERWRITE, APPEND, WRITES, SIZE, TIME, SYNC, DELETE, LOOK, DATA, TLS_DATA, TLS_VERSION)
+ALL: tuple[Means, ...] = (
+    TEMP,
+    PUBLISH,
+    OVERWRITE,
+    APPEND,
+    WRITES,
+    SIZE,
+    TIME,
+    SYNC,
+    DELETE,
+    FINAL_STAT,
+    DATA,
+    TLS_DATA,
+    TLS_VERSION,
+)
 BY_NAME: Mapping[str, Means] = {means.name: means for means in ALL}
 
 

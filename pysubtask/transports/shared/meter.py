@@ -53,7 +53,7 @@ class Meter:
         """The last look at it; harmless again, and for one that was never added."""
         with self._guard:
             if sock in self._open:
-                self._past = _sum(self._past, self._look(sock))
+                self._past = _sum(self._past, self._counts(sock))
                 del self._open[sock]
 
     def blind(self) -> None:
@@ -65,10 +65,10 @@ class Meter:
         with self._guard:
             found = self._past
             for sock in self._open:
-                found = _sum(found, self._look(sock))
+                found = _sum(found, self._counts(sock))
         return found if self._known else None
 
-    def _look(self, sock: socket.socket) -> Wire:
+    def _counts(self, sock: socket.socket) -> Wire:
         if self._known and sock.fileno() >= 0:  # else it was closed meanwhile, and what was seen last is what is known
             try:
                 info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ROOM)

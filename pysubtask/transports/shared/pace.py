@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 _BURST_SECS = 0.25
-_LOOK_SECS = 0.2
+_POLL_SECS = 0.2
 _LEAST_BURST = 16 * 1024
 
 
@@ -58,7 +58,7 @@ class Pace:
         meanwhile, and ends the wait by raising."""
         while (wait := self.wait()) > 0:
             step()
-            time.sleep(min(wait, _LOOK_SECS))
+            time.sleep(min(wait, _POLL_SECS))
         self.spend(count)
 
     def piece(self, most: int) -> int:

@@ -35,7 +35,7 @@ SOON = 3
 SELDOM = 256
 _PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
 _LONGEST_WHY = 300
-_MOST_SHOWN = 200
+_MOST_KINDS = 200
 
 
 class State(NamedTuple):
@@ -172,9 +172,9 @@ class Profile(Left):
     promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``); on
     whatever thread has learned it, and nothing else is learned meanwhile.
 
-    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``shown``: kinds of names that it has
-    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything. ``steps``: how
-    often another rung than before has become the known one.
+    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``kept_kinds``: the kinds of names
+    that the server has shown unaltered (``altered_names.kinds``). ``asked_again``: how often somebody has asked for another try of
+    everything. ``steps``: how often another rung than before has become the known one.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -184,7 +184,7 @@ class Profile(Left):
         self._as_ever: set[str] = set()  # the means whose best rung has worked, and worked last: of most servers, all
         self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
-        self.shown: set[str] = set()
+        self.kept_kinds: set[str] = set()
         self.asked_again = self.steps = 0
         self.on_step: Callable[[Step], None] = _unheard
 
@@ -312,22 +312,22 @@ class Profile(Left):
             elif not known or (new.tried, new.proven) != (state.tried, state.proven):
                 self.on_change()
 
-    def limit_met(self, kind: str, *, news: bool) -> None:
-        """The allowance for this kind was refused more; ``news``: no limit was known."""
+    def limit_met(self, kind: str, *, is_new: bool) -> None:
+        """The allowance for this kind was refused more; ``is_new``: no limit was known."""
         with self._guard:
             one = self.opened[kind]
-            if news:
+            if is_new:
                 self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
             self.on_change()
 
-    def has_shown(self, kinds: Iterable[str]) -> bool:
-        """Names of these kinds were shown as they are; whether that is news."""
+    def add_kept_kinds(self, kinds: Iterable[str]) -> bool:
+        """Names of these kinds were shown unaltered; whether any of these kinds was not in ``kept_kinds`` before."""
         with self._guard:
-            news = set(kinds) - self.shown
-            if news and len(self.shown) < _MOST_SHOWN:
-                self.shown |= news
+            added = set(kinds) - self.kept_kinds
+            if added and len(self.kept_kinds) < _MOST_KINDS:
+                self.kept_kinds |= added
                 self.on_change()
-            return bool(news)
+            return bool(added)
 
     def tell(self, means: str, before: str, rung: str, text: str) -> None:
         """Something that is no ladder was noticed of the server: told once by whoever notices it."""
@@ -344,7 +344,7 @@ class Profile(Left):
                     "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
                     "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
                     **self._left_to_dict(),
-                    "shown": sorted(self.shown),
+                    "shown": sorted(self.kept_kinds),
                 }
             )
 
@@ -362,9 +362,9 @@ class Profile(Left):
                     if kind in self.opened:
                         self.opened[kind].load(raw)
                 self._load_left(kept)
-                self.shown = set(map(str, kept.get("shown", [])))
+                self.kept_kinds = set(map(str, kept.get("shown", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self._as_ever, self.shown = {}, set(), set()
+                self._states, self._as_ever, self.kept_kinds = {}, set(), set()
                 self._load_left({})
 
 

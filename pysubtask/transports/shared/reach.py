@@ -12,7 +12,7 @@ from ...common.errors import TransportLost
 
 _REFUSED = (errno.ECONNREFUSED,)
 _SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)
-_NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+_NO_ROUTE = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
 PORTAL = (
@@ -24,8 +24,8 @@ PORTAL = (
 
 def place(host: str, port: int | str | None) -> str:
     """``data.example.org:22``; an address of IPv6 in brackets."""
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
+    host_part = f"[{host}]" if ":" in host else host
+    return host_part if port is None else f"{host_part}:{port}"
 
 
 def host_in(where: str) -> str:
@@ -77,11 +77,11 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
 
 def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float | None = None) -> TransportLost:
     """None of several addresses takes a connection; each is named with what came of it."""
-    told = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
-    if all(error.errno in _NO_WAY for _, error in failures):
-        return no_way(where, told)
+    outcomes = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
+    if all(error.errno in _NO_ROUTE for _, error in failures):
+        return no_route(where, outcomes)
     return TransportLost(
-        f"none of the {len(failures)} addresses of {where} takes a connection ({told})",
+        f"none of the {len(failures)} addresses of {where} takes a connection ({outcomes})",
         "Is the server up, are Host and HostPort right, and does no firewall stand in between?",
     )
 
@@ -94,16 +94,16 @@ def _came_of(error: OSError, secs: float | None) -> str:
     return error.strerror or str(error)
 
 
-def unknown_name(host: str, said: str) -> TransportLost:
+def unknown_name(host: str, reason: str) -> TransportLost:
     """The name service does not know the host, or there is none."""
     return TransportLost(
-        f"the name {host} cannot be resolved ({said})", "Is Host written right, and has this machine a network and a name server?"
+        f"the name {host} cannot be resolved ({reason})", "Is Host written right, and has this machine a network and a name server?"
     )
 
 
-def no_way(where: str, said: str) -> TransportLost:
+def no_route(where: str, reason: str) -> TransportLost:
     """This machine has no route there."""
-    return TransportLost(f"there is no way to the network of {where} ({said})", "Is the network of this machine up?")
+    return TransportLost(f"there is no way to the network of {where} ({reason})", "Is the network of this machine up?")
 
 
 def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
@@ -121,8 +121,8 @@ def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> T
         return nobody_listens(where)
     if number in _SILENT:
         return no_answer(where)
-    if number in _NO_WAY:
-        return no_way(where, getattr(exc, "strerror", None) or str(exc))
+    if number in _NO_ROUTE:
+        return no_route(where, getattr(exc, "strerror", None) or str(exc))
     return None
 
 

@@ -24,20 +24,20 @@ class SentHash:
         self._job, self._fd = job, fd
         self._at = 0
         self._sha = hashlib.sha256()
-        self._looks = bool(job.sha256)
+        self._enabled = bool(job.sha256)
         if (job.base or job.append) and job.prefix is not None and job.base <= job.prefix[0] <= job.size:
             self._at, self._sha = job.prefix[0], job.prefix[1].copy()
         elif job.base:
-            self._looks = False
+            self._enabled = False
 
     @property
     def left(self) -> int:
         """How many bytes ``check`` has to read."""
-        return self._job.size - self._at if self._looks else 0
+        return self._job.size - self._at if self._enabled else 0
 
     def took(self, at: int, data: bytes) -> None:
         """These bytes go to that place. Those that begin where the last ones ended count, so an attempt may begin anew at 0."""
-        if not self._looks:
+        if not self._enabled:
             return
         if at == 0 and self._at:
             self._anew()
@@ -47,7 +47,7 @@ class SentHash:
 
     def upto(self, end: int) -> None:
         """The server has the bytes before ``end`` from earlier. Blocks while it reads them here; SourceChanged where it cannot."""
-        if not self._looks:
+        if not self._enabled:
             return
         if end < self._at and not self._job.base:
             self._anew()
@@ -56,7 +56,7 @@ class SentHash:
 
     def check(self) -> None:
         """SourceChanged where it is not what was to be sent. What did not go by, for the server had it, is read now: it blocks."""
-        if not self._looks:
+        if not self._enabled:
             return
         self.upto(self._job.size)
         if self._sha.hexdigest() != self._job.sha256.lower():

@@ -28,10 +28,10 @@ def open_source(job: Job) -> int:
     except OSError as exc:
         raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
     found = os.fstat(fd)
-    wanted = job.size - job.base
-    if not stat.S_ISREG(found.st_mode) or found.st_size < wanted:
+    expected = job.size - job.base
+    if not stat.S_ISREG(found.st_mode) or found.st_size < expected:
         os.close(fd)
-        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {wanted:,} were to be sent")
+        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {expected:,} were to be sent")
     if job.snapshot and not own_files.is_regular_and_ours(found):
         os.close(fd)
         raise SourceChanged(f"{job.source}: it belongs to another user or has a second name, so it is not the copy that was made")

@@ -116,61 +116,61 @@ _SURE = (
 )
 
 
-def unknown_key(where: str, shown: str) -> ServerNotTrusted:
-    """The server's host key is not on file. ``shown``: its type and fingerprint, empty where they are not known."""
+def unknown_key(where: str, presented: str) -> ServerNotTrusted:
+    """The server's host key is not on file. ``presented``: its type and fingerprint, empty where they are not known."""
     return ServerNotTrusted(
         "host key not known",
-        f"the host key of {where} is not known here, so nothing was sent; {_shown(shown)}",
-        f'{_SURE}. If it is, write {_pin(shown)}, or HostKeyPolicy = "accept-new" to take and remember the key of a server '
+        f"the host key of {where} is not known here, so nothing was sent; {_fingerprint_text(presented)}",
+        f'{_SURE}. If it is, write {_pin(presented)}, or HostKeyPolicy = "accept-new" to take and remember the key of a server '
         "that was never seen before",
     )
 
 
-def changed_key(where: str, shown: str) -> ServerNotTrusted:
+def changed_key(where: str, presented: str) -> ServerNotTrusted:
     """There is another key on file for the server."""
     return ServerNotTrusted(
         "host key changed",
         f"the server {where} shows another host key than the one on file for it, so nothing was sent; "
-        f"{_shown(shown)}. Either it was set up anew, or somebody sits in between",
-        f"{_SURE}. If it is, write {_pin(shown)}, or put it into known_hosts in the place of the old one",
+        f"{_fingerprint_text(presented)}. Either it was set up anew, or somebody sits in between",
+        f"{_SURE}. If it is, write {_pin(presented)}, or put it into known_hosts in the place of the old one",
     )
 
 
-def revoked_key(where: str, shown: str) -> ServerNotTrusted:
+def revoked_key(where: str, presented: str) -> ServerNotTrusted:
     """The key is marked as revoked."""
     return ServerNotTrusted(
         "host key revoked",
-        f"the host key of {where} is revoked, so nothing was sent; {_shown(shown)}",
+        f"the host key of {where} is revoked, so nothing was sent; {_fingerprint_text(presented)}",
         "Ask who runs the server for its new key",
     )
 
 
-def _shown(shown: str) -> str:
-    kind, _, fingerprint = shown.rpartition(" ")
+def _fingerprint_text(presented: str) -> str:
+    kind, _, fingerprint = presented.rpartition(" ")
     return f"its fingerprint is {fingerprint} ({kind})" if kind else "its fingerprint was not told"
 
 
-def _pin(shown: str) -> str:
-    return f'HostKey = "{shown.split()[-1] if shown else "SHA256:..."}"'
+def _pin(presented: str) -> str:
+    return f'HostKey = "{presented.split()[-1] if presented else "SHA256:..."}"'
 
 
-def another_key(shown: list[str]) -> ServerNotTrusted:
+def another_key(presented: list[str]) -> ServerNotTrusted:
     """The error for a server that has no keys but these (type and fingerprint)."""
     return ServerNotTrusted(
         "host key not the pinned one",
-        f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey, so nothing was sent",
-        f"{_SURE}. If it is, write {_pin(shown[0])}",
+        f"the server's host key is {' and '.join(presented)}, which is not the pinned HostKey, so nothing was sent",
+        f"{_SURE}. If it is, write {_pin(presented[0])}",
     )
 
 
 class AnotherKey(ServerNotTrusted):
-    """A server showed a key other than the pinned one; it may have the pinned one too, of another kind.
+    """A server presented a key other than the pinned one; it may have the pinned one too, of another kind.
 
-    ``kind`` is its type as on the wire ('ssh-ed25519'), ``shown`` the type and the fingerprint.
+    ``kind`` is its type as on the wire ('ssh-ed25519'), ``presented`` the type and the fingerprint.
     """
 
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
-        self.kind = shown.partition(" ")[0]
-        told = another_key([shown])
-        super().__init__(told.headline, told.cause, told.remedy)
+    def __init__(self, presented: str) -> None:
+        self.presented = presented
+        self.kind = presented.partition(" ")[0]
+        error = another_key([presented])
+        super().__init__(error.headline, error.cause, error.remedy)

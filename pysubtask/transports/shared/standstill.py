@@ -54,7 +54,7 @@ def read(info: bytes) -> Seen | None:
     return Seen(info[_RETRANSMITS], unacked, acked, received, mss)
 
 
-def look(sock: socket.socket) -> Seen | None:
+def tcp_state(sock: socket.socket) -> Seen | None:
     """What the kernel shows of a TCP connection; None where it does not."""
     if sys.platform == "linux" and sock.fileno() >= 0:
         with contextlib.suppress(OSError):
@@ -64,11 +64,11 @@ def look(sock: socket.socket) -> Seen | None:
 
 def of_upload(sock: socket.socket) -> str:
     """Words for a connection that carries nothing but a file's data; '' where nothing is seen."""
-    seen = look(sock)
+    seen = tcp_state(sock)
     return MTU if seen is not None and seen.swallows() else ""
 
 
 def of_login(sock: socket.socket) -> str:
     """Words for a connection whose other side has said its name, and on which no login comes about."""
-    seen = look(sock)
+    seen = tcp_state(sock)
     return MTU if seen is not None and seen.received > 0 and seen.swallows() else ""

@@ -33,13 +33,13 @@ def every(recorded: bytes, target: bytes) -> list[bytes]:
     return list(dict.fromkeys(formed(recorded, rung, target) for rung in _FORMS))
 
 
-def beside(path: bytes, mark: bytes) -> bytes:
-    """Another name of the same kind: with a mark behind it, or before the ending that it has from the file it is for."""
+def beside(path: bytes, tag: bytes) -> bytes:
+    """Another name of the same kind: with a tag behind it, or before the ending that it has from the file it is for."""
     folder, slash, name = path.rpartition(b"/")
     stem, dot, ending = name.rpartition(b".")
     if stem and name.lstrip(b".").startswith(b"pysubtask-") and ending != b"part":
-        return folder + slash + stem + mark + dot + ending
-    return path + mark
+        return folder + slash + stem + tag + dot + ending
+    return path + tag
 
 
 def moved_on(path: bytes) -> bytes:

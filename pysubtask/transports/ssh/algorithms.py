@@ -27,10 +27,10 @@ class Offer(NamedTuple):
         return f"{self.setting} +{self.name}"
 
 
-def offered_alone(said: str) -> Offer | None:
+def offered_alone(output: str) -> Offer | None:
     """From ssh's words: what the server offers, and this ssh only where it is told to; None where no line of its configuration
     would help."""
-    found = _NONE.search(said)
+    found = _NONE.search(output)
     if found is None:
         return None
     setting = _SETTINGS[found[1].lower().replace(" ", "")]
@@ -39,9 +39,9 @@ def offered_alone(said: str) -> Offer | None:
     return None if name is None else Offer(setting, name)
 
 
-def ssh_config_remedy(said: str, host: str) -> str:
+def ssh_config_remedy(output: str, host: str) -> str:
     """What a person can put where, for the server that is called ``host``; '' where nothing helps but an update."""
-    offer = offered_alone(said)
+    offer = offered_alone(output)
     return "" if offer is None else f"Update the server. Until then: {in_ssh_config(host, offer.line)}"
 
 

@@ -54,8 +54,8 @@ def is_password_question(question: str, user: str, host: str) -> bool:
     """
     if question == f"{user[:30]}@{host[:128]}'s password: ":
         return True
-    mark = f"({user}@{host}) "
-    return question.startswith(mark) and asks_for_password(question[len(mark) :])
+    prefix = f"({user}@{host}) "
+    return question.startswith(prefix) and asks_for_password(question[len(prefix) :])
 
 
 class Askpass:

@@ -24,7 +24,7 @@ from ..shared.reach import of_socket, place
 from ..shared.remote_text import remote_text
 from ..shared.ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from ..shared.standstill import of_upload
-from .route import Way, dial_way, is_address
+from .route import Route, dial_route, is_address
 from .stream import Listener
 
 _SSH_PORT = 22
@@ -46,7 +46,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
         self._files = [self._file] if login.known_hosts else [self._file, *_GLOBAL]
-        self.shown = ""
+        self.presented = ""
         self.revoked = False
         self.on_file = False
 
@@ -65,11 +65,11 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
             self._sock.close()
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        shown = key.get_fingerprint("sha256")
-        self.shown = f"{key.get_algorithm()} {shown}"
+        fingerprint = key.get_fingerprint("sha256")
+        self.presented = f"{key.get_algorithm()} {fingerprint}"
         self.on_file = self._is_known(host, addr, port)
         if self._login.host_key is not None:
-            return bool(shown == self._login.host_key)
+            return bool(fingerprint == self._login.host_key)
         if self.is_revoked(host, addr, port, key):
             self.revoked = True
             return False
@@ -236,7 +236,7 @@ async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> Cha
     sock: socket.socket | None = None
     try:
         if _connects_straight(login):
-            sock = await dial_way(Way(login.host, login.port or _SSH_PORT), login.connect_secs)
+            sock = await dial_route(Route(login.host, login.port or _SSH_PORT), login.connect_secs)
             options |= {"sock": sock} if sock is not None else {}
         connection = await asyncssh.connect(login.host, **options)
         stream: ChannelStream
@@ -281,38 +281,38 @@ def _read_known(file: str, login: Login) -> Any:
 
 
 def _translated(exc: Exception, client: _Client, login: Login) -> TransportError:
-    said = _words(exc)
+    reason = _words(exc)
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
-        if login.host_key is not None and client.shown:
-            return AnotherKey(client.shown)
+        if login.host_key is not None and client.presented:
+            return AnotherKey(client.presented)
         where = place(login.host, login.port)
-        if client.revoked or "revoked" in said.lower():
-            return revoked_key(where, client.shown)
+        if client.revoked or "revoked" in reason.lower():
+            return revoked_key(where, client.presented)
         if login.accept_new and not client.on_file:
             return ServerNotTrusted(
                 "host key not written down",
                 f"the new host key of {where} cannot be written to known_hosts",
                 "Make that file writable, or set KnownHostsFile",
             )
-        return (changed_key if client.on_file else unknown_key)(where, client.shown)
+        return (changed_key if client.on_file else unknown_key)(where, client.presented)
     if isinstance(exc, asyncssh.PermissionDenied):
         if client.refused is not None:
-            said = f"the server asked {client.refused!r}, which is not answered from here"
-        return LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
+            reason = f"the server asked {client.refused!r}, which is not answered from here"
+        return LoginRefused(f"the login was refused ({reason})", "Check User, KeyFile or Password, and the account on the server")
     if isinstance(exc, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
-        return LoginRefused(f"the key file cannot be used: {said}", "Set KeyFile to one without a passphrase, or use an agent")
+        return LoginRefused(f"the key file cannot be used: {reason}", "Set KeyFile to one without a passphrase, or use an agent")
     if isinstance(exc, asyncssh.ConfigParseError):
-        return LoginRefused(f"ssh's configuration cannot be read: {said}", "Mend it, or set SSHConfigFile to 'none'")
+        return LoginRefused(f"ssh's configuration cannot be read: {reason}", "Mend it, or set SSHConfigFile to 'none'")
     if isinstance(exc, asyncssh.ChannelOpenError):
-        return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}", "Have it switched on there")
+        return LoginRefused(f"the login works, but the server offers no SFTP to it: {reason}", "Have it switched on there")
     if login.without and isinstance(exc, (asyncssh.ConnectionLost, ConnectionResetError)):
         # A server that has no key of another kind hangs up in the middle of the key exchange.
-        return LoginRefused(f"the server has no host key of another kind: {said}")
+        return LoginRefused(f"the server has no host key of another kind: {reason}")
     if isinstance(exc, asyncssh.KeyExchangeFailed):
-        return LoginRefused(f"the server and this asyncssh share no algorithm: {said}", "Update the older of the two")
+        return LoginRefused(f"the server and this asyncssh share no algorithm: {reason}", "Update the older of the two")
     if isinstance(exc, FileNotFoundError):
-        return LoginRefused(f"a file for the login is not there: {exc.filename or said}", "Check KeyFile")
-    return of_socket(exc, login.host, login.port or 22, login.connect_secs) or TransportLost(f"no connection: {said}")
+        return LoginRefused(f"a file for the login is not there: {exc.filename or reason}", "Check KeyFile")
+    return of_socket(exc, login.host, login.port or 22, login.connect_secs) or TransportLost(f"no connection: {reason}")
 
 
 def _words(exc: BaseException) -> str:

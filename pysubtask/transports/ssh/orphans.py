@@ -1,6 +1,6 @@
 """What an ssh of ours had started and that outlived it: a ProxyCommand, where ssh was killed before it could end it.
 
-Such a process is known by two things together: it is of the group that ssh led, and has in its environment the mark that this ssh
+Such a process is known by two things together: it is of the group that ssh led, and has in its environment the tag that this ssh
 alone was given. Linux; elsewhere nothing is found and nothing is ended.
 """
 
@@ -11,23 +11,23 @@ import os
 import secrets
 import signal
 
-MARK = "PYSUBTASK_SSH"
-"""The variable that holds the mark of one ssh."""
+TAG = "PYSUBTASK_SSH"
+"""The variable that holds the tag of one ssh."""
 
 
-def new_mark() -> str:
+def new_tag() -> str:
     """One that no other ssh has."""
     return secrets.token_hex(8)
 
 
-def end_orphans(group: int, mark: str) -> int:
-    """End the processes of a group whose leader is gone and that have this mark; how many there were."""
-    if group <= 1 or not mark:
+def end_orphans(group: int, tag: str) -> int:
+    """End the processes of a group whose leader is gone and that have this tag; how many there were."""
+    if group <= 1 or not tag:
         return 0
-    wanted = f"{MARK}={mark}".encode()
+    entry = f"{TAG}={tag}".encode()
     count = 0
     for pid in _members(group):
-        if wanted not in _environment(pid):
+        if entry not in _environment(pid):
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

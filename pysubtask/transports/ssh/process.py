@@ -28,11 +28,11 @@ from ...common.program import for_others
 from ..shared.meter import Meter
 from ..shared.reach import place
 from ..shared.ssh_login import Login
-from ..shared.standstill import MTU, look, of_login
+from ..shared.standstill import MTU, of_login, tcp_state
 from .askpass import Askpass, remove_leftover
 from .errors import NO_ACCOUNT, verdict
 from .options import shell_argv, show_argv, ssh_argv
-from .orphans import MARK, end_orphans, new_mark
+from .orphans import TAG, end_orphans, new_tag
 from .socket_handover import HandOver, with_a_shell
 from .sockets import SSHSockets
 from .stream import FdStream
@@ -43,7 +43,7 @@ _STDERR_KEPT = 8 * 1024
 _LAST_WORDS_SECS = 0.5
 _GOODBYE_SECS = 0.7
 _KILL_SECS = 0.5
-_LOOK_SECS = 0.01
+_POLL_SECS = 0.01
 _SHOW_SECS = 10.0
 _RECORD = "ssh.json"
 _ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
@@ -67,7 +67,7 @@ class SSHStream(FdStream):
         super().__init__(read_fd, write_fd)
         self._process = process
         self._stderr_fd = stderr_fd
-        self._said = bytearray()
+        self._stderr = bytearray()
         self._askpass, self._hand_over = helpers
         self._record = record
         self._where = where
@@ -95,22 +95,24 @@ class SSHStream(FdStream):
         return self._process.pid
 
     @property
-    def said(self) -> str:
+    def stderr(self) -> str:
         """The last that ssh wrote on stderr."""
-        return self._said.decode("utf-8", "replace")
+        return self._stderr.decode("utf-8", "replace")
 
     def login_done(self) -> None:
         """The password is needed no more."""
         self.logged_in = True
         self._hastening.cancel()
         self._sockets.found()
-        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := look(sock)) is not None]
+        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := tcp_state(sock)) is not None]
         _close_all(self._hand_over, self._askpass)
 
     def standstill(self) -> str:
         if not self.logged_in:
             return next(filter(None, map(of_login, self._sockets.each())), "")
-        self.swallowed = any((seen := look(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login)
+        self.swallowed = any(
+            (seen := tcp_state(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login
+        )
         return MTU if self.swallowed and self.swallowed_before else ""
 
     def ended(self, why: str) -> None:
@@ -128,7 +130,7 @@ class SSHStream(FdStream):
     def verdict(self) -> TransportError:
         """Why the connection is over, as one of the three errors."""
         asked = self._askpass.refused if self._askpass is not None else None
-        return verdict(self.said, self._process.poll(), asked, self.logged_in, self._where)
+        return verdict(self.stderr, self._process.poll(), asked, self.logged_in, self._where)
 
     def abort(self) -> None:
         """End ssh and what it started, at once."""
@@ -162,7 +164,7 @@ class SSHStream(FdStream):
                     if self._pidfd >= 0:  # it is waited for where its end is seen, and not before
                         await self._exited.wait()
                     else:
-                        await asyncio.sleep(_LOOK_SECS)
+                        await asyncio.sleep(_POLL_SECS)
 
     def _exit_seen(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -183,8 +185,8 @@ class SSHStream(FdStream):
             return
         except OSError:
             block = b""
-        self._said += block
-        del self._said[:-_STDERR_KEPT]
+        self._stderr += block
+        del self._stderr[:-_STDERR_KEPT]
         if not block:
             self._shut_stderr()
 
@@ -220,7 +222,7 @@ async def start_ssh(
         for key, value in for_others().items()
         if not key.startswith("SSH_ASKPASS") and not (password and password in value)
     }
-    environment[MARK] = new_mark()
+    environment[TAG] = new_tag()
     askpass: Askpass | None = None
     hand_over: HandOver | None = None
     try:
@@ -292,7 +294,7 @@ def _start(
     stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
         _write_record(
-            record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(MARK, "")
+            record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(TAG, "")
         )
     except OSError as exc:
         stream.abort()
@@ -338,7 +340,7 @@ def _dies_with_us() -> tuple[str, ...]:
 def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, str]:
     """Whose password ssh will ask for, and where: its configuration may say another name than ours."""
     try:
-        shown = subprocess.run(
+        finished = subprocess.run(
             show_argv(argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -349,16 +351,16 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
         )
     except subprocess.TimeoutExpired as exc:
         raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
-    if shown.returncode:
-        said = shown.stderr.decode("utf-8", "replace")
-        found = verdict(said, shown.returncode)
-        raise found if re.search(NO_ACCOUNT, said) else LoginRefused(found.cause, found.remedy)
-    words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
+    if finished.returncode:
+        stderr = finished.stderr.decode("utf-8", "replace")
+        found = verdict(stderr, finished.returncode)
+        raise found if re.search(NO_ACCOUNT, stderr) else LoginRefused(found.cause, found.remedy)
+    words = dict(line.partition(" ")[::2] for line in finished.stdout.decode("utf-8", "replace").splitlines())
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 
 
-def _write_record(record: str, pid: int, askpass: str, mark: str) -> None:
-    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": mark})
+def _write_record(record: str, pid: int, askpass: str, tag: str) -> None:
+    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": tag})
     own_files.replace(*os.path.split(record), text.encode("ascii"))
 
 

@@ -46,8 +46,8 @@ class HandOver:
     def __init__(self, sock: socket.socket, folder: str = "") -> None:
         self._sock: socket.socket | None = sock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._made = "" if folder else private_folder()
-        self.folder = folder or self._made
+        self._own_folder = "" if folder else private_folder()
+        self.folder = folder or self._own_folder
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             where, script = os.path.join(self.folder, "c"), os.path.join(self.folder, "c.py")
@@ -77,8 +77,8 @@ class HandOver:
                 self._loop.remove_reader(self._listener)
             self._loop = None
         self._listener.close()
-        if self._made:
-            shutil.rmtree(self._made, ignore_errors=True)
+        if self._own_folder:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
 
     def _accept(self) -> None:
         try:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ..shared.meter import Meter
 from .tcp_latency import duplicate, possible
 
-_FIRST_LOOK_SECS = 0.01
+_FIRST_SCAN_SECS = 0.01
 _SLOWER = 1.4
 _SLOWEST_SECS = 1.0
 
@@ -29,7 +29,7 @@ class SSHSockets:
         self._meter = meter
         self._held: dict[int, socket.socket] = {}  # by inode
         self._loop = asyncio.get_running_loop()
-        self._pause = _FIRST_LOOK_SECS
+        self._pause = _FIRST_SCAN_SECS
         self._possible = possible()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(self._pause, self._again) if self._possible else None
 
@@ -37,7 +37,7 @@ class SSHSockets:
         """It has logged in, so its connections are there and stay."""
         self._stop()
         if self._possible:
-            self._look()
+            self._scan()
         if not self._held:
             self._meter.blind()
 
@@ -57,11 +57,11 @@ class SSHSockets:
             self._timer = None
 
     def _again(self) -> None:
-        self._look()
+        self._scan()
         self._pause = min(self._pause * _SLOWER, _SLOWEST_SECS)
         self._timer = self._loop.call_later(self._pause, self._again)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         there: set[int] = set()
         for pid in _family(self._pid):
             for fd, inode in _sockets(pid):

@@ -20,8 +20,8 @@ import socket
 import sys
 
 _PIDFD_GETFD = 438  # on every architecture but alpha
-_LOOK_SECS = 0.002
-_LOOK_LATER_SECS = 0.01
+_POLL_SECS = 0.002
+_LATER_POLL_SECS = 0.01
 _EAGER_SECS = 0.3
 _LIMIT_SECS = 30.0
 
@@ -58,7 +58,7 @@ async def hasten(pid: int) -> None:
             if found is not None:
                 # It goes back by itself as soon as something is sent.
                 found.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            await asyncio.sleep(_LOOK_SECS if passed < _EAGER_SECS else _LOOK_LATER_SECS)
+            await asyncio.sleep(_POLL_SECS if passed < _EAGER_SECS else _LATER_POLL_SECS)
     except (OSError, AttributeError):
         return  # forbidden, or ssh has ended, which its stream will say
     finally:
@@ -88,9 +88,9 @@ def duplicate(pid: int, number: int) -> socket.socket:
     """A socket of another process, by its descriptor there. Raises OSError."""
     handle = os.pidfd_open(pid)
     try:
-        made = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)
-        if made < 0:
+        fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)
+        if fd < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     finally:
         os.close(handle)
-    return socket.socket(fileno=made)
+    return socket.socket(fileno=fd)

@@ -73,7 +73,7 @@ def test_dropbox_with_a_clock_of_1970(monkeypatch: pytest.MonkeyPatch) -> None:
     [(20.0, "not yet valid", True), (NOW, "not yet valid", True), (20.0, "expired", True), (NOW, "expired", False)],
 )
 def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, said: str, blamed: bool) -> None:
-    at(monkeypatch, "sftp.verdict", now)
+    at(monkeypatch, "ssh.errors", now)
     words = f"Certificate invalid: {said}\nNo ED25519-CERT host key is known for h and you have requested strict checking.\n"
     told = verdict(f"{words}Host key verification failed.\n", 255)
     assert type(told) is (TransportLost if blamed else ServerNotTrusted)

@@ -72,9 +72,12 @@ class FolderTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """``file://`` and the absolute path."""
         return f"file://{os.path.abspath(settings['HostPath'])}"
 
     async def connect(self) -> None:
+        """Note which file system the folder is on. TransportLost where there is no folder, or too many earlier calls still hang in
+        it."""
         await self.close()
         self._hung = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
@@ -87,11 +90,13 @@ class FolderTransport(Transport):
             raise
 
     async def close(self) -> None:
+        """Awaits in progress end in TransportLost; their threads end at their next step. See ``Transport.close``."""
         closed, self._closed = self._closed, None
         if closed is not None:
             closed.set_result(None)
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Copy and sync to the temporary file, then rename it and sync the folder. See ``Transport.upload``."""
         target, temp = self._path(job.name), self._path(job.temp)
         stale = [self._path(name) for name in job.stale]
 
@@ -112,10 +117,12 @@ class FolderTransport(Transport):
         return Sent(await self._apart(publish), sent)
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """By stat(2), which follows links."""
         path = self._path(name)
         return await self._apart(lambda call: _stat(path))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """See ``Transport.remove``."""
         paths = {name: self._path(name) for name in names}
         return await self._apart(lambda call: {name for name, path in paths.items() if _unlink(path)})
 

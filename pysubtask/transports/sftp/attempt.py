@@ -46,7 +46,9 @@ Refused = Callable[[str, str, Reply], TransportError]
 
 
 class Server(NamedTuple):
-    """One connection, and what is known of the other end. ``swaps`` is None where nothing can be put aside."""
+    """One connection, and what is known of the server. ``client`` sends the requests; ``profile`` is what the server has been found
+    to do, ``handles`` its limit of open files, ``leftovers`` the files that could not be removed. ``swaps`` is None where no file
+    can be put aside."""
 
     client: Client
     profile: Profile
@@ -91,6 +93,7 @@ class Attempt:
 
     @property
     def sent(self) -> int:
+        """Bytes of the file handed to the connection so far, in all transfers of this attempt."""
         return self._sent_before + sum(transfer.offset - start for transfer, start in self._transfers)
 
     @property
@@ -135,7 +138,8 @@ class Attempt:
 
     async def is_same_up_to(self, end: int, tail: asyncio.Future[Reply] | None = None) -> bool | None:
         """Whether the last bytes before ``end`` of what is written to are those of the source; None where the server does not
-        show them. ``tail``: the answer to ``read_tail``, where it has been asked for already."""
+        show them. ``tail``: the answer to ``read_tail``, where it has been asked for already. SourceChanged where the source cannot
+        be read."""
         if end == 0:
             return True
         found = await (tail or self.read_tail(end))
@@ -273,7 +277,9 @@ class Attempt:
 
 
 class Ending(NamedTuple):
-    """The last requests on what was written; None for what is not asked of this server."""
+    """The last requests of an ``attempt`` on its open file; None for a request that this server is not sent. ``timed``, ``synced``
+    and ``stat``: the futures of the replies to FSETSTAT, fsync@openssh.com and FSTAT. ``timing`` and ``syncing``: the walks of the
+    means TIME and SYNC, which learn from the first two."""
 
     attempt: Attempt
     timed: asyncio.Future[Reply] | None
@@ -314,7 +320,8 @@ class Ending(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The answers: ``stat`` what the open file is like, None where that was not asked; ``synced``: it is on the server's disk."""
+    """The replies to an ``ending``: ``stat`` to FSTAT and ``timed`` to FSETSTAT, None where the request was not sent; ``synced``:
+    the server has confirmed that the file is on its disk."""
 
     stat: Reply | None
     timed: Reply | None
@@ -340,10 +347,12 @@ def _came_to(walk: Walk, rung: str, answer: Reply) -> Callable[[], None]:
 
 
 def is_ok(answer: Reply | None) -> bool:
+    """Whether a reply is STATUS OK; False for None and for a reply of another kind."""
     return is_status(answer, packets.OK)
 
 
 def is_status(answer: Reply | None, *codes: int) -> bool:
+    """Whether a reply is a STATUS with one of these codes."""
     return isinstance(answer, Status) and answer.code in codes
 
 

@@ -237,6 +237,7 @@ class Client:
     # What the stream tells
 
     def data_received(self, data: bytes) -> None:
+        """Listener: match whole packets to their requests. The connection is lost where the bytes are not SFTP."""
         try:
             whole = self._splitter.feed(data)
             if whole:
@@ -255,9 +256,11 @@ class Client:
             self._flush_soon()
 
     def room_again(self) -> None:
+        """Listener: the stream has room, so the next packets go out."""
         self._flush()
 
     def stream_ended(self, why: TransportError) -> None:
+        """Listener: fail all requests under way with this reason."""
         self.fail(why)
 
     # Inside

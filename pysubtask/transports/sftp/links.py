@@ -16,8 +16,8 @@ _MOST_LINKS = 8
 
 
 class Place(NamedTuple):
-    """Where a name's file is to be written; ``link`` where that is, or was, behind a link. ``stands``: whether something is there
-    now, None where that is not known."""
+    """``path``: where the file of a name is to be written; ``link`` where that is, or was, behind a link. ``stands``: whether
+    something is there now, None where that is not known."""
 
     path: bytes
     link: Link | None = None

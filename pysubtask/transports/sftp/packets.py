@@ -71,7 +71,7 @@ class Malformed(ValueError):
 
 
 class Status(NamedTuple):
-    """STATUS (section 7): ``code`` and the server's own words, cleaned and short."""
+    """STATUS (section 7): ``code`` and ``message``, the server's own text, cleaned and short."""
 
     code: int
     message: str
@@ -84,13 +84,14 @@ class Status(NamedTuple):
 
 
 class Handle(NamedTuple):
-    """HANDLE (section 7): an open file, as the server names it."""
+    """HANDLE (section 7): ``handle`` is the server's name of an open file or folder, opaque bytes."""
 
     handle: bytes
 
 
 class Attrs(NamedTuple):
-    """ATTRS (sections 5 and 7): size in bytes, mtime in seconds since the epoch; None where not told."""
+    """ATTRS (sections 5 and 7): ``size`` in bytes, ``mtime`` in seconds since the epoch, ``permissions`` the mode with the type of
+    the file, as in st_mode; each is None where the server does not send it."""
 
     size: int | None
     mtime: int | None
@@ -98,20 +99,21 @@ class Attrs(NamedTuple):
 
 
 class Data(NamedTuple):
-    """DATA (section 7): what a READ found."""
+    """DATA (section 7): ``data`` that a READ found; it may be shorter than was asked for."""
 
     data: bytes
 
 
 class Names(NamedTuple):
-    """NAME (section 7): what a READDIR or REALPATH found, each as the server writes it, with its attributes."""
+    """NAME (section 7): the ``names`` that a READDIR, REALPATH or READLINK found, each as the server writes it, and in the same
+    order their ``attrs``."""
 
     names: tuple[bytes, ...]
     attrs: tuple[Attrs, ...] = ()
 
 
 class Extended(NamedTuple):
-    """EXTENDED_REPLY (section 8): what it means depends on the request."""
+    """EXTENDED_REPLY (section 8): the meaning of ``data`` depends on the request."""
 
     data: bytes
 

@@ -96,7 +96,8 @@ class Patch:
             raise NotAsLeft(f"{job.name}: the server's file is not what was left there")
 
     async def build(self) -> Stored:
-        """Make all of it; what the server shows then."""
+        """Copy and send all parts; the file as the server then has it. MeansRefused where its size is not that of the job, or a
+        copy or a WRITE was refused; NotAsLeft where the old file changed meanwhile."""
         attempt, job = self._attempt, self._attempt.job
         at = 0
         for piece in in_pieces(job.copies):

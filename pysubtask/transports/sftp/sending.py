@@ -21,8 +21,9 @@ from .status_errors import is_unknown, refusal
 
 
 class Stored(NamedTuple):
-    """What the server shows of the file that was written, and how that is known ('size' or 'reply'). ``synced``: it is on its disk;
-    ``timed``: the time was set."""
+    """The file that was written, as the server has it: ``remote`` its size and time, ``verified`` how the size is known ('size':
+    the server told it; 'reply': each WRITE and the CLOSE were acknowledged). ``synced``: the file is on the server's disk;
+    ``timed``: the server accepted the time."""
 
     remote: RemoteStat
     synced: bool

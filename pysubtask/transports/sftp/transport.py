@@ -92,12 +92,16 @@ class SFTPTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """``sftp://user@host:port/folder``; see ``Transport.identity``."""
         return identity_of(settings)
 
     def wire(self) -> Wire | None:
+        """Of the SFTP connections and of the logins of the shell that computes hashes; see ``Transport.wire``."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Start ssh (or asyncssh), log in, negotiate SFTP 3 and finish the swaps on record. TransportLost where no login is reached
+        within ``ConnectTimeoutSecs``, LoginRefused where the account or the host key is refused."""
         await self.close()
         make_workdir(self._workdir)
         limit = self._login.connect_secs + _SLACK_SECS
@@ -137,6 +141,7 @@ class SFTPTransport(Transport):
             raise
 
     async def close(self) -> None:
+        """End the session, politely where no request is under way, and ssh with it; below 3 s. See ``Transport.close``."""
         stream, client, shell = self._stream, self._client, self._shell
         self._shell = None
         self._stream = self._client = self._publisher = self._swaps = None
@@ -158,6 +163,7 @@ class SFTPTransport(Transport):
                 client.fail(closed)
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """See ``Transport.upload`` and ``publish``; afterwards ``traits`` are those that the server has shown by then."""
         client, publisher = self._open()
         try:
             return await publisher.upload(job, progress)
@@ -191,12 +197,14 @@ class SFTPTransport(Transport):
         )
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """Size and time by STAT, which follows links; None also where the server does not tell a size."""
         client, _ = self._open()
         answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
         # What the server does not tell is not known to be there.
         return RemoteStat(answer.size, answer.mtime) if isinstance(answer, Attrs) and answer.size is not None else None
 
     async def verify(self, job: Job) -> str:
+        """See ``Transport.verify``; a hash comes from an SFTP extension or from a shell on the server."""
         client, _ = self._open()
         fd = open_source(job)
         try:
@@ -208,6 +216,7 @@ class SFTPTransport(Transport):
             os.close(fd)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """Remove temporary files in all the forms their names may have got, after the swaps that belong to them are finished."""
         _, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         if self._swaps is not None:

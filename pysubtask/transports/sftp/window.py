@@ -23,7 +23,9 @@ _SHIFTED_SECS = 0.75
 
 
 class Stamp(NamedTuple):
-    """What was known when some bytes were sent: given back with their acknowledgement."""
+    """State of the window when some bytes were sent, given back with their acknowledgement. ``sent_at``: when they were sent, in
+    seconds; ``delivered``: bytes acknowledged by then, the last of them at ``delivered_at``; ``full``: the window was full with
+    these bytes."""
 
     sent_at: float
     delivered: int

@@ -28,6 +28,7 @@ class Allowance:
 
     @property
     def limit(self) -> int:
+        """How many may be open now, at least 1."""
         return self.most if self._limit >= self.most else max(1, int(self._limit))
 
     @property
@@ -37,6 +38,7 @@ class Allowance:
 
     @property
     def learned(self) -> bool:
+        """Whether the server has refused fewer than ``most``."""
         return self._good < self.most
 
     def refused(self, opened: int) -> None:

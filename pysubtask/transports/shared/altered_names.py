@@ -45,21 +45,23 @@ class HasSize(Protocol):
     """One line of a listing: a ``name``, and the ``size`` of a file, None where that is not told or it is none."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The last part of the path, as the server writes it."""
 
     @property
-    def size(self) -> int | None: ...
+    def size(self) -> int | None:
+        """Bytes; None for what is no regular file, and where the server does not tell."""
 
 
 class Row(NamedTuple):
-    """One line of a listing, where no other is at hand."""
+    """One line of a listing: ``name`` and ``size``, as in HasSize."""
 
     name: str
     size: int | None = None
 
 
 class Alias(NamedTuple):
-    """What a server shows in place of a name: ``visible``, and the words for what it did."""
+    """``visible``: the name that a server shows in place of another; ``why``: what the server does to names, in words."""
 
     visible: str
     why: str

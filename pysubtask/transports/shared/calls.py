@@ -42,7 +42,8 @@ class Call(Generic[_T]):
     # --- in the thread
 
     def step(self, more_secs: float = 0.0) -> None:
-        """Something moved; the next step may take ``more_secs`` longer than others. Ends the work where nobody waits for it."""
+        """Something moved; the next step may take ``more_secs`` longer than others. GivenUp, which ends the work, where nobody
+        waits for it."""
         self._beat = time.monotonic() + more_secs
         if self.given_up:
             raise GivenUp

@@ -27,7 +27,7 @@ Place = tuple[int, Any]
 
 
 class Failure(NamedTuple):
-    """An address and what came of it; TimeoutError where nothing did."""
+    """``address``: as text; ``error``: what connect(2) came to, a TimeoutError where no answer came."""
 
     address: str
     error: OSError

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 
 class Means(NamedTuple):
-    """A ladder: ``rungs`` are the ways, best first. ``lacks``: of each rung below the first, what a server that needs it does not
-    do and what is done instead; ``again``: what is said where a better one works again. ``unasked``: rungs that are used only
-    where the settings allow them, as a promise is lost there; ``remedy`` names the setting. ``strikes``: refusals one after the
-    other that it takes to give up a rung that has worked."""
+    """A ladder: ``name`` is its key in the profile that is kept; ``rungs`` are the methods, best first. ``lacks``: of each rung
+    below the first, what a server that needs it does not do and what is done instead; ``again``: what is said where a better one
+    works again. ``unasked``: rungs that are used only where the settings allow them, as a promise is lost there; ``remedy`` names
+    the setting. ``strikes``: refusals one after the other that it takes to give up a rung that has worked."""
 
     name: str
     rungs: tuple[str, ...]

@@ -92,6 +92,7 @@ class CountedSocket(socket.socket):
         meter.add(self)
 
     def close(self) -> None:
+        """Take the last counts from the kernel, which forgets them with the socket, and close."""
         self._meter.end(self)
         super().close()
 

@@ -28,6 +28,7 @@ class Pace:
 
     @property
     def rate(self) -> float:
+        """Bytes per second, 0 for no limit. A new rate forgives the debt made at the old one."""
         return self._rate
 
     @rate.setter

@@ -59,7 +59,8 @@ _UNKNOWN = {means.name: State(means.rungs[0]) for means in ALL}
 
 
 class Step(NamedTuple):
-    """The server is known to do something else than was thought. ``better``: it does more. ``text``: for a person, one line."""
+    """Another rung of ``means`` is the known one: ``rung`` after ``before``. ``better``: the server does more than was known.
+    ``why``: the server's words, empty where there are none. ``text``: for a person, one line."""
 
     means: str
     before: str

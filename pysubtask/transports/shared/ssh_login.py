@@ -20,7 +20,15 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
 
 
 class Login(NamedTuple):
-    """Where to, as whom, and how the server is known; checked, so that no value can become an option."""
+    """Where to log in, as whom, and how the server is known; checked, so that no value can become an option of ssh.
+
+    ``host``: a name, an address or an alias of ssh_config(5); ``port``: None for that of ssh's configuration, or 22; ``user``:
+    empty for ssh's own choice. ``key_file``, ``known_hosts`` and ``config_file`` are absolute paths, None for ssh's defaults;
+    ``config_file`` may be 'none', which reads no configuration. ``host_key``: the pinned fingerprint ('SHA256:...'), None where
+    known_hosts decides; ``accept_new``: the key of a server that was never seen before is accepted and stored. ``connect_secs``:
+    limit for the connection and the login; ``alive_secs`` and ``alive_count``: ServerAliveInterval and ServerAliveCountMax.
+    ``has_password``: a password is set, which is not kept here.
+    """
 
     host: str
     port: int | None

@@ -51,6 +51,7 @@ class SwapRecord:
         return is_plausible(at) and is_plausible(now) and not 0 <= now - at <= _KEEP_SECS
 
     def forget(self, aside: bytes) -> None:
+        """The aside is no longer on the server. Not an error where the file cannot be written."""
         if self.asides.pop(aside, None) is not None:
             with contextlib.suppress(OSError):  # looked at once more by the next connection, then
                 self._write(safe=False)

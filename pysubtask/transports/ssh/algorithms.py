@@ -24,6 +24,7 @@ class Offer(NamedTuple):
 
     @property
     def line(self) -> str:
+        """As ssh_config(5) writes it: ``+`` appends the algorithm to the default list."""
         return f"{self.setting} +{self.name}"
 
 

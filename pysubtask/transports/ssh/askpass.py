@@ -177,7 +177,7 @@ def is_own(asker: socket.socket) -> bool:
 
 
 def private_folder() -> str:
-    """A new 0700 folder with a short path, on a file system that programs may be started from."""
+    """A new 0700 folder with a short path, on a file system that programs may be started from. OSError where there is none."""
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/dev/shm", os.path.expanduser("~")):
         if not parent or len(parent) > 60:  # a socket's path holds 108 bytes
             continue

@@ -141,10 +141,12 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
     # What asyncssh calls
 
     def connection_made(self, chan: Any) -> None:
+        """asyncssh: the channel is open; its buffer is limited to what keeps a fast link busy."""
         self._chan = chan
         chan.set_write_buffer_limits(high=512 * 1024, low=128 * 1024)
 
     def data_received(self, data: bytes, datatype: Any) -> None:
+        """asyncssh: bytes of stdout, kept until there is a listener. Those of stderr are dropped."""
         if datatype is not None:
             return  # stderr of the server's program
         if self._listener is None:
@@ -153,19 +155,23 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
             self._listener.data_received(data)
 
     def resume_writing(self) -> None:
+        """asyncssh: the write buffer is below its low limit."""
         if self._listener is not None:
             self._listener.room_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """asyncssh: the channel is closed, with the error where there is one."""
         self._end(TransportLost(f"the connection ended: {_words(exc)}" if exc else "the server closed the connection"))
 
     def eof_received(self) -> bool:
+        """asyncssh: the server sends no more; False has asyncssh close the channel."""
         self._end(TransportLost("the server closed the connection"))
         return False
 
     # ByteStream
 
     def start(self, listener: Listener) -> None:
+        """See ``ByteStream.start``. Bytes, or an end, that came before are passed on at once."""
         self._listener = listener
         early, self._early = self._early, []
         for data in early:
@@ -174,20 +180,24 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
             listener.stream_ended(self._over)
 
     def send(self, parts: Sequence[bytes]) -> None:
+        """See ``ByteStream.send``."""
         # A closing channel raises; its end is told by connection_lost.
         with contextlib.suppress(OSError):
             for part in parts:
                 self._chan.write(part)
 
     def backlog(self) -> int:
+        """Bytes in asyncssh's write buffer."""
         return int(self._chan.get_write_buffer_size())
 
     def abort(self) -> None:
+        """End the whole SSH connection at once, without a goodbye."""
         self._listener = None
         if self._connection is not None:
             self._connection.abort()
 
     def standstill(self) -> str:
+        """See ``ByteStream.standstill``: as the kernel shows the TCP connection."""
         sock = self._connection.get_extra_info("socket") if self._connection is not None else None
         return of_upload(sock) if sock is not None else ""
 

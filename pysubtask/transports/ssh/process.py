@@ -108,6 +108,8 @@ class SSHStream(FdStream):
         _close_all(self._hand_over, self._askpass)
 
     def standstill(self) -> str:
+        """See ``ByteStream.standstill``. After the login it is said only where the connection before stood still in the same
+        manner."""
         if not self.logged_in:
             return next(filter(None, map(of_login, self._sockets.each())), "")
         self.swallowed = any(

@@ -67,6 +67,7 @@ class Shell:
     # What the stream tells
 
     def data_received(self, data: bytes) -> None:
+        """Listener: complete lines are searched for the answer to the question under way; all else is dropped."""
         self._heard += data
         if b"\n" not in data:
             if len(self._heard) > 2 * _LONGEST_LINE:
@@ -84,9 +85,11 @@ class Shell:
                 self._answer.set_result((found[2] or b"").decode("ascii"))
 
     def room_again(self) -> None:
+        """Listener: a question is short, so nothing waits for room."""
         return
 
     def stream_ended(self, why: TransportError) -> None:
+        """Listener: the shell is over for this connection; the question under way fails with this reason."""
         self._over = self._over or str(why)
         if self._answer is not None and not self._answer.done():
             fail(self._answer, why)

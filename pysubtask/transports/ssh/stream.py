@@ -66,10 +66,12 @@ class FdStream:
         self._can_write = True
 
     def start(self, listener: Listener) -> None:
+        """See ``ByteStream.start``."""
         self._listener = listener
         self._loop.add_reader(self._read_fd, self._readable)
 
     def send(self, parts: Sequence[bytes]) -> None:
+        """See ``ByteStream.send``; many parts go out in one writev(2)."""
         if not self._can_write:
             return
         if self._kept:
@@ -86,9 +88,11 @@ class FdStream:
                 return
 
     def backlog(self) -> int:
+        """Bytes kept because the pipe or socket was full."""
         return self._kept_bytes
 
     def standstill(self) -> str:
+        """'': a pipe shows nothing of the network."""
         return ""
 
     def end_input(self) -> None:
@@ -102,6 +106,7 @@ class FdStream:
             self._write_fd = -1
 
     def abort(self) -> None:
+        """Close both descriptors; bytes not yet written are dropped."""
         self._listener = None
         self.end_input()
         if self._read_fd >= 0:

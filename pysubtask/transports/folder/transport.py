@@ -1,8 +1,8 @@
 """A directory as destination: the reference implementation of the contract.
 
 Useful on its own for a mounted share or a USB stick. ``HostPath`` is the folder; it must exist, since a
-folder that is missing is most often a mount that is. Every call on it runs in a thread of its own, so
-that a dead mount hangs neither the loop nor, for longer than ``StallSecs`` without a step forward, the
+folder that is missing is most often a mount that is. Every call on the folder runs in a thread of its own, so
+that a dead mount blocks neither the loop nor, for longer than ``StallSecs`` without progress, the
 caller. A thread that was given up publishes nothing when it wakes.
 """
 
@@ -26,10 +26,10 @@ from ..shared.source import open_source
 _T = TypeVar("_T")
 
 _BLOCK = 256 * 1024
-_SYNC_EVERY = 8 * 1024 * 1024  # bytes; so that one sync at the end of a large file is not taken for a standstill
+_SYNC_EVERY = 8 * 1024 * 1024  # bytes between two syncs: one sync at the end of a large file would look like a standstill
 _MOST_HUNG = 32  # threads given up in a dead mount before connect refuses to add to them
 
-# The device, the share or the way to it is gone (a soft NFS mount says EIO); not this file's fault.
+# The device, the share or the network to it is gone (a soft NFS mount answers EIO): these errors are not about one file.
 _GONE = {
     getattr(errno, name)
     for name in (
@@ -51,7 +51,7 @@ _GONE = {
     )
     if hasattr(errno, name)
 }
-# What file systems answer that have no such thing as syncing a folder or setting a time.
+# The errors of file systems that cannot sync a folder or set a time.
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF)
 
 
@@ -110,7 +110,7 @@ class FolderTransport(Transport):
         try:
             job.confirm()
         except BaseException:
-            # A temp that cannot be removed now is on record; what confirm raised is what counts.
+            # A temp file that cannot be removed now is on record, so the exception of confirm is the one to raise.
             with contextlib.suppress(TransportError):
                 await self._apart(lambda call: _unlink(temp))
             raise
@@ -201,7 +201,8 @@ class FolderTransport(Transport):
         with _unlinked_on_error(temp):
             for path in stale:
                 _unlink(path)
-            # A call given up after this look loses its temp to the next attempt, so it replaces nothing.
+            # Last check before the rename: a call that is given up after it loses its temp file to the next attempt (``stale``), so
+            # its rename finds no file and replaces nothing.
             call.step()
             os.replace(temp, target)
         _sync_folder(os.path.dirname(target))
@@ -213,7 +214,7 @@ class FolderTransport(Transport):
 
 @contextlib.contextmanager
 def _reading(source: str) -> Iterator[None]:
-    """An error here is the source's, not the folder's."""
+    """An OSError in this block is about the source and becomes SourceChanged."""
     try:
         yield
     except OSError as exc:
@@ -225,7 +226,7 @@ def _unlinked_on_error(temp: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # it is on record; the first error is the one to tell
+        with contextlib.suppress(OSError):  # the temp file is on record; the first error is the one to raise
             os.unlink(temp)
         raise
 
@@ -269,7 +270,7 @@ def _stat(path: str) -> RemoteStat | None:
 
 
 def _unlink(path: str) -> bool:
-    """Whether it was there."""
+    """Remove a file; whether it existed."""
     try:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -151,17 +151,17 @@ def open_new(path: bytes) -> bytes:
 
 
 def open_over(path: bytes) -> bytes:
-    """OPEN (6.3) for writing of a file that may exist, and is emptied then."""
+    """OPEN (6.3) for writing of a file that may exist, and is truncated then."""
     return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | TRUNC_FLAG, 0)
 
 
 def open_old(path: bytes, *, read: bool, write: bool) -> bytes:
-    """OPEN (6.3) of a file as it is: it must be there, and nothing of it is cut off."""
+    """OPEN (6.3) of a file that must exist, without truncation."""
     return string(path) + struct.pack(">II", READ_FLAG * read | WRITE_FLAG * write, 0)
 
 
 def read(handle: bytes, offset: int, count: int) -> bytes:
-    """READ (6.4): of a regular file the answer has so many bytes, or what is left up to its end."""
+    """READ (6.4): for a regular file the reply has ``count`` bytes, or fewer at the end of the file."""
     return string(handle) + struct.pack(">QI", offset, count)
 
 
@@ -187,13 +187,13 @@ def checked_file(data: bytes) -> tuple[str, str]:
 
 
 def write_head(number: int, handle: bytes, offset: int, count: int) -> bytes:
-    """All of a WRITE (6.4) but its ``count`` bytes, which follow."""
+    """A WRITE (6.4) without its ``count`` bytes, which follow."""
     body = string(handle) + _QUAD.pack(offset) + _LENGTH.pack(count)
     return _HEAD.pack(len(body) + 5 + count, WRITE, number) + body
 
 
 def set_times(handle: bytes, mtime_ns: int) -> bytes:
-    """FSETSTAT (6.9) of access and modification time alone; 32 bits of seconds are all there is."""
+    """FSETSTAT (6.9) of access and modification time alone; SFTP 3 has 32 bits of whole seconds."""
     secs = min(max(mtime_ns // 10**9, 0), 0xFFFFFFFF)
     return string(handle) + struct.pack(">III", _ACMODTIME, secs, secs)
 
@@ -233,12 +233,12 @@ class Splitter:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The packets that are complete now. Malformed for a length that cannot be true."""
+        """The packets that are complete now. Malformed for a length above the limit, or 0."""
         rest = self._rest
         if rest:
             rest += data
             if len(rest) >= 4 and len(rest) < 4 + self._announced():
-                return []  # looked at again when it is whole, and not copied until then
+                return []  # the packet is not complete: its bytes are kept in _rest and not copied until it is
             data = bytes(rest)
             rest.clear()
         found = []
@@ -256,7 +256,7 @@ class Splitter:
         return found
 
     def _announced(self) -> int:
-        """The length of the unfinished packet, which was found good when its first bytes came; 0 for one that was not."""
+        """The length of the unfinished packet, if its first bytes have been checked already; else 0."""
         (length,) = _LENGTH.unpack_from(self._rest)
         return length if 1 <= length <= self._longest else 0
 

@@ -1,7 +1,7 @@
-"""Whether a server takes bytes behind the end of a file, and tells its size meanwhile: tried on a small file of our own.
+"""Whether a server accepts a WRITE at the end of a file and reports the size of an open file: tried on a small file of its own.
 
-Some servers refuse such a WRITE, some put the bytes elsewhere, some empty a file that is opened for writing. None of that may
-first be found out on a file that somebody needs.
+Some servers refuse such a WRITE, some store the bytes at another offset, some truncate a file that is opened for writing. None of
+these faults may be discovered on a file that somebody needs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Proof(NamedTuple):
 
 
 async def small_file(client: Client, path: bytes, data: bytes) -> str:
-    """Make a file; why it cannot be, or nothing."""
+    """Create a file with this content; the reason why it cannot be created, or ''."""
     created = await client.request(packets.OPEN, packets.open_new(path))
     if not isinstance(created, Handle):
         return str(created)
@@ -40,7 +40,7 @@ async def small_file(client: Client, path: bytes, data: bytes) -> str:
 
 
 async def append_works(client: Client, leftovers: Leftovers, path: bytes) -> Proof:
-    """Try it on a new file ``path``, which is removed again."""
+    """Try an append on a new file ``path``, which is removed afterwards."""
     why = await small_file(client, path, _FIRST)
     if why:
         await leftovers.remove(path, reusable=True)
@@ -53,7 +53,7 @@ async def append_works(client: Client, leftovers: Leftovers, path: bytes) -> Pro
 
 
 async def rename_works(client: Client, leftovers: Leftovers, path: bytes) -> Proof:
-    """Try whether a new file ``path`` can be renamed; it is removed again."""
+    """Try whether a new file ``path`` can be renamed; the file is removed afterwards."""
     why = await small_file(client, path, b"")
     if why:
         await leftovers.remove(path, reusable=True)
@@ -78,7 +78,7 @@ async def _append(client: Client, path: bytes) -> Proof:
     found = await settled(client, path, len(_FIRST + _MORE))
     right_size = isinstance(stat, Attrs) and stat.size == len(_FIRST)
     if isinstance(stat, Attrs) and stat.size is not None and stat.size < len(_FIRST):
-        stat = await _size_when_open(client, path)  # it may have been too early to ask
+        stat = await _size_when_open(client, path)  # the first FSTAT may have come before the server had stored the WRITE
         right_size = isinstance(stat, Attrs) and stat.size == len(_FIRST + _MORE)
     if not right_size:
         return Proof(False, f"the size of an open file is not told ({_of(stat)})")
@@ -91,7 +91,7 @@ async def _append(client: Client, path: bytes) -> Proof:
 
 
 async def _size_when_open(client: Client, path: bytes) -> Reply:
-    """What an open file shows."""
+    """The reply to FSTAT of the file, opened for writing."""
     opened = await client.request(packets.OPEN, packets.open_old(path, read=False, write=True))
     if not isinstance(opened, Handle):
         return opened
@@ -101,7 +101,7 @@ async def _size_when_open(client: Client, path: bytes) -> Reply:
 
 
 async def _read(client: Client, path: bytes) -> bytes | None:
-    """What is in the file; None where this account may not read."""
+    """The content of the file; None where this account may not read it."""
     opened = await client.request(packets.OPEN, packets.open_old(path, read=True, write=False))
     if not isinstance(opened, Handle):
         return None

@@ -1,14 +1,14 @@
 """The order of a safe upload: nothing is renamed before every write, the sync and the size are confirmed.
 
 Three round trips: OPEN (and LSTAT of the name, and REMOVE of earlier attempts); all WRITEs, FSETSTAT, FSYNC and FSTAT; CLOSE
-and the rename. Requests on one handle are done in their order (section 7 of the draft); the rename
-names paths, so it is sent only when the rest has been answered. What a server does not do is done in the next way that
-``means`` has, at once and for the same file; it is learned where the file has arrived so.
+and the rename. A server handles requests on one handle in their order (section 7 of the draft); the rename
+names paths, so it is sent only after the replies to all others. Where a server refuses one method, the next rung of
+``means`` is tried at once and for the same file; the profile learns a rung when the file has arrived by it.
 
-An upload that was cut goes on in its temporary file. A server that was frozen may still write to that what it was asked to
-write before: the same bytes to the same places. It may also still rename it, but it was asked to only when the file was whole;
-so where that was, the temporary name is never begun anew. If such a WRITE comes after our rename, the file has another time
-than we left it with, and the next version of it is sent whole.
+An upload that was cut is resumed in its temporary file. A server that was frozen may still carry out earlier WRITEs to that file:
+they put the same bytes at the same offsets. It may also carry out an earlier rename, but a rename is requested only when the
+file is complete; so after such a request the temporary name is never used for a new file. If a late WRITE comes after the rename of
+this client, the file has another time than this client left, and the next version of the file is sent whole.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ _RUNGS = {
     for atomic in (False, True)
     for aside in (False, True)
 }
-"""The ways to put a file in the place of another that a connection offers: with a posix-rename or not, a swap or not."""
+"""The rungs of PUBLISH that a connection offers: (has posix-rename, has swaps) -> rungs."""
 
 
 class Publisher:
-    """Uploads into one folder over one connection. ``swaps`` is None where nothing can be put aside, ``follow`` says that a link
+    """Uploads into one folder over one connection. ``swaps`` is None where no file can be put aside, ``follow`` says that a link
     stays and the file it leads to is written.
 
-    ``keeps_mtime``: times could be set so far; ``tells_mtime``: they were told.
+    ``keeps_mtime``: the server has accepted all times so far; ``tells_mtime``: it has reported the time of each file.
     """
 
     def __init__(
@@ -119,16 +119,16 @@ class Publisher:
             else:
                 sent = await self._upload(attempt, half, notes)
         except asyncio.CancelledError:
-            # Whoever stops it now may go on later.
+            # A cancelled upload may be resumed later, so its temporary file stays where enough of it has arrived.
             notes.last()
             attempt.discard(temp=not notes.worth)
             raise
         except TransportLost:
             notes.last()
-            attempt.discard(temp=False)  # whoever waits to open a file has to hear of it, too
+            attempt.discard(temp=False)  # leaves ``Handles``, where other uploads wait for a place and have to see the loss, too
             raise
         except Exception:
-            # Whatever stopped it (the server, the source, the caller's confirm): nothing stays behind.
+            # The server, the source or the caller's confirm has stopped the upload: no file of it stays on the server.
             notes.forget()
             await self._tidy(attempt)
             raise
@@ -147,8 +147,8 @@ class Publisher:
         return sent
 
     async def remove(self, paths: Mapping[str, bytes]) -> set[str]:
-        """Remove temporary files by their recorded paths, whatever form they got; the names of those that were there and are
-        gone."""
+        """Remove temporary files by their recorded paths, in all forms their names may have got; the names of those that existed
+        and are removed."""
         leftovers = self.server.leftovers
         stepped = TEMP.name in self._profile.stepped
         asked = [
@@ -161,8 +161,8 @@ class Publisher:
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
     async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
-        """All of the file. Where the name is a link that leads to what cannot be written, a file replaces it; where its temporary
-        file is taken away, the next kind of them is used."""
+        """Upload the whole file. A link to a file that cannot be written is replaced; where the temporary file disappears, the next
+        kind of temporary name is used."""
         first = True
         while True:
             try:
@@ -197,7 +197,7 @@ class Publisher:
             try:
                 stored = await send(attempt, half.offset)
             except MeansRefused as exc:
-                # The same bytes from the beginning.
+                # The server does not take bytes from the middle on: send the same version from its beginning.
                 notes.forget()
                 await self._tidy(attempt)
                 went_on = False
@@ -227,7 +227,7 @@ class Publisher:
         return await is_in_place(attempt)
 
     async def _in_place(self, attempt: Attempt) -> Sent:
-        """Under the final name at once: a reader may find half of it, which the settings allow."""
+        """Write the file under its final name: a reader may find half of it, which the settings allow (StoreInPlace)."""
         job = attempt.job
         await self._named.before(attempt)
         await attempt.check_hash()
@@ -249,11 +249,11 @@ class Publisher:
         return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.place.link)
 
     def _own_file(self, attempt: Attempt) -> bytes:
-        """Where the temporary file of this attempt is, of the kind that this server is known to take."""
+        """The path of this attempt's temporary file, of the kind that this server is known to accept."""
         return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
 
     async def _tidy(self, attempt: Attempt) -> None:
-        """Nothing of it stays on the server, or is on record."""
+        """Remove the files of this attempt from the server, or record them where that is refused."""
         borrowed, temp = attempt.borrowed, attempt.temp
         await self.server.leftovers.removed(attempt.discard(temp=True), reusable=not attempt.renamed)
         if borrowed and self.server.leftovers.has(temp):
@@ -275,7 +275,7 @@ class Publisher:
         try:
             sent = await append(attempt, how)
         except MeansRefused as exc:
-            # Is it the server, or this one file?
+            # The proof on a small file decides whether the server or this one file is the reason.
             await self._prove(attempt, walk, exc.server_text)
             raise NotAsLeft(str(exc)) from exc
         walk.worked()
@@ -308,7 +308,7 @@ class Publisher:
             await self._hashes.be_seen(attempt.job, self.server.leftovers, self._own_file(attempt))
             return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
         except WrongHash as exc:
-            # The name shows it already: the whole file has to replace it at once.
+            # Readers see the wrong bytes under the final name already: the whole file has to replace them at once.
             raise NotAsLeft(str(exc)) from exc
 
     async def _patch(self, attempt: Attempt) -> Stored:
@@ -323,7 +323,7 @@ class Publisher:
             await patch.open()
             stored = await patch.build()
         except MeansRefused as exc:
-            # Whether it is the server or the file shows when the whole one is sent.
+            # Whether the server or this file is the reason is decided when the whole file has arrived.
             while len(self._copies_refused) >= _MOST_NAMES:
                 del self._copies_refused[next(iter(self._copies_refused))]
             self._copies_refused[name] = walk, exc.server_text
@@ -334,18 +334,18 @@ class Publisher:
         return stored
 
     def _whole_arrived(self, job: Job) -> None:
-        """What could not be built upon the old file has arrived whole."""
+        """Update the profile after a file has arrived whole: copies that were refused for it are a fault of the server."""
         walk, why = self._copies_refused.pop(job.name, (None, ""))
         if walk is not None:
             walk.came_to("in_order", why)
         if job.replaces is not None:
-            # Counted, so that better ways are tried again now and then.
+            # Counted as a use, so that the better rungs are tried again now and then.
             for means, rung in ((APPEND, "none"), (WRITES, "in_order")):
                 if self._profile.rung(means) == rung:
                     self._profile.walk(means, trial=False).worked()
 
     async def _go_on(self, attempt: Attempt, half: Half) -> bool:
-        """Whether the temporary file of an upload that was cut is open again and has what was noted."""
+        """Open the temporary file of an upload that was cut; whether it is open and holds the bytes of the note."""
         client, handles = self._client, self.server.handles
         attempt.temp = self._own_file(attempt)
         body = packets.open_old(attempt.temp, read=True, write=True)
@@ -372,11 +372,11 @@ class Publisher:
     # The rename
 
     async def _publish(self, attempt: Attempt, stored: Stored, *, went_on: bool) -> bool:
-        """Round trip 3: the name shows the new file. False where it has to be written under its own name."""
+        """Round trip 3: CLOSE and rename. False where the file has to be written under its final name."""
         job, target = attempt.job, attempt.place.path
         rungs = _RUNGS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
-        # Only a file that stands there shows whether it can be renamed over.
-        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.place.stands))
+        # A better rung is tried only where a file exists under the name: else the rename proves nothing.
+        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.place.exists))
         closing = attempt.end() if attempt.handle is not None else None
         if closing is not None and not (stored.synced and walk.rung == "posix_rename"):
             await attempt.ended(closing)
@@ -403,7 +403,7 @@ class Publisher:
         return False
 
     async def _renamed(self, rung: str, temp: bytes, target: bytes, plain: Status | None) -> tuple[Reply, Status | None]:
-        """The answer to a rename of this kind, and that to the last plain one."""
+        """The reply to a rename of this kind, and the reply to the last plain rename."""
         if rung == "aside" and self._swaps is not None:
             return await self._swaps.replace(temp, target, plain), plain
         if rung == "posix_rename":
@@ -412,7 +412,7 @@ class Publisher:
         return answer, answer if isinstance(answer, Status) else None
 
     async def _require_temp(self, attempt: Attempt, *, went_on: bool) -> None:
-        """AttemptFailed where the temporary file is not there any more."""
+        """Raise the error for a temporary file that does not exist any more; return where it does."""
         found = await self._client.request(packets.LSTAT, string(attempt.temp))
         if is_status(found, packets.NO_SUCH_FILE):
             attempt.opening = None

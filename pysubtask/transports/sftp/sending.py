@@ -1,6 +1,6 @@
-"""The bytes of a file on their way, and what the server shows of it then: round trip 2 of an upload.
+"""Round trip 2 of an upload: the bytes of the file, and then its size as the server reports it.
 
-Some servers tell the size of a file while it is open, some only when it is closed, some never.
+Some servers report the size of a file while the file is open, some only after the CLOSE, some never.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ class Stored(NamedTuple):
 
 
 async def send(attempt: Attempt, start: int) -> Stored:
-    """Send the bytes from ``start`` on; MeansRefused where they are refused, or put elsewhere, only as they do not begin with the
-    first."""
+    """Send the bytes from ``start`` on. MeansRefused where the server refuses or misplaces them because ``start`` is not 0."""
     endings: list[Ending] = []
     size, profile = attempt.job.size, attempt.server.profile
-    # Of an empty file a size of 0 shows nothing.
+    # The size of an empty file proves nothing: a new file has it before the first WRITE.
     walk = profile.walk(SIZE, trial=size > 0)
     asks = walk.rung == "before_close"
     if start:
@@ -46,7 +45,7 @@ async def send(attempt: Attempt, start: int) -> Stored:
     )
     if size - start <= SHORT_FILE:
         attempt.client.queue()
-    if endings and endings[0].stat is not None:  # all is on its way: one wait, for the last answer, is enough
+    if endings and endings[0].stat is not None:  # all requests are sent, so one wait for the last reply is enough
         await endings[0].stat
     await attempt.arrived(transfer, _out_of_order if start else None)
     ended = await endings[0].answers()
@@ -67,24 +66,24 @@ async def send(attempt: Attempt, start: int) -> Stored:
             assert isinstance(found, Attrs)
             return _stored(ended, size, found.mtime)
         if size_of(found) is not None:
-            # Some put what is sent behind the end, whatever place it is for.
+            # Some servers append the bytes of a WRITE at the end of the file and ignore the offset.
             raise _elsewhere(attempt, found) if start else refusal_of_size(attempt, found)
         if is_status(found, packets.NO_SUCH_FILE) and profile.state(SIZE).proven and profile.rung(SIZE) != "never":
             attempt.opening = None
             raise attempt.vanished("something on the server takes it away when it is closed")
         walk.refused(_reply_text(found), unknown=is_unknown(found))
-    # Nothing it ever says of a size: that it took every byte, and closed the file without an error, has to do.
+    # The server never reports a size, so the OK to each WRITE and to the CLOSE has to be enough.
     attempt.learns.append(walk.worked)
     return _stored(ended, size, None)._replace(verified="reply")
 
 
 async def stat_temp(attempt: Attempt, size: int) -> Reply:
-    """What stands under the temporary name."""
+    """STAT of the temporary name, repeated for a moment while the size is too small (``settled``)."""
     return await settled(attempt.client, attempt.temp, size)
 
 
 def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
-    """The server shows another size than was written."""
+    """The error for a file whose size on the server is not the number of bytes written."""
     name, size = attempt.job.name, attempt.job.size
     reason = f"{name}: {size:,} bytes were written and the server has {size_of(found):,} bytes"
     return AttemptFailed(reason, step="asking for the size", file=remote_text(attempt.temp))

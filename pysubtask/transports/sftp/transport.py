@@ -52,7 +52,7 @@ _SSH_PORT = 22
 _LISTEN_SECS = 3.0
 _FIRST_WORDS = 256
 _SPARE_HANDLES = 8
-_UNTOLD = 64  # files in flight where a server does not tell its limits: some end the session above a number of theirs
+_UNTOLD = 64  # files in flight where a server reports no limits: some servers end the session above a limit of their own
 
 
 class SFTPTransport(Transport):
@@ -172,20 +172,20 @@ class SFTPTransport(Transport):
                 self._learn_traits(client, publisher)
 
     def _known(self, publisher: Publisher) -> tuple[object, ...] | None:
-        """What the traits follow from, but for what a connection never changes; None where they may change with the time, as
-        something better is to be tried again."""
+        """The values that the traits depend on and that may change during a connection; None where the traits also depend on the
+        time, as a better rung is to be tried again."""
         profile = self.profile
         if profile.rung(APPEND) != APPEND.rungs[0] or profile.rung(WRITES) != WRITES.rungs[0]:
             return None
         return profile.steps, publisher.keeps_mtime, publisher.tells_mtime, profile.opened[KIND].worth_asking
 
     def _learn_traits(self, client: Client, publisher: Publisher) -> None:
-        """What the server can do, as far as is known now, or is to be tried again."""
+        """Set ``traits`` to what the server is known to support, or is to be tried again."""
         self._traits_from = self._known(publisher)
         profile, atomic = self.profile, publisher.atomic
         handles = client.limits.handles
         at_once = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD
-        # Where no time is told, whether a file is as it was left cannot be seen.
+        # Without times on the server, a file that was changed there cannot be recognized.
         builds = publisher.tells_mtime and profile.rung(SIZE) == "before_close"
         writes = profile.rung(WRITES) == "any" or profile.is_due(WRITES)
         self.traits = Traits(
@@ -200,7 +200,7 @@ class SFTPTransport(Transport):
         """Size and time by STAT, which follows links; None also where the server does not tell a size."""
         client, _ = self._open()
         answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
-        # What the server does not tell is not known to be there.
+        # Without a size the file is not known to exist.
         return RemoteStat(answer.size, answer.mtime) if isinstance(answer, Attrs) and answer.size is not None else None
 
     async def verify(self, job: Job) -> str:
@@ -208,7 +208,7 @@ class SFTPTransport(Transport):
         client, _ = self._open()
         fd = open_source(job)
         try:
-            # Of its own: what is wrong here is no fault of an upload.
+            # New Checks: a wrong hash here does not count as a failed upload of that name.
             return await Hashes(client, Checks(self._settings), self._shell).check(job, fd, path_of(self._folder, job.name))
         except WrongHash:
             return ""
@@ -258,8 +258,8 @@ class SFTPTransport(Transport):
                 return
 
     async def _other_speaker(self, exc: Exception) -> TransportLost | None:
-        """What the server is, where it lets an ssh wait because it speaks another protocol. It is listened to once for as long as
-        no login goes well: it may count connections that come to nothing."""
+        """The error for a server that speaks another protocol than SSH, so that ssh waits for it; None for any other. The server's
+        first bytes are read once until a login succeeds, as it may count connections without a login."""
         reason = str(exc)
         self._route_known = False  # ssh's configuration may be another one now
         if isinstance(exc, TransportLost) and ("Connection refused" in reason or "resolved" in reason or "no way" in reason):
@@ -270,7 +270,7 @@ class SFTPTransport(Transport):
         return self._listened if isinstance(self._listened, TransportLost) else None
 
     async def _first_words(self) -> bytes:
-        """What the server says to whoever connects and is silent; nothing where it cannot be reached straight."""
+        """The first bytes that the server sends on a new TCP connection; none where it cannot be reached directly."""
         heard = b""
         with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError
             async with asyncio.timeout(_LISTEN_SECS):
@@ -322,8 +322,8 @@ class SFTPTransport(Transport):
         return Shell(start, login.connect_secs, self._stall)
 
     async def _dial(self, program: str, login: Login) -> socket.socket | None:
-        """A connection for ssh where the server has several addresses, of which some may be dead: ssh would wait its whole limit
-        for each of them. None where it shall connect itself."""
+        """A connection for ssh to a server with several addresses, of which some may be dead: ssh would wait its whole limit
+        for each of them. None where ssh shall connect itself."""
         if not possible():
             return None
         if not self._route_known:

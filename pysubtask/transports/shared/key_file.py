@@ -1,8 +1,8 @@
-"""What is wrong with the file of a private key, as people have them: found by looking at it, without a server.
+"""Faults of a private key file, found from the file alone, without a server.
 
 OpenSSH reads a key of its own format to the byte: line ends of Windows, a byte order mark or a missing last newline make it
-unusable, and all that ssh says of it is 'invalid format' or 'error in libcrypto', above a line that blames the account.
-Nothing is changed here, and no key leaves this process; ``ssh-keygen`` is asked about the file where it is there.
+unusable, and ssh reports only 'invalid format' or 'error in libcrypto', above a line that blames the account.
+No file is changed here, and no key leaves this process; ``ssh-keygen`` is run on the file where it is installed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ WRONG, PUTTY, ALTERED, UNUSABLE = "key-file-wrong", "key-file-putty", "key-file-
 OPEN, OPEN_FIXED, LOCKED, IN_AGENT = "key-file-open", "key-file-open-fixed", "key-has-passphrase", "key-in-agent"
 
 _SAY_SECS = 5.0
-_MOST = 64 * 1024  # bytes that are looked at; a key has some kilobytes
+_MOST = 64 * 1024  # bytes of the file that are read; a key has some kilobytes
 _PUBLIC = (b"ssh-", b"ecdsa-", b"sk-", b"---- BEGIN SSH2 PUBLIC KEY", b"-----BEGIN PUBLIC KEY", b"-----BEGIN RSA PUBLIC KEY")
 _PUTTY = b"PuTTY-User-Key-File"
 _NO_MODES = {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs", "9p", "drvfs", "vboxsf", "hgfs"}
 
 
 class Trouble(NamedTuple):
-    """``cause``: a short fixed name; ``text``: what is wrong, with the file's name; ``words`` and ``commands``: what to do;
-    ``key``: the file that KeyFile should name then, '' where that is not known; ``works``: a login may go well all the same."""
+    """``cause``: a short fixed name; ``text``: the fault, with the file's name; ``words`` and ``commands``: the remedy;
+    ``key``: the file that KeyFile should name then, '' where that is not known; ``works``: a login may succeed nevertheless."""
 
     cause: str
     text: str
@@ -45,7 +45,7 @@ class Trouble(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """All of it in a sentence or two."""
+        """The remedy in one or two sentences."""
         done = " or ".join(f"run  {command}" for command in self.commands)
         named = f"set KeyFile to {self.key}" if self.key else ""
         advice_text = " and ".join(filter(None, (done, named)))
@@ -53,7 +53,7 @@ class Trouble(NamedTuple):
 
 
 def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
-    """The first thing that keeps a key from being used, None where there is none. Blocks for a moment.
+    """The first fault that prevents the use of a key, None where there is none. Blocks for a moment.
 
     ``path``: absolute. ``by_ssh``: OpenSSH reads it, which minds modes and each byte; libraries do not. ``agent``: the socket of
     the agent that ssh asks, None for the one of the environment.
@@ -75,7 +75,7 @@ def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Troubl
             "Run pysubtask as the user whose key it is, or give this user a key of its own.",
             (advice.look_at(path),),
         )
-    # Which file it is comes first: a cure for the wrong one helps nobody.
+    # The kind of file is checked first: a remedy for the wrong file would help nobody.
     if data.startswith(_PUBLIC):
         return _public(path, agent)
     if plain(data).startswith(_PUTTY):
@@ -86,14 +86,14 @@ def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Troubl
 
 
 def why_refused(path: str, user: str, *, by_ssh: bool = True) -> Trouble | None:
-    """What may be why a server that was shown this key has refused it; ``user``: the login name, '' where it is not known.
-    Blocks for a moment."""
+    """The possible reason why a server has refused this key, None where none is found; ``user``: the login name, '' where it is not
+    known. Blocks for a moment."""
     found = check(path, by_ssh=by_ssh)
     return found if found is not None and not found.works else certificate_trouble(path, user) or found
 
 
 def explained(exc: LoginRefused, path: str | None, user: str, *, by_ssh: bool = True, password: bool = False) -> LoginRefused:
-    """The refusal with what the key file says of it (``seen``), which comes first; the same where that says nothing. Blocks for
+    """The refusal with a fault of the key file (``seen``) as its first cause; the same refusal where there is no fault. Blocks for
     a moment. ``password``: the server has refused a password as well."""
     if path is None or isinstance(exc, ServerNotTrusted) or not exc.cause.startswith(("the login was refused", "the key file")):
         return exc
@@ -106,8 +106,8 @@ def explained(exc: LoginRefused, path: str | None, user: str, *, by_ssh: bool = 
 
 
 def certificate_trouble(path: str, user: str = "") -> Trouble | None:
-    """What is wrong with the certificate that lies beside a key and is shown with it. Blocks for a moment. ``user``: whom it must
-    be for; '' asks for nobody, as a server may map its names to accounts."""
+    """A fault of the certificate beside a key, which ssh presents with it; None where there is none. Blocks for a moment. ``user``:
+    the principal that it must have; '' for any, as a server may map principals to accounts."""
     cert = f"{path}-cert.pub"
     if not os.path.isfile(cert):
         return None
@@ -148,13 +148,13 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
 
 def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
     altered = alterations(data)
-    # ssh minds it for the user's own files only, and ssh-keygen says nothing else of such a one.
+    # ssh checks the mode of the user's own files only, and ssh-keygen reports no other fault of such a file.
     if os.name == "posix" and found.st_uid == account.uid() and stat.S_IMODE(found.st_mode) & 0o077:
         return _altered(path, data, altered) if altered and is_own(data) else _open(path, found.st_mode)
     finished = ask("ssh-keygen", "-y", "-P", "", "-f", path)
     if finished is not None and (not finished.returncode or re.search(b"passphrase|bad permissions", finished.stderr)):
         return None
-    if altered and (finished is not None or is_own(data)):  # other formats may be written so or so
+    if altered and (finished is not None or is_own(data)):  # the text of other formats may vary
         return _altered(path, data, altered)
     if finished is None:
         return None
@@ -185,7 +185,7 @@ def _open(path: str, mode: int) -> Trouble:
 
 
 def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
-    """Why the mode of a file cannot be changed, '' where it can."""
+    """The reason why the mode of a file cannot be changed, '' where it can be."""
     real = os.path.realpath(path)
     try:
         if os.statvfs(real).f_flag & getattr(os, "ST_RDONLY", 1):
@@ -198,7 +198,7 @@ def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
 
 
 def _place_for_copy(path: str) -> str:
-    """A name in ~/.ssh that is free; '' where this user has no home."""
+    """A free path in ~/.ssh for a copy of the key; '' where this user has no home."""
     home = os.path.expanduser("~")
     if not os.path.isabs(home) or not os.path.isdir(home):
         return ""
@@ -206,7 +206,7 @@ def _place_for_copy(path: str) -> str:
 
 
 def free_name(path: str) -> str:
-    """The path, with a number behind it where there is such a file already."""
+    """The path, or the path with a number behind it where the file exists already."""
     names = [path, *(f"{path}_{number}" for number in range(2, 100))]
     return next((name for name in names if not os.path.lexists(name)), "")
 
@@ -286,7 +286,7 @@ def _locked(path: str, data: bytes, agent: str | None) -> Trouble | None:
 
 
 def _has_passphrase(path: str, data: bytes) -> bool:
-    """For the formats that do not say so in plain text."""
+    """Whether ssh-keygen asks for a passphrase, for the formats that do not contain that in plain text."""
     if is_own(data):
         return False
     finished = ask("ssh-keygen", "-y", "-P", "", "-f", path)
@@ -313,7 +313,7 @@ def is_rsa(path: str) -> bool:
 
 
 def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes] | None:
-    """What one of ssh's programs says; None where it is not there or does not end. Nobody is asked anything."""
+    """Run one of ssh's programs without a terminal; None where it is not installed or does not end within _SAY_SECS."""
     program = shutil.which(name)
     if program is None:
         return None
@@ -333,7 +333,7 @@ def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProce
 
 
 def _whose(path: str) -> str:
-    """Whose file it is, where that can be told and is another's."""
+    """A clause with the owner of the file, '' where the owner is this user or is not known."""
     try:
         import pwd
 

@@ -1,4 +1,4 @@
-"""A server that is not reached, or that speaks something else at its port: the same words whatever the protocol. Pure."""
+"""The errors for a server that is not reached, or that speaks another protocol at its port; the same for all protocols. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PORTAL = (
     "Where it has worked before, something on the way answers in the server's place: a network that wants you to log in on a "
     "web page first, or a proxy"
 )
-"""For whoever is answered by another protocol, or with another certificate, than ever before."""
+"""Hint for a server that replies in another protocol, or with another certificate, than before."""
 
 
 def place(host: str, port: int | str | None) -> str:
@@ -40,13 +40,13 @@ def nobody_listens(where: str) -> TransportLost:
 
 
 def unanswered(failed: TransportLost) -> TransportLost:
-    """The same, as one that an address gets which is banned there."""
+    """The same error, marked as one that also a banned address gets (``TransportLost.unanswered``)."""
     failed.unanswered = True
     return failed
 
 
 def no_answer(where: str, secs: float | None = None) -> TransportLost:
-    """Nothing came back."""
+    """The error for a connection that timed out; ``secs``: the limit, for the message."""
     within = "" if secs is None else f" within {secs:g} s"
     return unanswered(
         TransportLost(
@@ -60,10 +60,10 @@ NOT_YET, OVER = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_E
 
 
 def not_valid_now(code: int, now: float) -> TransportLost | None:
-    """A certificate whose time does not hold the own clock's ``now``, where that may be the clock's fault: of one that is not valid
-    yet, and of one that is out of date by a clock that cannot be right. None for any other.
+    """The error for a certificate that is not valid at ``now``, where the own clock may be wrong: the certificate is not valid yet,
+    or it has expired by a clock that cannot be right. None for any other.
 
-    ``code``: OpenSSL's verify result. It is no refusal, as it becomes right when the clock does; and nothing must be pinned for it.
+    ``code``: OpenSSL's verify result. The error is no refusal, as it ends when the clock is set; and no key must be pinned for it.
     """
     if code == NOT_YET or (code == OVER and not is_plausible(now)):
         when = "not valid yet" if code == NOT_YET else "out of date"
@@ -76,7 +76,7 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
 
 
 def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float | None = None) -> TransportLost:
-    """None of several addresses takes a connection; each is named with what came of it."""
+    """The error where none of several addresses accepts a connection; the message has each address with its error."""
     outcomes = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
     if all(error.errno in _NO_ROUTE for _, error in failures):
         return no_route(where, outcomes)
@@ -107,7 +107,7 @@ def no_route(where: str, reason: str) -> TransportLost:
 
 
 def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
-    """What an error of connect(2) or of the name service means; None for any other."""
+    """The error for an exception of connect(2) or of the name service; None for any other exception."""
     where = place(host, port)
     failures = getattr(exc, "failures", ())  # of a server with several addresses: see dial.NoneAnswers
     if failures:
@@ -127,7 +127,7 @@ def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> T
 
 
 def other_speaker(heard: bytes, where: str) -> TransportLost | None:
-    """What a server that ought to speak SSH said first, where that shows that it speaks something else."""
+    """The error for a server whose first bytes are not those of SSH but of SMTP, FTP or HTTP; None for any others."""
     if heard.startswith(b"SSH-") or not heard:
         return None
     if heard[:3].isdigit() and heard[3:4] in (b" ", b"-"):

@@ -1,4 +1,4 @@
-"""The file an upload reads from."""
+"""The file that an upload reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def open_source(job: Job) -> int:
     Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, is shorter than ``job.size``
     (less what it lacks at its beginning), or is to be a snapshot and is a link or somebody else's.
     """
-    # Not blocking: a pipe put in a data file's place must not hold the caller.
+    # O_NONBLOCK: the open of a pipe in a data file's place must not block the caller.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     if job.snapshot:
         flags |= getattr(os, "O_NOFOLLOW", 0)

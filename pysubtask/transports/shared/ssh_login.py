@@ -1,4 +1,4 @@
-"""Where an ssh login goes, as whom, and how the server is known: pure, from settings to checked values."""
+"""The target, the user and the host key of an SSH login: pure, from settings to checked values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
 
 
 class Login(NamedTuple):
-    """Where to log in, as whom, and how the server is known; checked, so that no value can become an option of ssh.
+    """The target, the user and the host key of a login; checked, so that no value can become an option of ssh.
 
     ``host``: a name, an address or an alias of ssh_config(5); ``port``: None for that of ssh's configuration, or 22; ``user``:
     empty for ssh's own choice. ``key_file``, ``known_hosts`` and ``config_file`` are absolute paths, None for ssh's defaults;
@@ -43,13 +43,13 @@ class Login(NamedTuple):
     alive_count: int
     has_password: bool
     without: tuple[str, ...] = ()
-    """Kinds of host keys that the server shall not show: it showed them, and the pinned one is another."""
+    """Kinds of host keys that the server is asked not to present: it has presented them, and they were not the pinned key."""
     loud: bool = False
-    """Whether ssh tells what it does, to hear of a key that it does not take."""
+    """Whether ssh logs in detail (DEBUG1), which names the host key that it refuses."""
 
 
 def login_of(settings: Mapping[str, Any]) -> Login:
-    """The checked login settings. ConfigError names what cannot be used."""
+    """The checked login settings. ConfigError for a value that cannot be used."""
     host = str(settings.get("Host") or "")
     if not host:
         raise ConfigError("ftp.Host", "no server is named", "Set it to the server's name or address.")
@@ -84,7 +84,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
 
 
 def show_words(program: str, login: Login) -> list[str]:
-    """The command line that has ssh show what its configuration makes of a login (``ssh -G``)."""
+    """The command line with which ssh prints its configuration for a login (``ssh -G``)."""
     argv = [program, "-G"]
     if login.config_file is not None:
         argv += ["-F", login.config_file]
@@ -96,7 +96,7 @@ def show_words(program: str, login: Login) -> list[str]:
 
 
 def _file(key: str, value: Any, also: str | None = None) -> str | None:
-    """A file's path, absolute: '~' is the user's home. ConfigError for one that ssh would read as something else."""
+    """The absolute path of a file; '~' is the user's home. ConfigError for a path that ssh would expand or split."""
     if value is None or value == "":
         return None
     if also is not None and str(value).lower() == also:
@@ -108,7 +108,7 @@ def _file(key: str, value: Any, also: str | None = None) -> str | None:
 
 
 def asks_for_password(words: str) -> bool:
-    """Whether a server's own words ask for a password and for nothing else. Long words do not."""
+    """Whether a server's prompt asks for a password and for nothing else. A long prompt does not."""
     return len(words) <= _LONGEST_QUESTION and _WORDS.fullmatch(words.rstrip()) is not None
 
 
@@ -135,7 +135,7 @@ def unknown_key(where: str, presented: str) -> ServerNotTrusted:
 
 
 def changed_key(where: str, presented: str) -> ServerNotTrusted:
-    """There is another key on file for the server."""
+    """Another key is on file for the server. ``presented``: as for ``unknown_key``."""
     return ServerNotTrusted(
         "host key changed",
         f"the server {where} shows another host key than the one on file for it, so nothing was sent; "
@@ -145,7 +145,7 @@ def changed_key(where: str, presented: str) -> ServerNotTrusted:
 
 
 def revoked_key(where: str, presented: str) -> ServerNotTrusted:
-    """The key is marked as revoked."""
+    """The key is on file as revoked. ``presented``: as for ``unknown_key``."""
     return ServerNotTrusted(
         "host key revoked",
         f"the host key of {where} is revoked, so nothing was sent; {_fingerprint_text(presented)}",

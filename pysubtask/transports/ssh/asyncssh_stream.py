@@ -53,9 +53,9 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     def connection_made(self, conn: Any) -> None:
         theirs = conn.get_extra_info("socket")
         if theirs is None:
-            self._meter.blind()  # through another connection, or a program
+            self._meter.blind()  # asyncssh connects through another connection or a program, whose bytes cannot be counted
             return
-        # Another descriptor of it, as theirs may be closed before anybody is told.
+        # A duplicate descriptor, as asyncssh may close its own before connection_lost.
         self._sock = socket.socket(fileno=os.dup(theirs.fileno()))
         self._meter.add(self._sock)
 
@@ -99,7 +99,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
                 for at in {port, _SSH_PORT}
             )
         except OSError:
-            return True  # what it revokes cannot be told
+            return True  # the file cannot be read, so any key may be revoked
 
     def password_auth_requested(self) -> str | None:
         password, self._password = self._password, None
@@ -123,7 +123,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         return [password]
 
     def _is_known(self, host: str, addr: str, port: int) -> bool:
-        """Whether another key is on file (or revoked) for this host: then a new one is a change, not news."""
+        """Whether another key is on file (or revoked) for this host: a new key is then a changed one and not the first."""
         return self._known is not None and any(self._known.match(host, addr, port))
 
 
@@ -181,7 +181,7 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
 
     def send(self, parts: Sequence[bytes]) -> None:
         """See ``ByteStream.send``."""
-        # A closing channel raises; its end is told by connection_lost.
+        # A closing channel raises here; connection_lost reports its end.
         with contextlib.suppress(OSError):
             for part in parts:
                 self._chan.write(part)
@@ -202,7 +202,7 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
         return of_upload(sock) if sock is not None else ""
 
     def adopt(self, connection: Any) -> None:
-        """The connection that lives and ends with this channel."""
+        """Take over the connection, which is closed together with this channel."""
         self._connection = connection
 
     def _end(self, why: TransportError) -> None:
@@ -264,7 +264,8 @@ async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> Cha
 
 
 def _connects_straight(login: Login) -> bool:
-    """Whether it may be given a connection: where it reads no configuration, which could say another host or a way through one."""
+    """Whether asyncssh may be given a connection: only where it reads no configuration, which could name another host or a jump
+    host."""
     read = login.config_file or "~/.ssh/config"
     known = "sock" in inspect.signature(asyncssh.connect).parameters  # later than 2.14
     return known and not is_address(login.host) and (read == "none" or not os.path.exists(os.path.expanduser(read)))

@@ -69,7 +69,7 @@ _CERT_INVALID = re.compile(r"^Certificate invalid: (?:(not yet valid)|expired)",
 _UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
 _CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
 _KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
-_LONGEST = 8192  # characters that are looked at, the last ones
+_LONGEST = 8192  # characters of the output that are read: the last ones
 _LONGEST_LINE = 1024
 _LONGEST_CAUSE, _MOST_CAUSES = 160, 3
 # Lines that ssh writes itself, of sshkey.c, authfile.c, sshconnect2.c, readconf.c; above the one that says what came of it.
@@ -87,14 +87,17 @@ _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$|Authenticat
 def verdict(
     stderr: str, code: int | None, asked: str | None = None, logged_in: bool = False, where: str = "the server"
 ) -> TransportError:
-    """The error for a connection that ended; one that was ``logged_in`` is only lost, whatever was said.
+    """The error for a connection that ended; after the login (``logged_in``) it is always TransportLost.
 
-    ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer. ``where``: whom it was to reach.
+    ``stderr``: ssh's output. ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer.
+    ``where``: the server, for the message.
     """
     stderr = "\n".join(line[:_LONGEST_LINE] for line in stderr[-_LONGEST:].splitlines()) + "\n"
     last = _last(stderr)
     excerpt = _excerpt(stderr, last)
-    lost = _lost(last, excerpt, where)  # by the last line alone: above it may stand a banner, which can say anything
+    lost = _lost(
+        last, excerpt, where
+    )  # from the last line alone: the lines above may be the server's banner, which can contain any text
     if lost is not None:
         return lost
     if logged_in:
@@ -125,7 +128,7 @@ def verdict(
 
 
 def _one_of_several(stderr: str) -> tuple[str, str] | None:
-    """What is said of a login of which the server took one step and wants another; None where it took none."""
+    """Cause and remedy of a login of which the server accepted one step and requires another; None where it accepted none."""
     taken, left = _PARTIAL.findall(stderr), _DENIED.search(stderr)
     if not taken or left is None:
         return None
@@ -172,7 +175,7 @@ def _lost(last: str, excerpt: str, where: str) -> TransportLost | None:
 
 
 def _key_in_stderr(stderr: str) -> str:
-    """Type and fingerprint of the key that the server has shown, where ssh says it."""
+    """Type and fingerprint of the key that the server has presented, where ssh's output has them, else ''."""
     found = _KEY_IN_DEBUG.findall(stderr)
     if found:
         return str(found[-1])
@@ -186,14 +189,14 @@ def _ended(code: int | None, excerpt: str) -> str:
 
 
 def _last(stderr: str) -> str:
-    """The last line that says something."""
+    """The last line of ssh's output that is not noise."""
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)]
     return remote_text(lines[-1].encode("utf-8", "replace"), 200) if lines else ""
 
 
 def _excerpt(stderr: str, last: str) -> str:
-    """The last line, and before it those in which ssh tells the first cause: of a key or a configuration that it does not take,
-    and before the keys are exchanged all that is said: no banner of the server's comes before that, but a ProxyCommand's words."""
+    """The last line of ssh's output, preceded by the lines with the first cause: those about a key or a configuration that ssh does
+    not accept, and before the key exchange all lines, as these come from ssh or a ProxyCommand and not from the server's banner."""
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)][:-1]
     early = bool(_BEFORE_KEYS.search(last)) or any(_BEFORE_KEYS.match(line) for line in lines)
     first = [line for line in lines if early or _FIRST_CAUSE.match(line)]

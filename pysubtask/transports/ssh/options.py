@@ -1,7 +1,7 @@
 """The command line of the system's ssh: pure, from settings to argv. Never a secret in it.
 
-Options are those of ssh_config(5). What stands here wins over the user's configuration files, so only
-what the transport depends on stands here; keys, agent, jump hosts and aliases stay the user's.
+Options are those of ssh_config(5). An option of the command line wins over the user's configuration files, so only
+those that the transport depends on are set; keys, agent, jump hosts and aliases stay the user's choice.
 """
 
 from __future__ import annotations

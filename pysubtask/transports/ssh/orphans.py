@@ -1,7 +1,7 @@
-"""What an ssh of ours had started and that outlived it: a ProxyCommand, where ssh was killed before it could end it.
+"""Processes that outlived an ssh child: a ProxyCommand, where ssh was killed before it could end it.
 
-Such a process is known by two things together: it is of the group that ssh led, and has in its environment the tag that this ssh
-alone was given. Linux; elsewhere nothing is found and nothing is ended.
+Two properties together identify such a process: it belongs to the group that ssh led, and its environment has the tag that only
+this ssh was given. Linux only; on other systems no process is found and none is killed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import secrets
 import signal
 
 TAG = "PYSUBTASK_SSH"
-"""The variable that holds the tag of one ssh."""
+"""Environment variable that holds the tag of one ssh."""
 
 
 def new_tag() -> str:
-    """One that no other ssh has."""
+    """A new random tag."""
     return secrets.token_hex(8)
 
 
 def end_orphans(group: int, tag: str) -> int:
-    """End the processes of a group whose leader is gone and that have this tag; how many there were."""
+    """Kill the processes of a group that have this tag, after the group's leader has ended; their number."""
     if group <= 1 or not tag:
         return 0
     entry = f"{TAG}={tag}".encode()

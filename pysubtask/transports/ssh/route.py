@@ -1,4 +1,4 @@
-"""Where an ssh login really goes, as ssh's configuration says, and which of several addresses takes the connection."""
+"""The host and port that an ssh login connects to by ssh's configuration, and which of several addresses accepts the connection."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Route(NamedTuple):
 
 
 def route_in(listing: str) -> Route | None:
-    """From what ``ssh -G`` shows; None where ssh connects in a way of its own: through another host or program, or from an address
-    or interface that is set. Pure."""
+    """The route in the output of ``ssh -G``; None where only ssh itself can connect: through another host or program, or from a
+    configured address or interface. Pure."""
     words = {key.lower(): value for key, _, value in (line.partition(" ") for line in listing.splitlines())}
     own = any(words.get(key, "none") != "none" for key in ("proxyjump", "proxycommand", "bindaddress", "bindinterface"))
     host, port = words.get("hostname", ""), words.get("port", "")
@@ -42,7 +42,7 @@ def route_in(listing: str) -> Route | None:
 
 
 async def find_route(program: str, login: Login) -> Route | None:
-    """The way of a login; None where it has one address, or ssh goes its own way. Raises nothing."""
+    """The route of a login; None where its host is an address, or only ssh itself can connect. Raises nothing."""
     if is_address(login.host):
         return None
 
@@ -66,8 +66,8 @@ async def find_route(program: str, login: Login) -> Route | None:
 
 
 async def dial_route(route: Route, secs: float) -> socket.socket | None:
-    """A connection to the first of several addresses that answers; None where there are not several, or the name is not known:
-    then ssh tells. TransportLost where none answers."""
+    """A connection to the first of several addresses that answers. None where there is only one, or the name cannot be resolved:
+    ssh then connects itself and reports the error. TransportLost where no address answers within ``secs``."""
     loop = asyncio.get_running_loop()
     until = loop.time() + secs
 
@@ -98,13 +98,13 @@ async def dial_route(route: Route, secs: float) -> socket.socket | None:
 
 
 async def _apart(work: Callable[[Call[_T]], _T], secs: float) -> _T:
-    """Blocking work in a thread, awaited for so long: TransportLost after that."""
+    """Run blocking work in a thread; TransportLost where it takes longer than ``secs``."""
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     return await Call(work, "dial").outcome(never, secs, f"nothing came of it within {secs:g} s", [])
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an address, and so one alone."""
+    """Whether a host is an IP address, and so needs no resolution."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -78,8 +78,8 @@ def test_what_an_editor_did_is_named_and_the_line_undoes_it(key: Path, name: str
 
 def test_other_formats_may_be_written_so_or_so(key: Path):
     """ssh leaves the older formats to OpenSSL, which takes line ends as they come: such a key works."""
-    made = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", key.parent / "pem"]
-    subprocess.run(made, check=True, timeout=60)
+    argv = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", key.parent / "pem"]
+    subprocess.run(argv, check=True, timeout=60)
     windows = written(key.parent / "win", (key.parent / "pem").read_bytes().replace(b"\n", b"\r\n"))
     loaded = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", windows], capture_output=True, timeout=60, check=False)
     assert (key_file.check(str(windows)) is None) == (loaded.returncode == 0)
@@ -126,7 +126,7 @@ def test_the_mode_counts_for_the_users_own_files_only(key: Path, mode: int, monk
     assert key_file.check(str(key)) is None
 
 
-def test_a_mode_that_cannot_be_changed_is_not_told_to_be_changed(key: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_no_remedy_changes_a_mode_that_cannot_be_changed(key: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     key.chmod(0o444)
     assert trouble(key).commands == (f"chmod 600 {key_file.advice.word(str(key))}",)
     monkeypatch.setattr(key_file, "why_mode_is_fixed", lambda path: "it is on a file system that is mounted read-only")
@@ -229,11 +229,11 @@ def test_what_is_no_fault_of_the_key_stays_as_it_is(key: Path):
 
 
 def test_what_ssh_keygen_says_of_a_certificate():
-    said = (
+    listing = (
         'x-cert.pub:\n  Key ID: "a"\n  Valid: from 2026-11-09T21:43:20 to 2026-11-19T21:43:20\n  Principals: \n'
         "    root\n    pi\n  Critical Options: (none)\n  Extensions: \n  permit-pty\n"
     )
-    found = certificate_of(said)
+    found = certificate_of(listing)
     assert found == ("2026-11-09T21:43:20", "2026-11-19T21:43:20", ("root", "pi"))
     assert certificate_of("Valid: forever\nPrincipals: (none)\nCritical Options: (none)").names == ()
     assert certificate_of("Valid: before 2020-01-01T00:00:00").is_over() and not certificate_of("Valid: forever").is_over()

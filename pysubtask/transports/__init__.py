@@ -35,12 +35,12 @@ def transport_class(name: str) -> type[Transport]:
 
 
 def check_library(name: str) -> None:
-    """ConfigError where a library is missing without which a transport does nothing. Loads none."""
+    """ConfigError where the library that a transport depends on is not installed. Imports no library."""
     extra = TRANSPORTS[name][1]
     if name == extra and find_spec(extra) is None:
         raise ConfigError("transport", f"{name!r} needs {extra}", f"Run: {install(extra)}.")
 
 
 def open_transport(name: str, settings: Mapping[str, Any], workdir: str) -> Transport:
-    """A transport, not yet connected."""
+    """A new transport, not yet connected. Raises what ``transport_class`` and the constructor raise (ConfigError)."""
     return transport_class(name)(settings, workdir)

@@ -1,16 +1,16 @@
 """The contract of a transport: one protocol, translated, nothing else.
 
-A transport connects, puts one file whole under its name, and tells what the server has. It does not
-sleep, retry, queue, log or know why a file is sent. It turns every error of its library or server
-into one of those of :mod:`pysubtask.common.errors` at its edge (``raise ... from exc``):
+A transport connects, publishes one whole file under its name, and reports what the server has. A transport does not
+sleep, retry, queue or log, and does not know why a file is sent. Every error of the library or the server is translated
+into one of :mod:`pysubtask.common.errors` at the transport's edge (``raise ... from exc``):
 
-* ``TransportLost``: the connection is condemned (it is unusable; ``close`` it), by its own end, by silence or by an answer that
-  belongs to no request, never by what is answered about one file; its kind ``ServerBusy`` says that the server asks for a pause
-  and that the connection is still good;
-* ``AttemptFailed``: this attempt at this file is condemned, the connection stays good for others: it is tried again by itself;
-* ``NotAsLeft``: a job with ``append`` or ``copies`` finds another file than it builds upon: send the whole one;
-* ``FileRefused``: this file is condemned (the connection stays good for others);
-* ``LoginRefused``: the account or the host key is condemned.
+* ``TransportLost``: the connection is unusable and is to be closed: it ended, the server was silent, or a reply belongs to no
+  request. A reply about one file never has this effect. The subclass ``ServerBusy`` says that the server asks for a pause and
+  that the connection is still good;
+* ``AttemptFailed``: this attempt at this file has failed; the connection stays good, and the caller tries the file again;
+* ``NotAsLeft``: a job with ``append`` or ``copies`` found another file than the one it builds upon; the caller sends all of it;
+* ``FileRefused``: the server refuses this file; the connection stays good for other files;
+* ``LoginRefused``: the server refuses the account, or the host key is not trusted.
 
 Everything runs on one asyncio event loop. ``upload`` and ``stat`` may be awaited many at a time, up
 to ``traits.concurrency``. Every await ends within a time limit taken from the settings.
@@ -51,8 +51,8 @@ class RemoteStat(NamedTuple):
 
 
 class Append(NamedTuple):
-    """The server's file holds the first ``at`` bytes of the source, or more of them, up to ``until``, where an append of ours
-    was cut (else the two are the same)."""
+    """The server's file holds the first ``at`` bytes of the source. Where an earlier append was cut, the file may hold more of
+    them, at most ``until``; otherwise both numbers are equal."""
 
     at: int
     until: int
@@ -69,34 +69,34 @@ class Copy(NamedTuple):
 class Job(NamedTuple):
     """One file to put on the server.
 
-    ``source``: path of the bytes; exactly the first ``size`` bytes of it are sent. With ``base`` it lacks that many bytes at
-    its beginning: only an ``append`` or ``copies`` that need none of them can be done then.
+    ``source``: path of the bytes; exactly the first ``size`` bytes of the version are sent. ``base``: number of bytes that the
+    source lacks at its beginning; then only an ``append`` or ``copies`` that need none of these bytes can be done.
     ``mtime_ns``: modification time the remote file shall carry, as far as the server can; None leaves it the time by
     the server's own clock.
     ``name``: remote name below the destination's folder, ``/`` between its parts, never absolute.
     ``temp``: remote name in the same folder, used by this attempt alone and on record before the
     upload starts.
-    ``stale``: temp names of earlier attempts at this name; removed before anything is renamed to it,
+    ``stale``: temp names of earlier attempts at this name; these files are removed before any file is renamed to the name,
     so that a request still waiting in a stalled server cannot put an old version over this one.
     ``confirm``: called once, after the server has confirmed every byte and before the name shows
     them; what it raises stops the publication and comes out of ``upload``.
-    ``replaces``: what our last delivery left under the name, None where there was none.
-    ``resume``: what the last attempt at these very bytes noted, empty where there was none. ``note`` takes such a
-    text whenever the server has more to go on from; it is kept over restarts, and means nothing to anybody else. Where
-    ``resume`` is set, ``temp`` is the name that attempt had.
+    ``replaces``: the stat that the last delivery left under the name, None where there was no delivery.
+    ``resume``: the note of the last attempt at the same bytes, empty where there was none. ``note`` is called with such a
+    text whenever the server has more bytes to resume from; the caller keeps the text over restarts and does not interpret it.
+    Where ``resume`` is set, ``temp`` is the name that attempt had.
     ``append``: send only what the server's file lacks, in place, so that a reader sees a true prefix at any moment;
     ``confirm`` is asked before the first byte goes. ``whole_records``: such a prefix shall never end within a line, but
     where the source does; None asks for it only where it costs nothing.
     ``copies``: let the server take these parts of the new file from the one it has, in order of ``at``; the name changes as
     for any upload.
-    Both need what ``traits`` says, and a file that still is as ``replaces`` says, or NotAsLeft is raised; only an append
-    that was cut may go on upon a file of another time, if the bytes before its end are those of the source.
+    ``append`` and ``copies`` need the trait of the same purpose and a file that still matches ``replaces``; otherwise NotAsLeft is
+    raised. Only an append that was cut may continue on a file with another time, if the bytes before its end are the source's.
     ``sha256``: of the first ``size`` bytes, hexadecimal; empty where it is not known.
-    ``snapshot``: ``source`` is a copy that we have made, so anything else in its place is refused.
-    ``opener``: opens the source for reading, where its path alone is not to be trusted; the caller closes what it gives. Raises
+    ``snapshot``: ``source`` is a copy that pysubtask has made; a file of another owner or a link in its place is refused.
+    ``opener``: opens the source for reading, where its path alone is not to be trusted; the caller closes the descriptor. Raises
     OSError, SourceError.
-    ``prefix``: how many bytes from the beginning a hashlib.sha256 object holds, and that; not below ``base``, and not above where
-    an ``append`` begins.
+    ``prefix``: a number of bytes and the hashlib.sha256 object that has hashed that many bytes from the beginning; not below
+    ``base``, and not above the offset where an ``append`` begins.
     ``ours``: whether another file is sent to this remote name. ``harmed``: called with such a name where the server has put this
     job's file in the place of that one.
     """
@@ -124,15 +124,16 @@ class Job(NamedTuple):
 
 
 VERIFIED = ("hash", "size", "reply", "taken")
-"""How an upload was checked, for its receipt: the server's hash of it, or its size, was right; 'reply': the server acknowledged
-it and tells neither; 'taken': its size or hash was right under the temporary name and the server acknowledged the final name, under
-which nothing stood a moment later, as where a program takes finished files away. Each of the four is a delivery."""
+"""How an upload was checked, for its receipt. 'hash': the server's hash of the file was right; 'size': its size was right; 'reply':
+the server acknowledged the file and reports neither; 'taken': the size or hash was right under the temporary name, the server
+acknowledged the rename, and a moment later there was no file under the final name, as where a program takes finished files away.
+Each of the four is a delivery."""
 
 
 class Link(NamedTuple):
-    """The name on the server is a symbolic link. ``done``: 'followed' (the link stays, the file it points to was written) or
-    'replaced' (a file stands in its place now). ``target``: where it points, empty where the server does not tell. ``why`` it was
-    replaced though ``RemoteLinks`` is 'follow', else empty."""
+    """The name on the server is, or was, a symbolic link. ``done``: 'followed' (the link stays, and the file it points to was
+    written) or 'replaced' (a regular file is in its place now). ``target``: where the link points, empty where the server does not
+    report that. ``why``: the reason for the replacement where ``RemoteLinks`` is 'follow', else empty."""
 
     done: str
     target: str = ""
@@ -141,8 +142,8 @@ class Link(NamedTuple):
 
 class Sent(NamedTuple):
     """A finished upload. ``remote`` is what the server now shows under the name, ``bytes_sent`` the
-    file bytes handed to the connection, ``verified`` how the result was checked (:data:`VERIFIED`). Where that is 'taken',
-    ``remote`` has the size that was sent and no time. ``link``: what was done where the name is a link there."""
+    file bytes handed to the connection, ``verified`` how the result was checked (:data:`VERIFIED`); for 'taken',
+    ``remote`` has the size that was sent and no time. ``link``: what was done with a link under the name, None without one."""
 
     remote: RemoteStat
     bytes_sent: int
@@ -151,8 +152,8 @@ class Sent(NamedTuple):
 
 
 class Wire(NamedTuple):
-    """Bytes that went over the link, both ways, whatever they were for: ``sent`` and ``received`` as the protocols above TCP
-    see them, ``again`` those of ``sent`` that had to be transmitted once more, ``headers`` those of IP and TCP."""
+    """Bytes that went over the link in both directions, for any purpose: ``sent`` and ``received`` as the protocols above TCP
+    count them, ``again`` the bytes of ``sent`` that had to be retransmitted, ``headers`` the bytes of IP and TCP headers."""
 
     sent: int
     received: int
@@ -161,7 +162,7 @@ class Wire(NamedTuple):
 
     @property
     def total(self) -> int:
-        """What a metered link counts, as near as it can be told from here; see :mod:`pysubtask.transports.shared.meter`."""
+        """What a metered link counts, as closely as this machine can know; see :mod:`pysubtask.transports.shared.meter`."""
         return sum(self)
 
 
@@ -195,13 +196,15 @@ class Transport(ABC):
     case_sensitive: ClassVar[bool] = True
     """Whether two names that differ in upper and lower case alone are two files."""
     big_at_once: ClassVar[int] = 8
-    """How many big files may be in flight at once: of more that share one link each would only arrive later, all at the end."""
+    """How many big files may be in flight at once. More of them would share one link, so each would arrive later and all at the
+    end."""
     traits: Traits
     pace: Pace | None = None
-    """What its uploads share of ``RateLimit``, whose rate may be set at any time; None in one that knows no limit."""
+    """The token bucket that all uploads share for ``RateLimit``; its rate may be set at any time. None in a transport without a
+    limit."""
     profile: Profile | None = None
-    """What the server has been found to do and not to do; it outlives the connection. Whoever has kept it (``Profile.to_json``)
-    loads it before the first connect. None in one that learns nothing."""
+    """What the server has been found to support; the profile outlives the connection. A caller that keeps it (``Profile.to_json``)
+    loads it before the first connect. None in a transport that learns nothing."""
 
     @abstractmethod
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None: ...
@@ -209,7 +212,7 @@ class Transport(ABC):
     @classmethod
     @abstractmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
-        """Who this destination is, as a URL without secrets: protocol, user, host, port, folder."""
+        """The identity of this destination, as a URL without secrets: protocol, user, host, port, folder."""
 
     @staticmethod
     def hash_of(path: str, size: int) -> str:
@@ -218,8 +221,8 @@ class Transport(ABC):
         return ""
 
     def wire(self) -> Wire | None:
-        """What all connections of this object, past and present, have cost so far, failed logins and attempts too; it never gets
-        less. None where that cannot be told, as with a transport that has no link of its own. Cheap and never waits."""
+        """The bytes of all connections of this object, past and present, with failed logins and attempts; the sum never decreases.
+        None where the sum is not known, as with a transport that has no link of its own. Cheap; never waits."""
         return None
 
     @abstractmethod
@@ -241,16 +244,16 @@ class Transport(ABC):
         """
 
     async def verify(self, job: Job) -> str:
-        """Compare the file under ``job.name``, which shows its size, with the source: 'hash' where the server's hash of it is that
-        of the source, 'size' where it offers none or the settings ask for none, '' where it is another file.
+        """Compare the file under ``job.name``, whose size is known to be right, with the source: 'hash' where the server's hash is
+        that of the source, 'size' where the server offers no hash or the settings ask for none, '' where it is another file.
 
-        FileRefused where that cannot be told, SourceError where the source cannot be read."""
+        FileRefused where the comparison is not possible, SourceError where the source cannot be read."""
         return "size"
 
     @abstractmethod
     async def stat(self, name: str) -> RemoteStat | None:
-        """What stands under a remote name, or None."""
+        """Size and time of the file under a remote name, or None where there is none."""
 
     @abstractmethod
     async def remove(self, names: Iterable[str]) -> set[str]:
-        """Remove temp files; the names that were there and are gone now. A missing one is no error."""
+        """Remove temp files; returns the names whose files existed and are removed now. A missing file is no error."""

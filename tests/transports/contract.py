@@ -202,13 +202,13 @@ def watching(site: Site, name: str) -> Iterator[set[bytes | None]]:
     seen: set[bytes | None] = {(last := site.read(name))}
     enough = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         before = last
         while not enough.wait(0.0005):
             if (now := site.read(name)) != before:
                 seen.add(before := now)
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=poll)
     reader.start()
     try:
         yield seen
@@ -352,10 +352,10 @@ class TransportContract:
     def test_mtime_is_kept_where_the_trait_says_so(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             sent = await at_work.put(transport, "a", b"x")
-            shown = int(os.stat(os.path.join(site.folder, "a")).st_mtime)
+            visible = int(os.stat(os.path.join(site.folder, "a")).st_mtime)
             if transport.traits.keeps_mtime:
-                assert shown == MTIME // 10**9
-            assert sent.remote.mtime in (None, shown)
+                assert visible == MTIME // 10**9
+            assert sent.remote.mtime in (None, visible)
 
         run(case)
 
@@ -369,7 +369,7 @@ class TransportContract:
 
     def test_any_name_the_file_system_allows(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
-            wanted = set()
+            expected = set()
             for kind, name in NAMES.items():
                 data = kind.encode()
                 if kind in site.impossible:
@@ -378,11 +378,11 @@ class TransportContract:
                     continue
                 for content in (b"old", data):
                     await at_work.put(transport, name, content)
-                    shown = await transport.stat(name)
-                    assert shown is not None and shown.size == len(content), kind
+                    stat = await transport.stat(name)
+                    assert stat is not None and stat.size == len(content), kind
                 assert site.read(name) == data, kind
-                wanted.add(name)
-            assert site.files() == wanted
+                expected.add(name)
+            assert site.files() == expected
 
         run(case)
 
@@ -603,8 +603,8 @@ class TransportContract:
             assert await transport.stat("a") is None
             assert await transport.stat("no/such/folder/a") is None
             await at_work.put(transport, "a", b"12345")
-            shown = await transport.stat("a")
-            assert shown is not None and shown.size == 5
+            stat = await transport.stat("a")
+            assert stat is not None and stat.size == 5
             os.unlink(os.path.join(site.folder, "a"))
             assert await transport.stat("a") is None
 
@@ -786,11 +786,11 @@ class NetworkContract(TransportContract):
         run(case, StallSecs=1.5)
 
     @staticmethod
-    async def settled(site: Site, wanted: bytes) -> None:
+    async def settled(site: Site, expected: bytes) -> None:
         """The name keeps showing this while a server may still be at work on what came late."""
         until = time.monotonic() + 0.3
         while time.monotonic() < until:
-            assert site.read("a") == wanted
+            assert site.read("a") == expected
             await asyncio.sleep(0.02)
 
     def test_a_link_cut_while_idle(self, site: Site, run: Any, relay: Relay) -> None:
@@ -1143,7 +1143,7 @@ class AppendContract:
         wrong: list[int] = []
         enough = threading.Event()
 
-        def look() -> None:
+        def poll() -> None:
             while not enough.wait(0.0005):
                 seen = site.read("a") or b""
                 if not data.startswith(seen) or len(seen) < start:
@@ -1151,7 +1151,7 @@ class AppendContract:
 
         async def case(transport: Transport, at_work: _Run) -> None:
             left = await self.put_first(transport, at_work, data[:start])
-            reader = threading.Thread(target=look)
+            reader = threading.Thread(target=poll)
             reader.start()
             try:
                 cuts, has = list[int](), 0

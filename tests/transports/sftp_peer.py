@@ -80,16 +80,16 @@ class Peer:
             what = body[4 : 4 + size].decode().partition("@")[0]
             body = body[4 + size :]
         self.seen.append(what)
-        made = Request(what, number, body)
-        if what == "lstat" and made.path in self.absent:
-            await self.status(made, packets.NO_SUCH_FILE)
+        request = Request(what, number, body)
+        if what == "lstat" and request.path in self.absent:
+            await self.status(request, packets.NO_SUCH_FILE)
             return await self.next(secs)
-        return made
+        return request
 
-    async def expect(self, *wanted: str) -> list[Request]:
+    async def expect(self, *expected: str) -> list[Request]:
         """The next requests are exactly these."""
-        got = [await self.next() for _ in wanted]
-        assert tuple(one.what for one in got) == wanted
+        got = [await self.next() for _ in expected]
+        assert tuple(one.what for one in got) == expected
         return got
 
     async def nothing(self, secs: float = 0.2) -> None:

@@ -31,11 +31,11 @@ class DeliveryContext:
     def __init__(self, server: Server, tmp_path: Path) -> None:
         self.server, self.tmp_path, self.count = server, tmp_path, 0
         self.known: dict[str, RemoteStat] = {}
-        self.wanted: set[str] = set()
+        self.claimed: set[str] = set()
         self.harmed: list[str] = []
-        self.transport = self.made()
+        self.transport = self.build()
 
-    def made(self) -> Transport:
+    def build(self) -> Transport:
         os.makedirs(self.tmp_path / "work", exist_ok=True)
         if isinstance(self.server, QuirkSFTPServer):
             return SFTPTransport(self.server.settings(), str(self.tmp_path / "work"))
@@ -44,7 +44,7 @@ class DeliveryContext:
     async def put(self, name: str, data: bytes) -> str:
         """How it was verified."""
         self.count += 1
-        self.wanted.add(name)
+        self.claimed.add(name)
         source = self.tmp_path / f"source-{self.count}"
         source.write_bytes(data)
         folder, slash, _ = name.rpartition("/")
@@ -55,7 +55,7 @@ class DeliveryContext:
             name,
             f"{folder}{slash}.pysubtask-{self.count:04x}.part",
             replaces=self.known.get(name),
-            ours=lambda other: other != name and other in self.wanted,
+            ours=lambda other: other != name and other in self.claimed,
             harmed=self.harmed.append,
         )
         sent = await self.transport.upload(job, lambda done: None)
@@ -127,9 +127,9 @@ def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(
 
     async def case() -> None:
         await context.put("plain.csv", b"plain")
-        with pytest.raises(FileRefused, match=f"the server shows .* instead of .*{why}") as told:
+        with pytest.raises(FileRefused, match=f"the server shows .* instead of .*{why}") as outcome:
             await context.put(name, b"odd")
-        assert "'as'" in told.value.remedy
+        assert "'as'" in outcome.value.remedy
         before = context.there()
         with pytest.raises(FileRefused, match=why):  # and again costs nothing
             await context.put(name, b"longer than before")
@@ -163,24 +163,24 @@ def test_of_names_that_meet_on_the_server_the_first_stays_whole(
 
     async def case() -> None:
         if together:
-            context.wanted.update((first, second))
-            told = await asyncio.gather(context.put(first, b"first"), context.put(second, b"second"), return_exceptions=True)
+            context.claimed.update((first, second))
+            outcome = await asyncio.gather(context.put(first, b"first"), context.put(second, b"second"), return_exceptions=True)
         else:
-            told = [
+            outcome = [
                 await context.put(first, b"first"),
                 (await asyncio.gather(context.put(second, b"second"), return_exceptions=True))[0],
             ]
-        refused = [one for one in told if not isinstance(one, str)]
+        refused = [one for one in outcome if not isinstance(one, str)]
         assert len(refused) == 1 and isinstance(refused[0], FileRefused) and why in str(refused[0])
         with pytest.raises(FileRefused):
-            await context.put(second if isinstance(told[0], str) else first, b"again")
+            await context.put(second if isinstance(outcome[0], str) else first, b"again")
 
     run(context, case)
     [content] = context.there().values()
     assert content in (b"first", b"second") and (together or content == b"first")
 
 
-def test_a_file_of_ours_that_was_hit_is_told_of(context: DeliveryContext) -> None:
+def test_a_file_of_ours_that_was_hit_is_reported(context: DeliveryContext) -> None:
     context.server.quirks.odd_names = "renamed"
 
     async def case() -> None:

@@ -45,17 +45,17 @@ def by_a_call(work: Work) -> Awaitable[Any]:
     return call.outcome(asyncio.get_running_loop().create_future(), 20.0, "late", [])
 
 
-@pytest.mark.parametrize("way", [over_ftp, by_a_call])
-def test_an_error_that_comes_as_its_caller_is_cancelled_is_no_news(way: Callable[[Work], Awaitable[Any]]) -> None:
-    told: list[dict[str, Any]] = []
+@pytest.mark.parametrize("means", [over_ftp, by_a_call])
+def test_an_error_that_comes_as_its_caller_is_cancelled_is_not_logged(means: Callable[[Work], Awaitable[Any]]) -> None:
+    reported: list[dict[str, Any]] = []
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: told.append(context))
+        loop.set_exception_handler(lambda _, context: reported.append(context))
         begun, go = asyncio.Event(), threading.Event()
-        made: list[asyncio.Future[Any]] = []
+        futures: list[asyncio.Future[Any]] = []
         create = loop.create_future
-        loop.create_future = lambda: made.append(create()) or made[-1]  # type: ignore[method-assign,func-returns-value]
+        loop.create_future = lambda: futures.append(create()) or futures[-1]  # type: ignore[method-assign,func-returns-value]
 
         def work() -> None:
             loop.call_soon_threadsafe(begun.set)
@@ -63,18 +63,18 @@ def test_an_error_that_comes_as_its_caller_is_cancelled_is_no_news(way: Callable
             raise TransportLost("the server closed the connection")
 
         async def call() -> None:
-            await way(work)
+            await means(work)
 
         task = asyncio.create_task(call())
         await begun.wait()
-        for future in [future for future in made if not future.done()]:
+        for future in [future for future in futures if not future.done()]:
             # In the very turn of the loop in which the work has ended.
             future.add_done_callback(lambda _: task.cancel())
         go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        made.clear()
+        futures.clear()
 
     asyncio.run(run())
     gc.collect()
-    assert told == []
+    assert reported == []

@@ -41,7 +41,7 @@ def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("found", "expected"),
     [
         ({}, None),
         ({"HASH": "SHA-1;SHA-256*;MD5"}, HashRequest("sha256", "HASH")),
@@ -52,12 +52,12 @@ def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
         ({"HASH": "WHIRLPOOL*"}, None),
     ],
 )
-def test_the_best_that_is_offered(found: dict[str, str], wanted: HashRequest | None) -> None:
-    assert best_hash_request(found) == wanted
+def test_the_best_that_is_offered(found: dict[str, str], expected: HashRequest | None) -> None:
+    assert best_hash_request(found) == expected
 
 
 @pytest.mark.parametrize(
-    ("line", "algorithm", "wanted"),
+    ("line", "algorithm", "expected"),
     [
         (f"213 SHA-256 0-49 {SHA} a name {'0' * 64}", "sha256", SHA),
         (f"250 {SHA.upper()}", "sha256", SHA.upper()),
@@ -68,8 +68,8 @@ def test_the_best_that_is_offered(found: dict[str, str], wanted: HashRequest | N
         (f"550 {SHA}", "sha256", None),
     ],
 )
-def test_the_hash_in_a_reply(line: str, algorithm: str, wanted: str | None) -> None:
-    assert hash_in(Reply(int(line[:3]), (line,)), algorithm) == wanted
+def test_the_hash_in_a_reply(line: str, algorithm: str, expected: str | None) -> None:
+    assert hash_in(Reply(int(line[:3]), (line,)), algorithm) == expected
 
 
 def test_the_hash_of_the_source(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def test_the_hash_of_the_source(tmp_path: Path) -> None:
     fd = os.open(source, os.O_RDONLY)
     try:
         for name in ALGORITHMS:
-            wanted = f"{zlib.crc32(DATA):08x}" if name == "crc32" else hashlib.new(name, DATA).hexdigest()
-            assert own_hash(job, fd, name) == wanted
+            expected = f"{zlib.crc32(DATA):08x}" if name == "crc32" else hashlib.new(name, DATA).hexdigest()
+            assert own_hash(job, fd, name) == expected
         assert own_hash(job._replace(sha256="known"), fd, "sha256") == "known"
         assert own_hash(job._replace(base=5), fd, "sha256") == own_hash(job, fd, "whirlpool") == ""
         with pytest.raises(SourceChanged):
@@ -95,13 +95,13 @@ def test_the_hash_of_the_source(tmp_path: Path) -> None:
 )
 def test_what_each_level_asks_for(level: str, whole: bool, append: bool) -> None:
     job, checks = Job("", 100, None, "a", ".t"), Checks({"VerifyChecksum": level})
-    assert (checks.wanted(job), checks.wanted(job._replace(append=Append(5, 5)))) == (whole, append)
+    assert (checks.needed(job), checks.needed(job._replace(append=Append(5, 5)))) == (whole, append)
     checks.late(job)
-    assert checks.wanted(job) == whole, "a small one was not the reason"
+    assert checks.needed(job) == whole, "a small one was not the reason"
     big, must = job._replace(size=10**9), level == "required"
     checks.late(big)
-    assert checks.wanted(big) == must, "rather delivered without than never"
-    assert checks.wanted(job) == whole
+    assert checks.needed(big) == must, "rather delivered without than never"
+    assert checks.needed(job) == whole
     if must:
         with pytest.raises(FileRefused, match="no hash"):
             checks.without(job, "why")

@@ -69,28 +69,28 @@ def test_what_answered_last_comes_first() -> None:
         ([OSError(101, "Network is unreachable"), TimeoutError()], ["a0: Network is unreachable", "a1: no answer"]),
     ],
 )
-def test_each_address_is_told(errors: list[OSError], words: list[str]) -> None:
+def test_each_address_is_reported(errors: list[OSError], words: list[str]) -> None:
     exc = NoneAnswers([Failure(f"a{number}", error) for number, error in enumerate(errors)])
-    told = str(reach.of_socket(exc, "h", 22, 8.0))
-    assert all(word in told for word in words) and "h:22" in told
+    text = str(reach.of_socket(exc, "h", 22, 8.0))
+    assert all(word in text for word in words) and "h:22" in text
 
 
 @pytest.mark.parametrize(
-    ("shown", "found"),
+    ("listing", "found"),
     [
-        ("hostname h\nport 2222\n", route.Way("h", 2222)),
-        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", route.Way("h", 22, socket.AF_INET6, False)),
+        ("hostname h\nport 2222\n", route.Route("h", 2222)),
+        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", route.Route("h", 22, socket.AF_INET6, False)),
         ("hostname h\nport 22\nproxyjump gate\n", None),
         ("hostname h\nport 22\nproxycommand nc %h %p\n", None),
-        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", route.Way("h", 22)),
+        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", route.Route("h", 22)),
         ("", None),
         ("hostname h\n", None),
         ("hostname h\nport 22\nbindaddress 10.0.0.1\n", None),
         ("hostname h\nport 22\nbindinterface wwan0\n", None),
     ],
 )
-def test_the_way_that_ssh_goes(shown: str, found: route.Way | None) -> None:
-    assert route.way_in(shown) == found
+def test_the_route_that_ssh_takes(listing: str, found: route.Route | None) -> None:
+    assert route.route_in(listing) == found
 
 
 # --- sockets
@@ -98,8 +98,8 @@ def test_the_way_that_ssh_goes(shown: str, found: route.Way | None) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    with socket.create_server((ALIVE, 0)) as made:
-        yield made
+    with socket.create_server((ALIVE, 0)) as listener:
+        yield listener
 
 
 def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(listener: socket.socket) -> None:
@@ -256,7 +256,7 @@ def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
 
 
 @needs_sshd
-def test_a_password_and_a_pinned_key_go_the_same_way(
+def test_a_password_and_a_pinned_key_take_the_same_route(
     server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pysubtask.testing.servers.sshd import fingerprint
@@ -275,9 +275,9 @@ def test_no_address_of_an_ssh_server_answers(
     with silent(DEAD, port):
         named(monkeypatch, port, DEAD, DEAD_TOO)
         begun = time.monotonic()
-        said = refused({**by_name(server, tmp_path), "HostPort": port, "ConnectTimeoutSecs": 1}, tmp_path, kind=TransportLost)
+        reason = refused({**by_name(server, tmp_path), "HostPort": port, "ConnectTimeoutSecs": 1}, tmp_path, kind=TransportLost)
         assert time.monotonic() - begun < 1 + PATIENCE
-    assert f"{DEAD}: no answer" in said and f"{DEAD_TOO}: Connection refused" in said
+    assert f"{DEAD}: no answer" in reason and f"{DEAD_TOO}: Connection refused" in reason
 
 
 @needs_sshd
@@ -295,8 +295,8 @@ def test_what_the_configuration_of_ssh_wants_is_left_to_it(
     )
     config = tmp_path / "config"
     config.write_text(f"Host localhost\n    {option.format(nc=nc)}\n    AddressFamily inet\n")
-    monkeypatch.setattr(route, "dial_way", None)  # not called
-    monkeypatch.setattr(transport, "dial_way", None)
+    monkeypatch.setattr(route, "dial_route", None)  # not called
+    monkeypatch.setattr(transport, "dial_route", None)
     connects(by_name(server, tmp_path, SSHConfigFile=str(config)), tmp_path)
 
 

@@ -40,9 +40,9 @@ def job(tmp_path: Path, data: bytes = b"new", **changes: Any) -> Job:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "remote"
-    made.mkdir()
-    return made
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    return folder
 
 
 def run(folder: Path, case: Callable[[FolderTransport], Awaitable[None]], **settings: Any) -> None:
@@ -70,7 +70,7 @@ def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path) -> None:
     asyncio.run(transport.connect())
 
 
-def test_a_folder_that_goes_away_is_a_lost_connection_and_is_not_made_again(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_goes_away_is_a_lost_connection_and_is_not_created_again(folder: Path, tmp_path: Path) -> None:
     async def case(transport: FolderTransport) -> None:
         os.rmdir(folder)
         with pytest.raises(TransportLost, match="not mounted"):

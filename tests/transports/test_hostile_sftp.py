@@ -266,8 +266,8 @@ def test_stderr_without_end_is_cut_before_it_is_searched(line: str) -> None:
 
 
 def test_words_of_a_server_are_fit_for_a_line() -> None:
-    said = remote_text(WORDS.encode())
-    assert said.isprintable() and "\u202e" not in said
+    text = remote_text(WORDS.encode())
+    assert text.isprintable() and "\u202e" not in text
 
 
 # --- listings (the doctor)

@@ -37,7 +37,7 @@ def written(path: Path, data: bytes, mode: int = 0o600) -> Path:
 
 
 def trouble(path: Path, **how) -> key_file.Trouble:
-    found = key_file.look(str(path), **how)
+    found = key_file.check(str(path), **how)
     assert found is not None
     return found
 
@@ -65,7 +65,7 @@ def test_what_an_editor_did_is_named_and_the_line_undoes_it(key: Path, name: str
     assert harm.in_line(line) == ""
     subprocess.run(["sh", "-c", line], check=True, timeout=60)
     mended = Path(found.key)
-    assert key_file.look(str(mended)) is None and stat.S_IMODE(mended.stat().st_mode) == 0o600
+    assert key_file.check(str(mended)) is None and stat.S_IMODE(mended.stat().st_mode) == 0o600
     assert (
         subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", mended], check=True, capture_output=True, timeout=60).stdout.split()[1]
         == key.with_name(f"{key.name}.pub").read_bytes().split()[1]
@@ -78,16 +78,16 @@ def test_what_an_editor_did_is_named_and_the_line_undoes_it(key: Path, name: str
 
 def test_other_formats_may_be_written_so_or_so(key: Path):
     """ssh leaves the older formats to OpenSSL, which takes line ends as they come: such a key works."""
-    made = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", key.parent / "pem"]
-    subprocess.run(made, check=True, timeout=60)
+    argv = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", key.parent / "pem"]
+    subprocess.run(argv, check=True, timeout=60)
     windows = written(key.parent / "win", (key.parent / "pem").read_bytes().replace(b"\n", b"\r\n"))
     loaded = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", windows], capture_output=True, timeout=60, check=False)
-    assert (key_file.look(str(windows)) is None) == (loaded.returncode == 0)
+    assert (key_file.check(str(windows)) is None) == (loaded.returncode == 0)
 
 
 def test_a_library_reads_what_ssh_does_not(key: Path):
     altered = written(key.parent / "crlf", key.read_bytes().replace(b"\n", b"\r\n"), 0o644)
-    assert key_file.look(str(altered), by_ssh=False) is None and key_file.look(str(altered)) is not None
+    assert key_file.check(str(altered), by_ssh=False) is None and key_file.check(str(altered)) is not None
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -104,7 +104,7 @@ def test_without_ssh_keygen_the_text_alone_tells(key: Path, monkeypatch: pytest.
     monkeypatch.setattr(key_file.shutil, "which", lambda name: None)
     assert trouble(altered).cause == "key-file-altered"
     assert trouble(key.parent / "shut").cause == "key-has-passphrase"
-    assert key_file.look(str(key)) is None
+    assert key_file.check(str(key)) is None
 
 
 def test_putty_in_either_version(key: Path):
@@ -121,12 +121,12 @@ def test_putty_in_either_version(key: Path):
 @pytest.mark.parametrize("mode", [0o400, 0o600, 0o440, 0o644, 0o666])
 def test_the_mode_counts_for_the_users_own_files_only(key: Path, mode: int, monkeypatch: pytest.MonkeyPatch):
     key.chmod(mode)
-    assert (key_file.look(str(key)) is None) == (mode & 0o077 == 0)
+    assert (key_file.check(str(key)) is None) == (mode & 0o077 == 0)
     monkeypatch.setattr(account, "uid", lambda: os.getuid() + 1)
-    assert key_file.look(str(key)) is None
+    assert key_file.check(str(key)) is None
 
 
-def test_a_mode_that_cannot_be_changed_is_not_told_to_be_changed(key: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_no_remedy_changes_a_mode_that_cannot_be_changed(key: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     key.chmod(0o444)
     assert trouble(key).commands == (f"chmod 600 {key_file.advice.word(str(key))}",)
     monkeypatch.setattr(key_file, "why_mode_is_fixed", lambda path: "it is on a file system that is mounted read-only")
@@ -136,7 +136,7 @@ def test_a_mode_that_cannot_be_changed_is_not_told_to_be_changed(key: Path, monk
     assert harm.in_line(found.commands[0]) == "" and found.key == str(tmp_path / ".ssh" / key.name)
     subprocess.run(["sh", "-c", found.commands[0]], check=True, timeout=60)
     assert stat.S_IMODE(os.stat(found.key).st_mode) == 0o400 or stat.S_IMODE(os.stat(found.key).st_mode) == 0o600
-    assert key_file.look(found.key) is None and stat.S_IMODE((tmp_path / ".ssh").stat().st_mode) == 0o700
+    assert key_file.check(found.key) is None and stat.S_IMODE((tmp_path / ".ssh").stat().st_mode) == 0o700
     monkeypatch.setenv("HOME", str(tmp_path / "no home"))
     assert trouble(key).commands == ()
 
@@ -229,11 +229,11 @@ def test_what_is_no_fault_of_the_key_stays_as_it_is(key: Path):
 
 
 def test_what_ssh_keygen_says_of_a_certificate():
-    said = (
+    listing = (
         'x-cert.pub:\n  Key ID: "a"\n  Valid: from 2026-11-09T21:43:20 to 2026-11-19T21:43:20\n  Principals: \n'
         "    root\n    pi\n  Critical Options: (none)\n  Extensions: \n  permit-pty\n"
     )
-    found = certificate_of(said)
+    found = certificate_of(listing)
     assert found == ("2026-11-09T21:43:20", "2026-11-19T21:43:20", ("root", "pi"))
     assert certificate_of("Valid: forever\nPrincipals: (none)\nCritical Options: (none)").names == ()
     assert certificate_of("Valid: before 2020-01-01T00:00:00").is_over() and not certificate_of("Valid: forever").is_over()

@@ -56,7 +56,7 @@ def test_several_keys_of_a_host_all_count(tmp_path: Path) -> None:
     assert found(text, "h", 22, tmp_path) == {KEY, OTHER}
 
 
-def test_revoked_keys_are_told_apart(tmp_path: Path) -> None:
+def test_revoked_keys_are_distinguished(tmp_path: Path) -> None:
     (tmp_path / "known").write_text(f"h ssh-ed25519 {KEY}\n@revoked * ssh-ed25519 {OTHER}\n")
     on_file = keys_on_file([str(tmp_path / "absent"), str(tmp_path / "known")], "h", 22)
     assert on_file.keys == {("ssh-ed25519", base64.b64decode(KEY))}

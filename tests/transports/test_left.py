@@ -22,7 +22,7 @@ from pysubtask.transports.shared.profile import Profile
 
 TIME = 1_700_000_000
 RECORDED = Path(__file__).parents[1] / "recorded" / "08fa67b" / "profile.json"
-MADE = {"sftp": SFTPTransport, "ftp": FTPTransport}
+TRANSPORTS = {"sftp": SFTPTransport, "ftp": FTPTransport}
 Transport = SFTPTransport | FTPTransport
 Act = Callable[[Transport], Awaitable[None]]
 
@@ -44,7 +44,7 @@ class Server:
     def life(self, act: Act, kept: str = "") -> Profile:
         """One of a transport that begins with what another has kept."""
         settings = self.running.settings(StallSecs=20, ConnectTimeoutSecs=20, HostPath="")
-        transport: Transport = MADE[self.kind](settings, str(self.place / "work"))
+        transport: Transport = TRANSPORTS[self.kind](settings, str(self.place / "work"))
         profile = transport.profile
         assert profile is not None
         if kept:
@@ -67,9 +67,9 @@ class Server:
 
 @pytest.fixture(params=["sftp", "ftp"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    made = quirk_sftp_server if request.param == "sftp" else quirk_ftp_server
+    quirk_server = quirk_sftp_server if request.param == "sftp" else quirk_ftp_server
     (tmp_path / "work").mkdir()
-    with made(tmp_path / "remote", delete=False) as running:
+    with quirk_server(tmp_path / "remote", delete=False) as running:
         yield Server(request.param, running, tmp_path)
 
 
@@ -117,7 +117,7 @@ def test_what_was_put_aside_before_an_end_is_found_by_the_next_upload(server: Se
     assert names(server.life(act, known())) == [".pysubtask-1.part.left"]
 
 
-def test_what_nobody_sends_any_more_is_put_aside_and_told(server: Server) -> None:
+def test_what_nobody_sends_any_more_is_put_aside_and_reported(server: Server) -> None:
     """A file of an upload that was killed, and whose file here has gone or is another one."""
     (server.files / ".pysubtask-1.part").write_bytes(b"half")
 
@@ -237,7 +237,7 @@ def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server) -> Non
     assert ftp.left() == [name]
 
 
-def test_what_stays_is_told_where_no_size_tells_whether_it_is_there(ftp: Server) -> None:
+def test_what_stays_is_reported_where_no_size_tells_whether_it_is_there(ftp: Server) -> None:
     ftp.running.quirks.size = "never"
     (ftp.files / ".pysubtask-1.part").write_bytes(b"half")
 

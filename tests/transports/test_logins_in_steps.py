@@ -24,7 +24,7 @@ from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.algorithms import in_ssh_config, offered_alone
 from pysubtask.transports.ssh.errors import verdict
-from pysubtask.transports.ssh.orphans import MARK, end_orphans
+from pysubtask.transports.ssh.orphans import TAG, end_orphans
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -137,12 +137,12 @@ def test_a_key_on_file_without_the_port_counts_if_it_is_the_same(tmp_path: Path,
 # --- a key and something else
 
 
-def test_what_is_wanted_besides_the_key_is_said() -> None:
-    said = 'Authenticated using "publickey" with partial success.\npi@h: Permission denied (password).\n'
-    found = verdict(said, 255)
+def test_what_is_required_besides_the_key_is_reported() -> None:
+    stderr = 'Authenticated using "publickey" with partial success.\npi@h: Permission denied (password).\n'
+    found = verdict(stderr, 255)
     assert "took the key and wants a password as well" in str(found) and "Set Password, too" in str(found)
-    told = login_finding(found, {"KeyFile": "/k", "User": "pi", "Host": "h"})
-    assert told.cause == "password-wanted-too" and told.remedy.settings == (("Password", "..."),)
+    finding = login_finding(found, {"KeyFile": "/k", "User": "pi", "Host": "h"})
+    assert finding.cause == "password-wanted-too" and finding.remedy.settings == (("Password", "..."),)
     wrong = login_finding(found, {"KeyFile": "/k", "Password": SECRET, "User": "pi", "Host": "h"})
     assert wrong.cause == "password-refused" and "key is right" in wrong.remedy.words
     older = verdict("Authenticated with partial success.\npi@h: Permission denied (keyboard-interactive).\n", 255)
@@ -172,15 +172,15 @@ OFFERS = [
 
 
 @pytest.mark.parametrize(("what", "offer", "line"), OFFERS)
-def test_the_line_for_an_old_server_is_told(what: str, offer: str, line: str) -> None:
-    said = f"Unable to negotiate with 192.0.2.7 port 2222: no matching {what} found. Their offer: {offer}\n"
-    found = verdict(said, 255, where="old.example:2222")
+def test_the_line_for_an_old_server_is_reported(what: str, offer: str, line: str) -> None:
+    stderr = f"Unable to negotiate with 192.0.2.7 port 2222: no matching {what} found. Their offer: {offer}\n"
+    found = verdict(stderr, 255, where="old.example:2222")
     assert isinstance(found, LoginRefused)
     assert in_ssh_config("old.example", line) in found.remedy  # not its address: ssh looks for the name that it is given
-    told = login_finding(found, {"SSHConfigFile": "none"})
-    assert told.cause == "no-common-algorithm" and line in told.text and told.remedy.settings == (("SSHConfigFile", None),)
-    assert told.remedy.commands == ()
-    unknown = verdict(said.replace(offer, "something@new"), 255)
+    finding = login_finding(found, {"SSHConfigFile": "none"})
+    assert finding.cause == "no-common-algorithm" and line in finding.text and finding.remedy.settings == (("SSHConfigFile", None),)
+    assert finding.remedy.commands == ()
+    unknown = verdict(stderr.replace(offer, "something@new"), 255)
     assert offered_alone(str(unknown)) is None and unknown.remedy == "Update the older of the two"
 
 
@@ -225,14 +225,14 @@ def test_the_line_for_an_rsa_key_on_an_old_server_works(tmp_path: Path) -> None:
 
 
 def test_a_program_in_between_is_blamed_and_not_the_server() -> None:
-    for said in (
+    for stderr in (
         "Connection timed out during banner exchange\nConnection to UNKNOWN port 65535 timed out\n",
         "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535\n",
     ):
-        found = verdict(said, 255, where="h:22")
+        found = verdict(stderr, 255, where="h:22")
         assert isinstance(found, TransportLost) and "ProxyCommand or ProxyJump" in str(found)
-        told = login_finding(found, {"Host": "h", "User": "pi"})
-        assert told.cause == "proxy-command" and told.remedy.commands == ("ssh -v pi@h true",)
+        finding = login_finding(found, {"Host": "h", "User": "pi"})
+        assert finding.cause == "proxy-command" and finding.remedy.commands == ("ssh -v pi@h true",)
 
 
 @needs_sshd
@@ -281,7 +281,7 @@ def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, bo
 
 
 def test_others_of_the_same_group_are_left_alone(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: "one"}, start_new_session=True) as other:
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, TAG: "one"}, start_new_session=True) as other:
         try:
             assert end_orphans(other.pid, "") == end_orphans(other.pid, "two") == end_orphans(1, "one") == 0
             assert other.poll() is None

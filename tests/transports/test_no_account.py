@@ -19,7 +19,7 @@ from pysubtask.testing import sftp_server
 from pysubtask.transports.sftp import SFTPTransport, transport
 from pysubtask.transports.ssh.errors import verdict
 
-SAID = "No user exists for uid 4242\n"
+STDERR = "No user exists for uid 4242\n"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whom ssh does not know: a program of that name says what the real one does."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "ssh").write_text(f"#!/bin/sh\necho '{SAID.strip()}' >&2\nexit 255\n")
+    (programs / "ssh").write_text(f"#!/bin/sh\necho '{STDERR.strip()}' >&2\nexit 255\n")
     (programs / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(account, "uid", lambda: 4242)
@@ -39,7 +39,7 @@ def without_asyncssh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_the_real_ssh_says():
-    said = SAID
+    stderr = STDERR
     if os.getuid() == 0 and shutil.which("ssh"):  # else the words stand here as they were seen
         done = subprocess.run(
             ["ssh", "-G", "h"],
@@ -51,8 +51,8 @@ def test_what_the_real_ssh_says():
             timeout=60,
             check=False,
         )
-        said = done.stderr
-    found = verdict(said, 255)
+        stderr = done.stderr
+    found = verdict(stderr, 255)
     assert isinstance(found, TransportLost) and not isinstance(found, LoginRefused)
     assert "without an entry in /etc/passwd" in str(found) and "pip install 'pysubtask[asyncssh]'" in str(found)
 
@@ -62,11 +62,11 @@ def test_the_child_names_the_cause_and_the_remedy(tmp_path, monkeypatch, nobody,
     without_asyncssh(monkeypatch)
 
     async def connect():
-        made = SFTPTransport({"Host": "127.0.0.1", "HostPort": 9, "Password": password}, str(tmp_path / "work"))
+        transport = SFTPTransport({"Host": "127.0.0.1", "HostPort": 9, "Password": password}, str(tmp_path / "work"))
         try:
-            await made.connect()
+            await transport.connect()
         finally:
-            await made.close()
+            await transport.close()
 
     with pytest.raises(TransportLost, match=r"without an entry in /etc/passwd.*pysubtask\[asyncssh\]"):
         asyncio.run(connect())
@@ -74,12 +74,12 @@ def test_the_child_names_the_cause_and_the_remedy(tmp_path, monkeypatch, nobody,
 
 def test_asyncssh_is_taken_where_it_is_there(tmp_path, monkeypatch, nobody):
     async def connect(settings):
-        made = SFTPTransport(settings, str(tmp_path / "work"))
+        transport = SFTPTransport(settings, str(tmp_path / "work"))
         try:
-            await made.connect()
-            return await made.stat("nothing")
+            await transport.connect()
+            return await transport.stat("nothing")
         finally:
-            await made.close()
+            await transport.close()
 
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)

@@ -64,19 +64,19 @@ def test_dropbox_with_a_clock_of_1970(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = ssl.SSLCertVerificationError("certificate is not yet valid")
     for code, kind in ((9, TransportLost), (20, ServerNotTrusted)):
         bad.verify_code = code
-        told = of_dropbox.verdict(requests.exceptions.SSLError(SimpleNamespace(reason=bad), bad), 0.0)
-        assert type(told) is kind and ("clock" in str(told)) == (code == 9)
+        error = of_dropbox.verdict(requests.exceptions.SSLError(SimpleNamespace(reason=bad), bad), 0.0)
+        assert type(error) is kind and ("clock" in str(error)) == (code == 9)
 
 
 @pytest.mark.parametrize(
-    ("now", "said", "blamed"),
+    ("now", "validity", "blamed"),
     [(20.0, "not yet valid", True), (NOW, "not yet valid", True), (20.0, "expired", True), (NOW, "expired", False)],
 )
-def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, said: str, blamed: bool) -> None:
-    at(monkeypatch, "sftp.verdict", now)
-    words = f"Certificate invalid: {said}\nNo ED25519-CERT host key is known for h and you have requested strict checking.\n"
-    told = verdict(f"{words}Host key verification failed.\n", 255)
-    assert type(told) is (TransportLost if blamed else ServerNotTrusted)
+def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, validity: str, blamed: bool) -> None:
+    at(monkeypatch, "ssh.errors", now)
+    words = f"Certificate invalid: {validity}\nNo ED25519-CERT host key is known for h and you have requested strict checking.\n"
+    error = verdict(f"{words}Host key verification failed.\n", 255)
+    assert type(error) is (TransportLost if blamed else ServerNotTrusted)
 
 
 def test_what_was_put_aside_before_the_clock_was_set_is_not_forgotten(tmp_path: Path) -> None:

@@ -60,6 +60,6 @@ def test_another_rate_holds_at_once() -> None:
     assert pace.wait() == 0.0
 
 
-def test_pieces_are_small_on_a_slow_way() -> None:
+def test_pieces_are_small_at_a_low_rate() -> None:
     assert Pace(20_000, Clock()).piece(1 << 20) == 20_000
     assert Pace(100, Clock()).piece(1 << 20) == 1024

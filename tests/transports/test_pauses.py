@@ -65,15 +65,15 @@ class Response:
         self.headers: dict[str, Any] = {key.replace("_", "-"): value for key, value in headers.items()}
 
 
-@pytest.mark.parametrize(("said", "secs"), [("inf", "3600"), ("1.2", "2"), ("soon", "0"), ("nan", "0"), ("1e300", "3600")])
-def test_the_sdk_is_given_whole_seconds(said: str, secs: str) -> None:
+@pytest.mark.parametrize(("header", "secs"), [("inf", "3600"), ("1.2", "2"), ("soon", "0"), ("nan", "0"), ("1e300", "3600")])
+def test_the_sdk_is_given_whole_seconds(header: str, secs: str) -> None:
     """It reads the header itself, with int()."""
     pytest.importorskip("dropbox")
     from pysubtask.transports.shared.meter import Meter
     from pysubtask.transports.shared.pace import Pace
 
     http = HttpSession("", None, 1, 5.0, Pace(0), Meter())
-    response = Response(retry_after=said)
+    response = Response(retry_after=header)
     http._answered(response)
     assert response.headers["retry-after"] == secs
     assert http.retry_after() <= LONGEST_PAUSE

@@ -64,24 +64,24 @@ def histories(draw):
 
 
 @given(histories())
-def test_every_walk_ends_and_nobody_is_condemned_while_a_rung_is_left_and_each_step_is_told_once(history):
+def test_every_walk_ends_and_nobody_is_condemned_while_a_rung_is_left_and_each_step_is_reported_once(history):
     ladder, files, in_place = history
     profile, steps, clock = a_profile(in_place=in_place)
     allowed = {rung for rung in ladder.rungs if profile.allows(ladder, rung)}
-    shown = ladder.rungs[0]
+    known = ladder.rungs[0]
     for takes, own, unknown, secs in files:
         clock.now += secs
-        told = len(steps)
+        before = len(steps)
         outcome = one_file(profile, ladder, takes - own, takes if unknown else frozenset())
         assert len(outcome.asked) == len(set(outcome.asked)) <= len(allowed)
         assert set(outcome.asked) <= allowed
         if outcome.worked is None:
             assert set(outcome.asked) == allowed, "a rung was left"
-            assert len(steps) == told, "what refused everything has taught nothing"
+            assert len(steps) == before, "what refused everything has taught nothing"
         else:
             now = profile.rung(ladder)
-            assert [step.rung for step in steps[told:]] == ([now] if now != shown else [])
-            shown = now
+            assert [step.rung for step in steps[before:]] == ([now] if now != known else [])
+            known = now
     at = [ladder.rungs[0], *(step.rung for step in steps)]
     assert [(step.before, step.rung) for step in steps] == list(itertools.pairwise(at))
     for step in steps:
@@ -90,7 +90,7 @@ def test_every_walk_ends_and_nobody_is_condemned_while_a_rung_is_left_and_each_s
 
 
 @given(histories())
-def test_a_server_that_does_not_change_is_learned_with_the_first_file_and_told_of_once(history):
+def test_a_server_that_does_not_change_is_learned_with_the_first_file_and_reported_once(history):
     ladder, files, _ = history
     profile, steps, clock = a_profile()
     takes = files[0][0] if files else frozenset(ladder.rungs)
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_change_is_learned_with_the_first_file_and_told_o
 
 
 @given(histories(), st.integers(1, 12))
-def test_a_server_that_changes_is_followed_within_three_files_each_way(history, files_each):
+def test_a_server_that_changes_is_followed_within_three_files_in_both_directions(history, files_each):
     ladder, files, _ = history
     profile, _, clock = a_profile()
     for takes, *_ in files[:6]:
@@ -350,7 +350,7 @@ class TestAllowance:
 
     def test_what_had_another_reason_is_taken_back(self):
         allowance = Allowance(10)
-        before = allowance.mark()
+        before = allowance.checkpoint()
         allowance.refused(5)
         allowance.refused(1)
         allowance.innocent(before)

@@ -64,8 +64,8 @@ def test_without_its_port_it_is_revoked_on_every_port(server: OpenSSHServer, pol
     lines = [f"@revoked 127.0.0.1 {key}\n" for key in keys(server)]
     lines += [f"[127.0.0.1]:{server.port} {key}\n" for key in keys(server)] if trusted else []
     known.write_text("".join(lines))
-    said = attempt(server, known, tmp_path, "no-such-ssh-program", policy)
-    assert "revoked" in said
+    reason = attempt(server, known, tmp_path, "no-such-ssh-program", policy)
+    assert "revoked" in reason
     assert known.read_text() == "".join(lines)
 
 
@@ -74,5 +74,5 @@ def test_another_revoked_key_says_nothing(server: OpenSSHServer, program: str, t
     first, second = keys(server)
     known = tmp_path / "known"
     known.write_text(f"@revoked * {first}\n[127.0.0.1]:{server.port} {second}\n")
-    said = attempt(server, known, tmp_path, program, "strict")
-    assert not said, said
+    reason = attempt(server, known, tmp_path, program, "strict")
+    assert not reason, reason

@@ -19,7 +19,7 @@ from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.sftp.resume import LEAST, SECS, Half, Notes, half_of
-from pysubtask.transports.shared.means import APPEND, LOOK, SYNC
+from pysubtask.transports.shared.means import APPEND, FINAL_STAT, SYNC
 from pysubtask.transports.shared.profile import Profile
 from tests.transports.sftp_peer import Peer, Request, playing
 
@@ -79,12 +79,12 @@ def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
         await peer.nothing()
         assert not order, "an earlier attempt might yet be renamed over it"
         await peer.status(clearing)
-        write, timed, synced, shown, standing = await peer.expect("write", *LAST, "stat")
+        write, timed, synced, stat, standing = await peer.expect("write", *LAST, "stat")
         assert order == ["confirmed"]
         assert place_of(write) == (600, 400) and write.body.endswith(DATA[600:])
         for one in (write, timed, synced):
             await peer.status(one)
-        await peer.attrs(shown, 1000, TIME)
+        await peer.attrs(stat, 1000, TIME)
         await peer.attrs(standing, 1000, TIME)
         closing, looking = await peer.expect("close", "stat")
         await peer.status(closing)
@@ -115,10 +115,10 @@ def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
         await peer.attrs((await peer.expect("fstat"))[0], *LEFT[:2])
-        *others, shown, standing = await peer.expect("write", *LAST, "stat")
+        *others, stat, standing = await peer.expect("write", *LAST, "stat")
         for one in others:
             await peer.status(one)
-        await peer.attrs(shown, 1000, TIME)
+        await peer.attrs(stat, 1000, TIME)
         await (peer.status(standing, packets.NO_SUCH_FILE) if before is None else peer.attrs(standing, before, TIME))
         closing, looking = await peer.expect("close", "stat")
         await peer.status(closing)
@@ -129,17 +129,17 @@ def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
             return
         sent = await running
         assert (sent.verified, sent.remote) == (verified, RemoteStat(1000, None if verified == "taken" else TIME))
-        assert publisher._profile.rung(LOOK) == ("taken" if verified == "taken" else "hidden")
+        assert publisher._profile.rung(FINAL_STAT) == ("taken" if verified == "taken" else "hidden")
 
     play(case)
 
 
-@pytest.mark.parametrize("shown", [(600, TIME - 99), (599, TIME - 100), (601, TIME - 100), (1000, TIME - 100), (600, None)])
-def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, shown: tuple[int, int | None]) -> None:
+@pytest.mark.parametrize("stat", [(600, TIME - 99), (599, TIME - 100), (601, TIME - 100), (1000, TIME - 100), (600, None)])
+def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: tuple[int, int | None]) -> None:
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
-        await peer.attrs((await peer.expect("fstat"))[0], *shown)
+        await peer.attrs((await peer.expect("fstat"))[0], *stat)
         await peer.status((await peer.expect("close"))[0])
         with pytest.raises(NotAsLeft):
             await running
@@ -255,8 +255,10 @@ def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
     play(case)
 
 
-@pytest.mark.parametrize(("text", "wanted"), [(b"a\n" * 100_000, [True]), (b"x" * 300_000 + b"\n" + b"y" * 300_000, [False, True])])
-def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, wanted: list[bool]) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"), [(b"a\n" * 100_000, [True]), (b"x" * 300_000 + b"\n" + b"y" * 300_000, [False, True])]
+)
+def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected: list[bool]) -> None:
     """Where there is one; a line longer than a WRITE cannot be helped, and the end is where the source ends."""
     (tmp_path / "source").write_bytes(text)
     job = job._replace(size=len(text), replaces=RemoteStat(3, 1), append=Append(3, 3), whole_records=True)
@@ -276,7 +278,7 @@ def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, wanted: 
                 ends.add(text[at - 1 : at] == b"\n")
             await peer.status(one)
         running.cancel()
-        assert sorted(ends) == wanted
+        assert sorted(ends) == expected
 
     play(case)
 
@@ -305,39 +307,39 @@ def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
 
 
 def test_notes_are_rare_and_the_last_one_is_exact() -> None:
-    now, told = [0.0], []
-    notes = Notes(told.append, 50 * LEAST, lambda: now[0])
+    now, stored = [0.0], []
+    notes = Notes(stored.append, 50 * LEAST, lambda: now[0])
     for step in range(1, 31):
         now[0] = step * (SECS + 0.001) / 8
         notes.reached(step * LEAST)
-    assert [json.loads(text)["offset"] // LEAST for text in told] == [8, 16, 24]
+    assert [json.loads(text)["offset"] // LEAST for text in stored] == [8, 16, 24]
     now[0] += 100
     notes.last()
     notes.reached(30 * LEAST + 1)
-    assert len(told) == 4
+    assert len(stored) == 4
     notes.last()
     notes.last()
-    assert [json.loads(text)["offset"] for text in told[4:]] == [30 * LEAST + 1]
+    assert [json.loads(text)["offset"] for text in stored[4:]] == [30 * LEAST + 1]
     notes.forget()
-    assert told[5:] == [""]
-    small = Notes(told.append, LEAST - 1, lambda: now[0])
+    assert stored[5:] == [""]
+    small = Notes(stored.append, LEAST - 1, lambda: now[0])
     now[0] += 100
     small.reached(LEAST - 1)
     small.last()
     small.forget()
-    assert len(told) == 6 and not small.worth
+    assert len(stored) == 6 and not small.worth
 
 
 def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
     size = 4 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
-    told: list[str] = []
+    stored: list[str] = []
     seen: list[int] = []
 
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         client.window.limit, client.window.chunk = 10 * size, LEAST
         client.window._set = lambda may_shrink: None  # type: ignore[method-assign]
-        job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", note=told.append)
+        job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", note=stored.append)
         running = start(job, seen.append)
         await peer.handle((await peer.expect("open"))[0])
         writes = await peer.expect("write", "write", "write", "write")
@@ -354,21 +356,21 @@ def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
 
     play(case)
     assert seen and set(seen) == {LEAST}
-    assert [half_of(text, size) for text in told] == [Half(LEAST, size)]
+    assert [half_of(text, size) for text in stored] == [Half(LEAST, size)]
 
 
 def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -> None:
     size = 2 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
-    told: list[str] = []
-    job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=Half(size, size, True).to_note(), note=told.append)
+    stored: list[str] = []
+    job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=Half(size, size, True).to_note(), note=stored.append)
 
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)
         await peer.status((await peer.expect("open"))[0], packets.NO_SUCH_FILE)
         with pytest.raises(AttemptFailed, match="may yet rename"):
             await running
-        assert told == [""]
+        assert stored == [""]
         await peer.nothing(0.05)
 
     play(case)
@@ -387,10 +389,10 @@ def test_a_file_that_was_whole_before_the_cut_is_looked_at_and_renamed(tmp_path:
         assert struct.unpack_from(">QI", reading.body, 6) == (size - 32768, 32768)
         await peer.attrs(looking, size)
         await peer.data(reading, data[-32768:])
-        timed, synced, shown = await peer.expect(*LAST)
+        timed, synced, stat = await peer.expect(*LAST)
         await peer.status(timed)
         await peer.status(synced)
-        await peer.attrs(shown, size)
+        await peer.attrs(stat, size)
         closing, renaming = await peer.expect("close", "posix-rename")
         await peer.status(closing)
         await peer.status(renaming, packets.NO_SUCH_FILE)

@@ -113,7 +113,7 @@ def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: Op
     wrong: list[int] = []
     enough = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not enough.is_set():
             seen = context.read()
             sizes.add(len(seen))
@@ -122,7 +122,7 @@ def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: Op
 
     async def case() -> None:
         left = context.left(data[:start])
-        reader = threading.Thread(target=look)
+        reader = threading.Thread(target=poll)
         reader.start()
         try:
             for _ in range(3):

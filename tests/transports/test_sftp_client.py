@@ -214,7 +214,7 @@ class TestTransfer:
 
         play(case)
 
-    def test_no_more_is_under_way_than_the_window_allows(self, source: Any) -> None:
+    def test_no_more_is_in_flight_than_the_window_allows(self, source: Any) -> None:
         async def case(client: Client, peer: Peer) -> None:
             client.transfer(b"h", source(1_000_000), 1_000_000, nothing, nothing)
             await peer.expect("write", "write")

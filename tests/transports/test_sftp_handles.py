@@ -34,9 +34,9 @@ def handles(most: int = 64) -> tuple[Handles, Line]:
     return Handles(cast(Any, line), profile, profile.opened[KIND]), line
 
 
-def answers(*said: Reply) -> Callable[[], asyncio.Future[Reply]]:
+def answers(*replies: Reply) -> Callable[[], asyncio.Future[Reply]]:
     """What the server says to one try after the other."""
-    rest = iter(said)
+    rest = iter(replies)
 
     def again() -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

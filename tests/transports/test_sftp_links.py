@@ -81,7 +81,9 @@ class TestFollow:
         assert (context.place / "disk2" / "day" / "x").read_bytes() == b"in"
 
     @pytest.mark.parametrize(("target", "why"), [("nowhere/x", "leads to nothing"), ("a", "circle"), ("../disk2", "no file")])
-    def test_what_cannot_be_followed_is_replaced_and_that_is_said(self, context: DeliveryContext, target: str, why: str) -> None:
+    def test_what_cannot_be_followed_is_replaced_and_that_is_reported(
+        self, context: DeliveryContext, target: str, why: str
+    ) -> None:
         link(context, "a", target)
 
         async def case() -> None:
@@ -135,9 +137,9 @@ class TestReplace:
         async def case() -> None:
             transport = context.transport(RemoteLinks="replace")
             await transport.connect()
-            shown = await transport.stat("a")
+            stat = await transport.stat("a")
             with pytest.raises(NotAsLeft, match="link"):
-                await context.put(transport, context.job("a", b"theirs, and more", replaces=shown, append=Append(6, 6)))
+                await context.put(transport, context.job("a", b"theirs, and more", replaces=stat, append=Append(6, 6)))
             sent = await context.put(transport, context.job("a", b"ours"))
             assert sent.link == Link("replaced", "../disk2/a")
             await transport.close()

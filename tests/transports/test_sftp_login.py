@@ -73,10 +73,10 @@ class TestHostKey:
         known = tmp_path / "known"
         if there:  # the same key under another port is another host
             known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", ":1 "))
-        said = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known)), tmp_path, kind=ServerNotTrusted)
-        assert "not known here" in said and "nothing was sent" in said
-        assert [path for path in server.root.glob("host_*.pub") if fingerprint(path) in said]
-        assert 'HostKeyPolicy = "accept-new"' in said and 'HostKey = "SHA256:' in said
+        reason = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known)), tmp_path, kind=ServerNotTrusted)
+        assert "not known here" in reason and "nothing was sent" in reason
+        assert [path for path in server.root.glob("host_*.pub") if fingerprint(path) in reason]
+        assert 'HostKeyPolicy = "accept-new"' in reason and 'HostKey = "SHA256:' in reason
         assert not there or f":{server.port} " not in known.read_text()
 
     @pytest.mark.parametrize("policy", ["strict", "accept-new"])
@@ -87,10 +87,10 @@ class TestHostKey:
         known.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
         before = known.read_text()
         settings = server.settings(SSHProgram=program, KnownHostsFile=str(known), HostKeyPolicy=policy)
-        said = refused(settings, tmp_path, kind=ServerNotTrusted)
-        assert "on file" in said
-        assert [path for path in server.root.glob("host_*.pub") if fingerprint(path) in said]
-        assert 'HostKey = "SHA256:' in said and "accept-new" not in said
+        reason = refused(settings, tmp_path, kind=ServerNotTrusted)
+        assert "on file" in reason
+        assert [path for path in server.root.glob("host_*.pub") if fingerprint(path) in reason]
+        assert 'HostKey = "SHA256:' in reason and "accept-new" not in reason
         assert known.read_text() == before
 
     def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ class TestHostKey:
         """Not even a known_hosts file that knows the key helps."""
         make_key(tmp_path / "other")
         settings = server.settings(SSHProgram=program, HostKey=fingerprint(tmp_path / "other.pub"), HostKeyPolicy="accept-new")
-        said = refused(settings, tmp_path, kind=ServerNotTrusted)
-        assert "pinned" in said
+        reason = refused(settings, tmp_path, kind=ServerNotTrusted)
+        assert "pinned" in reason
         for kind in ("ed25519", "ecdsa"):
-            assert fingerprint(server.root / f"host_{kind}.pub") in said
+            assert fingerprint(server.root / f"host_{kind}.pub") in reason
 
     def test_one_kind_of_key_on_file_is_enough(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
         for line in server.known_hosts.read_text().splitlines():
@@ -137,7 +137,7 @@ def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp
         ("echo gate: calling >&2; sleep 1717 & wait", "gate: calling"),
     ],
 )
-def test_a_program_on_the_way_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, does: str, words: str) -> None:
+def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, does: str, words: str) -> None:
     """What it started ends with it, also where ssh has ended first."""
     (tmp_path / "gate").write_text(f"#!/bin/sh\n{does}\n")
     (tmp_path / "gate").chmod(0o755)
@@ -158,28 +158,28 @@ def test_a_program_on_the_way_that_fails_is_quoted_and_leaves_nothing(tmp_path: 
 
 
 @pytest.mark.parametrize(("name", "words"), [("crlf", "CRLF"), ("bom", "BOM"), ("newline", "newline")])
-def test_a_key_that_ssh_cannot_load_is_told_before_what_the_server_said(
+def test_a_key_that_ssh_cannot_load_is_reported_before_the_servers_reply(
     server: OpenSSHServer, name: str, words: str, tmp_path: Path
 ) -> None:
     key = tmp_path / name
     key.write_bytes(dict(alterations.cases(Path(server.settings()["KeyFile"]).read_text()))[name])
     key.chmod(0o600)
-    said = refused(server.settings(KeyFile=str(key), Password=None), tmp_path)
-    assert words in said and said.index(words) < said.index("Permission denied") and f"{key}_mended" in said
-    assert "Load key" in said
+    reason = refused(server.settings(KeyFile=str(key), Password=None), tmp_path)
+    assert words in reason and reason.index(words) < reason.index("Permission denied") and f"{key}_mended" in reason
+    assert "Load key" in reason
 
 
 def test_a_certificate_that_is_out_of_date_is_named(server: OpenSSHServer, tmp_path: Path) -> None:
     make_key(tmp_path / "new")
     alterations.certified(tmp_path / "new", tmp_path / "key", "-20d:-10d", "pi")
-    said = refused(server.settings(KeyFile=str(tmp_path / "key"), Password=None), tmp_path)
-    assert f"{tmp_path}/key-cert.pub is out of date" in said and "Permission denied" in said
+    reason = refused(server.settings(KeyFile=str(tmp_path / "key"), Password=None), tmp_path)
+    assert f"{tmp_path}/key-cert.pub is out of date" in reason and "Permission denied" in reason
 
 
 def test_a_key_that_asks_for_a_passphrase_is_not_waited_for(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
     make_key(tmp_path / "locked", passphrase="five or more")
-    said = refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "locked"), Password=None), tmp_path)
-    assert "locked by a passphrase" in said
+    reason = refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "locked"), Password=None), tmp_path)
+    assert "locked by a passphrase" in reason
 
 
 def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
@@ -191,9 +191,9 @@ def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path) -> 
 def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pysubtask.transports.ssh.asyncssh_stream", raising=False)
     monkeypatch.setitem(sys.modules, "asyncssh", None)
-    said = refused(server.settings(SSHProgram="no-such-program"), tmp_path, ConfigError)
-    assert "SSHProgram" in said
-    assert "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'." in said
+    reason = refused(server.settings(SSHProgram="no-such-program"), tmp_path, ConfigError)
+    assert "SSHProgram" in reason
+    assert "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'." in reason
 
 
 def test_an_alias_from_a_configuration_file(server: OpenSSHServer, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ class Watcher:
         self.found: set[str] = set()
         self.seen: set[str] = set()
         self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._poll)
 
     def __enter__(self) -> Watcher:
         self._thread.start()
@@ -254,7 +254,7 @@ class Watcher:
         self._enough.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._enough.is_set():
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 for what in ("cmdline", "environ"):
@@ -311,9 +311,9 @@ class TestPassword:
         assert not list((tmp_path / "work").glob("*"))
 
     def test_a_wrong_one_is_tried_once_and_never_asked_for(self, password_server: Any, program: str, tmp_path: Path) -> None:
-        said = refused(password_server.settings(password=True, SSHProgram=program) | {"Password": "wrong"}, tmp_path)
-        assert "the login was refused" in said
-        assert "wrong" not in said
+        reason = refused(password_server.settings(password=True, SSHProgram=program) | {"Password": "wrong"}, tmp_path)
+        assert "the login was refused" in reason
+        assert "wrong" not in reason
         wait_until(lambda: password_server.failed_logins, what="the server's end of that login")
         assert password_server.failed_logins == 1
         assert [method for _, method in password_server.refused] == ["password"]
@@ -410,8 +410,8 @@ class TestPassword:
 
                 async def ask(question: str) -> tuple[int, str]:
                     asking = await asyncio.create_subprocess_exec(askpass.program, question, stdout=asyncio.subprocess.PIPE)
-                    said, _ = await asking.communicate()
-                    return asking.returncode or 0, said.decode()
+                    reason, _ = await asking.communicate()
+                    return asking.returncode or 0, reason.decode()
 
                 assert await ask("Are you sure you want to continue connecting (yes/no)? ") == (1, "")
                 assert askpass.refused is not None

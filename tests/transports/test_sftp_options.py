@@ -125,8 +125,8 @@ class TestCommandLine:
         words = argv(**settings, HostPort=2222, SSHConfigFile="none", KeepAliveSecs=7, ConnectTimeoutSecs=2.5)
         done = subprocess.run(show_argv(words), capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
-        shown = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
-        wanted = {
+        config = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+        expected = {
             "port": "2222",
             "serveraliveinterval": "7",
             "connecttimeout": "3",
@@ -136,7 +136,7 @@ class TestCommandLine:
             "clearallforwardings": "yes",
             "controlmaster": "false",
         }
-        assert {key: shown[key] for key in wanted} == wanted
+        assert {key: config[key] for key in expected} == expected
 
 
 class TestNames:
@@ -224,7 +224,7 @@ Host key verification failed.
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("stderr", "words"),
     [
         (CHANGED, "another host key"),
         (
@@ -250,15 +250,15 @@ Host key verification failed.
         ),
     ],
 )
-def test_last_words_that_condemn_the_login(said: str, words: str) -> None:
-    found = verdict(said, 255)
+def test_last_words_that_condemn_the_login(stderr: str, words: str) -> None:
+    found = verdict(stderr, 255)
     assert isinstance(found, LoginRefused)
     assert words in str(found)
-    assert isinstance(verdict(said, 255, logged_in=True), TransportLost)
+    assert isinstance(verdict(stderr, 255, logged_in=True), TransportLost)
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("stderr", "words"),
     [
         ("ssh: Could not resolve hostname h: Name or service not known\n", "cannot be resolved"),
         ("ssh: connect to host h port 22: Connection refused\n", "nothing listens"),
@@ -275,14 +275,14 @@ def test_last_words_that_condemn_the_login(said: str, words: str) -> None:
         ("a new message nobody knows\n", "a new message nobody knows"),
     ],
 )
-def test_last_words_that_condemn_the_attempt_alone(said: str, words: str) -> None:
-    found = verdict(said, 255)
+def test_last_words_that_condemn_the_attempt_alone(stderr: str, words: str) -> None:
+    found = verdict(stderr, 255)
     assert isinstance(found, TransportLost)
     assert words in str(found)
 
 
 @pytest.mark.parametrize(
-    ("said", "first"),
+    ("stderr", "first"),
     [
         ('Load key "/k": error in libcrypto\nu@h: Permission denied (publickey).\n', 'Load key "/k": error in libcrypto'),
         (
@@ -310,18 +310,18 @@ def test_last_words_that_condemn_the_attempt_alone(said: str, words: str) -> Non
         ('/c line 3: Unsupported option "rsa"\nBad owner or permissions on /home/u/.ssh/config\n', "line 3: Unsupported"),
     ],
 )
-def test_the_first_cause_is_told_with_what_came_of_it(said: str, first: str) -> None:
-    found = verdict(said, 255)
-    assert first in str(found) and said.strip().splitlines()[-1] in str(found), found
+def test_the_first_cause_is_reported_with_what_came_of_it(stderr: str, first: str) -> None:
+    found = verdict(stderr, 255)
+    assert first in str(found) and stderr.strip().splitlines()[-1] in str(found), found
     assert len(str(found)) < 900 and str(found).isprintable()
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stderr",
     ["Welcome\nto our server\nu@h: Permission denied (publickey).\n", "Welcome\nto us\nConnection closed by 1.2.3.4 port 22\n"],
 )
-def test_a_banner_is_no_cause(said: str) -> None:
-    assert "Welcome" not in str(verdict(said, 255))
+def test_a_banner_is_no_cause(stderr: str) -> None:
+    assert "Welcome" not in str(verdict(stderr, 255))
 
 
 def test_last_words_fit_into_a_line() -> None:

@@ -44,12 +44,12 @@ def test_replies() -> None:
     assert packets.reply(struct.pack(">BII", packets.ATTRS, 7, 0)) == (7, Attrs(None, None))
     assert packets.reply(struct.pack(">BI", packets.EXTENDED_REPLY, 8) + b"rest") == (8, Extended(b"rest"))
     assert packets.limits(struct.pack(">QQQQ", 262144, 261120, 261120, 1019)) == (262144, 261120, 261120, 1019)
-    said = struct.pack(">BI", packets.VERSION, 3) + packets.string(b"fsync@openssh.com") + packets.string(b"1")
-    assert packets.version(said) == (3, {"fsync@openssh.com": b"1"})
+    raw = struct.pack(">BI", packets.VERSION, 3) + packets.string(b"fsync@openssh.com") + packets.string(b"1")
+    assert packets.version(raw) == (3, {"fsync@openssh.com": b"1"})
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown"),
+    ("answer", "text"),
     [
         (Status(4, "Failure"), "Failure"),
         (Status(4, ""), "Failure"),
@@ -57,15 +57,15 @@ def test_replies() -> None:
         (Status(99, ""), "status 99"),
     ],
 )
-def test_a_status_in_words(answer: Status, shown: str) -> None:
-    assert str(answer) == shown
+def test_a_status_in_words(answer: Status, text: str) -> None:
+    assert str(answer) == text
 
 
 def test_what_the_other_side_says_is_cleaned_and_cut() -> None:
-    said = remote_text(b"no\x1b[31m way\r\n\xff\xc2\x9b\xe2\x80\xa8" + b"x" * 10_000)
-    assert len(said) <= 160
-    assert said.isprintable()
-    assert said.startswith("no [31m way")
+    text = remote_text(b"no\x1b[31m way\r\n\xff\xc2\x9b\xe2\x80\xa8" + b"x" * 10_000)
+    assert len(text) <= 160
+    assert text.isprintable()
+    assert text.startswith("no [31m way")
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.data())

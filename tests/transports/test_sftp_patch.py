@@ -52,14 +52,14 @@ def play(case: Callable[[Client, Peer, Any], Awaitable[None]]) -> None:
     asyncio.run(whole())
 
 
-async def begin(peer: Peer, shown: tuple[int, int] = (LEFT.size, TIME - 100)) -> None:
+async def begin(peer: Peer, stat: tuple[int, int] = (LEFT.size, TIME - 100)) -> None:
     """Both files are open, as h1 and as old, and the old one shows this."""
     making, opening = await peer.expect("open", "open")
     assert (making.path, opening.path) == (".a.tmp", "a")
     assert struct.unpack_from(">II", opening.body, 5) == (packets.READ_FLAG, 0)
     await peer.handle(making)
     await peer.handle(opening, b"old")
-    await peer.attrs((await peer.expect("fstat"))[0], *shown)
+    await peer.attrs((await peer.expect("fstat"))[0], *stat)
 
 
 def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
@@ -70,8 +70,8 @@ def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
         asked = await peer.expect(
             "copy-data", "fstat", "copy-data", "fstat", "write", "write", "write", "fstat", "close", "fsetstat", "fsync", "fstat"
         )
-        wanted = packets.string(b"old") + struct.pack(">QQ", 0, 200) + packets.string(b"h1") + struct.pack(">Q", 100)
-        assert asked[0].body == wanted
+        expected = packets.string(b"old") + struct.pack(">QQ", 0, 200) + packets.string(b"h1") + struct.pack(">Q", 100)
+        assert asked[0].body == expected
         assert [struct.unpack_from(">QI", one.body, 6) for one in asked[4:7]] == [(0, 100), (300, 100), (700, 300)]
         assert asked[7].path == asked[8].path == "old"
         for one, size in zip(asked, (None, 300, None, 700, None, None, None, 500, None, None, None, 1000), strict=True):

@@ -57,13 +57,13 @@ def test_three_round_trips_and_no_more(job: Job) -> None:
         for one in clearing:
             await peer.status(one, packets.NO_SUCH_FILE)
         await peer.handle(opening)
-        write, timed, synced, shown = await peer.expect("write", *LAST)
+        write, timed, synced, stat = await peer.expect("write", *LAST)
         assert write.body.endswith(DATA)
         await peer.nothing()
         assert not order
         for one in (write, timed, synced):
             await peer.status(one)
-        await peer.attrs(shown, len(DATA))
+        await peer.attrs(stat, len(DATA))
         closing, renaming = await peer.expect("close", "posix-rename")
         assert order == ["confirmed"]
         assert renaming.body == packets.string(b".a.tmp") + packets.string(b"a")
@@ -173,8 +173,8 @@ def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -
     play(case)
 
 
-@pytest.mark.parametrize("shown", ["nothing", "no size", "0 bytes"])
-def test_a_size_that_is_told_after_the_close_only_is_asked_for_then_and_not_before_any_more(job: Job, shown: str) -> None:
+@pytest.mark.parametrize("stat", ["nothing", "no size", "0 bytes"])
+def test_a_size_that_is_reported_after_the_close_only_is_asked_for_then_and_not_before_any_more(job: Job, stat: str) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         for first in (True, False):
             running = start(job)
@@ -183,7 +183,7 @@ def test_a_size_that_is_told_after_the_close_only_is_asked_for_then_and_not_befo
             for one in await peer.expect("write", "fsetstat", "fsync", *(["fstat"] if first else [])):
                 if one.what != "fstat":
                     await peer.status(one)
-                elif shown == "nothing":
+                elif stat == "nothing":
                     await peer.status(one, packets.NO_SUCH_FILE, "No such file")
                 else:
                     await peer.attrs(one, 0)
@@ -200,7 +200,7 @@ def test_a_size_that_is_told_after_the_close_only_is_asked_for_then_and_not_befo
     play(case)
 
 
-def test_where_no_size_is_ever_told_the_servers_word_has_to_do_and_the_receipt_says_so(job: Job) -> None:
+def test_where_no_size_is_ever_reported_the_servers_word_has_to_do_and_the_receipt_says_so(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         running = start(job)
         [opening] = await peer.expect("open")
@@ -254,11 +254,11 @@ def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job) -> None:
         running = start(job)
         [opening] = await peer.expect("open")
         await peer.handle(opening)
-        write, timed, synced, shown = await peer.expect("write", *LAST)
+        write, timed, synced, stat = await peer.expect("write", *LAST)
         await peer.status(timed, packets.OP_UNSUPPORTED)
         for one in (write, synced):
             await peer.status(one)
-        await peer.attrs(shown, len(DATA), 77)
+        await peer.attrs(stat, len(DATA), 77)
         for one in await peer.expect("close", "posix-rename"):
             await peer.status(one)
         assert (await running).remote.mtime == 77
@@ -306,7 +306,7 @@ def test_a_cancelled_upload_takes_its_temp_away_even_if_it_was_not_open_yet(job:
     play(case)
 
 
-def test_a_source_that_shrinks_on_the_way(job: Job) -> None:
+def test_a_source_that_shrinks_during_the_upload(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         running = start(job)
         [opening] = await peer.expect("open")
@@ -335,7 +335,7 @@ def test_lost_while_waiting(job: Job) -> None:
     play(case)
 
 
-def test_a_missing_folder_is_made_once_for_all_who_wait(job: Job) -> None:
+def test_a_missing_folder_is_created_once_for_all_who_wait(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         jobs = [job._replace(name=f"x/y/{i}", temp=f"x/y/.{i}.tmp") for i in range(3)]
         peer.absent = tuple(one.name for one in jobs)

@@ -180,7 +180,7 @@ ADAPTS = [
 
 
 @pytest.mark.parametrize(("means", "quirks", "worse", "better"), ADAPTS, ids=lambda value: getattr(value, "name", ""))
-def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_each_way(
+def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_both_directions(
     means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path
 ) -> None:
     context = DeliveryContext(server, tmp_path)

@@ -208,14 +208,14 @@ class TestSwap:
             await context.put(first, context.job("a", b"first"))
             swaps = first._swaps
             assert swaps is not None
-            look = swaps._look
+            lstat = swaps._lstat
 
-            async def look_then_freeze(path: bytes) -> Any:
-                found = await look(path)
+            async def lstat_then_freeze(path: bytes) -> Any:
+                found = await lstat(path)
                 frozen.extend(plain.freeze())
                 return found
 
-            swaps._look = look_then_freeze  # type: ignore[method-assign]
+            swaps._lstat = lstat_then_freeze  # type: ignore[method-assign]
             old = context.job("a", b"older")
             with pytest.raises(TransportLost):
                 await context.put(first, old)
@@ -403,7 +403,7 @@ class TestChild:
             finally:
                 ours.kill()
 
-    def test_the_reason_is_told_when_ssh_dies(self, context: DeliveryContext) -> None:
+    def test_the_reason_is_reported_when_ssh_dies(self, context: DeliveryContext) -> None:
         async def case() -> None:
             transport = context.transport()
             await transport.connect()

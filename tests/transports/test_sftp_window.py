@@ -21,7 +21,7 @@ class Link:
         self.window = Window(largest)
         self.now = 100.0
         self.free_at = self.now
-        self.under_way: deque[tuple[float, int, Stamp]] = deque()
+        self.in_flight: deque[tuple[float, int, Stamp]] = deque()
         self.done = 0
         self.most = 0
 
@@ -31,7 +31,7 @@ class Link:
             count = window.chunk
             stamp = window.sent(count, self.now)
             self.free_at = max(self.free_at, self.now) + count / self.rate
-            self.under_way.append((self.free_at + self.delay, count, stamp))
+            self.in_flight.append((self.free_at + self.delay, count, stamp))
             self.most = max(self.most, window.in_flight)
 
     def run(self, secs: float) -> float:
@@ -39,7 +39,7 @@ class Link:
         until, before, start = self.now + secs, self.done, self.now
         self.fill()
         while self.now < until:
-            self.now, count, stamp = self.under_way.popleft()
+            self.now, count, stamp = self.in_flight.popleft()
             self.window.acknowledged(count, stamp, self.now)
             self.done += count
             self.fill()
@@ -63,7 +63,7 @@ def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float) 
 
 @given(st.floats(2e3, 50e6), st.floats(0.0001, 1.0))
 @settings(max_examples=40)
-def test_never_more_than_two_seconds_of_data_under_way(rate: float, delay: float) -> None:
+def test_never_more_than_two_seconds_of_data_in_flight(rate: float, delay: float) -> None:
     link = Link(rate, delay)
     link.run(20)
     link.most = 0
@@ -116,8 +116,8 @@ def test_small_files_alone_tell_nothing_about_how_slow_a_link_is() -> None:
     link = Link(50e6, 0.02)
     link.run(5)
     limit = link.window.limit
-    while link.under_way:
-        link.now, count, stamp = link.under_way.popleft()
+    while link.in_flight:
+        link.now, count, stamp = link.in_flight.popleft()
         link.window.acknowledged(count, stamp, link.now)
     for _ in range(2000):
         stamp = link.window.sent(1000, link.now)

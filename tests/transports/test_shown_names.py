@@ -39,7 +39,7 @@ def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown", "why"),
+    ("name", "visible", "why"),
     [
         ("a.csv.", "a.csv", "a dot at the end"),
         ("a.csv ", "a.csv", "a blank at the end"),
@@ -57,9 +57,9 @@ def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
         ("long name here.csv", "LONGNA~1.CSV", "a blank"),
     ],
 )
-def test_what_is_shown_instead_and_the_sign_to_blame(name: str, shown: str, why: str) -> None:
-    alias = find(name, [Row("other.csv", 7), Row(shown, 5)], 5)
-    assert alias is not None and alias.shown == shown and why in alias.why
+def test_the_visible_name_and_the_sign_to_blame(name: str, visible: str, why: str) -> None:
+    alias = find(name, [Row("other.csv", 7), Row(visible, 5)], 5)
+    assert alias is not None and alias.visible == visible and why in alias.why
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_shown_instead_and_the_sign_to_blame(name: str, shown: str, why:
         ("CAM.csv", [Row("cam.csv", 6)]),  # another file
     ],
 )
-def test_nothing_is_said_where_nothing_is_known(name: str, rows: list[Row]) -> None:
+def test_nothing_is_reported_where_nothing_is_known(name: str, rows: list[Row]) -> None:
     assert find(name, rows, 5) is None
 
 
@@ -84,13 +84,13 @@ def test_names_that_differ_in_what_servers_alter_have_the_same_key(name: str) ->
 
 class TestWhatIsRemembered:
     @staticmethod
-    def made(now: list[float]) -> tuple[AlteredNames, Profile, list[Step]]:
+    def build(now: list[float]) -> tuple[AlteredNames, Profile, list[Step]]:
         profile, steps = Profile(time.time), []  # type: tuple[Profile, list[Step]]
         profile.on_step = steps.append
         return AlteredNames(profile, lambda: now[0]), profile, steps
 
-    def test_a_kind_that_was_shown_once_is_not_looked_for_again_nor_after_a_restart(self) -> None:
-        names, profile, _ = self.made([0.0])
+    def test_a_kind_that_was_kept_once_is_not_checked_again_nor_after_a_restart(self) -> None:
+        names, profile, _ = self.build([0.0])
         assert names.open_parts("Day 1/IMG_1.JPG") == ["Day 1", "Day 1/IMG_1.JPG"]
         assert names.kept("x/Day 1", [Row("Day 1")]) == "x/dAY 1"  # to be asked for
         assert names.open_parts("Day 1/IMG_1.JPG") == []
@@ -99,7 +99,7 @@ class TestWhatIsRemembered:
         assert AlteredNames(again).open_parts("Day 2/IMG_2.JPG") == [] and AlteredNames(again).open_parts("a*b") == ["a*b"]
 
     def test_plain_names_are_looked_at_where_a_server_finds_them_in_any_case(self) -> None:
-        names, profile, _ = self.made([0.0])
+        names, profile, _ = self.build([0.0])
         assert names.may_meet("CAM.csv") and not names.may_meet("day/cam.csv")
         assert names.kept("CAM.csv", [Row("CAM.csv"), Row("cam.CSV")]) is None, "another file, so they are told apart"
         names.in_any_case()
@@ -108,16 +108,16 @@ class TestWhatIsRemembered:
         assert AlteredNames(again).may_meet("day/cam.csv")
 
     def test_a_profile_of_the_version_before_is_taken(self) -> None:
-        _, profile, _ = self.made([0.0])
+        _, profile, _ = self.build([0.0])
         kept = json.loads(profile.to_json())
         del kept["shown"]
-        profile.shown.add("capitals")
+        profile.kept_kinds.add("capitals")
         profile.load(json.dumps(kept))
-        assert profile.shown == set()
+        assert profile.kept_kinds == set()
 
     def test_a_refused_name_costs_nothing_for_a_day(self) -> None:
         now = [0.0]
-        names, profile, _ = self.made(now)
+        names, profile, _ = self.build(now)
         names.check("a.csv.")
         refused = names.refuse("a.csv.", "a.csv.", Alias("a.csv", "it leaves out a dot at the end of a name"), lambda name: True)
         words = "a.csv.: the server shows 'a.csv' instead of this name, which another file here is sent to: it leaves out a dot"
@@ -134,7 +134,7 @@ class TestWhatIsRemembered:
         names.check("a.csv.")
 
     def test_another_form_of_unicode_is_the_same_name_unless_it_is_anothers(self) -> None:
-        names, _, steps = self.made([0.0])
+        names, _, steps = self.build([0.0])
         alias = Alias("\u00e4.csv", "")
         assert names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias) and names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias)
         assert [step.means for step in steps] == ["names"]

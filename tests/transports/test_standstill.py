@@ -29,15 +29,15 @@ HOLE = 1200
 
 
 def info(repeats: int = 4, unacked: int = 2, acked: int = 1, received: int = 41, full: int = 1448) -> bytes:
-    made = bytearray(256)
-    made[2] = repeats
+    raw = bytearray(256)
+    raw[2] = repeats
     for at, form, value in ((16, "=I", full), (24, "=I", unacked), (120, "=Q", acked), (128, "=Q", received)):
-        struct.pack_into(form, made, at, value)
-    return bytes(made)
+        struct.pack_into(form, raw, at, value)
+    return bytes(raw)
 
 
 @pytest.mark.parametrize(
-    ("shown", "swallowed"),
+    ("counts", "swallowed"),
     [
         ({}, True),
         ({"repeats": 2}, True),
@@ -48,8 +48,8 @@ def info(repeats: int = 4, unacked: int = 2, acked: int = 1, received: int = 41,
         ({"full": 536}, False),  # no packet of this machine is large
     ],
 )
-def test_when_large_packets_are_swallowed(shown: dict[str, int], swallowed: bool) -> None:
-    seen = standstill.read(info(**shown))
+def test_when_large_packets_are_swallowed(counts: dict[str, int], swallowed: bool) -> None:
+    seen = standstill.read(info(**counts))
     assert seen is not None and seen.swallows() == swallowed
 
 
@@ -65,7 +65,7 @@ def test_the_words_of_a_time_limit() -> None:
 
 
 @pytest.mark.parametrize("sftp", [True, False])
-def test_the_doctor_blames_the_way_and_not_the_server(sftp: bool) -> None:
+def test_the_doctor_blames_the_path_and_not_the_server(sftp: bool) -> None:
     settings = {"Host": "h.example", "UseSFTP": sftp}
     for found in (
         login_finding(TransportLost(f"no login: {MTU}", "x"), settings),
@@ -128,8 +128,8 @@ time.sleep(600)
 
 @pytest.fixture
 def link() -> Iterator[BadLink]:
-    with bad_link() as made:
-        yield made
+    with bad_link() as link:
+        yield link
 
 
 def driven(link: BadLink, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -146,8 +146,8 @@ def driven(link: BadLink, folder: Path, settings: dict[str, Any]) -> dict[str, A
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    return outcome
 
 
 @needs_link
@@ -157,11 +157,13 @@ def driven(link: BadLink, folder: Path, settings: dict[str, Any]) -> dict[str, A
 def test_sftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | None) -> None:
     with openssh_server(tmp_path / "sshd", host=link.far_address, within=link.far) as server:
         link.set(largest=largest)
-        told = driven(link, tmp_path / "near", server.settings())
+        outcome = driven(link, tmp_path / "near", server.settings())
     if largest is None:
-        assert told == {"300": "arrived", "300000": "arrived", "doctor": []}
+        assert outcome == {"300": "arrived", "300000": "arrived", "doctor": []}
     else:  # the keys that ssh exchanges are the first large packet
-        assert MTU in told["300"] and "says its name" in told["300"] and PROBE in told["300"] and told["doctor"] == ["mtu"], told
+        assert (
+            MTU in outcome["300"] and "says its name" in outcome["300"] and PROBE in outcome["300"] and outcome["doctor"] == ["mtu"]
+        ), outcome
 
 
 @needs_link
@@ -176,11 +178,11 @@ def test_ftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | 
         assert server.stdout is not None
         settings = json.loads(server.stdout.readline())
         link.set(largest=largest)
-        told = driven(link, tmp_path / "near", settings)
+        outcome = driven(link, tmp_path / "near", settings)
         server.kill()
-    assert told["300"] == "arrived", told
-    assert told["300000"] == "arrived" if largest is None else MTU in told["300000"], told
-    assert told["doctor"] == ([] if largest is None else ["mtu"]), told
+    assert outcome["300"] == "arrived", outcome
+    assert outcome["300000"] == "arrived" if largest is None else MTU in outcome["300000"], outcome
+    assert outcome["doctor"] == ([] if largest is None else ["mtu"]), outcome
 
 
 @needs_link
@@ -190,5 +192,5 @@ def test_a_link_that_is_down_is_not_called_that(link: BadLink, tmp_path: Path) -
     with openssh_server(tmp_path / "sshd", host=link.far_address, within=link.far) as server:
         settings = server.settings()
         link.outages([(1.5, 600.0)])
-        told = driven(link, tmp_path / "near", {**settings, "StallSecs": 5, "RateLimit": 50_000})
-    assert "MTU" not in json.dumps(told), told
+        outcome = driven(link, tmp_path / "near", {**settings, "StallSecs": 5, "RateLimit": 50_000})
+    assert "MTU" not in json.dumps(outcome), outcome

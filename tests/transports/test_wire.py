@@ -28,7 +28,7 @@ from tests.helpers import wait_until
 from tests.transports.contract import Site, _Run
 
 SIZE = 3_000_000
-AHEAD = SIZE // 2 + 50_000
+IN_RELAY = SIZE // 2 + 50_000
 """Bytes that may have reached the relay and no server, when it cuts a connection: the rest of the file in its packets."""
 
 Making = Callable[[Path], contextlib.AbstractContextManager[Site]]
@@ -116,7 +116,7 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
         with pytest.raises((TransportLost, AttemptFailed)):
             await at_work.put(transport, "b", data)
         await transport.close()
-        agrees(AHEAD)
+        agrees(IN_RELAY)
         lost = counts(transport).sent - before.sent
         assert SIZE // 2 <= lost <= SIZE + 50_000, "an attempt that came to nothing went over the wire all the same"
         relay.heal()
@@ -125,7 +125,7 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
         await at_work.put(transport, "b", data[:200_000])
         assert 200_000 < counts(transport).sent - before.sent < 230_000
         await transport.close()
-        agrees(AHEAD)
+        agrees(IN_RELAY)
         total = counts(transport)
         assert 40 * 20 < total.headers < total.sent // 4
         assert total.total == total.sent + total.received + total.again + total.headers

@@ -9,7 +9,7 @@ import re
 import time
 from typing import NamedTuple
 
-from ...transports.shared.means import DELETE, LOOK, PUBLISH, SIZE, TEMP, WRITES
+from ...transports.shared.means import DELETE, FINAL_STAT, PUBLISH, SIZE, TEMP, WRITES
 from ...transports.shared.temp_names import formed
 from .finding import NOTE, Finding, ok, warn
 from .remote import MISSING, FTPRemote, Remote, SFTPRemote, below
@@ -20,7 +20,7 @@ _POLL_SECS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.5, 1.0)  # waits between the stats of 
 
 class Visibility(NamedTuple):
     """``note``: the line about new files, '' where they are listed as they are. ``hinders``: why no check can rely on a new
-    file, '' where one can. ``rung``: the rung of ``means.LOOK`` where it is not the best one, else ''."""
+    file, '' where one can. ``rung``: the rung of ``means.FINAL_STAT`` where it is not the best one, else ''."""
 
     note: str = ""
     hinders: str = ""
@@ -33,7 +33,7 @@ async def of_new_files(remote: Remote, name: str, size: int) -> Visibility:
     if profile is not None and profile.rung(SIZE) == "never":  # such a server does not say whether a file exists either
         if await remote.fetch(name, 1) is not None or await remote.drop_file(path) or keeps_all(remote):
             return Visibility()
-        return Visibility(LOOK.lacks["taken"], LOOK.lacks["taken"], "taken")
+        return Visibility(FINAL_STAT.lacks["taken"], FINAL_STAT.lacks["taken"], "taken")
     for secs in _POLL_SECS:
         await asyncio.sleep(secs)
         stat = await remote.stat(name)
@@ -42,7 +42,7 @@ async def of_new_files(remote: Remote, name: str, size: int) -> Visibility:
     took = time.monotonic() - begun
     if stat is None and await remote.kind(path) == MISSING:
         rung = "hidden" if await remote.drop_file(path) else "taken"
-        return Visibility(LOOK.lacks[rung], LOOK.lacks[rung], rung)
+        return Visibility(FINAL_STAT.lacks[rung], FINAL_STAT.lacks[rung], rung)
     if stat is not None and took > _LATE_SECS:
         late = f"the server shows the size of a new file late (here after {took:.1f} s)"
         return Visibility(f"{late}: it is looked at again", late)

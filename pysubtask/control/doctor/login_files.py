@@ -44,12 +44,12 @@ def check_ftp(settings: Mapping[str, Any]) -> list[Finding]:
 
 def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_login: bool = False) -> list[Finding]:
     """Whether a private key can be used; the finding is about its first defect. ``by_ssh`` and ``agent``: see
-    ``transports.shared.key_file.look``; ``other_login``: whether the login has another means (a password), so that a bad key
+    ``transports.shared.key_file.check``; ``other_login``: whether the login has another means (a password), so that a bad key
     is only a warning."""
     if not given:
         return []
     path = os.path.abspath(os.path.expanduser(str(given)))
-    found = keys.look(path, by_ssh=by_ssh, agent=agent) or keys.certificate_trouble(path)
+    found = keys.check(path, by_ssh=by_ssh, agent=agent) or keys.certificate_trouble(path)
     if found is None:
         doubt = doubt_about(path)
         if doubt is not None:

@@ -14,7 +14,7 @@ from ...common import advice
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
-from ...transports.shared.means import LOOK
+from ...transports.shared.means import FINAL_STAT
 from . import habits, mistyped, namespace
 from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
@@ -404,7 +404,7 @@ class Visit:
             numbers = range(1, _AT_ONCE + 1)
             await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
         if self._visibility.rung:
-            profile.learn(LOOK, self._visibility.rung)
+            profile.learn(FINAL_STAT, self._visibility.rung)
         for line in profile.lines():
             yield Finding("server", NOTE, line)
 

@@ -1,8 +1,8 @@
 """A directory as destination: the reference implementation of the contract.
 
 Useful on its own for a mounted share or a USB stick. ``HostPath`` is the folder; it must exist, since a
-folder that is missing is most often a mount that is. Every call on it runs in a thread of its own, so
-that a dead mount hangs neither the loop nor, for longer than ``StallSecs`` without a step forward, the
+folder that is missing is most often a mount that is. Every call on the folder runs in a thread of its own, so
+that a dead mount blocks neither the loop nor, for longer than ``StallSecs`` without progress, the
 caller. A thread that was given up publishes nothing when it wakes.
 """
 
@@ -26,10 +26,10 @@ from ..shared.source import open_source
 _T = TypeVar("_T")
 
 _BLOCK = 256 * 1024
-_SYNC_EVERY = 8 * 1024 * 1024  # bytes; so that one sync at the end of a large file is not taken for a standstill
+_SYNC_EVERY = 8 * 1024 * 1024  # bytes between two syncs: one sync at the end of a large file would look like a standstill
 _MOST_HUNG = 32  # threads given up in a dead mount before connect refuses to add to them
 
-# The device, the share or the way to it is gone (a soft NFS mount says EIO); not this file's fault.
+# The device, the share or the network to it is gone (a soft NFS mount answers EIO): these errors are not about one file.
 _GONE = {
     getattr(errno, name)
     for name in (
@@ -51,7 +51,7 @@ _GONE = {
     )
     if hasattr(errno, name)
 }
-# What file systems answer that have no such thing as syncing a folder or setting a time.
+# The errors of file systems that cannot sync a folder or set a time.
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF)
 
 
@@ -72,26 +72,31 @@ class FolderTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """``file://`` and the absolute path."""
         return f"file://{os.path.abspath(settings['HostPath'])}"
 
     async def connect(self) -> None:
+        """Note which file system the folder is on. TransportLost where there is no folder, or too many earlier calls still hang in
+        it."""
         await self.close()
         self._hung = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
             raise TransportLost(f"{len(self._hung)} earlier calls still hang in {self._root!r} (a dead mount?)")
         self._closed = asyncio.get_running_loop().create_future()
         try:
-            self._device = await self._apart(lambda call: self._look(), self._connect_limit)
+            self._device = await self._apart(lambda call: self._root_device(), self._connect_limit)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
+        """Awaits in progress end in TransportLost; their threads end at their next step. See ``Transport.close``."""
         closed, self._closed = self._closed, None
         if closed is not None:
             closed.set_result(None)
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Copy and sync to the temporary file, then rename it and sync the folder. See ``Transport.upload``."""
         target, temp = self._path(job.name), self._path(job.temp)
         stale = [self._path(name) for name in job.stale]
 
@@ -105,17 +110,19 @@ class FolderTransport(Transport):
         try:
             job.confirm()
         except BaseException:
-            # A temp that cannot be removed now is on record; what confirm raised is what counts.
+            # A temp file that cannot be removed now is on record, so the exception of confirm is the one to raise.
             with contextlib.suppress(TransportError):
                 await self._apart(lambda call: _unlink(temp))
             raise
         return Sent(await self._apart(publish), sent)
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """By stat(2), which follows links."""
         path = self._path(name)
         return await self._apart(lambda call: _stat(path))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """See ``Transport.remove``."""
         paths = {name: self._path(name) for name in names}
         return await self._apart(lambda call: {name for name, path in paths.items() if _unlink(path)})
 
@@ -138,7 +145,7 @@ class FolderTransport(Transport):
             raise FileRefused(f"{name!r} leaves the destination's folder")
         return path
 
-    def _look(self) -> int:
+    def _root_device(self) -> int:
         """The number of the file system the folder is on; TransportLost where there is no folder."""
         try:
             if os.path.isdir(self._root):
@@ -148,7 +155,7 @@ class FolderTransport(Transport):
         raise TransportLost(f"the folder {self._root!r} is not there (not mounted?)")
 
     def _copy(self, job: Job, target: str, temp: str, call: Call[int], progress: Progress) -> int:
-        if self._look() != self._device:
+        if self._root_device() != self._device:
             raise TransportLost(f"another file system stands at {self._root!r} now")
         with contextlib.ExitStack() as stack:
             with _reading(job.source):
@@ -194,19 +201,20 @@ class FolderTransport(Transport):
         with _unlinked_on_error(temp):
             for path in stale:
                 _unlink(path)
-            # A call given up after this look loses its temp to the next attempt, so it replaces nothing.
+            # Last check before the rename: a call that is given up after it loses its temp file to the next attempt (``stale``), so
+            # its rename finds no file and replaces nothing.
             call.step()
             os.replace(temp, target)
         _sync_folder(os.path.dirname(target))
-        shown = _stat(target)
-        if shown is None:
+        stat = _stat(target)
+        if stat is None:
             raise FileRefused(f"{target!r} vanished as soon as it was there")
-        return shown
+        return stat
 
 
 @contextlib.contextmanager
 def _reading(source: str) -> Iterator[None]:
-    """An error here is the source's, not the folder's."""
+    """An OSError in this block is about the source and becomes SourceChanged."""
     try:
         yield
     except OSError as exc:
@@ -218,7 +226,7 @@ def _unlinked_on_error(temp: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # it is on record; the first error is the one to tell
+        with contextlib.suppress(OSError):  # the temp file is on record; the first error is the one to raise
             os.unlink(temp)
         raise
 
@@ -262,7 +270,7 @@ def _stat(path: str) -> RemoteStat | None:
 
 
 def _unlink(path: str) -> bool:
-    """Whether it was there."""
+    """Remove a file; whether it existed."""
     try:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):

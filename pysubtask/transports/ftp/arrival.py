@@ -126,7 +126,7 @@ class NameChecks:
     def _removed(self, session: Session, job: Job, folder: str, alias: Alias, stood: bool) -> bool:
         """Whether the altered file was removed: it has the size and time of what was sent, and its name belongs to no other
         job."""
-        name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
+        name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.visible
         path = path_of(folder, name)
         try:
             stat = session.stat(path)

@@ -62,7 +62,7 @@ def hash_in(reply: Reply, algorithm: str) -> str | None:
 def check(session: Session, path: str, job: Job, source: Source, checks: Checks) -> str:
     """Compare a file on the server with the source; the word for the receipt. Raises as ``Checks.compared`` and
     ``Checks.without``."""
-    if not checks.wanted(job):
+    if not checks.needed(job):
         return "size"
     request = best_hash_request(session.known.features)
     if request is None:

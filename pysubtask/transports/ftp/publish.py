@@ -15,7 +15,7 @@ from ...common.remote_times import is_same_time
 from ..base import Job, Link, RemoteStat
 from ..shared.altered_names import AlteredNames
 from ..shared.checksum import Checks, WrongHash
-from ..shared.means import LOOK, SIZE, TIME
+from ..shared.means import FINAL_STAT, SIZE, TIME
 from ..shared.profile import TRIAL_SECS, Profile, Walk
 from ..shared.server_limit import smells_of_limit
 from ..shared.temp_names import own_folder
@@ -233,11 +233,11 @@ class Publisher:
         if stat is None:
             visible = self.name_checks.is_visible(session, job, attempt.folder)
             attempt.verified = attempt.verified if visible else "taken"
-            self.profile.learn(LOOK, "hidden" if visible else "taken")
+            self.profile.learn(FINAL_STAT, "hidden" if visible else "taken")
             return RemoteStat(job.size, None)
-        state = self.profile.state(LOOK)
+        state = self.profile.state(FINAL_STAT)
         if state.rung != "stays" and not 0 <= time.time() - state.since < TRIAL_SECS:
-            self.profile.learn(LOOK, "stays")
+            self.profile.learn(FINAL_STAT, "stays")
         if stat.size != job.size:
             if attempt.verified == "reply":
                 raise AttemptFailed(f"{job.name}: {done}, but the server shows {stat.size:,} bytes", step=_RENAMED, file=job.name)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from ..shared.means import APPEND, LOOK
+from ..shared.means import APPEND, FINAL_STAT
 from ..shared.profile import Profile
 from .arrival import settled_size
 from .data import LEAST, Source, Tally
@@ -53,7 +53,7 @@ class Restarts:
 
     def possible(self, known: Known) -> bool:
         """Whether a job with ``append`` is worth a try on this server, from all that is known."""
-        if self._profile.rung(LOOK) != "stays":
+        if self._profile.rung(FINAL_STAT) != "stays":
             return False  # a program there removes finished files, perhaps between the check and the first byte
         if self._profile.rung(APPEND) == "none" and not self._profile.is_due(APPEND):
             return False

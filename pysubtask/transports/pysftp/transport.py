@@ -186,7 +186,7 @@ class PySFTPTransport(Transport):
                 opened = open_connection(options)
                 break
             except AnotherKey as exc:
-                offered_keys.append(exc.shown)
+                offered_keys.append(exc.presented)
                 login = options.login
                 options = options._replace(login=login._replace(without=(*login.without, exc.kind)))
             except StartAnew as exc:

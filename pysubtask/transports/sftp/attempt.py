@@ -38,15 +38,17 @@ from .swap import Swaps
 SLOW_DISK = 1024 * 1024
 """Bytes/s: what a server's disk is trusted to sync or copy at least."""
 TAIL = 32 * 1024
-"""Bytes before the end of what is there that are compared with the source; every server gives so many in one READ."""
+"""Bytes before the end of an existing file that are compared with the source; every server returns this number in one READ."""
 
 
 Refused = Callable[[str, str, Reply], TransportError]
-"""What a bad answer means: from the step, the name and the answer."""
+"""Makes the error for a bad reply: from the step, the name and the reply."""
 
 
 class Server(NamedTuple):
-    """One connection, and what is known of the other end. ``swaps`` is None where nothing can be put aside."""
+    """One connection, and what is known of the server. ``client`` sends the requests; ``profile`` is what the server has been found
+    to do, ``handles`` its limit of open files, ``leftovers`` the files that could not be removed. ``swaps`` is None where no file
+    can be put aside."""
 
     client: Client
     profile: Profile
@@ -56,13 +58,14 @@ class Server(NamedTuple):
 
 
 class Attempt:
-    """``handle`` is written to, ``origin`` is what the server copies from. ``opening``: a temporary file may be there.
-    ``sent``: bytes of the file handed to the connection. The source is open until ``close``. ``temp`` is where the bytes go, which
-    is ``target`` itself where ``in_place``; ``borrowed``: it is a file that an earlier upload could not remove. ``place``: what
-    stands under the name. ``renamed``: the server was asked to rename the temporary file. ``looked``: what earlier attempts left
-    was asked to be removed. ``folder``: one of its own for temporary files, in use; ``walk``: which kinds of them were refused to
-    this file; ``doubted``: such a name that was refused for no reason that is told. What is learned when the file has arrived is
-    called from ``learns``.
+    """``handle``: the open file that is written; ``origin``: the open file that the server copies from. ``opening``: the future of
+    the OPEN, set while a temporary file may exist. ``sent``: bytes of the file handed to the connection. The source is open until
+    ``close``. ``temp``: the path that is written, which is ``target`` itself where ``in_place``; ``borrowed``: this path is a file
+    that an earlier upload could not remove. ``place``: the file or link under the name. ``renamed``: the rename of the temporary
+    file was requested. ``cleanup_sent``: the REMOVEs of the files of earlier attempts were requested. ``folder``: the folder for
+    temporary files that this attempt uses, if any; ``walk``: the kinds of temporary names that were refused to this file;
+    ``doubted``: a temporary name that was refused without a reason. ``learns``: called when the file has arrived, to update the
+    profile.
 
     Constructing it raises FileRefused for a name that leaves the folder, and what ``open_source`` raises.
     """
@@ -74,7 +77,7 @@ class Attempt:
         self.recorded = path_of(folder, job.temp)
         self.temp = self.recorded
         self.place = Place(self.target)
-        self.in_place = self.borrowed = self.renamed = self.looked = False
+        self.in_place = self.borrowed = self.renamed = self.cleanup_sent = False
         self.folder: bytes | None = None
         self.walk: Walk | None = None
         self.doubted: bytes | None = None
@@ -91,27 +94,29 @@ class Attempt:
 
     @property
     def sent(self) -> int:
+        """Bytes of the file handed to the connection so far, in all transfers of this attempt."""
         return self._sent_before + sum(transfer.offset - start for transfer, start in self._transfers)
 
     @property
     def resumable(self) -> bool:
-        """Whether another attempt will find the temporary file by its recorded name."""
+        """Whether another attempt can find the temporary file by its recorded name."""
         return not (self.in_place or self.borrowed) and self.place.path == self.target
 
     def forms(self, recorded: bytes) -> list[bytes]:
-        """Where the file of this recorded name may be, as far as this server is known."""
+        """The paths that the temporary file of this recorded name may have on this server."""
         return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
 
     def _stale_in(self, folder: str) -> list[bytes]:
-        """What earlier attempts may have left. What is gone on with is not cleared away; an append has no use for it."""
+        """Paths of files that earlier attempts may have left. The file that this attempt resumes is not among them; an append
+        resumes none."""
         job = self.job
         names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
         return [form for name in names for form in self.forms(path_of(folder, name))]
 
     def close(self) -> None:
-        """Close the source; nothing more is told of the upload."""
+        """Close the source; ``progress`` is not called any more."""
         os.close(self.fd)
-        # What is told refers to this attempt again: taken apart here, it needs no collection of garbage.
+        # The callbacks refer to this attempt; without these cycles it is freed without the garbage collector.
         self._sent_before = self.sent
         self._transfers.clear()
         self.progress = _ignore
@@ -119,14 +124,14 @@ class Attempt:
     # Earlier attempts
 
     async def clear(self) -> None:
-        """Ask the server to remove what earlier attempts at this name left, after mending what they left in the middle."""
+        """Request the removal of the files that earlier attempts at this name left, after their interrupted swaps were finished."""
         if self.swaps is not None and (self.swaps.needed or packets.POSIX_RENAME not in self.client.extensions):
             for old in (*self.stale, *([self.recorded] if self.job.resume else [])):
                 await self.swaps.mend(old, self.target)
         self._clearing = [(old, self.server.leftovers.ask(old)) for old in self.stale]
 
     async def cleared(self) -> None:
-        """Wait until it is gone, or can no more be renamed over this version."""
+        """Wait until these files are removed, or renamed so that a late request cannot put one of them over this version."""
         for old, request in self._clearing:
             await self.server.leftovers.cleared(old, await request)
         self._clearing = []
@@ -134,8 +139,9 @@ class Attempt:
     # Looking
 
     async def is_same_up_to(self, end: int, tail: asyncio.Future[Reply] | None = None) -> bool | None:
-        """Whether the last bytes before ``end`` of what is written to are those of the source; None where the server does not
-        show them. ``tail``: the answer to ``read_tail``, where it has been asked for already."""
+        """Whether the last bytes before ``end`` of the file that is written are those of the source; None where the server does not
+        let them be read. ``tail``: the answer to ``read_tail``, where it has been asked for already. SourceChanged where the source
+        cannot be read."""
         if end == 0:
             return True
         found = await (tail or self.read_tail(end))
@@ -147,7 +153,7 @@ class Attempt:
         return bool(own) and found.data == own if isinstance(found, Data) else None
 
     def read_tail(self, end: int, handle: bytes | None = None) -> asyncio.Future[Reply]:
-        """Ask for the last bytes before ``end``, of another ``handle`` than the one that is written to where it is given."""
+        """READ the last bytes before ``end``, of ``handle`` where it is given, else of the file that is written."""
         handle = handle or self.handle
         assert handle is not None
         start = self._tail(end)
@@ -167,14 +173,15 @@ class Attempt:
         lines: bool = False,
         took: Callable[[int, bytes], None] = lambda at, data: None,
     ) -> Transfer:
-        """Send the bytes of the source from ``start`` up to ``end`` to their places; ``took`` gets them, too."""
+        """Send the bytes of the source from ``start`` up to ``end`` to the same offsets; ``took`` is called with each piece."""
         assert self.handle is not None
         transfer = self.client.transfer(self.handle, self.fd, end, progress, sent, start, lines, self.job.base, took)
         self._transfers.append((transfer, start))
         return transfer
 
     async def arrived(self, transfer: Transfer, refused: Refused | None = None) -> None:
-        """Wait until the server has all of it; what ``refused`` makes of its answer, or SourceChanged, where it cannot be."""
+        """Wait until the server has acknowledged all bytes. Raises the error that ``refused`` makes of a bad reply, or
+        SourceChanged."""
         try:
             await transfer.done
         except WriteRefused as exc:
@@ -185,13 +192,13 @@ class Attempt:
             raise SourceChanged(f"{self.job.source}: {exc}") from exc
 
     async def refused(self, step: str, answer: Reply) -> TransportError:
-        """What a bad answer means where bytes were to be stored: with the room that is left, if the server tells."""
+        """The error for a bad reply to a request that stores bytes, with the free space where the server reports it (statvfs)."""
         more = ""
         if isinstance(answer, Status) and not says_full(answer) and packets.STATVFS in self.client.extensions:
             folder = parent_of(self.temp) or b"."
-            told = await self.client.request(packets.EXTENDED, packets.extended(packets.STATVFS, folder))
+            reply = await self.client.request(packets.EXTENDED, packets.extended(packets.STATVFS, folder))
             try:
-                free = packets.free_bytes(told.data) if isinstance(told, Extended) else None
+                free = packets.free_bytes(reply.data) if isinstance(reply, Extended) else None
             except Malformed:
                 free = None
             if free is not None and free < self.job.size:
@@ -199,7 +206,8 @@ class Attempt:
         return refusal(step, self.job.name, answer, more)
 
     def vanished(self, why: str) -> TransportError:
-        """The temporary file is gone. The next kind of them is tried, where one is left; else the file is refused."""
+        """The error for a temporary file that has disappeared: MeansRefused where another kind of temporary name is left to try,
+        else FileRefused."""
         name, temp = self.job.name, remote_text(self.temp)
         words = f"{name}: its temporary file went away before it could be renamed: {why}"
         if self.walk is None:
@@ -209,17 +217,18 @@ class Attempt:
         return MeansRefused(TEMP.name, words, file=temp)
 
     def stop(self) -> None:
-        """Nothing more is sent of what is not confirmed yet."""
+        """Send no more bytes of the transfers that are not finished."""
         for transfer, _ in self._transfers:
             transfer.done.cancel()
 
     # The end
 
     def finish(self, written: int, *, show: bool = True) -> Ending:
-        """Ask for the time, the sync and, with ``show``, the size, behind whatever was asked before."""
+        """Request the time, the sync and, with ``show``, the size. The server handles them after the requests before, as those on
+        one handle keep their order (section 7)."""
         client, job, handle, profile = self.client, self.job, self.handle, self.server.profile
         assert handle is not None
-        timed = synced = shown = None
+        timed = synced = stat = None
         timing = syncing = None
         if job.mtime_ns is not None:
             timing = profile.walk(TIME)
@@ -230,37 +239,38 @@ class Attempt:
             if syncing.rung == "kept":
                 synced = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, handle), written / SLOW_DISK)
         if show:
-            shown = client.request(packets.FSTAT, string(handle))
-        return Ending(self, timed, synced, shown, timing, syncing)
+            stat = client.request(packets.FSTAT, string(handle))
+        return Ending(self, timed, synced, stat, timing, syncing)
 
     async def check_hash(self) -> None:
-        """SourceChanged where the bytes are not those that were copied. Much that did not go by is read in a thread."""
+        """SourceChanged where the bytes are not those of the snapshot. Many bytes that were not sent by this attempt are read in a
+        thread."""
         if self.hash.left <= SHORT_FILE:
             self.hash.check()
         else:
             await asyncio.to_thread(self.hash.check)
 
     def confirm(self) -> None:
-        """The caller's word that it may go on; TransportLost where the connection did not wait for it."""
+        """Call ``job.confirm``, whose exception stops the publication. TransportLost where the connection was lost meanwhile."""
         self.job.confirm()
         if self.client.lost is not None:
             raise TransportLost(str(self.client.lost))
 
     def end(self) -> asyncio.Future[Reply]:
-        """Close what was written."""
+        """CLOSE the file that was written; the future of the reply."""
         assert self.handle is not None
         closing = self.server.handles.close(self.handle)
         self.handle = None
         return closing
 
     async def ended(self, closing: asyncio.Future[Reply]) -> None:
-        """Wait for that; without a sync this is where a server says that it could not keep the bytes."""
+        """Wait for the reply to CLOSE; without a sync this reply is the last in which a server can report that it lost bytes."""
         answer = await closing
         if not is_ok(answer):
             raise await self.refused("close", answer)
 
     def discard(self, *, temp: bool) -> list[tuple[bytes, asyncio.Future[Reply]]]:
-        """Ask the server to close what is open and, with ``temp``, to forget the temporary file; the answers to the latter."""
+        """CLOSE the open files and, with ``temp``, REMOVE the temporary file; the path and the future reply of the latter."""
         self.stop()
         for handle in (self.handle, self.origin):
             if handle is not None:
@@ -273,18 +283,20 @@ class Attempt:
 
 
 class Ending(NamedTuple):
-    """The last requests on what was written; None for what is not asked of this server."""
+    """The last requests of an ``attempt`` on its open file; None for a request that this server is not sent. ``timed``, ``synced``
+    and ``stat``: the futures of the replies to FSETSTAT, fsync@openssh.com and FSTAT. ``timing`` and ``syncing``: the walks of the
+    means TIME and SYNC, which learn from the first two."""
 
     attempt: Attempt
     timed: asyncio.Future[Reply] | None
     synced: asyncio.Future[Reply] | None
-    shown: asyncio.Future[Reply] | None
+    stat: asyncio.Future[Reply] | None
     timing: Walk | None
     syncing: Walk | None
 
     async def answers(self) -> Ended:
-        """What the server made of them. AttemptFailed where it could not write to its disk what it could before."""
-        shown = None if self.shown is None else await self.shown  # the last one asked for: mostly the others are there, too
+        """Wait for the replies. AttemptFailed where a sync failed on a server whose sync has worked before."""
+        stat = None if self.stat is None else await self.stat  # the last request: mostly the other replies are there, too
         timed = None if self.timed is None else await self.timed
         synced = None if self.synced is None else await self.synced
         if self.syncing is not None:
@@ -295,28 +307,30 @@ class Ending(NamedTuple):
             else:
                 words = str(await self.attempt.refused("sync", synced))
                 raise AttemptFailed(words, step="sync", file=self.attempt.job.name, server_text=str(synced))
-        return Ended(shown, timed, is_ok(synced), self)
+        return Ended(stat, timed, is_ok(synced), self)
 
     def learn_time(self, timed: Reply | None, mtime: int | None) -> None:
-        """What became of the time that was asked for; ``mtime`` is what the server shows, where it does."""
-        walk, wanted = self.timing, self.attempt.job.mtime_ns
-        if walk is None or wanted is None:
+        """Learn whether the server keeps the time that was set; ``mtime``: the time that the server reports, None where it does
+        not."""
+        walk, mtime_ns = self.timing, self.attempt.job.mtime_ns
+        if walk is None or mtime_ns is None:
             return
         if timed is None:
             self.attempt.learns.append(walk.worked)
         elif not is_ok(timed):
             self.attempt.learns.append(_came_to(walk, "refused", timed))
         elif mtime is not None:
-            asked = min(max(wanted // 10**9, 0), 0xFFFFFFFF)
+            asked = min(max(mtime_ns // 10**9, 0), 0xFFFFFFFF)
             kept = abs(mtime - asked) <= _COARSEST_SECS or is_same_time(asked, mtime)
             as_ever = kept and walk.rung == "kept"
             self.attempt.learns.append(walk.worked if as_ever else _came_to(walk, "kept" if kept else "ignored", timed))
 
 
 class Ended(NamedTuple):
-    """The answers: ``shown`` what the open file is like, None where that was not asked; ``synced``: it is on the server's disk."""
+    """The replies to an ``ending``: ``stat`` to FSTAT and ``timed`` to FSETSTAT, None where the request was not sent; ``synced``:
+    the server has confirmed that the file is on its disk."""
 
-    shown: Reply | None
+    stat: Reply | None
     timed: Reply | None
     synced: bool
     ending: Ending
@@ -340,20 +354,22 @@ def _came_to(walk: Walk, rung: str, answer: Reply) -> Callable[[], None]:
 
 
 def is_ok(answer: Reply | None) -> bool:
+    """Whether a reply is STATUS OK; False for None and for a reply of another kind."""
     return is_status(answer, packets.OK)
 
 
 def is_status(answer: Reply | None, *codes: int) -> bool:
+    """Whether a reply is a STATUS with one of these codes."""
     return isinstance(answer, Status) and answer.code in codes
 
 
 def size_of(answer: Reply | None) -> int | None:
-    """The size that is shown; None where none is."""
+    """The size in a reply with attributes; None for any other reply and where there is no size."""
     return answer.size if isinstance(answer, Attrs) else None
 
 
 def opened(answer: Reply, name: str) -> bytes:
-    """The handle of a file that is to be built upon; NotAsLeft where there is none to be had."""
+    """The handle of the existing file that is built upon; NotAsLeft where the OPEN was refused."""
     if isinstance(answer, Handle):
         return answer.handle
     raise NotAsLeft(str(refusal("build", name, answer)))

@@ -1,4 +1,4 @@
-"""The beginning of an upload: a temporary file is open in the right place, and earlier attempts are gone. Round trip 1."""
+"""Round trip 1 of an upload: open the temporary file in the right folder, and remove the files of earlier attempts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .status_errors import is_unknown, refusal
 
 
 class Beginning:
-    """Over one connection. ``follow``: a link on the server stays, and what it leads to is written."""
+    """Over one connection. ``follow``: a link on the server stays, and the file that it points to is written."""
 
     def __init__(self, server: Server, folders: Folders, *, follow: bool) -> None:
         self._server = server
@@ -31,8 +31,8 @@ class Beginning:
         self._used: dict[bytes, int] = {}
 
     async def open(self, attempt: Attempt) -> bool:
-        """Make the temporary file. False where this server takes none, and the settings allow to do without. FileRefused where
-        the last way was refused."""
+        """Create the temporary file. False where this server accepts none and the settings allow an upload without (StoreInPlace).
+        FileRefused where the last allowed rung was refused; AttemptFailed where the server names a limit."""
         server, name = self._server, attempt.job.name
         walk = attempt.walk = attempt.walk or server.profile.walk(TEMP)
         first: tuple[bytes, Reply, str] | None = None
@@ -50,12 +50,12 @@ class Beginning:
                 await attempt.cleared()
                 return True
             vague = vague and is_status(answer, packets.FAILURE)
-            if names_limit(answer):  # no matter of the name
+            if names_limit(answer):  # a limit, so another name would not help
                 failed = AttemptFailed(str(refusal("open", name, answer, more)), step="open", server_text=str(answer))
                 failed.limit = True
                 raise failed
             first = first or (attempt.temp, answer, more)
-            # A folder that is not there is no matter of the file's name.
+            # A missing folder is no reason to try another kind of name.
             missing = is_status(answer, packets.NO_SUCH_FILE) and walk.rung != "subfolder"
             if missing or walk.refused(str(answer), unknown=is_unknown(answer)) is None:
                 await self.tidy(attempt)
@@ -68,7 +68,7 @@ class Beginning:
         return False
 
     async def _make(self, attempt: Attempt, rung: str) -> tuple[Reply, str]:
-        """Open a temporary file of this kind; the answer, and what is known beside."""
+        """Open a temporary file of this kind; the reply, and a hint for the error message."""
         while True:
             recorded = attempt.recorded
             if attempt.place.path != attempt.target:
@@ -77,7 +77,7 @@ class Beginning:
             attempt.temp, attempt.borrowed = formed(recorded, rung, attempt.target), False
             self._borrow(attempt)
             if (attempt.place.path != attempt.target or rung in ("hidden_ending", "ending")) and not attempt.borrowed:
-                # Nobody would look for it there after a crash.
+                # Recorded before the OPEN: the recorded name alone does not lead to this path after a crash.
                 self._server.profile.hold(os.fsdecode(attempt.temp))
             answer, more, moved = await self._open(attempt)
             if not moved:
@@ -87,7 +87,8 @@ class Beginning:
                 await self._server.leftovers.remove(attempt.temp, reusable=True)
 
     def _borrow(self, attempt: Attempt) -> None:
-        """Write to a file that had to stay, where there is one: so there are never more of them."""
+        """Use a file that the server did not let be removed as the temporary file, so that the number of such files does not
+        grow."""
         profile = self._server.profile
         if profile.rung(DELETE) == "refused":
             left = profile.take_left(os.fsdecode(parent_of(attempt.temp)))
@@ -95,9 +96,10 @@ class Beginning:
                 attempt.temp, attempt.borrowed = os.fsencode(left), True
 
     async def _open(self, attempt: Attempt) -> tuple[Reply, str, bool]:
-        """OPEN, and what has to be known of the name; whether it has to be opened elsewhere."""
+        """OPEN, with an LSTAT of the name: the reply, a hint for the error message, and whether the file has to be opened in
+        another folder, as the name is a link."""
         client, handles = self._client, self._server.handles
-        # One that was begun and cannot be removed is begun anew.
+        # A temporary file of an earlier attempt that cannot be removed is truncated.
         over = attempt.borrowed or (attempt.job.resume and self._server.profile.rung(DELETE) == "refused")
         body = packets.open_over(attempt.temp) if over else packets.open_new(attempt.temp)
 
@@ -111,17 +113,17 @@ class Beginning:
             opening = ask()
             looking = (
                 None
-                if attempt.place.stands is not None or attempt.place.link
+                if attempt.place.exists is not None or attempt.place.link
                 else client.request(packets.LSTAT, string(attempt.target))
             )
-            if not attempt.looked:
+            if not attempt.cleanup_sent:
                 await attempt.clear()
-                attempt.looked = True
+                attempt.cleanup_sent = True
             answer, more = await opening, ""
             folder = parent_of(attempt.temp)
             if folder and await self._is_missing(folder, answer):
-                said = await self._folders.make(folder)
-                more = "" if said.code == packets.OK else f"making the folder: {said}"
+                reply = await self._folders.make(folder)
+                more = "" if reply.code == packets.OK else f"making the folder: {reply}"
                 answer = await ask()
             answered = True
             answer = await handles.granted(answer, ask)
@@ -146,18 +148,19 @@ class Beginning:
         return is_status(await self._client.request(packets.LSTAT, string(folder)), packets.NO_SUCH_FILE)
 
     async def place(self, attempt: Attempt, found: Reply) -> bool:
-        """Note what stands under the name, of which LSTAT said ``found``; whether the file has to be written elsewhere."""
+        """Store in ``attempt.place`` what LSTAT of the name has reported (``found``); whether the file has to be written
+        elsewhere."""
         attempt.place = await place_of(self._client, attempt.target, found, follow=self._follow)
         return attempt.place.path != attempt.target
 
     async def no_link(self, attempt: Attempt) -> None:
-        """NotAsLeft where a link stands under the name, which is to be replaced."""
+        """NotAsLeft where the name is a link, as RemoteLinks asks for its replacement."""
         if is_link(await self._client.request(packets.LSTAT, string(attempt.target))):
             raise NotAsLeft(f"{attempt.job.name}: a link stands there, and RemoteLinks is 'replace'")
 
     async def believe(self, attempt: Attempt) -> None:
         """A kind of temporary name was refused with nothing but "Failure", and the next one taken: that may have been a limit of a
-        moment. A small file of ours under such a name shows it when the upload is done."""
+        moment. A small file under such a name decides that when the upload is done."""
         path, attempt.doubted = attempt.doubted, None
         if path is None or attempt.walk is None:
             return
@@ -179,9 +182,9 @@ class Beginning:
         def ask() -> asyncio.Future[Reply]:
             return client.request(packets.OPEN, packets.open_over(attempt.temp))
 
-        if not attempt.looked:
+        if not attempt.cleanup_sent:
             await attempt.clear()
-            attempt.looked = True
+            attempt.cleanup_sent = True
             await attempt.cleared()
         await handles.enter()
         answer = await ask()

@@ -1,5 +1,5 @@
-"""What an SFTP server says of the hash of a file: the ``check-file`` extension (draft-ietf-secsh-filexfer-13, section 9.1.2),
-which ProFTPD and Bitvise have and OpenSSH has not, or a program that is run on it where the settings say so.
+"""The hash of a file on an SFTP server: the ``check-file`` extension (draft-ietf-secsh-filexfer-13, section 9.1.2),
+which ProFTPD and Bitvise have and OpenSSH has not, or a program that is run on the server where the settings allow it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Hashes:
         self._sees: bool | None = None
 
     async def be_seen(self, job: Job, leftovers: Leftovers, path: bytes) -> None:
-        """Find out whether the shell sees what SFTP does, before it is asked for a file of a name that may stand in both: by a
-        small new file ``path``, which is removed again."""
-        if self._shell is None or self._sees is not None or self._offered or not self._checks.wanted(job):
+        """Find out whether the shell sees the same files as SFTP, before it hashes a path that may exist in both roots: by a
+        small new file ``path``, which is removed afterwards."""
+        if self._shell is None or self._sees is not None or self._offered or not self._checks.needed(job):
             return
         token = os.urandom(16)
         if await small_file(self._client, path, token):
@@ -47,11 +47,11 @@ class Hashes:
         self._sees = found is not None and found[1] == hashlib.sha256(token).hexdigest()
 
     async def check(self, job: Job, fd: int, path: bytes, *, fresh: bool = False) -> str:
-        """Compare a file on the server with the source, open as ``fd``: what the receipt says. As ``Checks.compared`` and
-        ``Checks.without``; TransportLost where the connection is. ``fresh``: nothing else can have that name, whatever part of
-        the server is looked at; any other is asked for at a shell only where that has seen one of those."""
+        """Compare a file on the server with the source, open as ``fd``; the word for the receipt. Raises as ``Checks.compared`` and
+        ``Checks.without``; TransportLost where the connection is lost. ``fresh``: no other file on the server can have this path;
+        the shell is asked for another path only where it has found such a fresh file before."""
         checks = self._checks
-        if not checks.wanted(job):
+        if not checks.needed(job):
             return "size"
         found, why = None, "it offers none"
         begun = asyncio.get_running_loop().time()

@@ -1,8 +1,8 @@
 """A pipelined SFTP client over a byte stream: many requests under way, answers matched by their id.
 
-It knows nothing of ssh, of temp names or of publishing. Small requests go out at once, in the order
-they were made. File bytes are pulled from their sources only when the window and the stream have
-room, one chunk per file in turn, short files first. One timer watches that the server answers.
+The client knows nothing of ssh, of temp names or of publishing. Small requests are sent at once, in the order
+of the calls. File bytes are read from their sources only when the window and the stream have
+room, one chunk per file in turn, short files first. One timer checks that the server replies.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .window import Stamp, Window
 DEFAULT_WRITE = 32 * 1024
 """Bytes of a WRITE that every server takes (section 3 of the draft)."""
 _LARGEST_WRITE = 255 * 1024  # OpenSSH ends the connection above 262,115 bytes
-_BACKLOG = 512 * 1024  # bytes read from files ahead of what the system takes
+_BACKLOG = 512 * 1024  # bytes read from files and not yet taken by the stream
 _WRITE_HEAD = 1024  # what a WRITE needs beside its bytes, as OpenSSH reckons
 SHORT_FILE = 64 * 1024
 
 
 class Transfer:
-    """The bytes of one file on their way, from ``offset`` up to ``size``. ``confirmed``: the server has all below it, from
-    where the transfer began. ``done`` resolves when it has all of them; its exception is SourceChanged, TransportLost, or
-    WriteRefused with the server's status."""
+    """One transfer of file bytes, of which those from ``offset`` up to ``size`` are not sent yet. ``confirmed``: the server has
+    acknowledged all bytes below this offset. ``done`` resolves when all bytes are acknowledged; its exception is SourceChanged,
+    TransportLost, or WriteRefused with the server's status."""
 
     def __init__(
         self,
@@ -53,23 +53,23 @@ class Transfer:
         self.lines = lines
         self.offset = start
         self.confirmed = start
-        self._ahead: dict[int, int] = {}  # confirmed above a gap: where, how many
+        self._confirmed_above: dict[int, int] = {}  # acknowledged above a gap: offset -> count
         self.done = done
 
     def take(self, offset: int, count: int) -> None:
-        """The server has written so many bytes there."""
+        """The server has acknowledged a WRITE of ``count`` bytes at ``offset``; WRITEs may be acknowledged in any order."""
         if offset != self.confirmed:
-            self._ahead[offset] = count
+            self._confirmed_above[offset] = count
             return
         self.confirmed += count
-        while self._ahead and self.confirmed in self._ahead:
-            self.confirmed += self._ahead.pop(self.confirmed)
+        while self._confirmed_above and self.confirmed in self._confirmed_above:
+            self.confirmed += self._confirmed_above.pop(self.confirmed)
 
     def fail(self, why: BaseException) -> None:
-        """Nothing more of it is sent."""
+        """End the transfer with this exception; no more of its bytes are sent."""
         if not self.done.done():
             self.done.set_exception(why)
-            self.done.exception()  # whoever waited may be gone: that is no news for the loop's log
+            self.done.exception()  # marks the exception as retrieved: the waiter may be gone, and asyncio would log it
 
 
 class WriteRefused(Exception):
@@ -90,8 +90,8 @@ class _Ack:
 
 
 class Client:
-    """One connection. ``stall`` (seconds): no answer from the server for so long, while one is due, is a lost connection;
-    a part of one is none, however often another byte of it comes. Make it on the running loop, then ``await start()``."""
+    """One connection. ``stall``: after so many seconds without a complete reply, while one is due, the connection is lost; a part
+    of a packet does not count. Construct the client on the running loop, then ``await start()``."""
 
     def __init__(self, stream: ByteStream, stall: float, pace: Pace | None = None) -> None:
         self._stream = stream
@@ -120,9 +120,9 @@ class Client:
         self.lost: TransportError | None = None
 
     async def start(self) -> None:
-        """INIT, VERSION, and the server's limits. Raises what ended the stream, or TransportLost.
+        """INIT, VERSION (section 4), and the server's limits. Raises the error that ended the stream, or TransportLost.
 
-        The caller's own time limit holds here: logging in may take longer than a stall.
+        Only the caller's time limit applies here, as a login may take longer than ``stall``.
         """
         self._version = self._loop.create_future()
         self._stream.start(self)
@@ -186,21 +186,21 @@ class Client:
         ``progress`` gets the offset below which all is confirmed. ``lines``: each WRITE but the last ends with a newline,
         where the bytes have any. ``took`` gets each piece that is sent, with its place. Cancel by ``fail`` on what is returned.
         """
-        made = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future(), took)
+        transfer = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future(), took)
         if self.lost is not None:
-            made.fail(self._gone())
+            transfer.fail(self._gone())
         elif size == start:
             sent()
-            made.done.set_result(None)
+            transfer.done.set_result(None)
         else:
-            (self._short if size - start <= SHORT_FILE else self._long).append(made)
+            (self._short if size - start <= SHORT_FILE else self._long).append(transfer)
             if not self._flush_due:
                 self._flush_soon()
-        return made
+        return transfer
 
     def queue(self) -> None:
-        """Queue what there is room for at once, and not only when all who are ready have asked: a short file's bytes are
-        mostly on their way then, and so is what ``sent`` asks for."""
+        """Queue the bytes that the window has room for now, and not at the end of this turn of the loop: mostly all bytes of a
+        short file are queued then, and so are the requests that ``sent`` makes."""
         if self.lost is None:
             self._pump()
 
@@ -237,6 +237,7 @@ class Client:
     # What the stream tells
 
     def data_received(self, data: bytes) -> None:
+        """Listener: match whole packets to their requests. The connection is lost where the bytes are not SFTP."""
         try:
             whole = self._splitter.feed(data)
             if whole:
@@ -250,14 +251,16 @@ class Client:
             return
         if self._short or self._long or self._out:
             self._flush()
-        # Behind whoever gets these answers: what he asks for goes out in the same turn of the loop.
+        # The flush runs after the callbacks of these replies, so their requests are sent in the same turn of the loop.
         if whole and not self._flush_due:
             self._flush_soon()
 
     def room_again(self) -> None:
+        """Listener: the stream has room, so the next packets go out."""
         self._flush()
 
     def stream_ended(self, why: TransportError) -> None:
+        """Listener: fail all requests under way with this reason."""
         self.fail(why)
 
     # Inside
@@ -273,26 +276,26 @@ class Client:
                 return self._number
 
     def _watch_from_now(self) -> None:
-        """Nothing was under way until now: the server's time begins."""
+        """A first request is under way, so the stall limit starts now."""
         self._heard = self._loop.time()
         if self._watch is None:
-            self._watch = self._loop.call_at(self._heard + self._stall, self._look)
+            self._watch = self._loop.call_at(self._heard + self._stall, self._check_stall)
 
-    def _look(self) -> None:
-        """The watch rang: is the server late, or is it only that nothing was asked?"""
+    def _check_stall(self) -> None:
+        """The timer has fired: fail the connection where a reply is overdue, else set the timer again."""
         self._watch = None
         if not self._pending:
             return
         patience = self._stall + self._extra_patience
         if self._loop.time() - self._heard >= patience:
             why = self._stream.standstill()
-            said = f"no answer from the server for {patience:.3g} s"
-            self.fail(TransportLost(f"{said}: {why}", REMEDY) if why else TransportLost(said))
+            reason = f"no answer from the server for {patience:.3g} s"
+            self.fail(TransportLost(f"{reason}: {why}", REMEDY) if why else TransportLost(reason))
         else:
             due = self._heard + patience
-            if self._extra_patience:  # it may end at any answer: look again before it is used up
+            if self._extra_patience:  # a reply may end the extra patience at any time, so check earlier
                 due = min(due, self._loop.time() + self._stall / 4)
-            self._watch = self._loop.call_at(due, self._look)
+            self._watch = self._loop.call_at(due, self._check_stall)
 
     def _flush_soon(self) -> None:
         self._flush_due = True
@@ -345,7 +348,7 @@ class Client:
                 transfer.sent()
 
     def _rests(self) -> bool:
-        """Whether nothing may be sent yet; then it is looked at again in time."""
+        """Whether the rate limit forbids sending now; if so, a timer is set that flushes when it no longer does."""
         wait = self._pace.wait()
         if wait > 0 and self._resting is None:
             self._resting = self._loop.call_later(wait, self._rested)
@@ -386,12 +389,12 @@ class Client:
                 self._extra_patience = max(0.0, self._extra_patience - self._patience.pop(number, 0.0)) if self._pending else 0.0
             if not entry.done():
                 entry.set_result(answer)
-            elif isinstance(answer, Handle):  # who asked for it was cancelled
+            elif isinstance(answer, Handle):  # the requester was cancelled, and nobody else would close the handle
                 self.request(packets.CLOSE, packets.string(answer.handle))
             return
         self.window.acknowledged(entry.count, entry.stamp, self._heard)
         if not isinstance(answer, Status):
-            # It is in no list any more, by which the end of the connection would find it.
+            # The request is no longer in _pending, where ``fail`` would find the transfer.
             entry.transfer.fail(TransportLost("a WRITE was answered with something else"))
             raise Malformed(f"a WRITE was answered with a packet of type {raw[0]}")
         transfer = entry.transfer
@@ -403,7 +406,7 @@ class Client:
         transfer.take(entry.offset, entry.count)
         try:
             transfer.progress(transfer.confirmed)
-        except Exception as exc:  # noqa: BLE001 - the caller's own: it belongs to his upload, not to this connection
+        except Exception as exc:  # noqa: BLE001 - an error of the caller's callback ends its upload, not this connection
             transfer.fail(exc)
             return
         if transfer.confirmed == transfer.size:

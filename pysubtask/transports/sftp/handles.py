@@ -1,8 +1,9 @@
-"""Open files on the server: no more at once than it is known to take; a refused OPEN is tried again where that may be the reason.
+"""The limit of open files on the server: no more are opened at once than the server is known to allow, and a refused OPEN is
+retried where the limit may be the reason.
 
-Many servers say "Failure" to one open file too many, and the same to a name that they do not like. So a limit is believed where
-the words name it, where a second file is refused while no more are open, or where the same file is taken when fewer are open. A
-file is to blame where it is refused while nothing else is open, or another one was taken when as many were.
+Many servers reply "Failure" to one open file too many and to a name that they do not accept. So a limit is assumed where
+the text names it, where a second file is refused while no more are open, or where the same file is accepted when fewer are open.
+The file is the reason where it is refused while no other is open, or another one was accepted while as many were open.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from .packets import Handle, Reply, Status
 
 KIND = "open files"
 FIRST = 8
-"""So many at once are asked of a server that nothing is known of."""
+"""Files opened at once on a server of which no limit is known."""
 _NEVER = (packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.OP_UNSUPPORTED, packets.BAD_MESSAGE, packets.OK)
 
 
 def names_limit(answer: Reply) -> bool:
-    """Whether the server says that it is a limit."""
+    """Whether the text of a bad status names a limit."""
     return isinstance(answer, Status) and answer.code != packets.OK and server_limit.names_limit(answer.message)
 
 
 def may_be_limit(answer: Reply) -> bool:
-    """Whether it may be one, from the answer alone."""
+    """Whether a reply may be due to a limit, judged by the reply alone."""
     return isinstance(answer, Status) and (answer.code not in _NEVER or names_limit(answer))
 
 
@@ -45,9 +46,9 @@ class Handles:
         self._allowance = allowance
         self._using = 0
         self._granted = 0
-        self._suspected = 0  # a file was refused while so many were open, and nobody was asked since
-        self._suspected_by: object = None  # which one: the same, refused twice, shows nothing more
-        self._taken_at = 0  # the most that were open since
+        self._suspected = 0  # the number of open files at the last refusal; 0 once more were granted
+        self._suspected_by: object = None  # whose refusal: a second refusal of the same file is no further evidence
+        self._taken_at = 0  # the most files open at once since that refusal
         self._changed = asyncio.Event()
 
     @property
@@ -56,7 +57,7 @@ class Handles:
         return self._allowance.limit
 
     async def enter(self, count: int = 1) -> None:
-        """Wait until so many more may be opened, all of them together."""
+        """Wait until ``count`` more files may be opened, all of them together."""
         while self._using and self._using + count > self._allowance.limit:
             await self._change()
         self._using += count
@@ -67,8 +68,8 @@ class Handles:
         self._wake()
 
     async def granted(self, answer: Reply, again: Callable[[], asyncio.Future[Reply]]) -> Reply:
-        """What comes of an OPEN that was answered so, after ``enter``; ``again`` asks once more. What is not a Handle has been
-        left."""
+        """The final reply to an OPEN after ``enter``, of which ``answer`` is the first reply; ``again`` sends the OPEN once more.
+        For a reply that is no Handle, ``leave`` has been called."""
         before, tried, waits = None, False, iter(_WAITS)
         while True:
             if isinstance(answer, Handle):
@@ -78,10 +79,10 @@ class Handles:
                 return answer
             others = self._granted
             if not others and names_limit(answer) and (secs := next(waits, None)) is not None:
-                # Another session of this account has them open, or the last one is not quite closed yet.
+                # No file is open here: another session of this account has some open, or the last CLOSE is not finished.
                 answer = await self._again(again, secs)
                 continue
-            named = names_limit(answer)  # then it is no matter of this file, whatever others were granted meanwhile
+            named = names_limit(answer)  # then the file is not the reason, even if others were granted meanwhile
             if not others or not may_be_limit(answer) or (tried and self._taken_at >= others and not named):
                 self.leave()
                 return answer
@@ -96,7 +97,7 @@ class Handles:
             answer = await self._again(again, 0.0)
 
     async def _again(self, again: Callable[[], asyncio.Future[Reply]], secs: float) -> Reply:
-        """Ask once more, after ``enter``."""
+        """Send the OPEN once more after ``secs``; ``leave`` where that is cancelled or fails."""
         try:
             await asyncio.sleep(secs)
             return await again()
@@ -105,14 +106,14 @@ class Handles:
             raise
 
     def beside(self, answer: Reply) -> None:
-        """The answer to the OPEN of a second file of the same upload."""
+        """Count the reply to the OPEN of one of several files of the same upload, which are not retried."""
         if isinstance(answer, Handle):
             self._took()
         else:
             self.leave()
 
     def close(self, handle: bytes) -> asyncio.Future[Reply]:
-        """CLOSE; another file may be opened when it is answered."""
+        """CLOSE; the reply lets another file be opened."""
         closing = self._client.request(packets.CLOSE, packets.string(handle))
         closing.add_done_callback(lambda done: self._closed())
         return closing
@@ -127,11 +128,11 @@ class Handles:
             self._wake()
 
     def _believe(self, others: int) -> None:
-        """One more than so many is refused."""
+        """The server refuses one file more than ``others``."""
         if others < self._allowance.limit:
-            news = not self._allowance.learned
+            is_new = not self._allowance.learned
             self._allowance.refused(others)
-            self._profile.limit_met(KIND, news=news)
+            self._profile.limit_met(KIND, is_new=is_new)
 
     def _closed(self) -> None:
         self._granted -= 1

@@ -1,4 +1,4 @@
-"""Whether there is no other way than to write a file under its final name, where the settings allow that."""
+"""Whether a file has to be written under its final name, where the settings allow that (StoreInPlace)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from .proof import Proof, rename_works
 
 
 async def is_in_place(attempt: Attempt) -> bool:
-    """As far as is known, or can be tried without sending the file for nothing: with small files of our own."""
+    """From the profile, or by a trial with small files, so that the file itself is not sent only to find that out.
+
+    ``attempt.walk`` is set where temporary names turned out to work."""
     profile = attempt.server.profile
     if profile.rung(TEMP) == "in_place":
         return not profile.is_due(TEMP) or not await _takes_temps(attempt)
@@ -24,7 +26,7 @@ async def is_in_place(attempt: Attempt) -> bool:
 
 
 async def _takes_temps(attempt: Attempt) -> bool:
-    """Whether a file can be made beside the others and get another name by now; then the upload goes the same way."""
+    """Whether a temporary file can be created and renamed by now; then this upload uses one."""
     walk, why = attempt.server.profile.walk(TEMP), ""
     for rung in ("hidden", "hidden_ending", "visible", "ending"):
         proof = await _renames(attempt, rung)

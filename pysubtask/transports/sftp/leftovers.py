@@ -1,4 +1,4 @@
-"""Our own files that have to go, and what is done where the server does not let them be removed."""
+"""Removal of temporary files, and their record where the server does not let them be removed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .packets import Attrs, Reply, Status, string
 
 
 class Leftovers:
-    """Over one connection; what could not be removed is on record in the profile."""
+    """Over one connection; files that could not be removed are recorded in the profile."""
 
     def __init__(self, client: Client, profile: Profile) -> None:
         self._client = client
         self._profile = profile
 
     def has(self, path: bytes) -> bool:
-        """Whether this one is known to have stayed."""
+        """Whether this file is on record as not removable."""
         return os.fsdecode(path) in self._profile.left
 
     def ask(self, path: bytes) -> asyncio.Future[Reply]:
-        """REMOVE; ``gone`` has to judge the answer."""
+        """Request a REMOVE; the reply is to be passed to ``gone`` or ``cleared``."""
         return self._client.request(packets.REMOVE, string(path))
 
     async def gone(self, path: bytes, answer: Reply, *, reusable: bool, walk: Walk | None = None) -> bool:
-        """Whether the file is gone. If not it is on record, ``reusable`` where nothing that was asked about it is unanswered."""
+        """Whether the file no longer exists. If it does, it is recorded; ``reusable``: no request about it is unanswered."""
         walk = walk or self._profile.walk(DELETE, trial=False)
         if isinstance(answer, Status) and answer.code == packets.OK:
             walk.came_to("allowed", "")
@@ -52,28 +52,32 @@ class Leftovers:
         return False
 
     async def remove(self, path: bytes, *, reusable: bool) -> bool:
-        """Remove a file of ours; whether it is gone."""
+        """Remove a temporary file; whether it no longer exists."""
         return await self.gone(path, await self.ask(path), reusable=reusable)
 
     async def disarm(self, path: bytes) -> None:
-        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing,
-        and rests there, as an old request may still write to it.
-        Where that is refused, too, nothing can be renamed over what is to come, either."""
+        """Rename an earlier attempt's file that cannot be removed, so that a late request to rename it finds no file. The file is
+        not reused for a while (``REST_SECS``), as a late WRITE may still reach it. A server that refuses this rename, too, would
+        refuse the late one."""
         answer = await self._client.request(packets.RENAME, string(path) + string(moved_on(path)))
         if isinstance(answer, Status) and answer.code == packets.OK:
             self._profile.gone([os.fsdecode(path)])
             self._profile.leave(os.fsdecode(moved_on(path)), reusable=True, rests=True)
 
     async def cleared(self, path: bytes, answer: Reply) -> None:
-        """An earlier attempt's file, of whose removal this is the answer: gone, or under a name that nothing old knows."""
+        """Handle the reply to the REMOVE of an earlier attempt's file: afterwards the file is removed, or has a name that no old
+        request contains."""
         if not await self.gone(path, answer, reusable=False):
             await self.disarm(path)
         elif not isinstance(answer, Status) or answer.code not in (packets.OK, packets.NO_SUCH_FILE):
             await self._find(moved_on(path))
 
     async def _find(self, path: bytes) -> None:
-        """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
-        known = self._profile.crowded or self.has(path)  # one that is counted only would be counted again
+        """Record or remove a file that was renamed by ``disarm`` by a process that was killed
+        before it could record the new name."""
+        known = self._profile.crowded or self.has(
+            path
+        )  # above the limit files are only counted, so one of them would be counted again
         if not known and await self._is_there(path) and not await self.remove(path, reusable=True):
             self._profile.leave(os.fsdecode(path), reusable=True, rests=True)
 
@@ -81,14 +85,14 @@ class Leftovers:
         return isinstance(await self._client.request(packets.LSTAT, string(path)), Attrs)
 
     async def sweep(self, *, idle: bool) -> None:
-        """Try again to remove what is on record; at the first that is refused the rest stays. ``idle``: no upload is under way, so
-        nobody uses one of them, and what has become a file meanwhile is no longer on record."""
+        """Try again to remove the files on record, up to the first that is refused. ``idle``: no upload is under way, so no file on
+        record is in use, and a record whose file does not exist any more is deleted."""
         profile = self._profile
         names = [*(profile.pending if idle else ()), *profile.left]
         for number, name in enumerate(names):
             reusable = profile.take(name)
             if not (idle or reusable):
-                continue  # an upload has it
+                continue  # an upload uses this file
             path, walk = os.fsencode(name), profile.walk(DELETE)
             if not await self.gone(path, await self.ask(path), reusable=reusable, walk=walk):
                 if idle:
@@ -96,7 +100,7 @@ class Leftovers:
                 return
 
     async def _sort(self, names: Sequence[str]) -> None:
-        """What becomes of those on record that nobody uses and that cannot be removed."""
+        """Update the records of files that no upload uses and that cannot be removed."""
         found = await asyncio.gather(*(self._is_there(os.fsencode(name)) for name in names))
         for name, there in zip(names, found, strict=True):
             if not there:
@@ -107,7 +111,7 @@ class Leftovers:
                 await self.disarm(os.fsencode(name))
 
     async def removed(self, paths: Iterable[tuple[bytes, asyncio.Future[Reply]]], *, reusable: bool) -> None:
-        """Judge answers where the upload has failed already, and nothing may be raised any more."""
+        """Handle the replies after the upload has failed; raises nothing."""
         for path, asked in paths:
             try:
                 await self.gone(path, await asked, reusable=reusable)

@@ -12,16 +12,16 @@ from . import packets
 from .client import Client
 from .packets import Attrs, Names, Reply, string
 
-_LONGEST_WAY = 8
+_MOST_LINKS = 8
 
 
 class Place(NamedTuple):
-    """Where a name's file is to be written; ``link`` where that is, or was, behind a link. ``stands``: whether something is there
-    now, None where that is not known."""
+    """``path``: where the file of a name is to be written; ``link`` where that is, or was, behind a link. ``exists``:
+    whether the name exists now, None where that is not known."""
 
     path: bytes
     link: Link | None = None
-    stands: bool | None = None
+    exists: bool | None = None
 
 
 def is_link(found: Reply) -> bool:
@@ -29,19 +29,20 @@ def is_link(found: Reply) -> bool:
     return isinstance(found, Attrs) and found.permissions is not None and stat.S_ISLNK(found.permissions)
 
 
-def stands(found: Reply) -> bool | None:
-    """Whether something stands under a name, from LSTAT; None where it did not tell."""
+def exists(found: Reply) -> bool | None:
+    """Whether the name exists, from the reply to LSTAT; None where the reply does not tell."""
     if isinstance(found, Attrs):
         return True
     return False if isinstance(found, packets.Status) and found.code == packets.NO_SUCH_FILE else None
 
 
 async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -> Place:
-    """Where to write what is to stand under ``path``, of which LSTAT said ``found``."""
+    """Where to write the file of ``path``, whose LSTAT is ``found``: at the end of at most _MOST_LINKS links where ``follow`` is
+    set, else in the place of the link."""
     if not is_link(found):
-        return Place(path, None, stands(found))
+        return Place(path, None, exists(found))
     at, first = path, ""
-    for _ in range(_LONGEST_WAY):
+    for _ in range(_MOST_LINKS):
         target = await _target(client, at)
         first = first or remote_text(target)
         if not target:
@@ -61,7 +62,7 @@ async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -
 
 
 def not_followed(path: bytes, link: Link, why: str) -> Place:
-    """The file that it leads to could not be written."""
+    """The place after the file that the link points to could not be written: the link is replaced."""
     return Place(path, Link("replaced", link.target, why), True)
 
 

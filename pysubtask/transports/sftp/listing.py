@@ -1,4 +1,4 @@
-"""What a folder on an SFTP server shows."""
+"""The listing of a folder on an SFTP server."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from . import packets
 from .client import Client
 from .packets import Handle, Names, string
 
-_OVERHEAD = 100  # bytes of each name beside itself: its attributes, and a line for people
+_OVERHEAD = 100  # bytes of a name's attributes and of its long form (section 7)
 
 
 async def rows_of(client: Client, folder: bytes) -> list[Row] | None:
-    """All that a folder (b'' is the login's own) shows; None where the server will not list it, or it shows more than is worth
-    reading."""
+    """The names and sizes in a folder (b'' is the login's own); None where the server does not list it, or the listing is longer
+    than ``LONGEST_LISTING``."""
     opened = await client.request(packets.OPENDIR, string(folder or b"."))
     if not isinstance(opened, Handle):
         return None

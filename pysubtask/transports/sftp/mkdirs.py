@@ -1,4 +1,4 @@
-"""Missing folders on the server: each is made once, however many uploads wait for it."""
+"""Missing folders on the server: one MKDIR per folder, however many uploads wait for it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Folders:
         self._making: dict[bytes, asyncio.Future[Status]] = {}
 
     async def make(self, folder: bytes) -> Status:
-        """Make a folder and what is missing above it; what the server said to the last MKDIR.
+        """Create a folder and its missing parents; the reply to the last MKDIR.
 
-        That it stands there already is a Failure in SFTP 3 like any other, so the answer is only words
-        for an error message: whether the folder is good shows when a file is opened in it.
+        SFTP 3 has no status for a folder that exists already (section 7: SSH_FX_FAILURE), so the reply is only text
+        for an error message: the OPEN of a file in the folder shows whether the folder is good.
         """
         running = self._making.get(folder)
         if running is None:
@@ -31,12 +31,12 @@ class Folders:
         return await asyncio.shield(running)
 
     async def _make(self, folder: bytes) -> Status:
-        said = await self._once(folder)
+        reply = await self._once(folder)
         above = parent_of(folder)
-        if said.code == packets.NO_SUCH_FILE and above not in (b"", b"/"):
+        if reply.code == packets.NO_SUCH_FILE and above not in (b"", b"/"):
             await self.make(above)
-            said = await self._once(folder)
-        return said
+            reply = await self._once(folder)
+        return reply
 
     async def _once(self, folder: bytes) -> Status:
         answer = await self._client.request(packets.MKDIR, packets.make_folder(folder))

@@ -1,4 +1,4 @@
-"""Whether an SFTP server shows a file under the name that it was given, and nothing of ours is hit by one that it alters."""
+"""Whether an SFTP server lists a file under the name that it was given, and whether an altered name is that of another file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ..shared.sftp_names import parent_of, path_of
 from . import packets
 from .attempt import Attempt, is_status
 from .client import Client
-from .links import stands
+from .links import exists
 from .listing import rows_of
 from .packets import Attrs, string
 
 
 class Named:
-    """Over one connection; ``names`` outlives it."""
+    """The checks of one connection; ``names`` outlives it."""
 
     def __init__(self, client: Client, folder: str, names: AlteredNames) -> None:
         self._client, self._folder, self._names = client, folder, names
@@ -25,13 +25,13 @@ class Named:
             self._names.check(job.name)
 
     async def before(self, attempt: Attempt) -> None:
-        """Before the first byte: FileRefused where what stands under the name is there under another one."""
+        """Before the first byte: FileRefused where the server lists the existing file of this name under another name."""
         job = attempt.job
         if job.replaces is not None or attempt.place.link is not None or not self._names.may_meet(job.name):
             return
-        there = attempt.place.stands
+        there = attempt.place.exists
         if there is None:
-            there = stands(await self._client.request(packets.LSTAT, string(attempt.target)))
+            there = exists(await self._client.request(packets.LSTAT, string(attempt.target)))
         if not there:
             return
         parts = job.name.split("/")
@@ -40,8 +40,8 @@ class Named:
                 raise self._names.refuse(job.name, path, alias, job.ours)
 
     async def after(self, attempt: Attempt) -> None:
-        """The name has been published: FileRefused where the server shows another one instead, which is removed where it surely
-        is ours."""
+        """After the publication: FileRefused where the server lists another name instead; that file is removed where it is
+        certainly the one just sent."""
         job = attempt.job
         if job.replaces is not None or attempt.place.link is not None:
             return
@@ -52,7 +52,7 @@ class Named:
                 raise self._names.refuse(job.name, path, alias, job.ours, " (that was removed again)" if gone else "")
 
     async def _alias(self, job: Job, path: str, size: int | None) -> Alias | None:
-        """What is shown in the place of a part of a name, where that is another one."""
+        """The other name that the server lists in the place of the last part of ``path``, None where it lists this one."""
         folder, _, part = path.rpartition("/")
         rows = await rows_of(self._client, parent_of(path_of(self._folder, path)))
         self._names.listed(folder, rows)
@@ -68,18 +68,18 @@ class Named:
         return None if self._names.judge(job.name, path, alias, job.ours) else alias
 
     async def _removed(self, attempt: Attempt, alias: Alias) -> bool:
-        """Whether what the server made of the name could be removed: it has the size and time of what was sent, and is nobody
-        else's."""
+        """Remove the file under the altered name; whether that was done. Only a file with the size and time that were sent, and
+        which no other task claims, is removed."""
         job = attempt.job
-        shown = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
-        path = path_of(self._folder, shown)
+        visible = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.visible
+        path = path_of(self._folder, visible)
         found = await self._client.request(packets.STAT, string(path))
-        wanted = None if job.mtime_ns is None else job.mtime_ns // 10**9
-        if not isinstance(found, Attrs) or found.size != job.size or found.mtime != wanted or wanted is None:
+        expected_mtime = None if job.mtime_ns is None else job.mtime_ns // 10**9
+        if not isinstance(found, Attrs) or found.size != job.size or found.mtime != expected_mtime or expected_mtime is None:
             return False
-        if job.ours(shown):
-            job.harmed(shown)
+        if job.ours(visible):
+            job.harmed(visible)
             return False
-        if attempt.place.stands is not False:
+        if attempt.place.exists is not False:
             return False
         return is_status(await self._client.request(packets.REMOVE, string(path)), packets.OK)

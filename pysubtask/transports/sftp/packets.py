@@ -71,7 +71,7 @@ class Malformed(ValueError):
 
 
 class Status(NamedTuple):
-    """STATUS (section 7): ``code`` and the server's own words, cleaned and short."""
+    """STATUS (section 7): ``code`` and ``message``, the server's own text, cleaned and short."""
 
     code: int
     message: str
@@ -84,13 +84,14 @@ class Status(NamedTuple):
 
 
 class Handle(NamedTuple):
-    """HANDLE (section 7): an open file, as the server names it."""
+    """HANDLE (section 7): ``handle`` is the server's name of an open file or folder, opaque bytes."""
 
     handle: bytes
 
 
 class Attrs(NamedTuple):
-    """ATTRS (sections 5 and 7): size in bytes, mtime in seconds since the epoch; None where not told."""
+    """ATTRS (sections 5 and 7): ``size`` in bytes, ``mtime`` in seconds since the epoch, ``permissions`` the mode with the type of
+    the file, as in st_mode; each is None where the server does not send it."""
 
     size: int | None
     mtime: int | None
@@ -98,20 +99,21 @@ class Attrs(NamedTuple):
 
 
 class Data(NamedTuple):
-    """DATA (section 7): what a READ found."""
+    """DATA (section 7): ``data`` that a READ found; it may be shorter than was asked for."""
 
     data: bytes
 
 
 class Names(NamedTuple):
-    """NAME (section 7): what a READDIR or REALPATH found, each as the server writes it, with its attributes."""
+    """NAME (section 7): the ``names`` that a READDIR, REALPATH or READLINK found, each as the server writes it, and in the same
+    order their ``attrs``."""
 
     names: tuple[bytes, ...]
     attrs: tuple[Attrs, ...] = ()
 
 
 class Extended(NamedTuple):
-    """EXTENDED_REPLY (section 8): what it means depends on the request."""
+    """EXTENDED_REPLY (section 8): the meaning of ``data`` depends on the request."""
 
     data: bytes
 
@@ -149,17 +151,17 @@ def open_new(path: bytes) -> bytes:
 
 
 def open_over(path: bytes) -> bytes:
-    """OPEN (6.3) for writing of a file that may exist, and is emptied then."""
+    """OPEN (6.3) for writing of a file that may exist, and is truncated then."""
     return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | TRUNC_FLAG, 0)
 
 
 def open_old(path: bytes, *, read: bool, write: bool) -> bytes:
-    """OPEN (6.3) of a file as it is: it must be there, and nothing of it is cut off."""
+    """OPEN (6.3) of a file that must exist, without truncation."""
     return string(path) + struct.pack(">II", READ_FLAG * read | WRITE_FLAG * write, 0)
 
 
 def read(handle: bytes, offset: int, count: int) -> bytes:
-    """READ (6.4): of a regular file the answer has so many bytes, or what is left up to its end."""
+    """READ (6.4): for a regular file the reply has ``count`` bytes, or fewer at the end of the file."""
     return string(handle) + struct.pack(">QI", offset, count)
 
 
@@ -185,13 +187,13 @@ def checked_file(data: bytes) -> tuple[str, str]:
 
 
 def write_head(number: int, handle: bytes, offset: int, count: int) -> bytes:
-    """All of a WRITE (6.4) but its ``count`` bytes, which follow."""
+    """A WRITE (6.4) without its ``count`` bytes, which follow."""
     body = string(handle) + _QUAD.pack(offset) + _LENGTH.pack(count)
     return _HEAD.pack(len(body) + 5 + count, WRITE, number) + body
 
 
 def set_times(handle: bytes, mtime_ns: int) -> bytes:
-    """FSETSTAT (6.9) of access and modification time alone; 32 bits of seconds are all there is."""
+    """FSETSTAT (6.9) of access and modification time alone; SFTP 3 has 32 bits of whole seconds."""
     secs = min(max(mtime_ns // 10**9, 0), 0xFFFFFFFF)
     return string(handle) + struct.pack(">III", _ACMODTIME, secs, secs)
 
@@ -231,12 +233,12 @@ class Splitter:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The packets that are complete now. Malformed for a length that cannot be true."""
+        """The packets that are complete now. Malformed for a length above the limit, or 0."""
         rest = self._rest
         if rest:
             rest += data
             if len(rest) >= 4 and len(rest) < 4 + self._announced():
-                return []  # looked at again when it is whole, and not copied until then
+                return []  # the packet is not complete: its bytes are kept in _rest and not copied until it is
             data = bytes(rest)
             rest.clear()
         found = []
@@ -244,8 +246,8 @@ class Splitter:
         while (first := start + 4) <= end:
             (length,) = _LENGTH.unpack_from(data, start)
             if not 1 <= length <= longest:
-                shown = remote_text(data[start : start + 60], 60)
-                raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {shown!r}")
+                excerpt = remote_text(data[start : start + 60], 60)
+                raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {excerpt!r}")
             if first + length > end:
                 break
             start = first + length
@@ -254,7 +256,7 @@ class Splitter:
         return found
 
     def _announced(self) -> int:
-        """The length of the unfinished packet, which was found good when its first bytes came; 0 for one that was not."""
+        """The length of the unfinished packet, if its first bytes have been checked already; else 0."""
         (length,) = _LENGTH.unpack_from(self._rest)
         return length if 1 <= length <= self._longest else 0
 

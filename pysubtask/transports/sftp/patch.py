@@ -1,10 +1,10 @@
-"""A new version made on the server: parts of the old one that it copies itself, and what we send.
+"""A new version built on the server, from parts of the old version that the server copies itself and from bytes that are sent.
 
-Four round trips: OPEN of a new temporary file and of what stands under the name; FSTAT of that; copy-data requests, WRITEs, and
+Four round trips: OPEN of a new temporary file and of the file under the name; FSTAT of the latter; copy-data requests, WRITEs, and
 the end of any upload, with another FSTAT of the old file; CLOSE and rename.
 
-The copies are asked for in the order of their places in the new file, each followed by an FSTAT, and what is sent to places
-behind a copy goes out after it. So the size is then where that copy ends, or it is not whole: sftp-server of OpenSSH (seen
+The copies are requested in the order of their offsets in the new file, each followed by an FSTAT, and the WRITEs behind a copy
+are sent after it. So the size in that reply is the end of the copy, or the copy is not complete: sftp-server of OpenSSH (seen
 in 9.2) says OK for one whose last 64 KB could not be read or written. It refuses to copy within one file, reads length 0 as "up to
 the end", and serves nothing else while it copies, so long copies are asked for in pieces, a few at a time.
 """
@@ -25,7 +25,7 @@ from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
 from .client import Transfer
 from .links import is_link
 from .packets import Attrs, Handle, Reply, string
-from .sending import Shown
+from .sending import Stored
 from .status_errors import refusal
 
 _PIECE = 16 * 1024 * 1024
@@ -33,7 +33,7 @@ _AT_ONCE = 4 * _PIECE
 
 
 class _Asked(NamedTuple):
-    """A copy on its way, and the size that the file shall have then."""
+    """A copy of ``size`` bytes that was requested; ``end``: the size of the new file after it."""
 
     copying: asyncio.Future[Reply]
     showing: asyncio.Future[Reply]
@@ -42,7 +42,7 @@ class _Asked(NamedTuple):
 
 
 class Patch:
-    """``open``, then ``build``: the temporary file is there, all of it, and can be renamed."""
+    """After ``open`` and ``build`` the temporary file is complete and can be renamed."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -55,13 +55,13 @@ class Patch:
         self._entered = 0
 
     def leave(self) -> None:
-        """What was not opened of the two files leaves room for others."""
+        """Give the places of the two files that were not opened back to ``Handles``."""
         if self._entered:
             self._attempt.server.handles.leave(self._entered)
             self._entered = 0
 
     async def open(self) -> None:
-        """The temporary file is there, and what it is built upon is as it was left; else NotAsLeft."""
+        """Create the temporary file and open the old one. NotAsLeft where the old file is not as the last delivery left it."""
         attempt, client, job = self._attempt, self._attempt.client, self._attempt.job
         if not are_sound(job.copies, job.size, job.replaces.size if job.replaces else 0):
             raise NotAsLeft(f"{job.name}: what was to be copied does not fit the file")
@@ -75,28 +75,29 @@ class Patch:
         opening = client.request(packets.OPEN, packets.open_old(attempt.target, read=True, write=False))
         looking = client.request(packets.LSTAT, string(attempt.target))
         await attempt.clear()
-        made, found, shown = await attempt.opening, await opening, await looking
+        created, found, stat = await attempt.opening, await opening, await looking
         self._entered = 0
-        handles.beside(made)
+        handles.beside(created)
         handles.beside(found)
-        if isinstance(made, Handle):
-            attempt.handle = made.handle
+        if isinstance(created, Handle):
+            attempt.handle = created.handle
         attempt.origin = opened(found, job.name)
         if attempt.handle is None:
-            raise NotAsLeft(str(refusal("open", job.name, made)))
-        if is_link(shown):
+            raise NotAsLeft(str(refusal("open", job.name, created)))
+        if is_link(stat):
             raise NotAsLeft(f"{job.name}: a link stands there")
-        attempt.place = attempt.place._replace(stands=True)
+        attempt.place = attempt.place._replace(exists=True)
         self._check(await client.request(packets.FSTAT, string(attempt.origin)))
         await attempt.cleared()
 
-    def _check(self, shown: Reply) -> None:
+    def _check(self, stat: Reply) -> None:
         job = self._attempt.job
-        if not isinstance(shown, Attrs) or job.replaces is None or (shown.size, shown.mtime) != job.replaces[:2]:
+        if not isinstance(stat, Attrs) or job.replaces is None or (stat.size, stat.mtime) != job.replaces[:2]:
             raise NotAsLeft(f"{job.name}: the server's file is not what was left there")
 
-    async def build(self) -> Shown:
-        """Make all of it; what the server shows then."""
+    async def build(self) -> Stored:
+        """Copy and send all parts; the file as the server then has it. MeansRefused where its size is not that of the job, or a
+        copy or a WRITE was refused; NotAsLeft where the old file changed meanwhile."""
         attempt, job = self._attempt, self._attempt.job
         at = 0
         for piece in in_pieces(job.copies):
@@ -114,11 +115,11 @@ class Patch:
         [(ending, looking)] = self._ends
         ended = await ending.answers()
         self._check(await looking)
-        shown = ended.shown
-        if not isinstance(shown, Attrs) or shown.size != job.size:
-            raise MeansRefused(WRITES.name, f"{job.name}: {job.size:,} bytes were put together and the server has {shown}")
-        ending.learn_time(ended.timed, shown.mtime)
-        return Shown(RemoteStat(job.size, shown.mtime), ended.synced, ended.was_timed)
+        stat = ended.stat
+        if not isinstance(stat, Attrs) or stat.size != job.size:
+            raise MeansRefused(WRITES.name, f"{job.name}: {job.size:,} bytes were put together and the server has {stat}")
+        ending.learn_time(ended.timed, stat.mtime)
+        return Stored(RemoteStat(job.size, stat.mtime), ended.synced, ended.was_timed)
 
     def _send(self, start: int, end: int) -> None:
         if start == end:
@@ -139,7 +140,7 @@ class Patch:
             return
         attempt, client = self._attempt, self._attempt.client
         assert attempt.origin is not None
-        # Somebody may have written to it in place while it was copied from.
+        # FSTAT once more: another program may have written to the old file while it was copied.
         looking = client.request(packets.FSTAT, string(attempt.origin))
         attempt.server.handles.close(attempt.origin)
         attempt.origin = None
@@ -159,18 +160,18 @@ class Patch:
         self._copying += piece.size
 
     async def _next(self) -> None:
-        """Wait for the first of the copies that were asked for."""
+        """Wait for the oldest copy that was requested. MeansRefused where the server refused it or copied less."""
         attempt, name = self._attempt, self._attempt.job.name
         one = self._asked.popleft()
-        answer, shown = await one.copying, await one.showing
-        if not is_ok(answer) or not isinstance(shown, Attrs) or shown.size != one.end:
+        answer, stat = await one.copying, await one.showing
+        if not is_ok(answer) or not isinstance(stat, Attrs) or stat.size != one.end:
             if attempt.origin is not None:
                 self._check(await attempt.client.request(packets.FSTAT, string(attempt.origin)))
             else:
                 self._check(await self._ends[0][1])
             if not is_ok(answer):
                 raise _refused("copy", name, answer)
-            has = shown.size if isinstance(shown, Attrs) else None
+            has = stat.size if isinstance(stat, Attrs) else None
             raise MeansRefused(WRITES.name, f"{name}: the server copied up to byte {has}, not {one.end}")
         self._copying -= one.size
         self._arrived(one.size)
@@ -181,7 +182,7 @@ def _refused(step: str, name: str, answer: Reply) -> TransportError:
 
 
 def are_sound(copies: tuple[Copy, ...], size: int, had: int) -> bool:
-    """Whether a file of ``size`` bytes can be made so from one that has ``had``."""
+    """Whether a file of ``size`` bytes can be built by these copies from a file of ``had`` bytes."""
     end = 0
     for copy in copies:
         if copy.at < end or copy.size <= 0 or copy.origin < 0 or copy.origin + copy.size > had:
@@ -191,7 +192,7 @@ def are_sound(copies: tuple[Copy, ...], size: int, had: int) -> bool:
 
 
 def in_pieces(copies: tuple[Copy, ...]) -> Iterator[Copy]:
-    """The same, none longer than is asked for at once."""
+    """The same copies, in pieces of at most _PIECE bytes."""
     for at, size, origin in copies:
         for done in range(0, size, _PIECE):
             yield Copy(at + done, min(_PIECE, size - done), origin + done)

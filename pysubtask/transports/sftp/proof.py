@@ -1,7 +1,7 @@
-"""Whether a server takes bytes behind the end of a file, and tells its size meanwhile: tried on a small file of our own.
+"""Whether a server accepts a WRITE at the end of a file and reports the size of an open file: tried on a small file of its own.
 
-Some servers refuse such a WRITE, some put the bytes elsewhere, some empty a file that is opened for writing. None of that may
-first be found out on a file that somebody needs.
+Some servers refuse such a WRITE, some store the bytes at another offset, some truncate a file that is opened for writing. None of
+these faults may be discovered on a file that somebody needs.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _FIRST, _MORE = b"pysubtask ", b"appended\n"
 
 
 class Proof(NamedTuple):
-    """``works``, or ``why`` not; ``told`` is False where nothing was found out (the file could not even be made). ``unknown``: the
-    server does not know the request."""
+    """``works``, or ``why`` not. ``conclusive`` is False where the proof came to no result, as the file could not even be created.
+    ``unknown``: the server does not know the request."""
 
     works: bool
     why: str = ""
-    told: bool = True
+    conclusive: bool = True
     unknown: bool = False
 
 
 async def small_file(client: Client, path: bytes, data: bytes) -> str:
-    """Make a file; why it cannot be, or nothing."""
-    made = await client.request(packets.OPEN, packets.open_new(path))
-    if not isinstance(made, Handle):
-        return str(made)
-    written = client.request(packets.WRITE, packets.write(made.handle, 0, data))
-    closed = client.request(packets.CLOSE, string(made.handle))
+    """Create a file with this content; the reason why it cannot be created, or ''."""
+    created = await client.request(packets.OPEN, packets.open_new(path))
+    if not isinstance(created, Handle):
+        return str(created)
+    written = client.request(packets.WRITE, packets.write(created.handle, 0, data))
+    closed = client.request(packets.CLOSE, string(created.handle))
     answers = [await written, await closed]
     return next((str(answer) for answer in answers if not (isinstance(answer, Status) and answer.code == packets.OK)), "")
 
 
 async def append_works(client: Client, leftovers: Leftovers, path: bytes) -> Proof:
-    """Try it on a new file ``path``, which is removed again."""
+    """Try an append on a new file ``path``, which is removed afterwards."""
     why = await small_file(client, path, _FIRST)
     if why:
         await leftovers.remove(path, reusable=True)
-        return Proof(False, why, told=False)
+        return Proof(False, why, conclusive=False)
     try:
         return await _append(client, path)
     finally:
@@ -53,11 +53,11 @@ async def append_works(client: Client, leftovers: Leftovers, path: bytes) -> Pro
 
 
 async def rename_works(client: Client, leftovers: Leftovers, path: bytes) -> Proof:
-    """Try whether a new file ``path`` can be renamed; it is removed again."""
+    """Try whether a new file ``path`` can be renamed; the file is removed afterwards."""
     why = await small_file(client, path, b"")
     if why:
         await leftovers.remove(path, reusable=True)
-        return Proof(False, why, told=False)
+        return Proof(False, why, conclusive=False)
     other = temp_names.beside(path, b".renamed")
     answer = await client.request(packets.RENAME, string(path) + string(other))
     works = isinstance(answer, Status) and answer.code == packets.OK
@@ -69,19 +69,19 @@ async def _append(client: Client, path: bytes) -> Proof:
     opened = await client.request(packets.OPEN, packets.open_old(path, read=False, write=True))
     if not isinstance(opened, Handle):
         return _refused("opening what is there", opened)
-    shown = await client.request(packets.FSTAT, string(opened.handle))
+    stat = await client.request(packets.FSTAT, string(opened.handle))
     written = client.request(packets.WRITE, packets.write(opened.handle, len(_FIRST), _MORE))
     closed = client.request(packets.CLOSE, string(opened.handle))
     for step, answer in (("writing behind the end", await written), ("closing", await closed)):
         if not (isinstance(answer, Status) and answer.code == packets.OK):
             return _refused(step, answer)
     found = await settled(client, path, len(_FIRST + _MORE))
-    told = isinstance(shown, Attrs) and shown.size == len(_FIRST)
-    if isinstance(shown, Attrs) and shown.size is not None and shown.size < len(_FIRST):
-        shown = await _size_when_open(client, path)  # it may have been too early to ask
-        told = isinstance(shown, Attrs) and shown.size == len(_FIRST + _MORE)
-    if not told:
-        return Proof(False, f"the size of an open file is not told ({_of(shown)})")
+    right_size = isinstance(stat, Attrs) and stat.size == len(_FIRST)
+    if isinstance(stat, Attrs) and stat.size is not None and stat.size < len(_FIRST):
+        stat = await _size_when_open(client, path)  # the first FSTAT may have come before the server had stored the WRITE
+        right_size = isinstance(stat, Attrs) and stat.size == len(_FIRST + _MORE)
+    if not right_size:
+        return Proof(False, f"the size of an open file is not told ({_of(stat)})")
     if not isinstance(found, Attrs) or found.size != len(_FIRST + _MORE):
         return Proof(False, f"{len(_MORE)} bytes were written behind {len(_FIRST)}, and then it shows {_of(found)}")
     data = await _read(client, path)
@@ -91,17 +91,17 @@ async def _append(client: Client, path: bytes) -> Proof:
 
 
 async def _size_when_open(client: Client, path: bytes) -> Reply:
-    """What an open file shows."""
+    """The reply to FSTAT of the file, opened for writing."""
     opened = await client.request(packets.OPEN, packets.open_old(path, read=False, write=True))
     if not isinstance(opened, Handle):
         return opened
-    shown = client.request(packets.FSTAT, string(opened.handle))
+    stat = client.request(packets.FSTAT, string(opened.handle))
     await client.request(packets.CLOSE, string(opened.handle))
-    return await shown
+    return await stat
 
 
 async def _read(client: Client, path: bytes) -> bytes | None:
-    """What is in the file; None where this account may not read."""
+    """The content of the file; None where this account may not read it."""
     opened = await client.request(packets.OPEN, packets.open_old(path, read=True, write=False))
     if not isinstance(opened, Handle):
         return None

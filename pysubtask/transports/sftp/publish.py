@@ -1,14 +1,14 @@
 """The order of a safe upload: nothing is renamed before every write, the sync and the size are confirmed.
 
 Three round trips: OPEN (and LSTAT of the name, and REMOVE of earlier attempts); all WRITEs, FSETSTAT, FSYNC and FSTAT; CLOSE
-and the rename. Requests on one handle are done in their order (section 7 of the draft); the rename
-names paths, so it is sent only when the rest has been answered. What a server does not do is done in the next way that
-``means`` has, at once and for the same file; it is learned where the file has arrived so.
+and the rename. A server handles requests on one handle in their order (section 7 of the draft); the rename
+names paths, so it is sent only after the replies to all others. Where a server refuses one method, the next rung of
+``means`` is tried at once and for the same file; the profile learns a rung when the file has arrived by it.
 
-An upload that was cut goes on in its temporary file. A server that was frozen may still write to that what it was asked to
-write before: the same bytes to the same places. It may also still rename it, but it was asked to only when the file was whole;
-so where that was, the temporary name is never begun anew. If such a WRITE comes after our rename, the file has another time
-than we left it with, and the next version of it is sent whole.
+An upload that was cut is resumed in its temporary file. A server that was frozen may still carry out earlier WRITEs to that file:
+they put the same bytes at the same offsets. It may also carry out an earlier rename, but a rename is requested only when the
+file is complete; so after such a request the temporary name is never used for a new file. If a late WRITE comes after the rename of
+this client, the file has another time than this client left, and the next version of the file is sent whole.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
 from .proof import append_works
 from .resume import Half, Notes, half_of
-from .sending import Shown, send
+from .sending import Stored, send
 from .status_errors import is_unknown, refusal
 from .swap import Swaps
 
 _MOST_NAMES = 1000
-_WAYS = {
+_RUNGS = {
     (atomic, aside): frozenset(("rename", "in_place", *(["posix_rename"] if atomic else []), *(["aside"] if aside else [])))
     for atomic in (False, True)
     for aside in (False, True)
 }
-"""The ways to put a file in the place of another that a connection offers: with a posix-rename or not, a swap or not."""
+"""The rungs of PUBLISH that a connection offers: (has posix-rename, has swaps) -> rungs."""
 
 
 class Publisher:
-    """Uploads into one folder over one connection. ``swaps`` is None where nothing can be put aside, ``follow`` says that a link
+    """Uploads into one folder over one connection. ``swaps`` is None where no file can be put aside, ``follow`` says that a link
     stays and the file it leads to is written.
 
-    ``keeps_mtime``: times could be set so far; ``tells_mtime``: they were told.
+    ``keeps_mtime``: the server has accepted all times so far; ``tells_mtime``: it has reported the time of each file.
     """
 
     def __init__(
@@ -119,16 +119,16 @@ class Publisher:
             else:
                 sent = await self._upload(attempt, half, notes)
         except asyncio.CancelledError:
-            # Whoever stops it now may go on later.
+            # A cancelled upload may be resumed later, so its temporary file stays where enough of it has arrived.
             notes.last()
             attempt.discard(temp=not notes.worth)
             raise
         except TransportLost:
             notes.last()
-            attempt.discard(temp=False)  # whoever waits to open a file has to hear of it, too
+            attempt.discard(temp=False)  # leaves ``Handles``, where other uploads wait for a place and have to see the loss, too
             raise
         except Exception:
-            # Whatever stopped it (the server, the source, the caller's confirm): nothing stays behind.
+            # The server, the source or the caller's confirm has stopped the upload: no file of it stays on the server.
             notes.forget()
             await self._tidy(attempt)
             raise
@@ -147,8 +147,8 @@ class Publisher:
         return sent
 
     async def remove(self, paths: Mapping[str, bytes]) -> set[str]:
-        """Remove temporary files by their recorded paths, whatever form they got; the names of those that were there and are
-        gone."""
+        """Remove temporary files by their recorded paths, in all forms their names may have got; the names of those that existed
+        and are removed."""
         leftovers = self.server.leftovers
         stepped = TEMP.name in self._profile.stepped
         asked = [
@@ -161,8 +161,8 @@ class Publisher:
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
     async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
-        """All of the file. Where the name is a link that leads to what cannot be written, a file replaces it; where its temporary
-        file is taken away, the next kind of them is used."""
+        """Upload the whole file. A link to a file that cannot be written is replaced; where the temporary file disappears, the next
+        kind of temporary name is used."""
         first = True
         while True:
             try:
@@ -188,46 +188,46 @@ class Publisher:
             notes.forget()
             if half.named:
                 raise AttemptFailed(f"{job.name}: its temporary file is gone, and the server may yet rename it")
-        shown: Shown | None = None
+        stored: Stored | None = None
         if went_on:
             assert half is not None and writes is not None
             await self._named.before(attempt)
             attempt.progress(half.offset)
             attempt.learns.append(writes.worked)
             try:
-                shown = await send(attempt, half.offset)
+                stored = await send(attempt, half.offset)
             except MeansRefused as exc:
-                # The same bytes from the beginning.
+                # The server does not take bytes from the middle on: send the same version from its beginning.
                 notes.forget()
                 await self._tidy(attempt)
                 went_on = False
                 writes.refused(exc.server_text)
         elif job.copies and copies:
-            shown = await self._patch(attempt)
-        if shown is None:
+            stored = await self._patch(attempt)
+        if stored is None:
             if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
                 return await self._in_place(attempt)
             await self._named.before(attempt)
-            shown = await send(attempt, 0)
+            stored = await send(attempt, 0)
         await attempt.check_hash()
         checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
-        verified = checked if checked == "hash" else shown.verified
+        verified = checked if checked == "hash" else stored.verified
         attempt.confirm()
         if attempt.resumable:
             notes.last(named=True)
-        if not await self._publish(attempt, shown, went_on=went_on):
+        if not await self._publish(attempt, stored, went_on=went_on):
             await self._tidy(attempt)
             return await self._in_place(attempt)
         await self._named.after(attempt)
         self._whole_arrived(job)
-        self.keeps_mtime = self.keeps_mtime and shown.timed
-        return Sent(shown.remote, attempt.sent, verified, attempt.place.link)
+        self.keeps_mtime = self.keeps_mtime and stored.timed
+        return Sent(stored.remote, attempt.sent, verified, attempt.place.link)
 
     async def _is_in_place(self, attempt: Attempt) -> bool:
         return await is_in_place(attempt)
 
     async def _in_place(self, attempt: Attempt) -> Sent:
-        """Under the final name at once: a reader may find half of it, which the settings allow."""
+        """Write the file under its final name: a reader may find half of it, which the settings allow (StoreInPlace)."""
         job = attempt.job
         await self._named.before(attempt)
         await attempt.check_hash()
@@ -237,7 +237,7 @@ class Publisher:
             if self._profile.rung(means) == "in_place":
                 self._profile.walk(means, trial=False).worked()
         try:
-            shown = await send(attempt, 0)
+            stored = await send(attempt, 0)
             if attempt.handle is not None:
                 await attempt.ended(attempt.end())
             verified = await self._hashes.check(job, attempt.fd, attempt.temp)
@@ -245,15 +245,15 @@ class Publisher:
             exc.spoilt("the file under this name is not whole now, as it was written in place (StoreInPlace)")
             raise
         await self._named.after(attempt)
-        self.keeps_mtime = self.keeps_mtime and shown.timed
-        return Sent(shown.remote, attempt.sent, verified if verified == "hash" else shown.verified, attempt.place.link)
+        self.keeps_mtime = self.keeps_mtime and stored.timed
+        return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.place.link)
 
     def _own_file(self, attempt: Attempt) -> bytes:
-        """Where the temporary file of this attempt is, of the kind that this server is known to take."""
+        """The path of this attempt's temporary file, of the kind that this server is known to accept."""
         return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
 
     async def _tidy(self, attempt: Attempt) -> None:
-        """Nothing of it stays on the server, or is on record."""
+        """Remove the files of this attempt from the server, or record them where that is refused."""
         borrowed, temp = attempt.borrowed, attempt.temp
         await self.server.leftovers.removed(attempt.discard(temp=True), reusable=not attempt.renamed)
         if borrowed and self.server.leftovers.has(temp):
@@ -275,19 +275,20 @@ class Publisher:
         try:
             sent = await append(attempt, how)
         except MeansRefused as exc:
-            # Is it the server, or this one file?
+            # The proof on a small file decides whether the server or this one file is the reason.
             await self._prove(attempt, walk, exc.server_text)
             raise NotAsLeft(str(exc)) from exc
         walk.worked()
         return sent._replace(verified=await self._check_appended(attempt, sent.verified))
 
-    async def _prove(self, attempt: Attempt, walk: Walk, said: str = "") -> None:
-        """NotAsLeft where this server takes no appends, as a small file of our own shows, or ``said`` where none can be tried."""
+    async def _prove(self, attempt: Attempt, walk: Walk, server_text: str = "") -> None:
+        """NotAsLeft where this server takes no appends: a small file of pysubtask's own is the proof, or ``server_text``, the
+        server's refusal, where no such file may be left behind."""
         profile = self._profile
         if profile.rung(DELETE) == "refused":
-            if said:
-                walk.came_to("none", said)
-                raise NotAsLeft(f"{attempt.job.name}: appending: {said}")
+            if server_text:
+                walk.came_to("none", server_text)
+                raise NotAsLeft(f"{attempt.job.name}: appending: {server_text}")
             return
         await self.server.handles.enter()
         try:
@@ -296,7 +297,7 @@ class Publisher:
             self.server.handles.leave()
         if proof.works:
             profile.learn(APPEND, "in_place")
-        elif proof.told:
+        elif proof.conclusive:
             walk.came_to("none", proof.why, unknown=proof.unknown)
             raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']} ({proof.why})")
 
@@ -307,10 +308,10 @@ class Publisher:
             await self._hashes.be_seen(attempt.job, self.server.leftovers, self._own_file(attempt))
             return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
         except WrongHash as exc:
-            # The name shows it already: the whole file has to replace it at once.
+            # Readers see the wrong bytes under the final name already: the whole file has to replace them at once.
             raise NotAsLeft(str(exc)) from exc
 
-    async def _patch(self, attempt: Attempt) -> Shown:
+    async def _patch(self, attempt: Attempt) -> Stored:
         name = attempt.job.name
         if self.server.handles.limit < 2:
             raise NotAsLeft(f"{name}: this server does not let two files be open at once")
@@ -320,9 +321,9 @@ class Publisher:
         patch = Patch(attempt)
         try:
             await patch.open()
-            shown = await patch.build()
+            stored = await patch.build()
         except MeansRefused as exc:
-            # Whether it is the server or the file shows when the whole one is sent.
+            # Whether the server or this file is the reason is decided when the whole file has arrived.
             while len(self._copies_refused) >= _MOST_NAMES:
                 del self._copies_refused[next(iter(self._copies_refused))]
             self._copies_refused[name] = walk, exc.server_text
@@ -330,21 +331,21 @@ class Publisher:
         finally:
             patch.leave()
         attempt.learns.append(walk.worked)
-        return shown
+        return stored
 
     def _whole_arrived(self, job: Job) -> None:
-        """What could not be built upon the old file has arrived whole."""
+        """Update the profile after a file has arrived whole: copies that were refused for it are a fault of the server."""
         walk, why = self._copies_refused.pop(job.name, (None, ""))
         if walk is not None:
             walk.came_to("in_order", why)
         if job.replaces is not None:
-            # Counted, so that better ways are tried again now and then.
+            # Counted as a use, so that the better rungs are tried again now and then.
             for means, rung in ((APPEND, "none"), (WRITES, "in_order")):
                 if self._profile.rung(means) == rung:
                     self._profile.walk(means, trial=False).worked()
 
     async def _go_on(self, attempt: Attempt, half: Half) -> bool:
-        """Whether the temporary file of an upload that was cut is open again and has what was noted."""
+        """Open the temporary file of an upload that was cut; whether it is open and holds the bytes of the note."""
         client, handles = self._client, self.server.handles
         attempt.temp = self._own_file(attempt)
         body = packets.open_old(attempt.temp, read=True, write=True)
@@ -358,8 +359,8 @@ class Publisher:
         attempt.handle, attempt.opening = answer.handle, opening
         asked = client.request(packets.FSTAT, string(answer.handle))
         tail = attempt.read_tail(half.offset)
-        shown, linked = await asked, await self._beginning.place(attempt, await looking)
-        long_enough = isinstance(shown, Attrs) and shown.size is not None and half.offset <= shown.size <= half.size
+        stat, linked = await asked, await self._beginning.place(attempt, await looking)
+        long_enough = isinstance(stat, Attrs) and stat.size is not None and half.offset <= stat.size <= half.size
         if await attempt.is_same_up_to(half.offset, tail) and long_enough and not linked:
             await attempt.cleared()
             return True
@@ -370,14 +371,14 @@ class Publisher:
 
     # The rename
 
-    async def _publish(self, attempt: Attempt, shown: Shown, *, went_on: bool) -> bool:
-        """Round trip 3: the name shows the new file. False where it has to be written under its own name."""
+    async def _publish(self, attempt: Attempt, stored: Stored, *, went_on: bool) -> bool:
+        """Round trip 3: CLOSE and rename. False where the file has to be written under its final name."""
         job, target = attempt.job, attempt.place.path
-        ways = _WAYS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
-        # Only a file that stands there shows whether it can be renamed over.
-        walk = self._profile.walk(PUBLISH, ways, trial=bool(attempt.place.stands))
+        rungs = _RUNGS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
+        # A better rung is tried only where a file exists under the name: else the rename proves nothing.
+        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.place.exists))
         closing = attempt.end() if attempt.handle is not None else None
-        if closing is not None and not (shown.synced and walk.rung == "posix_rename"):
+        if closing is not None and not (stored.synced and walk.rung == "posix_rename"):
             await attempt.ended(closing)
         first: Reply | None = None
         plain: Status | None = None
@@ -392,7 +393,7 @@ class Publisher:
                 await self._beginning.tidy(attempt)
                 return True
             if is_status(answer, packets.NO_SUCH_FILE):
-                await self._look_for(attempt, went_on=went_on)
+                await self._require_temp(attempt, went_on=went_on)
             attempt.renamed = False
             first = first or answer
             if walk.refused(str(answer), unknown=is_unknown(answer)) is None:
@@ -402,7 +403,7 @@ class Publisher:
         return False
 
     async def _renamed(self, rung: str, temp: bytes, target: bytes, plain: Status | None) -> tuple[Reply, Status | None]:
-        """The answer to a rename of this kind, and that to the last plain one."""
+        """The reply to a rename of this kind, and the reply to the last plain rename."""
         if rung == "aside" and self._swaps is not None:
             return await self._swaps.replace(temp, target, plain), plain
         if rung == "posix_rename":
@@ -410,8 +411,8 @@ class Publisher:
         answer = await self._client.request(packets.RENAME, string(temp) + string(target))
         return answer, answer if isinstance(answer, Status) else None
 
-    async def _look_for(self, attempt: Attempt, *, went_on: bool) -> None:
-        """AttemptFailed where the temporary file is not there any more."""
+    async def _require_temp(self, attempt: Attempt, *, went_on: bool) -> None:
+        """Raise the error for a temporary file that does not exist any more; return where it does."""
         found = await self._client.request(packets.LSTAT, string(attempt.temp))
         if is_status(found, packets.NO_SUCH_FILE):
             attempt.opening = None

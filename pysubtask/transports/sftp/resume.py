@@ -1,4 +1,4 @@
-"""How far an upload has come, in words that are kept; an upload that was cut goes on from them. The rest is pure."""
+"""The note of an upload's progress, from which an upload that was cut is resumed. Pure, but for the callback that stores it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 LEAST = 1024 * 1024
-"""Bytes: what is shorter is sent anew, and so much more must have arrived for another note."""
+"""Bytes: a shorter part is sent again rather than resumed, and this many more must have arrived for the next note."""
 SECS = 0.3
 
 
 class Half(NamedTuple):
-    """The temporary file of ``size`` bytes to be holds the first ``offset``. ``named``: the server may have been asked to
-    rename it, and may do so yet."""
+    """The temporary file of a version of ``size`` bytes holds the first ``offset``. ``named``: its rename may have been requested,
+    and a frozen server may still carry it out."""
 
     offset: int
     size: int
@@ -25,7 +25,7 @@ class Half(NamedTuple):
 
 
 def half_of(note: str, size: int) -> Half | None:
-    """What was noted, where a file of ``size`` bytes can go on from it."""
+    """The note as a Half, where an upload of ``size`` bytes can be resumed from it, else None."""
     if not note:
         return None
     try:
@@ -37,8 +37,8 @@ def half_of(note: str, size: int) -> Half | None:
 
 
 class Notes:
-    """Notes of one upload of ``size`` bytes that begins at ``offset``: a note costs a commit where it is kept, so there is
-    one for each moment (SECS) in which a megabyte arrived, and one at the end. ``clock``: seconds, steady."""
+    """The notes of one upload of ``size`` bytes that begins at ``offset``. Each note costs the caller a commit to its database, so
+    there is at most one per SECS and per LEAST bytes, and one at the end. ``clock``: monotonic seconds."""
 
     def __init__(self, note: Callable[[str], None], size: int, clock: Callable[[], float], offset: int = 0) -> None:
         self._note, self._size, self._clock = note, size, clock
@@ -47,7 +47,7 @@ class Notes:
 
     @property
     def worth(self) -> bool:
-        """Whether there is enough to go on from."""
+        """Whether enough bytes have arrived to resume."""
         return self._offset >= LEAST
 
     def reached(self, offset: int) -> None:
@@ -57,13 +57,13 @@ class Notes:
             self.last()
 
     def last(self, named: bool = False) -> None:
-        """Note where it is now."""
+        """Write a note of the present offset."""
         if self.worth and (named or self._offset != self._noted):
             self._noted, self._at = self._offset, self._clock()
             self._note(Half(self._offset, self._size, named).to_note())
 
     def forget(self) -> None:
-        """There is nothing to go on from any more."""
+        """Delete the note: the upload cannot be resumed any more."""
         if self._noted:
             self._offset = self._noted = 0
             self._note("")

@@ -1,5 +1,5 @@
-"""What stands under a name, looked at again for a moment while it is shorter than it should be: some servers store behind their own
-back, or tell what they remember."""
+"""STAT of a name, repeated for a moment while the file is shorter than it should be: some servers store asynchronously, or report
+a cached size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AGAIN_SECS = (0.1, 0.4, 0.7)
 
 
 async def settled(client: Client, path: bytes, size: int, first: Reply | None = None) -> Reply:
-    """The answer to STAT; ``first``: one that has come already."""
+    """The last reply to STAT; ``first``: a reply that has come already."""
     found = first if first is not None else await client.request(packets.STAT, string(path))
     for secs in _AGAIN_SECS:
         if not isinstance(found, Attrs) or found.size is None or found.size >= size:

@@ -1,6 +1,6 @@
-"""A server's bad status, in plain words: which step of which file, what was said, what it means where that is known. Pure.
+"""The error for a server's bad status: the step, the file, the server's text, and its meaning where that is known. Pure.
 
-"Failure" is what a server says when it does not want to say more, so nothing is read into it.
+SSH_FX_FAILURE ("Failure") has no specific meaning (section 7), so no cause is derived from it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _FULL = re.compile(r"no space|disk (is )?full|not enough (disk )?space|quota|ENO
 
 
 def is_unknown(answer: Reply) -> bool:
-    """Whether the server says that it does not know the request at all."""
+    """Whether the server does not know the request (SSH_FX_OP_UNSUPPORTED)."""
     return isinstance(answer, Status) and answer.code == packets.OP_UNSUPPORTED
 
 
 def says_full(answer: Reply) -> bool:
-    """Whether the server itself says that there is no room."""
+    """Whether the status, by code or text, says that the disk or the quota is full."""
     return (
         isinstance(answer, Status)
         and answer.code != packets.OK
@@ -54,19 +54,19 @@ def says_full(answer: Reply) -> bool:
 
 
 def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = "", remedy: str = "") -> TransportError:
-    """What a status other than OK means for a file: nearly always FileRefused. An answer of the wrong kind is AttemptFailed: it
-    belongs to this request, and the connection goes on.
+    """The error for a status other than OK: nearly always FileRefused. A reply of the wrong kind is AttemptFailed, as it belongs to
+    this request and the connection stays good.
 
-    ``step`` is one of open, build, write, copy, sync, show, close, rename, clear, look, store; ``file`` the name that it was done
-    to, where that is another one; ``more`` what is known beside.
+    ``step`` is one of open, build, write, copy, sync, show, close, rename, clear, look, store; ``file`` the name that the
+    step was about, where it is not ``name``; ``more`` a hint of the caller.
     """
     words = _STEPS[step] + (f" {file}" if file else "")
     if not isinstance(answer, Status):
         kind = type(answer).__name__
         return AttemptFailed(f"{name}: {words} was answered with something else ({kind})", step=_STEPS[step], file=file or name)
-    said = f"{name}: {words}: server said: {answer}"
+    message = f"{name}: {words}: server said: {answer}"
     if answer.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
-        words = f"{said} (what it stores files on may be away)"
+        words = f"{message} (what it stores files on may be away)"
         return AttemptFailed(words, step=_STEPS[step], file=file or name, server_text=str(answer))
     hints = [more] if more else []
     if says_full(answer):
@@ -77,5 +77,5 @@ def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = 
         hints.append(_MAY_NOT.get(step, "this login may not write there"))
     elif answer.code == packets.NO_SUCH_FILE and step == "open":
         hints.append("its folder is not there and could not be made")
-    text = said + (f" ({'; '.join(hints)})" if hints else "")
+    text = message + (f" ({'; '.join(hints)})" if hints else "")
     return FileRefused(text, remedy, step=_STEPS[step], file=file or name, server_text=str(answer))

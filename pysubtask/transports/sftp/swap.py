@@ -1,7 +1,7 @@
 """Servers that cannot rename over a file: old one aside, new one in, old one away.
 
-For a moment a reader sees no file. What is put aside is first written down in the work folder, so that
-an interrupted swap is mended by the next connection: an aside is never removed while its name is missing.
+For a moment a reader sees no file. Each aside is recorded in the work folder before the rename, so that
+the next connection can finish or undo an interrupted swap: an aside is never removed while its name is missing.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Swaps:
         return self._record.known
 
     async def replace(self, temp: bytes, target: bytes, first: Status | None = None) -> Status:
-        """Put ``temp`` in the place of ``target``; the answer that counts. The old file is back if it is bad. ``first``: what came
-        of a plain rename, where one has been tried just now."""
+        """Put ``temp`` in the place of ``target``; the reply that decides. After a refusal the old file has its name again.
+        ``first``: the reply to a plain rename, where one has been tried just now."""
         first = first or await self._rename(temp, target)
         if first.code in (packets.OK, packets.NO_SUCH_FILE):  # no old file is put aside for one that is not there any more
             return first
-        there = await self._look(target)
+        there = await self._lstat(target)
         if not isinstance(there, Attrs) or stat.S_ISDIR(there.permissions or 0):
             return first
         aside = beside(temp, _SUFFIX)
@@ -47,29 +47,29 @@ class Swaps:
             self._record.add(aside, target, time.time())
         except OSError as exc:
             return Status(packets.FAILURE, f"not even tried, as the work folder cannot be written: {exc.strerror}")
-        said = await self._rename(target, aside)
-        if said.code == packets.OK:
-            said = await self._rename(temp, target)
-            if said.code != packets.OK:
+        reply = await self._rename(target, aside)
+        if reply.code == packets.OK:
+            reply = await self._rename(temp, target)
+            if reply.code != packets.OK:
                 if (await self._rename(aside, target)).code == packets.OK:
                     self._record.forget(aside)
-                return said
+                return reply
             if not await self._gone(aside):
                 return Status(packets.OK, "")  # the aside stays on record: the next connection removes it
-        elif said.code == packets.NO_SUCH_FILE:
-            said = await self._rename(temp, target)  # somebody has taken the old one away
+        elif reply.code == packets.NO_SUCH_FILE:
+            reply = await self._rename(temp, target)  # another program has removed the old file
         self._record.forget(aside)
-        return said
+        return reply
 
     async def mend_all(self) -> None:
-        """Mend every swap on record; done at the start of a connection."""
+        """Finish or undo every swap on record; called at the start of a connection."""
         await asyncio.gather(*(self._mend(aside, name) for aside, (name, _) in list(self._record.asides.items())))
         for aside, (_, at) in list(self._record.asides.items()):
             if self._record.is_over(at, time.time()):
                 self._record.forget(aside)
 
     async def mend(self, temp: bytes, target: bytes) -> None:
-        """Mend what an earlier attempt with this temp name may have left in the middle."""
+        """Finish or undo the swap that an earlier attempt with this temp name may have left."""
         await self._mend(beside(temp, _SUFFIX), target)
 
     async def mend_recorded(self, temp: bytes) -> None:
@@ -80,14 +80,14 @@ class Swaps:
 
     async def _mend(self, aside: bytes, target: bytes) -> None:
         if self._leftovers is not None and self._leftovers.has(aside):
-            return  # it had to stay, and is written to by now
-        if not isinstance(await self._look(aside), Attrs):
+            return  # the server did not let it be removed, and a later upload may use the file
+        if not isinstance(await self._lstat(aside), Attrs):
             return
-        there = await self._look(target)
+        there = await self._lstat(target)
         if isinstance(there, Status) and there.code == packets.NO_SUCH_FILE:
             if (await self._rename(aside, target)).code == packets.OK:
                 return
-            there = await self._look(target)
+            there = await self._lstat(target)
         if isinstance(there, Attrs):
             await self._gone(aside)
 
@@ -97,13 +97,13 @@ class Swaps:
     async def _gone(self, aside: bytes) -> bool:
         answer = await self._client.request(packets.REMOVE, string(aside))
         if self._leftovers is not None:
-            # One that has to stay is written to by a later upload; then it is no aside any more.
+            # An aside that cannot be removed becomes a temporary file of a later upload, so it is no longer on record as an aside.
             if not await self._leftovers.gone(aside, answer, reusable=True):
                 self._record.forget(aside)
             return True
         return _status(answer).code in (packets.OK, packets.NO_SUCH_FILE)
 
-    async def _look(self, path: bytes) -> Reply:
+    async def _lstat(self, path: bytes) -> Reply:
         return await self._client.request(packets.LSTAT, string(path))
 
 

@@ -34,7 +34,7 @@ from ..shared.standstill import REMEDY
 from ..shared.swap_record import SwapRecord
 from ..shared.workdir import make_workdir
 from ..ssh.process import SSHStream, start_ssh
-from ..ssh.route import Way, dial_way, find_way
+from ..ssh.route import Route, dial_route, find_route
 from ..ssh.shell import Shell
 from ..ssh.socket_handover import possible
 from ..ssh.stream import ByteStream
@@ -52,7 +52,7 @@ _SSH_PORT = 22
 _LISTEN_SECS = 3.0
 _FIRST_WORDS = 256
 _SPARE_HANDLES = 8
-_UNTOLD = 64  # files in flight where a server does not tell its limits: some end the session above a number of theirs
+_UNTOLD = 64  # files in flight where a server reports no limits: some servers end the session above a limit of their own
 
 
 class SFTPTransport(Transport):
@@ -81,8 +81,8 @@ class SFTPTransport(Transport):
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._swallowed = False
-        self._way: Way | None = None
-        self._way_known = False
+        self._route: Route | None = None
+        self._route_known = False
         self._client: Client | None = None
         self._publisher: Publisher | None = None
         self._swaps: Swaps | None = None
@@ -92,12 +92,16 @@ class SFTPTransport(Transport):
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
+        """``sftp://user@host:port/folder``; see ``Transport.identity``."""
         return identity_of(settings)
 
     def wire(self) -> Wire | None:
+        """Of the SFTP connections and of the logins of the shell that computes hashes; see ``Transport.wire``."""
         return self._meter.wire()
 
     async def connect(self) -> None:
+        """Start ssh (or asyncssh), log in, negotiate SFTP 3 and finish the swaps on record. TransportLost where no login is reached
+        within ``ConnectTimeoutSecs``, LoginRefused where the account or the host key is refused."""
         await self.close()
         make_workdir(self._workdir)
         limit = self._login.connect_secs + _SLACK_SECS
@@ -112,17 +116,18 @@ class SFTPTransport(Transport):
                 raise
             self._listened = None
         except TimeoutError as exc:
-            said = self._stream.said if isinstance(self._stream, SSHStream) else ""
+            stderr = self._stream.stderr if isinstance(self._stream, SSHStream) else ""
             why = self._stream.standstill() if self._stream is not None else ""
             await self.close()
-            more = remote_text(said.strip().encode("utf-8", "replace"))
+            more = remote_text(stderr.strip().encode("utf-8", "replace"))
             where = place(self._login.host, self._login.port)
-            told = f"no login within {limit:.0f} s at {where}"
+            reason = f"no login within {limit:.0f} s at {where}"
             if why:
-                raise TransportLost(f"{told}: the server says its name and nothing more comes; {why}", REMEDY) from exc
+                raise TransportLost(f"{reason}: the server says its name and nothing more comes; {why}", REMEDY) from exc
             raise unanswered(
                 TransportLost(
-                    told + (f". ssh said: {more!r}" if more else ""), "Is HostPort that of the SSH server, and is the server well?"
+                    reason + (f". ssh said: {more!r}" if more else ""),
+                    "Is HostPort that of the SSH server, and is the server well?",
                 )
             ) from exc
         except LoginRefused as exc:
@@ -136,6 +141,7 @@ class SFTPTransport(Transport):
             raise
 
     async def close(self) -> None:
+        """End the session, politely where no request is under way, and ssh with it; below 3 s. See ``Transport.close``."""
         stream, client, shell = self._stream, self._client, self._shell
         self._shell = None
         self._stream = self._client = self._publisher = self._swaps = None
@@ -157,6 +163,7 @@ class SFTPTransport(Transport):
                 client.fail(closed)
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
+        """See ``Transport.upload`` and ``publish``; afterwards ``traits`` are those that the server has shown by then."""
         client, publisher = self._open()
         try:
             return await publisher.upload(job, progress)
@@ -165,41 +172,43 @@ class SFTPTransport(Transport):
                 self._learn_traits(client, publisher)
 
     def _known(self, publisher: Publisher) -> tuple[object, ...] | None:
-        """What the traits follow from, but for what a connection never changes; None where they may change with the time, as
-        something better is to be tried again."""
+        """The values that the traits depend on and that may change during a connection; None where the traits also depend on the
+        time, as a better rung is to be tried again."""
         profile = self.profile
         if profile.rung(APPEND) != APPEND.rungs[0] or profile.rung(WRITES) != WRITES.rungs[0]:
             return None
         return profile.steps, publisher.keeps_mtime, publisher.tells_mtime, profile.opened[KIND].worth_asking
 
     def _learn_traits(self, client: Client, publisher: Publisher) -> None:
-        """What the server can do, as far as is known now, or is to be tried again."""
+        """Set ``traits`` to what the server is known to support, or is to be tried again."""
         self._traits_from = self._known(publisher)
         profile, atomic = self.profile, publisher.atomic
         handles = client.limits.handles
-        told = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD
-        # Where no time is told, whether a file is as it was left cannot be seen.
+        at_once = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD
+        # Without times on the server, a file that was changed there cannot be recognized.
         builds = publisher.tells_mtime and profile.rung(SIZE) == "before_close"
         writes = profile.rung(WRITES) == "any" or profile.is_due(WRITES)
         self.traits = Traits(
             atomic_replace=atomic,
             keeps_mtime=publisher.keeps_mtime,
-            concurrency=min(self._concurrency, told, profile.opened[KIND].worth_asking),
+            concurrency=min(self._concurrency, at_once, profile.opened[KIND].worth_asking),
             appends=builds and (profile.rung(APPEND) == "in_place" or profile.is_due(APPEND)),
             copies=builds and atomic and writes and packets.COPY_DATA in client.extensions,
         )
 
     async def stat(self, name: str) -> RemoteStat | None:
+        """Size and time by STAT, which follows links; None also where the server does not tell a size."""
         client, _ = self._open()
         answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
-        # What the server does not tell is not known to be there.
+        # Without a size the file is not known to exist.
         return RemoteStat(answer.size, answer.mtime) if isinstance(answer, Attrs) and answer.size is not None else None
 
     async def verify(self, job: Job) -> str:
+        """See ``Transport.verify``; a hash comes from an SFTP extension or from a shell on the server."""
         client, _ = self._open()
         fd = open_source(job)
         try:
-            # Of its own: what is wrong here is no fault of an upload.
+            # New Checks: a wrong hash here does not count as a failed upload of that name.
             return await Hashes(client, Checks(self._settings), self._shell).check(job, fd, path_of(self._folder, job.name))
         except WrongHash:
             return ""
@@ -207,6 +216,7 @@ class SFTPTransport(Transport):
             os.close(fd)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
+        """Remove temporary files in all the forms their names may have got, after the swaps that belong to them are finished."""
         _, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         if self._swaps is not None:
@@ -223,21 +233,21 @@ class SFTPTransport(Transport):
         return self._client, self._publisher
 
     async def _connect(self) -> None:
-        """Log in; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
-        shown: list[str] = []
+        """Log in; where the pinned host key is not the one presented, ask for the server's keys of other kinds."""
+        presented: list[str] = []
         login = self._login
         while True:
             try:
                 await self._log_in(login)
             except AnotherKey as exc:
-                shown.append(exc.shown)
+                presented.append(exc.presented)
                 if exc.kind in login.without:
-                    raise another_key(shown) from exc
+                    raise another_key(presented) from exc
                 await self.close()
                 login = login._replace(without=(*login.without, exc.kind))
             except LoginRefused as exc:
-                if shown:  # it has no others
-                    raise another_key(shown) from exc
+                if presented:  # it has no others
+                    raise another_key(presented) from exc
                 if not isinstance(exc, ServerNotTrusted) or login.loud or "fingerprint is" in exc.cause:
                     raise
                 # ssh tells which key it does not take only where it is asked to tell more.
@@ -248,11 +258,11 @@ class SFTPTransport(Transport):
                 return
 
     async def _other_speaker(self, exc: Exception) -> TransportLost | None:
-        """What the server is, where it lets an ssh wait because it speaks another protocol. It is listened to once for as long as
-        no login goes well: it may count connections that come to nothing."""
-        told = str(exc)
-        self._way_known = False  # ssh's configuration may be another one now
-        if isinstance(exc, TransportLost) and ("Connection refused" in told or "resolved" in told or "no way" in told):
+        """The error for a server that speaks another protocol than SSH, so that ssh waits for it; None for any other. The server's
+        first bytes are read once until a login succeeds, as it may count connections without a login."""
+        reason = str(exc)
+        self._route_known = False  # ssh's configuration may be another one now
+        if isinstance(exc, TransportLost) and ("Connection refused" in reason or "resolved" in reason or "no way" in reason):
             return None
         if self._listened is None:
             where = place(self._login.host, self._login.port or _SSH_PORT)
@@ -260,7 +270,7 @@ class SFTPTransport(Transport):
         return self._listened if isinstance(self._listened, TransportLost) else None
 
     async def _first_words(self) -> bytes:
-        """What the server says to whoever connects and is silent; nothing where it cannot be reached straight."""
+        """The first bytes that the server sends on a new TCP connection; none where it cannot be reached directly."""
         heard = b""
         with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError
             async with asyncio.timeout(_LISTEN_SECS):
@@ -312,17 +322,17 @@ class SFTPTransport(Transport):
         return Shell(start, login.connect_secs, self._stall)
 
     async def _dial(self, program: str, login: Login) -> socket.socket | None:
-        """A connection for ssh where the server has several addresses, of which some may be dead: ssh would wait its whole limit
-        for each of them. None where it shall connect itself."""
+        """A connection for ssh to a server with several addresses, of which some may be dead: ssh would wait its whole limit
+        for each of them. None where ssh shall connect itself."""
         if not possible():
             return None
-        if not self._way_known:
-            self._way, self._way_known = await find_way(program, login), True
-        return None if self._way is None else await dial_way(self._way, login.connect_secs)
+        if not self._route_known:
+            self._route, self._route_known = await find_route(program, login), True
+        return None if self._route is None else await dial_route(self._route, login.connect_secs)
 
     async def _reach(self, login: Login) -> ByteStream:
-        wanted = str(self._settings.get("SSHProgram") or "ssh")
-        program = shutil.which(wanted)
+        program_name = str(self._settings.get("SSHProgram") or "ssh")
+        program = shutil.which(program_name)
         password = self._settings.get("Password") or None
         if program is not None and (has_entry() or find_spec("asyncssh") is None):  # ssh does nothing for an unknown user
             sock = await self._dial(program, login)
@@ -334,7 +344,7 @@ class SFTPTransport(Transport):
         except ImportError as exc:
             raise ConfigError(
                 "ftp.SSHProgram",
-                f"there is no program {wanted!r} and no asyncssh",
+                f"there is no program {program_name!r} and no asyncssh",
                 f"Install OpenSSH's ssh client or {install('asyncssh')}.",
             ) from exc
         return await open_asyncssh(login, password, self._meter)

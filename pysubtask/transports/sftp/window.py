@@ -1,8 +1,8 @@
-"""How much may be under way: pure, the time is passed in.
+"""How many bytes may be in flight: pure, the time is passed in.
 
-The server's acknowledgements tell the rate of the whole way (our pipe, ssh, the link, the server's
-disk). The window is what that rate moves in the way's own delay and half a second more, at most in
-two seconds, so a slow link never holds much in front of a small file, and a fast one is kept full.
+The acknowledgements show the rate of the whole path (the pipe, ssh, the link, the server's
+disk). The window is the number of bytes that this rate moves in the path's own delay and half a second more, at most in
+two seconds, so a slow link never queues many bytes in front of a small file, and a fast link is kept full.
 The rate is measured as in draft-cardwell-iccrg-bbr-congestion-control section 4.1 (delivered bytes
 over the time since the last acknowledgement before the sending), which no burst can overrate.
 """
@@ -15,7 +15,7 @@ START_CHUNK = 32 * 1024
 LEAST_CHUNK = 4 * 1024
 _START_LIMIT = 2 * START_CHUNK
 _LEAST_LIMIT = 2 * LEAST_CHUNK
-_CHUNKS_AT_MOST = 8  # of the largest size: 2 MB, ssh's own channel window; more would only lie in our memory
+_CHUNKS_AT_MOST = 8  # of the largest size: 2 MB, ssh's own channel window; more bytes would only wait in this process
 _QUEUE_SECS = 0.5
 _LONGEST_SECS = 2.0
 _BUCKET_SECS = 4.0
@@ -23,7 +23,9 @@ _SHIFTED_SECS = 0.75
 
 
 class Stamp(NamedTuple):
-    """What was known when some bytes were sent: given back with their acknowledgement."""
+    """State of the window when some bytes were sent, given back with their acknowledgement. ``sent_at``: when they were sent, in
+    seconds; ``delivered``: bytes acknowledged by then, the last of them at ``delivered_at``; ``full``: the window was full with
+    these bytes."""
 
     sent_at: float
     delivered: int
@@ -39,7 +41,7 @@ class Window:
         self.largest = max(1024, largest_chunk)
         self._rates = [0.0, 0.0]  # the best of this bucket and of the one before, bytes/s
         self._bucket_end: float | None = None
-        self._base: float | None = None  # the way's own delay
+        self._base: float | None = None  # the shortest delay seen: that of the path without a queue, in seconds
         self._bucket_base: float | None = None
         self._delivered = 0
         self._delivered_at = 0.0
@@ -49,11 +51,11 @@ class Window:
 
     @property
     def rate(self) -> float:
-        """Bytes per second the server takes; 0 while unknown."""
+        """Bytes per second that the server acknowledges; 0 while unknown."""
         return max(self._rates)
 
     def room(self, count: int) -> bool:
-        """Whether so many bytes may be sent now; something may always be."""
+        """Whether ``count`` bytes may be sent now; always True while no byte is in flight."""
         return not self.in_flight or self.in_flight + count <= self.limit
 
     def sent(self, count: int, now: float) -> Stamp:
@@ -64,7 +66,7 @@ class Window:
         return Stamp(now, self._delivered, self._delivered_at, not self.room(count))
 
     def acknowledged(self, count: int, stamp: Stamp, now: float) -> None:
-        """Count bytes as answered, well or badly, and learn from how long it took."""
+        """Count bytes as acknowledged, whatever the status, and update rate and window from their delay."""
         self.in_flight -= count
         self._delivered += count
         self._delivered_at = now
@@ -74,7 +76,7 @@ class Window:
         if stamp.full:
             self._bucket_base = delay if self._bucket_base is None else min(self._bucket_base, delay)
         rate = (self._delivered - stamp.delivered) / max(now - stamp.delivered_at, 1e-6)
-        # With room to spare the sender was the slow part: that tells only how fast the way is at least.
+        # A window that was not full means that the sender was slower than the path: the rate is then only a lower bound.
         if stamp.full or rate > self.rate:
             self._rates[0] = max(self._rates[0], rate)
         self._set(may_shrink=stamp.full)
@@ -84,7 +86,7 @@ class Window:
             self._bucket_end = now + _BUCKET_SECS
         elif now >= self._bucket_end and self._bucket_base is not None:
             if self._base is not None and self._bucket_base > self._base + _SHIFTED_SECS:
-                # Not our queue, which is _QUEUE_SECS: the way itself became longer.
+                # More than the own queue of _QUEUE_SECS: the delay of the path itself has grown.
                 self._base = self._bucket_base - _QUEUE_SECS
             # Only a bucket that saw a full window may outvote the one before.
             self._rates = [0.0, self._rates[0] or self._rates[1]]

@@ -1,10 +1,10 @@
-"""What a server's file system makes of a name: kept as it is, or altered, split or taken for another one. Pure but for
-:class:`ShownNames`, which remembers.
+"""Names that a server's file system alters, splits or confuses with another name. Pure but for :class:`AlteredNames`, which has
+a memory.
 
-A name is *plain* where every file system keeps it. Whatever is not is of one or several kinds (a sign, a blank at an end, capital
-letters, ...). When a name has a kind that this server was not yet seen to keep, its folder is listed after the first publication.
-Where something stands already under a name that nothing of ours is known to have, the folder is listed before: on a server that
-takes ``CAM.csv`` and ``cam.csv`` for one name, the second would replace the first. For plain names this is done only on a server
+A name is *plain* where every file system keeps it. Any other name has one or several kinds (a sign, a blank at an end, capital
+letters, ...). When a name has a kind that this server has not yet been seen to keep, its folder is listed after the first
+publication. Where a file of the name exists that no upload of this task has made, the folder is listed before: on a server that
+treats ``CAM.csv`` and ``cam.csv`` as one name, the second would replace the first. For plain names this is done only on a server
 that is known to find names in any case.
 """
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from .profile import Profile
 
 LONGEST_LISTING = 256 * 1024
-"""Bytes of a listing that are read; of a folder with more it is not known what it shows."""
+"""Bytes of a listing that are read; a folder with a longer listing is not judged."""
 STEP = "renaming it into place"
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
-_SIMPLE = re.compile(r"(?:[a-z0-9_.-]*[a-z0-9_-]/)*[a-z0-9_.-]*[a-z0-9_-]", re.ASCII)  # most names: nothing to think about
+_SIMPLE = re.compile(r"(?:[a-z0-9_.-]*[a-z0-9_-]/)*[a-z0-9_.-]*[a-z0-9_-]", re.ASCII)  # most names: decided by this one search
 _SIMPLE_PART = re.compile(r"[a-z0-9_.-]{0,99}[a-z0-9_-]", re.ASCII)
 _PLAIN_SIGN = re.compile(r"[A-Za-z0-9._-]", re.ASCII)
 _DEVICE = re.compile(r"(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|/|$)", re.I)
@@ -45,28 +45,30 @@ class HasSize(Protocol):
     """One line of a listing: a ``name``, and the ``size`` of a file, None where that is not told or it is none."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The last part of the path, as the server writes it."""
 
     @property
-    def size(self) -> int | None: ...
+    def size(self) -> int | None:
+        """Bytes; None for what is no regular file, and where the server does not tell."""
 
 
 class Row(NamedTuple):
-    """One line of a listing, where no other is at hand."""
+    """One line of a listing: ``name`` and ``size``, as in HasSize."""
 
     name: str
     size: int | None = None
 
 
 class Alias(NamedTuple):
-    """What a server shows in place of a name: ``shown``, and the words for what it did."""
+    """``visible``: the name that a server shows in place of another; ``why``: what the server does to names, in words."""
 
-    shown: str
+    visible: str
     why: str
 
 
 def kinds(part: str) -> list[str]:
-    """What in one part of a path not every file system keeps; empty for a plain one."""
+    """The kinds of one part of a path, each a property that not every file system keeps; empty for a plain part."""
     if _SIMPLE_PART.fullmatch(part) and not _DEVICE.search(part):
         return []
     found = [_sign(sign) for sign in dict.fromkeys(part) if not _PLAIN_SIGN.fullmatch(sign) and sign.isascii()]
@@ -123,20 +125,20 @@ def shortened_to(name: str, rows: Iterable[HasSize], size: int) -> str | None:
     return both[0] if len(both) == 1 else None
 
 
-def why_changed(name: str, shown: str) -> str:
-    """What a server does that shows ``shown`` for ``name``, with the sign that is to blame."""
-    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", shown):
+def why_changed(name: str, visible: str) -> str:
+    """What a server does that lists ``visible`` for ``name``, in words, with the sign that is the reason."""
+    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", visible):
         return "it writes accents in another form of Unicode"
     bare = name.rstrip(". ")
-    if shown in (bare, bare.casefold()) and bare != name:
+    if visible in (bare, bare.casefold()) and bare != name:
         return f"it leaves out {_words(name[len(bare) :])} at the end of a name"
-    if _folded(name) == _folded(shown):
+    if _folded(name) == _folded(visible):
         return "it does not tell capital letters from small ones"
-    if len(shown) < len(name) and name.startswith(shown):
-        sign = name[len(shown)]
+    if len(visible) < len(name) and name.startswith(visible):
+        sign = name[len(visible)]
         return f"it takes a name for ended at {_words(sign)}" if not _PLAIN_SIGN.fullmatch(sign) else "the name is too long for it"
-    blamed = [sign for sign in dict.fromkeys(name) if not _PLAIN_SIGN.fullmatch(sign) and sign not in shown]
-    if not blamed and name[:1] == " " != shown[:1]:
+    blamed = [sign for sign in dict.fromkeys(name) if not _PLAIN_SIGN.fullmatch(sign) and sign not in visible]
+    if not blamed and name[:1] == " " != visible[:1]:
         blamed = [" "]
     if blamed:
         return f"it does not keep {_words(''.join(blamed))} in a name"
@@ -144,18 +146,18 @@ def why_changed(name: str, shown: str) -> str:
 
 
 def find(name: str, rows: Collection[HasSize], size: int | None) -> Alias | None:
-    """What a folder's listing shows in place of a name; None where that is there, or nothing like it is. ``size`` of the file,
-    where its size is to be that."""
+    """The alias of a name in a folder's listing; None where the name itself is listed, or none that resembles it. ``size``: of the
+    file, where the alias must have the same."""
     if any(row.name == name for row in rows):
         return None
-    shown = changed_to(name, rows, size)
-    if shown is None and size is not None:
-        shown = split_to(name, rows) or shortened_to(name, rows, size)
-    return None if shown is None else Alias(shown, why_changed(name, shown))
+    visible = changed_to(name, rows, size)
+    if visible is None and size is not None:
+        visible = split_to(name, rows) or shortened_to(name, rows, size)
+    return None if visible is None else Alias(visible, why_changed(name, visible))
 
 
 def key(name: str) -> str:
-    """Equal for names that some file system may take for the same."""
+    """A key that is equal for names that some file system may treat as the same."""
     if _SIMPLE.fullmatch(name):
         return name
     return "/".join(_folded(part.rstrip(". ") or part) for part in name.split("/"))
@@ -170,7 +172,7 @@ def _sign(sign: str) -> str:
 
 
 def _words(signs: str) -> str:
-    """Signs for a person."""
+    """Signs in words, for a message."""
     found = ["a blank" if sign == " " else "a dot" if sign == "." else f"the sign {sign!r}" for sign in dict.fromkeys(signs)]
     return " and ".join(found)
 
@@ -180,8 +182,8 @@ def _nobody(name: str) -> bool:
 
 
 class AlteredNames:
-    """What one server was found to do to names; for any thread, one at a time for a name. What it keeps stands in ``profile`` and
-    outlives the process."""
+    """The names that one server was found to alter; for any thread, one at a time for a name. The kinds of names that the server
+    keeps are stored in ``profile`` and outlive the process."""
 
     def __init__(self, profile: Profile, clock: Callable[[], float] = time.monotonic) -> None:
         self._profile = profile
@@ -190,7 +192,7 @@ class AlteredNames:
         self._listed: dict[str, tuple[float, frozenset[str] | None]] = {}
 
     def check(self, name: str) -> None:
-        """FileRefused where the server was found to alter this name, not long ago, and nobody has asked for another try since."""
+        """FileRefused where the server was found to alter this name within the last day, and no new try was requested since."""
         found = self._refused.get(name)
         if found is not None:
             since, asked, refused = found
@@ -206,33 +208,33 @@ class AlteredNames:
         return not _PLAIN.fullmatch(name.rpartition("/")[2])
 
     def may_meet(self, name: str) -> bool:
-        """Whether what stands under a name may be there under another one, as far as is known of the server."""
-        return _ANY_CASE in self._profile.shown or any(kinds(part) for part in name.split("/"))
+        """Whether an existing file of this name may have another name in the listing, as far as the server is known."""
+        return _ANY_CASE in self._profile.kept_kinds or any(kinds(part) for part in name.split("/"))
 
     def open_parts(self, name: str) -> list[str]:
-        """The paths below the destination's folder, up to each part of a name of which it is not known whether the server keeps
-        it."""
+        """The paths below the destination's folder that end with a part of which it is not known whether the server keeps it."""
         if len(name) <= _LONG and _SIMPLE.fullmatch(name) and not _DEVICE.search(name):
             return []
         parts = name.split("/")
-        return ["/".join(parts[: at + 1]) for at, part in enumerate(parts) if not self._profile.shown.issuperset(kinds(part))]
+        return ["/".join(parts[: at + 1]) for at, part in enumerate(parts) if not self._profile.kept_kinds.issuperset(kinds(part))]
 
     def kept(self, path: str, rows: Collection[HasSize]) -> str | None:
-        """A listing has shown the last part of this path just as it is. A path that nobody has made, to be asked for where it is
-        not known whether the server finds names in any case: if it is there, :meth:`in_any_case`."""
+        """Note that a listing has the last part of this path unaltered. Returns a path in swapped case, which no upload has made,
+        for a stat where it is not known whether the server finds names in any case (then :meth:`in_any_case`); else None."""
         above, slash, part = path.rpartition("/")
-        news = self._profile.has_shown(kinds(part))
+        is_new = self._profile.add_kept_kinds(kinds(part))
         other = part.swapcase()
-        if not news or other == part or any(row.name == other for row in rows):
+        if not is_new or other == part or any(row.name == other for row in rows):
             return None
         return f"{above}{slash}{other}"
 
     def in_any_case(self) -> None:
-        """The server finds a file by its name in any case."""
-        self._profile.has_shown([_ANY_CASE])
+        """Note that the server finds a file by its name in any case."""
+        self._profile.add_kept_kinds([_ANY_CASE])
 
     def known_to_show(self, path: str) -> bool | None:
-        """Whether its folder was seen to show a path, a moment ago; None where that is not known, False where it cannot be."""
+        """Whether a listing of the last minute has this path; None where that is not known, False where the folder cannot be
+        listed."""
         folder, _, part = path.rpartition("/")
         at, names = self._listed.get(folder, (0.0, frozenset()))
         if self._clock() - at >= _LISTED_SECS or not self._listed:
@@ -240,31 +242,31 @@ class AlteredNames:
         return False if names is None else True if part in names else None
 
     def listed(self, folder: str, rows: Iterable[HasSize] | None) -> None:
-        """What a folder has shown; None where it shows nothing, or more than is worth reading."""
+        """Store the listing of a folder; ``rows`` is None where it is refused, or too long."""
         while len(self._listed) >= _MOST_FOLDERS and folder not in self._listed:
             del self._listed[next(iter(self._listed))]
         self._listed[folder] = (self._clock(), None if rows is None else frozenset(row.name for row in rows))
 
     def judge(self, name: str, path: str, alias: Alias, ours: Callable[[str], bool] = _nobody) -> bool:
-        """What follows from a server that shows something else for ``path``, which is ``name`` or a folder in it: True where it
-        is the same name in another form of Unicode, and nobody else's. Else the name is to be :meth:`refuse` d."""
-        shown = path[: len(path) - len(path.rpartition("/")[2])] + alias.shown
-        same = unicodedata.normalize("NFC", shown) == unicodedata.normalize("NFC", path)
-        if not same or (path == name and ours(shown)):
+        """Judge an alias of ``path``, which is ``name`` or a folder in it: True where the alias is the same name in another form of
+        Unicode, and not that of another file. Else :meth:`refuse` is to be called."""
+        visible = path[: len(path) - len(path.rpartition("/")[2])] + alias.visible
+        same = unicodedata.normalize("NFC", visible) == unicodedata.normalize("NFC", path)
+        if not same or (path == name and ours(visible)):
             return False
-        if self._profile.has_shown([_ACCENTS]):
+        if self._profile.add_kept_kinds([_ACCENTS]):
             text = "this server writes accents in another form of Unicode: names look the same there and are other bytes"
             self._profile.tell("names", "kept", "accents", text)
         return True
 
     def refuse(self, name: str, path: str, alias: Alias, ours: Callable[[str], bool] = _nobody, more: str = "") -> FileRefused:
         """The refusal of a name that the server does not keep, to be raised; it is remembered for a day."""
-        shown = path[: len(path) - len(path.rpartition("/")[2])] + alias.shown
-        if _folded(shown) == _folded(path):
+        visible = path[: len(path) - len(path.rpartition("/")[2])] + alias.visible
+        if _folded(visible) == _folded(path):
             self.in_any_case()
-        other = ", which another file here is sent to" if path == name and ours(shown) else ""
+        other = ", which another file here is sent to" if path == name and ours(visible) else ""
         refused = FileRefused(
-            f"{name}: the server shows {shown!r} instead of {'this name' if path == name else repr(path)}{other}: "
+            f"{name}: the server shows {visible!r} instead of {'this name' if path == name else repr(path)}{other}: "
             f"{alias.why}{more}",
             _REMEDY,
             step=STEP,

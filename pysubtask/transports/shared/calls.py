@@ -1,7 +1,7 @@
-"""Blocking work in a thread of its own, awaited on the event loop for as long as it moves.
+"""Blocking work in a thread of its own, awaited on the event loop for as long as it makes progress.
 
-A thread cannot be ended from outside: one that is given up is told so at its next step. Daemon threads, so that
-one that never wakes does not hold the process.
+A thread cannot be ended from outside: a thread that is given up ends at its next step. The threads are daemons, so that
+one that never wakes does not keep the process alive.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _T = TypeVar("_T")
 
 
 class GivenUp(Exception):
-    """Raised inside a thread nobody waits for any more."""
+    """Raised inside a thread whose result nobody waits for any more."""
 
 
 def fail(future: asyncio.Future[Any], exc: BaseException) -> None:
-    """End a wait with an error. Whoever waited may be gone by now, which is no news for the loop's log."""
+    """End a wait with an error, marked as retrieved: the waiter may be gone, and asyncio would log the error."""
     future.set_exception(exc)
     future.exception()
 
 
 class Call(Generic[_T]):
-    """One piece of work in a thread called ``name``, started at once, and what the loop may know of it."""
+    """One piece of work in a thread called ``name``, started at once, and its state on the event loop."""
 
     def __init__(self, work: Callable[[Call[_T]], _T], name: str) -> None:
         self.given_up = False
@@ -42,25 +42,26 @@ class Call(Generic[_T]):
     # --- in the thread
 
     def step(self, more_secs: float = 0.0) -> None:
-        """Something moved; the next step may take ``more_secs`` longer than others. Ends the work where nobody waits for it."""
+        """Report progress; the next step may take ``more_secs`` longer than others. GivenUp, which ends the work, where nobody
+        waits for it."""
         self._beat = time.monotonic() + more_secs
         if self.given_up:
             raise GivenUp
 
     def tell(self, answer: Callable[..., None], *values: Any) -> None:
-        """Call this on the loop, unless the caller is gone."""
-        # RuntimeError: the loop is closed, so nobody is left to tell.
+        """Call ``answer(*values)`` on the loop, unless the call was given up or has its result."""
+        # RuntimeError: the loop is closed, so nobody waits.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._told, answer, values)
+            self._loop.call_soon_threadsafe(self._answer, answer, values)
 
-    def _told(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
+    def _answer(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
         if not self.given_up and not self._result.done():
             answer(*values)
 
     def _run(self, work: Callable[[Call[_T]], _T]) -> None:
         try:
             value = work(self)
-        except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+        except BaseException as exc:  # noqa: BLE001 - any exception is passed to the awaiting side
             self.tell(fail, self._result, exc)
         else:
             self.tell(self._result.set_result, value)
@@ -68,9 +69,9 @@ class Call(Generic[_T]):
     # --- on the loop
 
     async def outcome(self, closed: asyncio.Future[None], limit: float, late: str, hung: list[threading.Thread]) -> _T:
-        """What the work returns or raises, once.
+        """The result of the work, or its exception; to be awaited once.
 
-        TransportLost when ``closed`` is done first, and with the words ``late`` when there is no step for ``limit``
+        TransportLost when ``closed`` is done first, and with the message ``late`` when there is no step for ``limit``
         seconds; the thread is then added to ``hung``.
         """
         either: list[asyncio.Future[Any]] = [self._result, closed]

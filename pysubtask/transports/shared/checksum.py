@@ -1,7 +1,7 @@
-"""How hard a transport tries to verify what it delivered, and what follows from what the server says.
+"""How a transport verifies a delivered file by a hash, and what follows from the server's reply.
 
-The size is always compared. A hash costs the server reading the file, and us at most a question: what is sent has been
-hashed when it was copied.
+The size is always compared. For a hash the server has to read the file; this side has one request more, as the snapshot
+was hashed when it was copied.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ LEVELS = ("size", "auto", "always", "shell", "required")
 """Values of ``VerifyChecksum``, each one trying harder than the one before."""
 
 ALGORITHMS = ("sha256", "sha512", "sha1", "md5", "crc32")
-"""Those that can be computed here, the most wanted first."""
+"""The algorithms that can be computed here, the preferred first."""
 
 SLOW_READ = 2 * 1024 * 1024
-"""Bytes/s: what a server is trusted to read and hash at least."""
+"""Bytes per second: the least rate at which a server is expected to read and hash."""
 
 _BLOCK = 1024 * 1024
 _BIG = 16 * 1024 * 1024
@@ -32,11 +32,11 @@ _MOST_NAMES = 1000
 
 
 class WrongHash(AttemptFailed):
-    """The server has other bytes than were sent. The connection is none the worse for it."""
+    """The server's file has another hash than the source. The connection stays good."""
 
 
 class Checks:
-    """What one transport does about it; outlives its connections. For any thread, one at a time for a name."""
+    """The checks of one transport; they outlive its connections. For any thread, one at a time for a name."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._level = LEVELS.index(str(settings.get("VerifyChecksum") or "auto"))
@@ -45,11 +45,11 @@ class Checks:
 
     @property
     def shell(self) -> bool:
-        """Whether a program may be run on the server for it."""
+        """Whether the settings allow a program to be run on the server for a hash."""
         return self._level >= LEVELS.index("shell")
 
-    def wanted(self, job: Job) -> bool:
-        """Whether the server shall be asked for a hash."""
+    def needed(self, job: Job) -> bool:
+        """Whether the server is to be asked for a hash of this job's file."""
         if self._level == LEVELS.index("required"):
             return True
         if self._level < LEVELS.index("auto" if job.append is None else "always"):
@@ -57,42 +57,42 @@ class Checks:
         return self._too_slow is None or job.size < self._too_slow
 
     def without(self, job: Job, why: str) -> str:
-        """There is no hash: what the receipt says then. FileRefused where the settings insist on one."""
+        """There is no hash, for the reason ``why``: the word for the receipt. FileRefused where the settings require one."""
         if self._level < LEVELS.index("required"):
             return "size"
         raise FileRefused(f"{job.name}: VerifyChecksum is 'required', and the server gives no hash of it: {why}")
 
     def compared(self, job: Job, own: str, theirs: str) -> str:
-        """Both hashes, hexadecimal: what the receipt says. Where they differ WrongHash; FileRefused at the third time in a row,
-        as then it may be the server that counts wrong, and every attempt costs all bytes again."""
+        """Compare both hashes, hexadecimal: the word for the receipt. WrongHash where they differ; FileRefused at the third time in
+        a row, as the server may then compute wrong hashes, and each attempt costs all bytes again."""
         if hmac.compare_digest(own.lower().lstrip("0").encode(), theirs.lower().lstrip("0").encode()):
             self._wrong.pop(job.name, None)
             return "hash"
-        job.confirm()  # a source that was rewritten meanwhile is another reason, and the caller knows
+        job.confirm()  # raises where the source was rewritten meanwhile, which explains the other hash
         times = self._wrong.pop(job.name, 0) + 1
-        said = f"{job.name}: its hash is {own}, and the server has {theirs}"
+        message = f"{job.name}: its hash is {own}, and the server has {theirs}"
         if times >= _WRONG:
-            raise FileRefused(f"{said}, time {times} in a row. If that server's hashes are wrong, set VerifyChecksum to 'size'")
+            raise FileRefused(f"{message}, time {times} in a row. If that server's hashes are wrong, set VerifyChecksum to 'size'")
         while len(self._wrong) >= _MOST_NAMES:
             del self._wrong[next(iter(self._wrong))]
         self._wrong[job.name] = times
-        raise WrongHash(said, step="comparing its hash", file=job.name, server_text=theirs)
+        raise WrongHash(message, step="comparing its hash", file=job.name, server_text=theirs)
 
     def late(self, job: Job) -> None:
-        """No answer came in time. A big file of this size is delivered without from now on, rather than never."""
+        """The reply did not come in time. From now on files of this size are delivered without a hash, rather than never."""
         if job.size < _BIG:
-            return  # then it was the link
+            return  # hashing a file so small is not slow: the link was the reason
         self._too_slow = job.size if self._too_slow is None else min(self._too_slow, job.size)
 
 
 def patience(size: int) -> float:
-    """Seconds that the hash of so many bytes may take, beyond the time limit of any answer."""
+    """Seconds that the hash of ``size`` bytes may take, beyond the time limit of any reply."""
     return size / SLOW_READ
 
 
 def own_hash(job: Job, fd: int, algorithm: str) -> str:
-    """The hash of what the name shall have, hexadecimal; ``fd`` is the open source. Empty where too little of it is at hand, or
-    for an unknown algorithm. SourceChanged where it cannot be read. Blocks while it reads."""
+    """The hash of the version to be delivered, hexadecimal; ``fd`` is the open source. Empty where the source lacks its beginning,
+    and for an unknown algorithm. SourceChanged where the source cannot be read. Blocks while it reads."""
     if algorithm == "sha256" and job.sha256:
         return job.sha256
     if job.base or algorithm not in ALGORITHMS:

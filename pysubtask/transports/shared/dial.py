@@ -1,7 +1,7 @@
 """One connection to a server that has several addresses, as RFC 8305 has it ("happy eyeballs"): the next address is tried a
 quarter of a second after the one before, the first that answers is taken, and all of them together have one time limit.
 
-So an address that swallows what is sent to it costs a quarter of a second and not a whole limit. Which one has answered is
+So an address that does not answer costs a quarter of a second and not the whole limit. The address that answered is
 remembered for the life of this process and tried first. Blocking, for any thread.
 """
 
@@ -27,14 +27,15 @@ Place = tuple[int, Any]
 
 
 class Failure(NamedTuple):
-    """An address and what came of it; TimeoutError where nothing did."""
+    """``address``: as text; ``error``: what connect(2) came to, a TimeoutError where no answer came."""
 
     address: str
     error: OSError
 
 
 class NoneAnswers(OSError):
-    """None of several addresses takes a connection; ``failures`` has each. Its number is that of the most telling one."""
+    """None of several addresses accepts a connection; ``failures`` has one entry for each. ``errno`` is that of a refused
+    connection where there is one, else of the first failure."""
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         self.failures = tuple(failures)
@@ -51,12 +52,12 @@ class Memory:
         self._good: dict[tuple[str, int], Any] = {}
 
     def good(self, host: str, port: int) -> Any:
-        """The socket address, None where none is known."""
+        """The socket address that answered last, None where none is known."""
         with self._guard:
             return self._good.get((host, port))
 
     def answered(self, host: str, port: int, address: Any) -> None:
-        """It has answered."""
+        """Remember that this address has answered."""
         with self._guard:
             self._good[host, port] = address
 
@@ -65,13 +66,13 @@ MEMORY = Memory()
 
 
 def resolve(host: str, port: int, family: int = 0) -> list[Place]:
-    """All addresses of a name. socket.gaierror, UnicodeError."""
+    """All addresses of a name. Raises socket.gaierror, UnicodeError."""
     found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((int(kind), address) for kind, _, _, _, address in found))
 
 
 def ordered(places: Iterable[Place], good: Any = None) -> list[Place]:
-    """In which order they are tried: the ``good`` one first, then one family and the other by turns (RFC 8305, section 4). Pure."""
+    """The order of the attempts: the ``good`` address first, then the families in turn (RFC 8305, section 4). Pure."""
     left = list(places)
     first = [place for place in left if place[1] == good][:1]
     left = [place for place in left if place not in first]
@@ -91,9 +92,9 @@ def dial(
 ) -> socket.socket:
     """A connection, blocking, to the first of these addresses that answers before ``until`` (monotonic).
 
-    ``adopt`` is told of each socket before it is used, ``drop`` closes one that is not; ``over``: whether nobody waits any longer.
-    Raises the one address's OSError (TimeoutError where nothing came), of several NoneAnswers; ConnectionAbortedError where it is
-    over.
+    ``adopt`` is called with each socket before its use, ``drop`` closes a socket that is not used; ``over``: whether the caller has
+    given up. Raises the OSError of the only address (TimeoutError without an answer), NoneAnswers for several;
+    ConnectionAbortedError where ``over()`` is true.
     """
     waiting: dict[int, tuple[socket.socket, Any]] = {}
     failures: list[Failure] = []
@@ -167,11 +168,11 @@ def dial_name(
     drop: Callable[[socket.socket], object] = socket.socket.close,
     over: Callable[[], bool] = bool,
 ) -> socket.socket:
-    """``dial`` for a name, remembering what answered; ``secs`` are for all of it, the lookup of the name too. ``places``: what it
-    was found to be already."""
+    """``dial`` for a name; the address that answers is remembered. ``secs``: limit for the lookup and the connection together.
+    ``places``: the addresses, where they were looked up already. Raises as ``resolve`` and ``dial``."""
     until = time.monotonic() + secs
     found = ordered(resolve(host, port, family) if places is None else places, memory.good(host, port))
     sock = dial(found, until, adopt=adopt, drop=drop, over=over)
-    with contextlib.suppress(OSError):  # it may have been closed at once
+    with contextlib.suppress(OSError):  # the server may have closed the connection at once
         memory.answered(host, port, sock.getpeername())
     return sock

@@ -1,8 +1,8 @@
-"""What is wrong with the file of a private key, as people have them: found by looking at it, without a server.
+"""Faults of a private key file, found from the file alone, without a server.
 
 OpenSSH reads a key of its own format to the byte: line ends of Windows, a byte order mark or a missing last newline make it
-unusable, and all that ssh says of it is 'invalid format' or 'error in libcrypto', above a line that blames the account.
-Nothing is changed here, and no key leaves this process; ``ssh-keygen`` is asked about the file where it is there.
+unusable, and ssh reports only 'invalid format' or 'error in libcrypto', above a line that blames the account.
+No file is changed here, and no key leaves this process; ``ssh-keygen`` is run on the file where it is installed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ WRONG, PUTTY, ALTERED, UNUSABLE = "key-file-wrong", "key-file-putty", "key-file-
 OPEN, OPEN_FIXED, LOCKED, IN_AGENT = "key-file-open", "key-file-open-fixed", "key-has-passphrase", "key-in-agent"
 
 _SAY_SECS = 5.0
-_MOST = 64 * 1024  # bytes that are looked at; a key has some kilobytes
+_MOST = 64 * 1024  # bytes of the file that are read; a key has some kilobytes
 _PUBLIC = (b"ssh-", b"ecdsa-", b"sk-", b"---- BEGIN SSH2 PUBLIC KEY", b"-----BEGIN PUBLIC KEY", b"-----BEGIN RSA PUBLIC KEY")
 _PUTTY = b"PuTTY-User-Key-File"
 _NO_MODES = {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs", "9p", "drvfs", "vboxsf", "hgfs"}
 
 
 class Trouble(NamedTuple):
-    """``cause``: a short fixed name; ``text``: what is wrong, with the file's name; ``words`` and ``commands``: what to do;
-    ``key``: the file that KeyFile should name then, '' where that is not known; ``works``: a login may go well all the same."""
+    """``cause``: a short fixed name; ``text``: the fault, with the file's name; ``words`` and ``commands``: the remedy;
+    ``key``: the file that KeyFile should name then, '' where that is not known; ``works``: a login may succeed nevertheless."""
 
     cause: str
     text: str
@@ -45,15 +45,15 @@ class Trouble(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """All of it in a sentence or two."""
+        """The remedy in one or two sentences."""
         done = " or ".join(f"run  {command}" for command in self.commands)
         named = f"set KeyFile to {self.key}" if self.key else ""
-        told = " and ".join(filter(None, (done, named)))
-        return " ".join(filter(None, (self.words, told[:1].upper() + told[1:])))
+        advice_text = " and ".join(filter(None, (done, named)))
+        return " ".join(filter(None, (self.words, advice_text[:1].upper() + advice_text[1:])))
 
 
-def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
-    """The first thing that keeps a key from being used, None where there is none. Blocks for a moment.
+def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
+    """The first fault that prevents the use of a key, None where there is none. Blocks for a moment.
 
     ``path``: absolute. ``by_ssh``: OpenSSH reads it, which minds modes and each byte; libraries do not. ``agent``: the socket of
     the agent that ssh asks, None for the one of the environment.
@@ -75,7 +75,7 @@ def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble
             "Run pysubtask as the user whose key it is, or give this user a key of its own.",
             (advice.list_path(path),),
         )
-    # Which file it is comes first: a cure for the wrong one helps nobody.
+    # The kind of file is checked first: a remedy for the wrong file would help nobody.
     if data.startswith(_PUBLIC):
         return _public(path, agent)
     if plain(data).startswith(_PUTTY):
@@ -86,50 +86,50 @@ def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble
 
 
 def why_refused(path: str, user: str, *, by_ssh: bool = True) -> Trouble | None:
-    """What may be why a server that was shown this key has refused it; ``user``: the login name, '' where it is not known.
-    Blocks for a moment."""
-    found = look(path, by_ssh=by_ssh)
+    """The possible reason why a server has refused this key, None where none is found; ``user``: the login name, '' where it is not
+    known. Blocks for a moment."""
+    found = check(path, by_ssh=by_ssh)
     return found if found is not None and not found.works else certificate_trouble(path, user) or found
 
 
 def explained(exc: LoginRefused, path: str | None, user: str, *, by_ssh: bool = True, password: bool = False) -> LoginRefused:
-    """The refusal with what the key file says of it (``seen``), which comes first; the same where that says nothing. Blocks for
+    """The refusal with a fault of the key file (``seen``) as its first cause; the same refusal where there is no fault. Blocks for
     a moment. ``password``: the server has refused a password as well."""
     if path is None or isinstance(exc, ServerNotTrusted) or not exc.cause.startswith(("the login was refused", "the key file")):
         return exc
     found = why_refused(path, user, by_ssh=by_ssh)
     if found is None or found.cause == IN_AGENT:
         return exc
-    told = LoginRefused(f"{exc.cause}; and {found.text}" if password else f"{found.text}. {exc.cause}", found.remedy)
-    told.seen = found
-    return told
+    error = LoginRefused(f"{exc.cause}; and {found.text}" if password else f"{found.text}. {exc.cause}", found.remedy)
+    error.seen = found
+    return error
 
 
 def certificate_trouble(path: str, user: str = "") -> Trouble | None:
-    """What is wrong with the certificate that lies beside a key and is shown with it. Blocks for a moment. ``user``: whom it must
-    be for; '' asks for nobody, as a server may map its names to accounts."""
+    """A fault of the certificate beside a key, which ssh presents with it; None where there is none. Blocks for a moment. ``user``:
+    the principal that it must have; '' for any, as a server may map principals to accounts."""
     cert = f"{path}-cert.pub"
     if not os.path.isfile(cert):
         return None
-    said = ask("ssh-keygen", "-L", "-f", cert)
-    if said is None or said.returncode:
+    finished = ask("ssh-keygen", "-L", "-f", cert)
+    if finished is None or finished.returncode:
         return None
-    return _of_certificate(cert, certificate_of(said.stdout.decode("utf-8", "replace")), user)
+    return _of_certificate(cert, certificate_of(finished.stdout.decode("utf-8", "replace")), user)
 
 
 def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
-    look_ = (advice.list_certificate(cert),)
+    commands = (advice.list_certificate(cert),)
     renew = f"Have who runs the server sign a new one, and put it in the place of {cert}; ssh shows it with the key."
     if found.is_over():
         return Trouble(
-            "certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, look_, works=True
+            "certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, commands, works=True
         )
     if found.is_early():
         return Trouble(
             "certificate-early",
             f"the certificate {cert} is not valid yet: it begins at {found.since}, and this machine's clock says {found.clock()}",
             "One of the two is wrong; mostly this machine's clock.",
-            look_,
+            commands,
             works=True,
         )
     if user and found.names and user not in found.names:
@@ -137,7 +137,7 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
             "certificate-user",
             f"the certificate {cert} is for {', '.join(found.names)}, and User is {user}",
             "Set User to one of its names, or have one signed for this user.",
-            look_,
+            commands,
             works=True,
         )
     return None
@@ -148,17 +148,17 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
 
 def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
     altered = alterations(data)
-    # ssh minds it for the user's own files only, and ssh-keygen says nothing else of such a one.
+    # ssh checks the mode of the user's own files only, and ssh-keygen reports no other fault of such a file.
     if os.name == "posix" and found.st_uid == account.uid() and stat.S_IMODE(found.st_mode) & 0o077:
         return _altered(path, data, altered) if altered and is_own(data) else _open(path, found.st_mode)
-    said = ask("ssh-keygen", "-y", "-P", "", "-f", path)
-    if said is not None and (not said.returncode or re.search(b"passphrase|bad permissions", said.stderr)):
+    finished = ask("ssh-keygen", "-y", "-P", "", "-f", path)
+    if finished is not None and (not finished.returncode or re.search(b"passphrase|bad permissions", finished.stderr)):
         return None
-    if altered and (said is not None or is_own(data)):  # other formats may be written so or so
+    if altered and (finished is not None or is_own(data)):  # the text of other formats may vary
         return _altered(path, data, altered)
-    if said is None:
+    if finished is None:
         return None
-    words = said.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+    words = finished.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
     text = (
         f"{path} looks like a private key, and ssh cannot load it ({words[-1].rpartition(': ')[2]}): it was cut or changed "
         "when it was copied, or its format is not one of ssh's"
@@ -169,23 +169,23 @@ def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
 
 
 def _open(path: str, mode: int) -> Trouble:
-    shown = f"{stat.S_IMODE(mode):04o}"
+    octal = f"{stat.S_IMODE(mode):04o}"
     fixed = why_mode_is_fixed(path)
     if not fixed:
         return Trouble(
             OPEN,
-            f"others may read {path} (mode {shown}), so ssh does not use it",
+            f"others may read {path} (mode {octal}), so ssh does not use it",
             "",
             (advice.keep_private(os.path.realpath(path)),),
         )
     target = _place_for_copy(path)
-    text = f"others may read {path} (mode {shown}), so ssh does not use it, and its mode cannot be changed: {fixed}"
+    text = f"others may read {path} (mode {octal}), so ssh does not use it, and its mode cannot be changed: {fixed}"
     words = "Have ssh use a copy that nobody else may read."
     return Trouble(OPEN_FIXED, text, words, advice.copy_key(path, target, ()) if target else (), target)
 
 
 def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
-    """Why the mode of a file cannot be changed, '' where it can."""
+    """The reason why the mode of a file cannot be changed, '' where it can be."""
     real = os.path.realpath(path)
     try:
         if os.statvfs(real).f_flag & getattr(os, "ST_RDONLY", 1):
@@ -198,7 +198,7 @@ def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
 
 
 def _place_for_copy(path: str) -> str:
-    """A name in ~/.ssh that is free; '' where this user has no home."""
+    """A free path in ~/.ssh for a copy of the key; '' where this user has no home."""
     home = os.path.expanduser("~")
     if not os.path.isabs(home) or not os.path.isdir(home):
         return ""
@@ -206,7 +206,7 @@ def _place_for_copy(path: str) -> str:
 
 
 def free_name(path: str) -> str:
-    """The path, with a number behind it where there is such a file already."""
+    """The path, or the path with a number behind it where the file exists already."""
     names = [path, *(f"{path}_{number}" for number in range(2, 100))]
     return next((name for name in names if not os.path.lexists(name)), "")
 
@@ -286,11 +286,11 @@ def _locked(path: str, data: bytes, agent: str | None) -> Trouble | None:
 
 
 def _has_passphrase(path: str, data: bytes) -> bool:
-    """For the formats that do not say so in plain text."""
+    """Whether ssh-keygen asks for a passphrase, for the formats that do not contain that in plain text."""
     if is_own(data):
         return False
-    said = ask("ssh-keygen", "-y", "-P", "", "-f", path)
-    return said is not None and said.returncode != 0 and b"passphrase" in said.stderr
+    finished = ask("ssh-keygen", "-y", "-P", "", "-f", path)
+    return finished is not None and finished.returncode != 0 and b"passphrase" in finished.stderr
 
 
 # --- who is asked
@@ -308,12 +308,12 @@ def in_agent(path: str, agent: str | None = None) -> bool:
 
 def is_rsa(path: str) -> bool:
     """Whether a key is an RSA key, as far as ssh-keygen tells."""
-    said = ask("ssh-keygen", "-l", "-f", os.path.expanduser(path)) if path else None
-    return said is not None and said.returncode == 0 and said.stdout.rstrip().endswith(b"(RSA)")
+    finished = ask("ssh-keygen", "-l", "-f", os.path.expanduser(path)) if path else None
+    return finished is not None and finished.returncode == 0 and finished.stdout.rstrip().endswith(b"(RSA)")
 
 
 def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes] | None:
-    """What one of ssh's programs says; None where it is not there or does not end. Nobody is asked anything."""
+    """Run one of ssh's programs without a terminal; None where it is not installed or does not end within _SAY_SECS."""
     program = shutil.which(name)
     if program is None:
         return None
@@ -333,7 +333,7 @@ def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProce
 
 
 def _whose(path: str) -> str:
-    """Whose file it is, where that can be told and is another's."""
+    """A clause with the owner of the file, '' where the owner is this user or is not known."""
     try:
         import pwd
 

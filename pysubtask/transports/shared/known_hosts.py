@@ -1,6 +1,6 @@
-"""known_hosts files, as ssh keeps them: which keys are on file for a host and port, and a new one written down.
+"""known_hosts files, as ssh keeps them: the keys on file for a host and port, and the addition of a new key.
 
-The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Keys of certificate authorities are not looked at.
+The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Keys of certificate authorities are ignored.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class OnFile(NamedTuple):
 
 
 def name_of(host: str, port: int) -> str:
-    """What a host is called in such a file: its port belongs to the name unless it is ssh's own."""
+    """The name of a host in such a file: the port is part of the name unless it is 22."""
     return host if port == _SSH_PORT else f"[{host}]:{port}"
 
 
 def keys_on_file(files: Iterable[str], host: str, port: int) -> OnFile:
-    """What the files say of a host at a port. A file that is not there says nothing; OSError for one that cannot be read."""
+    """The keys of a host at a port in all files. A missing file has none; OSError for a file that cannot be read."""
     name = name_of(host, port).lower()
     keys, revoked = set(), set()
     for path in files:
@@ -67,7 +67,7 @@ def remember(path: str, host: str, port: int, kind: str, key: str) -> bool:
                 start = b"" if file.read(1) == b"\n" else b"\n"
             file.write(start + f"{name_of(host, port)} {kind} {key}\n".encode())
     except OSError:
-        return False  # what cannot be remembered would be new every time
+        return False  # a key that cannot be stored would count as new at every login
     return True
 
 
@@ -77,8 +77,8 @@ def _is_named(name: str, patterns: str) -> bool:
         return _is_hash_of(name, patterns)
     found = False
     for pattern in patterns.lower().split(","):
-        wanted = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(wanted, name):
+        regex = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(regex, name):
             if pattern.startswith("!"):
                 return False
             found = True
@@ -89,7 +89,7 @@ def _is_hash_of(name: str, hashed: str) -> bool:
     """``|1|salt|HMAC-SHA1 of the name``, both in base64 (ssh-keygen -H)."""
     try:
         _, kind, salt, digest = hashed.split("|")
-        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
-        return kind == "1" and hmac.compare_digest(made, base64.b64decode(digest))
+        computed = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+        return kind == "1" and hmac.compare_digest(computed, base64.b64decode(digest))
     except (binascii.Error, ValueError):
         return False

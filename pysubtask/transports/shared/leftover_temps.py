@@ -1,4 +1,5 @@
-"""Files of ours that a server did not let us remove: known by name, told, and written to again when nothing old can harm. Pure."""
+"""Temporary files that a server did not let be removed: recorded by name, reported, and reused when no late request can reach them.
+Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from typing import Any
 MOST_LEFT = 200
 """Files that could not be removed, kept by name."""
 REST_SECS = 3600.0
-"""Seconds for which a file of an upload that was cut is left alone: a server that was frozen may still write to it what it was
-asked to, or rename it."""
+"""Seconds for which a file of an upload that was cut is not reused: a server that was frozen may still carry out a WRITE to it, or
+its rename."""
 MOST_RESTING = 64
-"""Where more than so many rest, the one that has rested longest is used."""
+"""Above this number of resting files, the one that has rested longest is reused."""
 
 
 class Left:
-    """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``on_change`` hears that there is something to keep.
+    """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``on_change`` is called when there is a change to store.
 
     ``left``: the files by path; True where one may be written to again. ``rests``: since when (wall clock) those of uploads that
     were cut are left alone, as something that was asked about them may be unanswered. ``left_more``: how many beyond those that
@@ -39,13 +40,13 @@ class Left:
         return len(self.left) >= MOST_LEFT
 
     def hold(self, path: str) -> None:
-        """A temporary file will be made under this name, of which nobody else knows."""
+        """A temporary file is about to be created under this path, which is on record only here."""
         with self._guard:
             self.pending.add(path)
             self.on_change()
 
     def leave(self, path: str, *, reusable: bool, rests: bool = False) -> None:
-        """A file of ours could not be removed. ``rests``: something that was asked about it may be unanswered."""
+        """A temporary file could not be removed. ``rests``: a request about it may still be unanswered."""
         with self._guard:
             self.pending.discard(path)
             if path in self.left or not self.crowded:
@@ -81,7 +82,7 @@ class Left:
             return reusable
 
     def gone(self, paths: Iterable[str]) -> None:
-        """Of these nothing is left any more."""
+        """Files of these paths do not exist any more."""
         if not self.left and not self.pending:
             return
         with self._guard:

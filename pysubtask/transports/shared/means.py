@@ -1,4 +1,4 @@
-"""The ways to do one thing on a server, best first, and in words what is done where a better one is refused. A table, pure."""
+"""The methods (rungs) for each step on a server, best first, and the message where a better one is refused. A table, pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 
 class Means(NamedTuple):
-    """A ladder: ``rungs`` are the ways, best first. ``lacks``: of each rung below the first, what a server that needs it does not
-    do and what is done instead; ``again``: what is said where a better one works again. ``unasked``: rungs that are used only
-    where the settings allow them, as a promise is lost there; ``remedy`` names the setting. ``strikes``: refusals one after the
-    other that it takes to give up a rung that has worked."""
+    """A ladder: ``name`` is its key in the profile that is kept; ``rungs`` are the methods, best first. ``lacks``: of each rung
+    below the first, what a server that needs it does not do and what is done instead; ``again``: the message where a better one
+    works again. ``unasked``: rungs that are used only where the settings allow them, as a promise is lost there; ``remedy`` names
+    the setting. ``strikes``: number of successive refusals after which a rung that has worked is given up."""
 
     name: str
     rungs: tuple[str, ...]
@@ -99,7 +99,7 @@ DELETE = Means(
     {"refused": "this server lets no file be removed: a temporary file that an upload had to leave is used for the next one"},
     "this server lets files be removed again",
 )
-LOOK = Means(
+FINAL_STAT = Means(
     "look_after",
     ("stays", "taken", "hidden"),
     {
@@ -132,15 +132,29 @@ TLS_VERSION = Means(
     "this server takes data connections over TLS 1.3 again",
 )
 
-ALL: tuple[Means, ...] = (TEMP, PUBLISH, OVERWRITE, APPEND, WRITES, SIZE, TIME, SYNC, DELETE, LOOK, DATA, TLS_DATA, TLS_VERSION)
+ALL: tuple[Means, ...] = (
+    TEMP,
+    PUBLISH,
+    OVERWRITE,
+    APPEND,
+    WRITES,
+    SIZE,
+    TIME,
+    SYNC,
+    DELETE,
+    FINAL_STAT,
+    DATA,
+    TLS_DATA,
+    TLS_VERSION,
+)
 BY_NAME: Mapping[str, Means] = {means.name: means for means in ALL}
 
 
 def lower(means: Means, rung: str, allowed: frozenset[str]) -> str | None:
-    """The next way that the settings allow below this one, None where there is none."""
+    """The next rung below this one that is allowed, None where there is none."""
     return next((each for each in means.rungs[means.rungs.index(rung) + 1 :] if each in allowed), None)
 
 
 def by_default(means: Means) -> frozenset[str]:
-    """The rungs that no setting has to allow."""
+    """The rungs that are used without a setting (all but ``unasked``)."""
     return frozenset(means.rungs) - frozenset(means.unasked)

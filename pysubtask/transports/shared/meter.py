@@ -1,10 +1,10 @@
-"""What really went over TCP connections: the kernel's own count of each (``TCP_INFO``, see tcp(7) and linux/tcp.h).
+"""The bytes that went over TCP connections: the kernel's own count of each (``TCP_INFO``, see tcp(7) and linux/tcp.h).
 
-Counted: every payload byte that this side transmitted, each time that it had to, and every one that came in order;
-encryption, protocol and login are such bytes. Besides, for each segment either way the headers of IP and TCP that it
-had in front, as far as they are the same in all (40 bytes with IPv4, 60 with IPv6, 12 more with timestamps).
-Not counted: options that only some segments have (of the first ones, and what tells of a loss), a byte that came twice,
-the segments that end a connection after it was closed here, what a resolver of names asks, and the frames below IP.
+Counted: every payload byte that this side transmitted, with its retransmissions, and every byte that arrived in order;
+the bytes of encryption, protocol and login are among them. For each segment in both directions also the headers of IP and TCP,
+as far as all segments have them (40 bytes with IPv4, 60 with IPv6, 12 more with timestamps).
+Not counted: options that only some segments have (SYN options, SACK blocks), bytes that arrived twice,
+the segments that end a connection after it was closed here, name resolution, and the frames below IP.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _NOTHING = Wire(0, 0)
 class Meter:
     """The sum over all connections of one transport, past and present, for any thread.
 
-    ``add`` a socket when it is made, ``end`` it before it is closed. Where a connection cannot be counted (another system, an old
-    kernel), the sum is not known any more.
+    ``add`` a socket when it is created, ``end`` it before it is closed. Once a connection cannot be counted (another system, an old
+    kernel), the sum is unknown.
     """
 
     def __init__(self) -> None:
@@ -40,36 +40,36 @@ class Meter:
         self._known = sys.platform == "linux"
 
     def add(self, sock: socket.socket) -> None:
-        """Count it from its beginning."""
+        """Count a connection from its beginning."""
         with self._guard:
             self._open[sock] = _NOTHING
 
     def swap(self, old: socket.socket, new: socket.socket) -> None:
-        """The connection goes on under another object."""
+        """Count the connection of ``old`` under the object ``new`` from now on, as when TLS wraps a socket."""
         with self._guard:
             self._open[new] = self._open.pop(old, _NOTHING)
 
     def end(self, sock: socket.socket) -> None:
-        """The last look at it; harmless again, and for one that was never added."""
+        """Take the last counts of a connection. May be called twice, and for a socket that was never added."""
         with self._guard:
             if sock in self._open:
-                self._past = _sum(self._past, self._look(sock))
+                self._past = _sum(self._past, self._counts(sock))
                 del self._open[sock]
 
     def blind(self) -> None:
-        """There is a connection that cannot be counted."""
+        """A connection cannot be counted, so the sum is unknown from now on."""
         self._known = False
 
     def wire(self) -> Wire | None:
-        """Everything until now; None where that is not known."""
+        """The sum until now; None where it is unknown."""
         with self._guard:
             found = self._past
             for sock in self._open:
-                found = _sum(found, self._look(sock))
+                found = _sum(found, self._counts(sock))
         return found if self._known else None
 
-    def _look(self, sock: socket.socket) -> Wire:
-        if self._known and sock.fileno() >= 0:  # else it was closed meanwhile, and what was seen last is what is known
+    def _counts(self, sock: socket.socket) -> Wire:
+        if self._known and sock.fileno() >= 0:  # a closed socket keeps the counts that were read last
             try:
                 info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ROOM)
             except OSError:
@@ -82,7 +82,7 @@ class Meter:
 
 
 class CountedSocket(socket.socket):
-    """Looked at for the last time when it is closed, whoever does that. Takes over the descriptor of ``sock``."""
+    """A socket that reports its last counts when any code closes it. Takes over the descriptor of ``sock``."""
 
     def __init__(self, sock: socket.socket, meter: Meter) -> None:
         limit = sock.gettimeout()
@@ -92,6 +92,7 @@ class CountedSocket(socket.socket):
         meter.add(self)
 
     def close(self) -> None:
+        """Take the last counts from the kernel, which forgets them with the socket, and close."""
         self._meter.end(self)
         super().close()
 

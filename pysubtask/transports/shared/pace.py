@@ -1,7 +1,7 @@
-"""How fast bytes may leave: one token bucket for all uploads of a child.
+"""The rate limit: one token bucket for all uploads of a child.
 
-Source: the token bucket of RFC 2697 section 3, with one rate. It may go into debt by what was sent last, so that a piece of
-any size can go, and the average holds.
+Source: the token bucket of RFC 2697 section 3, with one rate. The bucket may go into debt by the last piece, so that a piece of
+any size can be sent and the average rate is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 _BURST_SECS = 0.25
-_LOOK_SECS = 0.2
+_POLL_SECS = 0.2
 _LEAST_BURST = 16 * 1024
 
 
@@ -28,18 +28,19 @@ class Pace:
 
     @property
     def rate(self) -> float:
+        """Bytes per second, 0 for no limit. A new rate forgives the debt made at the old one."""
         return self._rate
 
     @rate.setter
     def rate(self, rate: float) -> None:
         with self._guard:
             self._fill()
-            # A debt made at the old rate would stop a slower one for long.
+            # A debt made at the old rate would block a slower rate for long.
             self._rate, self._tokens = max(0.0, float(rate)), max(self._tokens, 0.0)
             self._tokens = min(self._tokens, self._burst())
 
     def wait(self) -> float:
-        """Seconds until something may be sent; 0 for now."""
+        """Seconds until the next piece may be sent; 0 where it may be sent now."""
         with self._guard:
             if not self._rate:
                 return 0.0
@@ -47,22 +48,22 @@ class Pace:
             return max(0.0, -self._tokens / self._rate)
 
     def spend(self, count: int) -> None:
-        """So many bytes are being sent."""
+        """Take ``count`` bytes out of the bucket, as they are being sent."""
         with self._guard:
             if self._rate:
                 self._fill()
                 self._tokens -= count
 
     def hold(self, count: int, step: Callable[[], None]) -> None:
-        """In a thread that works on one upload: wait until something may be sent, and spend ``count``. ``step`` is called
-        meanwhile, and ends the wait by raising."""
+        """In a thread that works on one upload: wait until a piece may be sent, and spend ``count``. ``step`` is called
+        at each poll, and ends the wait by raising."""
         while (wait := self.wait()) > 0:
             step()
-            time.sleep(min(wait, _LOOK_SECS))
+            time.sleep(min(wait, _POLL_SECS))
         self.spend(count)
 
     def piece(self, most: int) -> int:
-        """Bytes to send at a time, at most ``most``: not more than a second's, so that the flow stays even."""
+        """Bytes to send at a time, at most ``most``: not more than one second's bytes, so that the flow stays even."""
         return most if not self._rate else max(1024, min(most, int(self._rate)))
 
     def _burst(self) -> float:

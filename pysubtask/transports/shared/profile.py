@@ -1,12 +1,12 @@
-"""What one server can do, learned by doing: for each of several means (:mod:`means`) the best rung that it has taken.
+"""What one server supports, learned from its replies: for each of several means (:mod:`means`) the best rung that has worked.
 
-Pure: the clock is passed in. A refused means is not a refused file: whoever is refused takes the next rung at once (``Walk``), and
-only when that has worked for the same file is the server known to lack the better one. Nobody is condemned while a rung is left;
-where the last one is refused, too, the profile stays as it was, as then the file may be the reason.
+Pure: the clock is passed in. A refused rung is no refusal of the file: the upload takes the next rung at once (``Walk``), and
+only when that has worked for the same file, the profile notes that the server lacks the better rung. A file is not refused while a
+rung is left; where the last rung is refused, too, the profile does not change, as the file may be the reason.
 
 The state table of one means, with rungs 0 (best) to n; ``r`` is the one known to work, ``k`` the one of this walk:
 
-    walk begins      at r; at the best rung where a trial is due, and then nobody else tries for a while
+    walk begins      at r; at the best rung where a trial is due, and then no other walk tries it for a while
     k refused        the walk goes on at the next allowed rung below k, then at better ones that it has not tried; none left:
                      Condemned, r stays
     k worked, k > r  every rung from r up to k was refused to this walk: r := k, one step down, told once
@@ -31,11 +31,11 @@ from .means import ALL, BY_NAME, Means, by_default, lower
 TRIAL_SECS = 24 * 3600.0
 """Seconds after which a better rung is tried again at the latest."""
 SOON = 3
-"""Every so-manieth use of a means is a trial of a better rung at first."""
+"""At first, one use of a means in this many is a trial of a better rung."""
 SELDOM = 256
 _PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
 _LONGEST_WHY = 300
-_MOST_SHOWN = 200
+_MOST_KINDS = 200
 
 
 class State(NamedTuple):
@@ -59,7 +59,8 @@ _UNKNOWN = {means.name: State(means.rungs[0]) for means in ALL}
 
 
 class Step(NamedTuple):
-    """The server is known to do something else than was thought. ``better``: it does more. ``text``: for a person, one line."""
+    """Another rung of ``means`` is the known one: ``rung`` after ``before``. ``better``: the server does more than was known.
+    ``why``: the server's words, empty where there are none. ``text``: for a person, one line."""
 
     means: str
     before: str
@@ -70,32 +71,31 @@ class Step(NamedTuple):
 
 
 class Condemned(NamedTuple):
-    """The last rung that is allowed was refused. ``others_pass``: another use of this means has worked since this walk began, or
-    the last one before it did, so that the file is the reason; else it is the server or the account. ``remedy``: the setting that
-    allows one more rung, or nothing."""
+    """The last allowed rung was refused. ``others_pass``: another use of this means has worked since this walk began, or the last
+    one before it did, so that the file is the reason; else the server or the account is. ``remedy``: the setting that allows one
+    more rung, or ''."""
 
     others_pass: bool
     remedy: str
 
 
 def due(state: State, means: Means, now: float) -> bool:
-    """Whether a better rung than the known one shall be tried by the next walk."""
+    """Whether the next walk is to try a better rung than the known one."""
     if state.rung == means.rungs[0]:
         return False
-    if not 0 <= now - state.tried < TRIAL_SECS:  # a clock that was set back counts as a day, too
+    if not 0 <= now - state.tried < TRIAL_SECS:  # a clock that was set back counts as a day
         return True
     return state.uses + 1 >= distance(state.refused, unknown=state.unknown)
 
 
 def distance(refused: int, *, unknown: bool = False) -> int:
-    """How many uses from one trial to the next, after so many of them came to nothing."""
+    """Number of uses from one trial to the next, after ``refused`` trials have failed."""
     return min(SELDOM, SOON << min(16, max(0, refused - (_PATIENT_UNKNOWN if unknown else _PATIENT))))
 
 
 def after(state: State, means: Means, rung: str, refusals: Mapping[str, str], now: float, *, trial: bool, unknown: bool) -> State:
-    """The state when ``rung`` has worked for one who was refused ``refusals`` (rungs, and the server's words), at its ``trial``
-    of a better one than is known to work, or not. A rung that it could not try, as the connection or the settings do not offer it,
-    counts as refused."""
+    """The state after ``rung`` has worked for a walk that was refused ``refusals`` (rung -> the server's text). ``trial``: the walk
+    was a trial of a better rung than the known one. A rung that the connection or the settings do not offer counts as refused."""
     before, at = means.rungs.index(state.rung), means.rungs.index(rung)
     why = list(refusals.values())[-1][:_LONGEST_WHY] if refusals else ""
     if at == before:
@@ -112,7 +112,7 @@ def after(state: State, means: Means, rung: str, refusals: Mapping[str, str], no
 
 
 class Walk:
-    """One file's way down one ladder. ``rung``: what to do now; ``trial``: it is a better one than is known to work."""
+    """The search of one file for a rung that works. ``rung``: the one to use now; ``trial``: it is better than the known one."""
 
     _refusals: Mapping[str, str] = {}
     _unknown = True
@@ -123,9 +123,9 @@ class Walk:
         self._passed = profile._passed[means.name]
 
     def refused(self, why: str, *, unknown: bool = False, costly: bool = False) -> str | None:
-        """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
-        ``condemned`` says what that means. ``unknown``: it does not know the request at all. ``costly``: each rung costs the whole
-        file, so that after a trial that failed the one known to work is next."""
+        """The server refused this rung with the text ``why``. Returns the next one, which is ``rung`` now; None where none is left:
+        then ``condemned`` has the verdict. ``unknown``: the server does not know the request. ``costly``: each rung costs the whole
+        file, so that after a failed trial the known rung is next."""
         refusals = self._refusals = {**self._refusals, self.rung: why}
         self._unknown = self._unknown and unknown
         left = self._allowed - refusals.keys()
@@ -137,7 +137,7 @@ class Walk:
         return following
 
     def came_to(self, rung: str, why: str, *, unknown: bool = False) -> None:
-        """This rung is what the server did, which shows in what came of it and not in an answer."""
+        """The outcome, and not a reply, has shown that the server works by this rung."""
         better = self._means.rungs[: self._means.rungs.index(rung)]
         if better:
             self._refusals = {**self._refusals, **{each: why for each in better if each not in self._refusals}}
@@ -146,16 +146,16 @@ class Walk:
         self.worked()
 
     def condemned(self) -> Condemned:
-        """What it means that no rung is left."""
+        """The verdict when no rung is left."""
         unasked = set(self._means.unasked) - self._allowed
         passes = self._profile.passed(self._means) != self._passed or self._profile.state(self._means).proven
         return Condemned(passes, self._means.remedy if unasked else "")
 
     def worked(self) -> None:
-        """The present rung did it."""
+        """The present rung has worked: update the profile."""
         profile, means, refused = self._profile, self._means, self._refusals
         if not refused and means.name in profile._as_ever and self.rung == means.rungs[0]:
-            profile._passed[means.name] += 1  # nothing else is to be noted
+            profile._passed[means.name] += 1  # the known rung worked again: nothing else changes
             return
         unoffered = {each: "it is not offered" for each in means.rungs if each not in self._allowed}
         profile._worked(
@@ -168,13 +168,13 @@ def _unheard(step: Step) -> None:
 
 
 class Profile(Left):
-    """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow what loses a
-    promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``); on
-    whatever thread has learned it, and nothing else is learned meanwhile.
+    """The profile of one server; for any thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow the rungs
+    that give up a promise (``Means.unasked``). ``on_step`` is called once for each step, ``on_change`` when there is a change to
+    store (``to_json``); both on the thread that learned it and under the lock, so that steps keep their order.
 
-    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``shown``: kinds of names that it has
-    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything. ``steps``: how
-    often another rung than before has become the known one.
+    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``kept_kinds``: the kinds of names
+    that the server has shown unaltered (``altered_names.kinds``). ``asked_again``: how often somebody has asked for another try of
+    everything. ``steps``: how often another rung than before has become the known one.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -184,18 +184,18 @@ class Profile(Left):
         self._as_ever: set[str] = set()  # the means whose best rung has worked, and worked last: of most servers, all
         self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
-        self.shown: set[str] = set()
+        self.kept_kinds: set[str] = set()
         self.asked_again = self.steps = 0
         self.on_step: Callable[[Step], None] = _unheard
 
     # What is known
 
     def state(self, means: Means) -> State:
-        """What is known of one means; the best rung where nothing is."""
+        """The state of one means; its best rung where nothing is known."""
         return self._states.get(means.name) or _UNKNOWN.get(means.name) or State(means.rungs[0])
 
     def rung(self, means: Means) -> str:
-        """What is known to work, or is to be tried first."""
+        """The known rung, or the first one to try."""
         if means.name in self._as_ever:
             return means.rungs[0]
         allowed, rung = self._allowed[means.name], self.state(means).rung
@@ -221,7 +221,7 @@ class Profile(Left):
         return self._passed[means.name]
 
     def lines(self) -> list[str]:
-        """For a person: what this server does not do, and what is done instead."""
+        """Lines for a person: what this server does not support, and what is done instead."""
         with self._guard:
             found = [means.lacks[state.rung] for means in ALL if (state := self.state(means)).rung != means.rungs[0]]
             found += [each.line(kind) for kind, each in sorted(self.opened.items()) if each.learned]
@@ -241,8 +241,8 @@ class Profile(Left):
     # What is learned
 
     def walk(self, means: Means, offered: Iterable[str] | None = None, *, trial: bool = True) -> Walk:
-        """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told;
-        ``trial``: whether a better rung than is known to work may be tried with this file, as that would show something."""
+        """Begin the walk of one file. ``offered``: the rungs that the connection offers, None for all; ``trial``: whether a trial
+        of a better rung with this file would prove anything, and so is allowed."""
         allowed = self._allowed[means.name]
         if offered is not None:
             allowed &= frozenset(offered)
@@ -254,14 +254,14 @@ class Profile(Left):
             known = state.rung if state.rung in allowed else lower(means, state.rung, allowed) or usable[-1]
             trial = trial and known != usable[0] and due(state, means, now)
             if trial:
-                # From now on, so that of many files at once one tries.
+                # Stored before the trial ends, so that of many files at once only one is a trial.
                 self._put(means, state._replace(tried=now, uses=0))
             return Walk(self, means, usable[0] if trial else known, allowed, trial=trial)
 
     def learn(self, means: Means, rung: str, why: str = "", *, unknown: bool = False) -> None:
-        """Something was noticed beside: this rung works, and the better ones do not."""
+        """Note without a walk that this rung works and the better ones do not."""
         if means.name in self._as_ever and rung == means.rungs[0]:
-            self._passed[means.name] += 1  # nothing else is to be noted
+            self._passed[means.name] += 1  # the known rung worked again: nothing else changes
             return
         with self._guard:
             state = self.state(means)
@@ -272,7 +272,7 @@ class Profile(Left):
             self._worked(means, rung, refusals, trial=False, unknown=unknown)
 
     def struck(self, means: Means) -> bool:
-        """A rung was refused that may have worked before: whether it is given up now, after ``strikes`` of them in a row."""
+        """The known rung was refused: whether it is given up now, after ``strikes`` successive refusals."""
         with self._guard:
             state = self.state(means)
             if not state.proven or state.struck + 1 >= means.strikes:
@@ -312,44 +312,44 @@ class Profile(Left):
             elif not known or (new.tried, new.proven) != (state.tried, state.proven):
                 self.on_change()
 
-    def limit_met(self, kind: str, *, news: bool) -> None:
-        """The allowance for this kind was refused more; ``news``: no limit was known."""
+    def limit_met(self, kind: str, *, is_new: bool) -> None:
+        """The allowance for this kind was refused more; ``is_new``: no limit was known."""
         with self._guard:
             one = self.opened[kind]
-            if news:
+            if is_new:
                 self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
             self.on_change()
 
-    def has_shown(self, kinds: Iterable[str]) -> bool:
-        """Names of these kinds were shown as they are; whether that is news."""
+    def add_kept_kinds(self, kinds: Iterable[str]) -> bool:
+        """Names of these kinds were shown unaltered; whether any of these kinds was not in ``kept_kinds`` before."""
         with self._guard:
-            news = set(kinds) - self.shown
-            if news and len(self.shown) < _MOST_SHOWN:
-                self.shown |= news
+            added = set(kinds) - self.kept_kinds
+            if added and len(self.kept_kinds) < _MOST_KINDS:
+                self.kept_kinds |= added
                 self.on_change()
-            return bool(news)
+            return bool(added)
 
     def tell(self, means: str, before: str, rung: str, text: str) -> None:
-        """Something that is no ladder was noticed of the server: told once by whoever notices it."""
+        """Report a fact about the server that is not a rung; the caller reports it once."""
         with self._guard:
             self.on_step(Step(means, before, rung, False, "", text))
 
     # Kept over restarts
 
     def to_json(self) -> str:
-        """All of it, as text that ``load`` takes."""
+        """The whole profile as text, for ``load``."""
         with self._guard:
             return json.dumps(
                 {
                     "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
                     "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
                     **self._left_to_dict(),
-                    "shown": sorted(self.shown),
+                    "shown": sorted(self.kept_kinds),
                 }
             )
 
     def load(self, text: str) -> None:
-        """Go on from what was kept; what cannot be read is not known, and is learned anew."""
+        """Restore what ``to_json`` has written; a part that cannot be read is unknown, and is learned again."""
         with self._guard:
             try:
                 kept = json.loads(text or "{}")
@@ -362,9 +362,9 @@ class Profile(Left):
                     if kind in self.opened:
                         self.opened[kind].load(raw)
                 self._load_left(kept)
-                self.shown = set(map(str, kept.get("shown", [])))
+                self.kept_kinds = set(map(str, kept.get("shown", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self._as_ever, self.shown = {}, set(), set()
+                self._states, self._as_ever, self.kept_kinds = {}, set(), set()
                 self._load_left({})
 
 

@@ -1,4 +1,4 @@
-"""A server that is not reached, or that speaks something else at its port: the same words whatever the protocol. Pure."""
+"""The errors for a server that is not reached, or that speaks another protocol at its port; the same for all protocols. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ...common.errors import TransportLost
 
 _REFUSED = (errno.ECONNREFUSED,)
 _SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)
-_NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+_NO_ROUTE = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
 PORTAL = (
     "Where it has worked before, something on the way answers in the server's place: a network that wants you to log in on a "
     "web page first, or a proxy"
 )
-"""For whoever is answered by another protocol, or with another certificate, than ever before."""
+"""Hint for a server that replies in another protocol, or with another certificate, than before."""
 
 
 def place(host: str, port: int | str | None) -> str:
     """``data.example.org:22``; an address of IPv6 in brackets."""
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
+    host_part = f"[{host}]" if ":" in host else host
+    return host_part if port is None else f"{host_part}:{port}"
 
 
 def host_in(where: str) -> str:
@@ -40,13 +40,13 @@ def nobody_listens(where: str) -> TransportLost:
 
 
 def unanswered(failed: TransportLost) -> TransportLost:
-    """The same, as one that an address gets which is banned there."""
+    """The same error, marked as one that also a banned address gets (``TransportLost.unanswered``)."""
     failed.unanswered = True
     return failed
 
 
 def no_answer(where: str, secs: float | None = None) -> TransportLost:
-    """Nothing came back."""
+    """The error for a connection that timed out; ``secs``: the limit, for the message."""
     within = "" if secs is None else f" within {secs:g} s"
     return unanswered(
         TransportLost(
@@ -60,10 +60,10 @@ NOT_YET, OVER = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_E
 
 
 def not_valid_now(code: int, now: float) -> TransportLost | None:
-    """A certificate whose time does not hold the own clock's ``now``, where that may be the clock's fault: of one that is not valid
-    yet, and of one that is out of date by a clock that cannot be right. None for any other.
+    """The error for a certificate that is not valid at ``now``, where the own clock may be wrong: the certificate is not valid yet,
+    or it has expired by a clock that cannot be right. None for any other.
 
-    ``code``: OpenSSL's verify result. It is no refusal, as it becomes right when the clock does; and nothing must be pinned for it.
+    ``code``: OpenSSL's verify result. The error is no refusal, as it ends when the clock is set; and no key must be pinned for it.
     """
     if code == NOT_YET or (code == OVER and not is_plausible(now)):
         when = "not valid yet" if code == NOT_YET else "out of date"
@@ -76,12 +76,12 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
 
 
 def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float | None = None) -> TransportLost:
-    """None of several addresses takes a connection; each is named with what came of it."""
-    told = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
-    if all(error.errno in _NO_WAY for _, error in failures):
-        return no_way(where, told)
+    """The error where none of several addresses accepts a connection; the message has each address with its error."""
+    outcomes = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
+    if all(error.errno in _NO_ROUTE for _, error in failures):
+        return no_route(where, outcomes)
     return TransportLost(
-        f"none of the {len(failures)} addresses of {where} takes a connection ({told})",
+        f"none of the {len(failures)} addresses of {where} takes a connection ({outcomes})",
         "Is the server up, are Host and HostPort right, and does no firewall stand in between?",
     )
 
@@ -94,20 +94,20 @@ def _came_of(error: OSError, secs: float | None) -> str:
     return error.strerror or str(error)
 
 
-def unknown_name(host: str, said: str) -> TransportLost:
+def unknown_name(host: str, reason: str) -> TransportLost:
     """The name service does not know the host, or there is none."""
     return TransportLost(
-        f"the name {host} cannot be resolved ({said})", "Is Host written right, and has this machine a network and a name server?"
+        f"the name {host} cannot be resolved ({reason})", "Is Host written right, and has this machine a network and a name server?"
     )
 
 
-def no_way(where: str, said: str) -> TransportLost:
+def no_route(where: str, reason: str) -> TransportLost:
     """This machine has no route there."""
-    return TransportLost(f"there is no way to the network of {where} ({said})", "Is the network of this machine up?")
+    return TransportLost(f"there is no way to the network of {where} ({reason})", "Is the network of this machine up?")
 
 
 def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
-    """What an error of connect(2) or of the name service means; None for any other."""
+    """The error for an exception of connect(2) or of the name service; None for any other exception."""
     where = place(host, port)
     failures = getattr(exc, "failures", ())  # of a server with several addresses: see dial.NoneAnswers
     if failures:
@@ -121,13 +121,13 @@ def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> T
         return nobody_listens(where)
     if number in _SILENT:
         return no_answer(where)
-    if number in _NO_WAY:
-        return no_way(where, getattr(exc, "strerror", None) or str(exc))
+    if number in _NO_ROUTE:
+        return no_route(where, getattr(exc, "strerror", None) or str(exc))
     return None
 
 
 def other_speaker(heard: bytes, where: str) -> TransportLost | None:
-    """What a server that ought to speak SSH said first, where that shows that it speaks something else."""
+    """The error for a server whose first bytes are not those of SSH but of SMTP, FTP or HTTP; None for any others."""
     if heard.startswith(b"SSH-") or not heard:
         return None
     if heard[:3].isdigit() and heard[3:4] in (b" ", b"-"):

@@ -1,7 +1,7 @@
-"""That the bytes which were sent are those that were copied: their SHA-256, taken as they go, against the one in the job.
+"""Check that the bytes that were sent are those of the snapshot: their SHA-256, computed as they are sent, against that of the job.
 
-Between the copy and the sending a disk may damage a snapshot, or somebody replace it. A receipt carries the hash of the copy, so
-the name must not show anything else.
+Between the copy and the upload a disk may damage a snapshot, or another program replace it. The receipt has the hash of the copy,
+so no other bytes may be published.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ _BLOCK = 1024 * 1024
 
 
 class SentHash:
-    """Of one attempt at a job; ``fd`` is the open source, of no use where every byte goes by. One thread at a time.
+    """The hash of one attempt at a job; ``fd`` is the open source, not needed where ``took`` gets every byte. One thread at a time.
 
-    Not looked at are jobs without ``sha256``, and those whose source lacks its beginning and that have no ``prefix``."""
+    There is no check for jobs without ``sha256``, and for those whose source lacks its beginning and that have no ``prefix``."""
 
     def __init__(self, job: Job, fd: int = -1) -> None:
         self._job, self._fd = job, fd
         self._at = 0
         self._sha = hashlib.sha256()
-        self._looks = bool(job.sha256)
+        self._enabled = bool(job.sha256)
         if (job.base or job.append) and job.prefix is not None and job.base <= job.prefix[0] <= job.size:
             self._at, self._sha = job.prefix[0], job.prefix[1].copy()
         elif job.base:
-            self._looks = False
+            self._enabled = False
 
     @property
     def left(self) -> int:
         """How many bytes ``check`` has to read."""
-        return self._job.size - self._at if self._looks else 0
+        return self._job.size - self._at if self._enabled else 0
 
     def took(self, at: int, data: bytes) -> None:
-        """These bytes go to that place. Those that begin where the last ones ended count, so an attempt may begin anew at 0."""
-        if not self._looks:
+        """``data`` is sent to the offset ``at``. Bytes that continue the hashed ones are hashed; offset 0 starts the hash again."""
+        if not self._enabled:
             return
         if at == 0 and self._at:
             self._anew()
@@ -46,8 +46,9 @@ class SentHash:
             self._at += len(data)
 
     def upto(self, end: int) -> None:
-        """The server has the bytes before ``end`` from earlier. Blocks while it reads them here; SourceChanged where it cannot."""
-        if not self._looks:
+        """The server has the bytes before ``end`` already. Blocks while they are read from the source; SourceChanged where they
+        cannot be."""
+        if not self._enabled:
             return
         if end < self._at and not self._job.base:
             self._anew()
@@ -55,8 +56,8 @@ class SentHash:
             self.took(self._at, self._read(min(_BLOCK, end - self._at)))
 
     def check(self) -> None:
-        """SourceChanged where it is not what was to be sent. What did not go by, for the server had it, is read now: it blocks."""
-        if not self._looks:
+        """SourceChanged where the hash is not that of the job. Blocks while the bytes that were not sent (``left``) are read."""
+        if not self._enabled:
             return
         self.upto(self._job.size)
         if self._sha.hexdigest() != self._job.sha256.lower():

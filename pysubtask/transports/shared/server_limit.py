@@ -1,6 +1,6 @@
 """Whether a server's words name a limit of its own for how much may be done at once: pure.
 
-Such an answer is none about the file that met it: the file waits, and is never parked for it (``AttemptFailed.limit``).
+Such a reply says nothing about the file: the file waits, and is never parked for it (``AttemptFailed.limit``).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _FILE_BUSY = re.compile(r"(?<!server )(?<!server is )(?<!too )(?<!service )\bbus
 
 
 def smells_of_limit(words: str) -> bool:
-    """Whether it may be one: worth a try while less is under way."""
+    """Whether the text may name a limit: a retry with fewer uploads under way is worth while."""
     return _LIMIT.search(words) is not None and _FOR_ROOM_OR_NAMES.search(words) is None
 
 
 def names_limit(words: str) -> bool:
-    """Whether it surely is one. A "busy" may be said of the file."""
+    """Whether the text certainly names a limit. The word "busy" alone may be about the file."""
     return smells_of_limit(_FILE_BUSY.sub("", words))

@@ -1,4 +1,4 @@
-"""Names on an SFTP server: how a job's name becomes the bytes of a path there, and what the destination is called. Pure."""
+"""Names on an SFTP server: the path of a job's name as bytes, and the destination's identity. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file an upload reads from."""
+"""The file that an upload reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def open_source(job: Job) -> int:
     Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, is shorter than ``job.size``
     (less what it lacks at its beginning), or is to be a snapshot and is a link or somebody else's.
     """
-    # Not blocking: a pipe put in a data file's place must not hold the caller.
+    # O_NONBLOCK: the open of a pipe in a data file's place must not block the caller.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     if job.snapshot:
         flags |= getattr(os, "O_NOFOLLOW", 0)
@@ -28,10 +28,10 @@ def open_source(job: Job) -> int:
     except OSError as exc:
         raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
     found = os.fstat(fd)
-    wanted = job.size - job.base
-    if not stat.S_ISREG(found.st_mode) or found.st_size < wanted:
+    expected = job.size - job.base
+    if not stat.S_ISREG(found.st_mode) or found.st_size < expected:
         os.close(fd)
-        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {wanted:,} were to be sent")
+        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {expected:,} were to be sent")
     if job.snapshot and not own_files.is_regular_and_ours(found):
         os.close(fd)
         raise SourceChanged(f"{job.source}: it belongs to another user or has a second name, so it is not the copy that was made")

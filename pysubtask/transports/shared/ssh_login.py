@@ -1,4 +1,4 @@
-"""Where an ssh login goes, as whom, and how the server is known: pure, from settings to checked values."""
+"""The target, the user and the host key of an SSH login: pure, from settings to checked values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
 
 
 class Login(NamedTuple):
-    """Where to, as whom, and how the server is known; checked, so that no value can become an option."""
+    """The target, the user and the host key of a login; checked, so that no value can become an option of ssh.
+
+    ``host``: a name, an address or an alias of ssh_config(5); ``port``: None for that of ssh's configuration, or 22; ``user``:
+    empty for ssh's own choice. ``key_file``, ``known_hosts`` and ``config_file`` are absolute paths, None for ssh's defaults;
+    ``config_file`` may be 'none', which reads no configuration. ``host_key``: the pinned fingerprint ('SHA256:...'), None where
+    known_hosts decides; ``accept_new``: the key of a server that was never seen before is accepted and stored. ``connect_secs``:
+    limit for the connection and the login; ``alive_secs`` and ``alive_count``: ServerAliveInterval and ServerAliveCountMax.
+    ``has_password``: a password is set, which is not kept here.
+    """
 
     host: str
     port: int | None
@@ -35,13 +43,13 @@ class Login(NamedTuple):
     alive_count: int
     has_password: bool
     without: tuple[str, ...] = ()
-    """Kinds of host keys that the server shall not show: it showed them, and the pinned one is another."""
+    """Kinds of host keys that the server is asked not to present: it has presented them, and they were not the pinned key."""
     loud: bool = False
-    """Whether ssh tells what it does, to hear of a key that it does not take."""
+    """Whether ssh logs in detail (DEBUG1), which names the host key that it refuses."""
 
 
 def login_of(settings: Mapping[str, Any]) -> Login:
-    """The checked login settings. ConfigError names what cannot be used."""
+    """The checked login settings. ConfigError for a value that cannot be used."""
     host = str(settings.get("Host") or "")
     if not host:
         raise ConfigError("ftp.Host", "no server is named", "Set it to the server's name or address.")
@@ -76,7 +84,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
 
 
 def show_words(program: str, login: Login) -> list[str]:
-    """The command line that has ssh show what its configuration makes of a login (``ssh -G``)."""
+    """The command line with which ssh prints its configuration for a login (``ssh -G``)."""
     argv = [program, "-G"]
     if login.config_file is not None:
         argv += ["-F", login.config_file]
@@ -88,7 +96,7 @@ def show_words(program: str, login: Login) -> list[str]:
 
 
 def _file(key: str, value: Any, also: str | None = None) -> str | None:
-    """A file's path, absolute: '~' is the user's home. ConfigError for one that ssh would read as something else."""
+    """The absolute path of a file; '~' is the user's home. ConfigError for a path that ssh would expand or split."""
     if value is None or value == "":
         return None
     if also is not None and str(value).lower() == also:
@@ -100,7 +108,7 @@ def _file(key: str, value: Any, also: str | None = None) -> str | None:
 
 
 def asks_for_password(words: str) -> bool:
-    """Whether a server's own words ask for a password and for nothing else. Long words do not."""
+    """Whether a server's prompt asks for a password and for nothing else. A long prompt does not."""
     return len(words) <= _LONGEST_QUESTION and _WORDS.fullmatch(words.rstrip()) is not None
 
 
@@ -116,61 +124,61 @@ _SURE = (
 )
 
 
-def unknown_key(where: str, shown: str) -> ServerNotTrusted:
-    """The server's host key is not on file. ``shown``: its type and fingerprint, empty where they are not known."""
+def unknown_key(where: str, presented: str) -> ServerNotTrusted:
+    """The server's host key is not on file. ``presented``: its type and fingerprint, empty where they are not known."""
     return ServerNotTrusted(
         "host key not known",
-        f"the host key of {where} is not known here, so nothing was sent; {_shown(shown)}",
-        f'{_SURE}. If it is, write {_pin(shown)}, or HostKeyPolicy = "accept-new" to take and remember the key of a server '
+        f"the host key of {where} is not known here, so nothing was sent; {_fingerprint_text(presented)}",
+        f'{_SURE}. If it is, write {_pin(presented)}, or HostKeyPolicy = "accept-new" to take and remember the key of a server '
         "that was never seen before",
     )
 
 
-def changed_key(where: str, shown: str) -> ServerNotTrusted:
-    """There is another key on file for the server."""
+def changed_key(where: str, presented: str) -> ServerNotTrusted:
+    """Another key is on file for the server. ``presented``: as for ``unknown_key``."""
     return ServerNotTrusted(
         "host key changed",
         f"the server {where} shows another host key than the one on file for it, so nothing was sent; "
-        f"{_shown(shown)}. Either it was set up anew, or somebody sits in between",
-        f"{_SURE}. If it is, write {_pin(shown)}, or put it into known_hosts in the place of the old one",
+        f"{_fingerprint_text(presented)}. Either it was set up anew, or somebody sits in between",
+        f"{_SURE}. If it is, write {_pin(presented)}, or put it into known_hosts in the place of the old one",
     )
 
 
-def revoked_key(where: str, shown: str) -> ServerNotTrusted:
-    """The key is marked as revoked."""
+def revoked_key(where: str, presented: str) -> ServerNotTrusted:
+    """The key is on file as revoked. ``presented``: as for ``unknown_key``."""
     return ServerNotTrusted(
         "host key revoked",
-        f"the host key of {where} is revoked, so nothing was sent; {_shown(shown)}",
+        f"the host key of {where} is revoked, so nothing was sent; {_fingerprint_text(presented)}",
         "Ask who runs the server for its new key",
     )
 
 
-def _shown(shown: str) -> str:
-    kind, _, fingerprint = shown.rpartition(" ")
+def _fingerprint_text(presented: str) -> str:
+    kind, _, fingerprint = presented.rpartition(" ")
     return f"its fingerprint is {fingerprint} ({kind})" if kind else "its fingerprint was not told"
 
 
-def _pin(shown: str) -> str:
-    return f'HostKey = "{shown.split()[-1] if shown else "SHA256:..."}"'
+def _pin(presented: str) -> str:
+    return f'HostKey = "{presented.split()[-1] if presented else "SHA256:..."}"'
 
 
-def another_key(shown: list[str]) -> ServerNotTrusted:
+def another_key(presented: list[str]) -> ServerNotTrusted:
     """The error for a server that has no keys but these (type and fingerprint)."""
     return ServerNotTrusted(
         "host key not the pinned one",
-        f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey, so nothing was sent",
-        f"{_SURE}. If it is, write {_pin(shown[0])}",
+        f"the server's host key is {' and '.join(presented)}, which is not the pinned HostKey, so nothing was sent",
+        f"{_SURE}. If it is, write {_pin(presented[0])}",
     )
 
 
 class AnotherKey(ServerNotTrusted):
-    """A server showed a key other than the pinned one; it may have the pinned one too, of another kind.
+    """A server presented a key other than the pinned one; it may have the pinned one too, of another kind.
 
-    ``kind`` is its type as on the wire ('ssh-ed25519'), ``shown`` the type and the fingerprint.
+    ``kind`` is its type as on the wire ('ssh-ed25519'), ``presented`` the type and the fingerprint.
     """
 
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
-        self.kind = shown.partition(" ")[0]
-        told = another_key([shown])
-        super().__init__(told.headline, told.cause, told.remedy)
+    def __init__(self, presented: str) -> None:
+        self.presented = presented
+        self.kind = presented.partition(" ")[0]
+        error = another_key([presented])
+        super().__init__(error.headline, error.cause, error.remedy)

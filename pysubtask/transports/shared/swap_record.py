@@ -1,7 +1,7 @@
-"""What a swap has put aside, written down: for transports to servers that cannot rename over a file.
+"""The record of swaps: for transports to servers that cannot rename over a file.
 
-There the old file is put aside, the new one renamed in, the old one removed. What is put aside is first on
-record, so that an interrupted swap is mended by the next connection.
+In a swap the old file is renamed to an aside, the new one is renamed to the name, and the aside is removed. The aside is
+recorded before the first rename, so that the next connection can finish or undo an interrupted swap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request fo
 
 
 class SwapRecord:
-    """Which asides may stand on the server: aside -> (name, wall-clock time), in one small file.
+    """The asides that may exist on the server: aside -> (name, wall-clock time), in one small file.
 
     ``known``: whether this destination has needed a swap before.
     """
@@ -29,7 +29,7 @@ class SwapRecord:
         self._identity = identity
         self.known = False
         self.asides: dict[bytes, tuple[bytes, float]] = {}
-        # A record that is not there or not readable: then only the caller's stale names tell of asides.
+        # A record that is missing or not readable: then asides are found only by the caller's stale names.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
@@ -37,8 +37,8 @@ class SwapRecord:
                 self.asides = {os.fsencode(aside): (os.fsencode(name), float(at)) for aside, (name, at) in read["asides"].items()}
 
     def add(self, aside: bytes, name: bytes, now: float) -> None:
-        """OSError where it cannot be written: then the swap must not begin."""
-        if is_plausible(now):  # what was written down before the clock was set is as old as this
+        """Record an aside, synced to the disk. OSError where that fails: then the swap must not begin."""
+        if is_plausible(now):  # entries from before the clock was set count as made now
             self.asides = {key: (kept, at if is_plausible(at) else now) for key, (kept, at) in self.asides.items()}
         self.asides[aside] = (name, now)
         while len(self.asides) > _KEEP_COUNT:
@@ -47,16 +47,17 @@ class SwapRecord:
         self.known = True
 
     def is_over(self, at: float, now: float) -> bool:
-        """Whether what was put aside then is not looked for any longer. A clock that cannot be right ends nothing."""
+        """Whether an aside recorded at ``at`` is old enough to be forgotten; False where one of the two times cannot be right."""
         return is_plausible(at) and is_plausible(now) and not 0 <= now - at <= _KEEP_SECS
 
     def forget(self, aside: bytes) -> None:
+        """The aside is no longer on the server. Not an error where the file cannot be written."""
         if self.asides.pop(aside, None) is not None:
-            with contextlib.suppress(OSError):  # looked at once more by the next connection, then
+            with contextlib.suppress(OSError):  # the next connection then checks this aside once more
                 self._write(safe=False)
 
     def _write(self, *, safe: bool) -> None:
-        """``safe``: it must outlast a power cut, for the server will have an aside that only it tells of."""
+        """``safe``: sync, so that the record outlasts a power cut: nothing else tells of an aside on the server."""
         text = json.dumps(
             {
                 "identity": self._identity,

@@ -1,6 +1,6 @@
-"""Where the temporary file of an upload stands: the name that is on record, or another where a server takes no such name.
+"""The path of an upload's temporary file: the recorded name, or another form of it where a server refuses such a name.
 
-Pure. Each form follows from the recorded name and that of the file, so whoever knows both finds it whatever form it got.
+Pure. Each form follows from the recorded name and the name of the file, so the temporary file can be found from these two.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _FORMS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
 
 def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
-    """The path for a rung of ``means.TEMP``, of a file that is to be ``target``; 'in_place' has none, and gets the recorded one."""
+    """The path for a rung of ``means.TEMP`` and a file to be published as ``target``; for 'in_place' the recorded path."""
     folder, slash, name = recorded.rpartition(b"/")
     if rung in ("hidden_ending", "ending"):
         name = name if rung == "hidden_ending" else name.lstrip(b".")
@@ -29,21 +29,21 @@ def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
 
 
 def every(recorded: bytes, target: bytes) -> list[bytes]:
-    """All paths that it may have got."""
+    """All paths that the temporary file may have."""
     return list(dict.fromkeys(formed(recorded, rung, target) for rung in _FORMS))
 
 
-def beside(path: bytes, mark: bytes) -> bytes:
-    """Another name of the same kind: with a mark behind it, or before the ending that it has from the file it is for."""
+def beside(path: bytes, tag: bytes) -> bytes:
+    """Another name of the same kind: with a tag behind it, or before the ending that it has from the file it is for."""
     folder, slash, name = path.rpartition(b"/")
     stem, dot, ending = name.rpartition(b".")
     if stem and name.lstrip(b".").startswith(b"pysubtask-") and ending != b"part":
-        return folder + slash + stem + mark + dot + ending
-    return path + mark
+        return folder + slash + stem + tag + dot + ending
+    return path + tag
 
 
 def moved_on(path: bytes) -> bytes:
-    """The next name of a temporary file that cannot be removed: another each time, so that no old request to rename it finds it."""
+    """The next path of a temporary file that cannot be removed: another one each time, so that no late rename finds the file."""
     folder, slash, name = path.rpartition(b"/")
     found = _LEFT.search(name) if name.lstrip(b".").startswith(b"pysubtask-") else None
     if found is None:
@@ -53,7 +53,7 @@ def moved_on(path: bytes) -> bytes:
 
 
 def own_folder(path: bytes) -> bytes | None:
-    """The folder made for temporary files that this path is in, or None."""
+    """The folder for temporary files (``FOLDER``) that this path is in, or None."""
     if FOLDER not in path:
         return None
     folder = path.rpartition(b"/")[0]

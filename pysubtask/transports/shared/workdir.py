@@ -7,8 +7,8 @@ from ...common.errors import TransportLost
 
 
 def make_workdir(path: str) -> None:
-    """Make it, for this user alone, where it is missing. Raises TransportLost where that cannot be done, also because the folder
-    above it is missing: that one may be on a disk that is not mounted."""
+    """Create the folder, for this user alone, where it is missing. TransportLost where that fails, also where its parent is
+    missing: the parent may be on a disk that is not mounted."""
     try:
         own_files.make_folder(path, deep=False)
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""A server and an ssh that share no algorithm: which lines of ssh's configuration let an old server be spoken to. Pure."""
+"""A server and an ssh without a common algorithm: the line of ssh's configuration that enables an old algorithm. Pure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ _OLD = {
     "Ciphers": ("aes256-cbc", "aes192-cbc", "aes128-cbc", "3des-cbc"),
     "MACs": ("hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"),
 }
-"""What ssh has switched off over the years and still knows, the best first (ssh_config(5))."""
+"""Algorithms that OpenSSH has disabled by default and still implements, the best first (ssh_config(5))."""
 
 
 class Offer(NamedTuple):
-    """``setting``: the word of ssh's configuration; ``name``: the best of the server's algorithms that ssh has switched off."""
+    """``setting``: the keyword of ssh_config(5); ``name``: the best of the server's algorithms that ssh has disabled."""
 
     setting: str
     name: str
 
     @property
     def line(self) -> str:
+        """As ssh_config(5) writes it: ``+`` appends the algorithm to the default list."""
         return f"{self.setting} +{self.name}"
 
 
-def offered_alone(said: str) -> Offer | None:
-    """From ssh's words: what the server offers, and this ssh only where it is told to; None where no line of its configuration
-    would help."""
-    found = _NONE.search(said)
+def offered_alone(output: str) -> Offer | None:
+    """From ssh's output: an algorithm that the server offers and that this ssh uses only where its configuration says so; None
+    where no line of the configuration would help."""
+    found = _NONE.search(output)
     if found is None:
         return None
     setting = _SETTINGS[found[1].lower().replace(" ", "")]
@@ -39,20 +40,20 @@ def offered_alone(said: str) -> Offer | None:
     return None if name is None else Offer(setting, name)
 
 
-def ssh_config_remedy(said: str, host: str) -> str:
-    """What a person can put where, for the server that is called ``host``; '' where nothing helps but an update."""
-    offer = offered_alone(said)
+def ssh_config_remedy(output: str, host: str) -> str:
+    """The remedy for the server ``host``, from ssh's output; '' where only an update helps."""
+    offer = offered_alone(output)
     return "" if offer is None else f"Update the server. Until then: {in_ssh_config(host, offer.line)}"
 
 
 def in_ssh_config(host: str, line: str) -> str:
-    """How a line comes into force for one server."""
+    """How a person adds a line of configuration for one server."""
     return f"put two lines into ~/.ssh/config (or the file that SSHConfigFile names): 'Host {host}', and below it '    {line}'"
 
 
 def for_an_rsa_key(host: str) -> str:
-    """What is said of an RSA key that a server does not take, as servers before OpenSSH 7.2 know only what ssh does no longer
-    offer: the signature by SHA-1. Naming that alone helps with every one of them."""
+    """The remedy for an RSA key that an old server refuses: servers before OpenSSH 7.2 know only the signature by SHA-1
+    (ssh-rsa), which ssh no longer offers."""
     return (
         "A server before OpenSSH 7.2 (2016) takes an RSA key only as ssh no longer offers it. Better make a key of another "
         f"kind; or {in_ssh_config(host, 'PubkeyAcceptedAlgorithms ssh-rsa')}."

@@ -1,8 +1,8 @@
-"""Answering ssh's question for the password, and no other question.
+"""Answers to ssh's question for the password, and to no other question.
 
-ssh asks through a program (SSH_ASKPASS). Ours is a few lines that hand the question over a socket in a
-private folder to this process, which decides. So the password is in this process's memory only, in no
-argv, no environment and no file, and every question but the one expected is refused and remembered.
+ssh asks through a program (SSH_ASKPASS). The program here is a few lines that pass the question over a socket in a
+private folder to this process, which decides. So the password is only in this process's memory, in no
+argv, no environment and no file, and every question but the expected one is refused and remembered.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .askpass_pipes import Pipes
 
 FOLDER_PREFIX = "pysubtask-askpass-"
 _LONGEST = 4096
-# Isolated (-I -S) and tiny: it asks, prints, ends.
+# Run isolated (-I -S) and without imports beyond these: it starts at each login.
 _CLIENT = """import socket, sys
 asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 asking.settimeout(30)
@@ -54,15 +54,15 @@ def is_password_question(question: str, user: str, host: str) -> bool:
     """
     if question == f"{user[:30]}@{host[:128]}'s password: ":
         return True
-    mark = f"({user}@{host}) "
-    return question.startswith(mark) and asks_for_password(question[len(mark) :])
+    prefix = f"({user}@{host}) "
+    return question.startswith(prefix) and asks_for_password(question[len(prefix) :])
 
 
 class Askpass:
-    """The program for ssh and the answering side, for one login of ``user`` at ``host``.
+    """The program for ssh and the side that answers it, for one login of ``user`` at ``host``.
 
-    Answers once: a second try would only count against the account. ``refused`` keeps the question that
-    got no answer. OSError where no private folder can be had that programs can be started from.
+    It answers once: a second try would only count against the account. ``refused``: the question that
+    got no answer, or None. OSError where there is no private folder that programs can be started from.
     """
 
     def __init__(self, password: str, user: str, host: str) -> None:
@@ -95,7 +95,7 @@ class Askpass:
             raise
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer from now on, on this loop."""
+        """Begin to answer, on this loop."""
         self._loop = loop
         if self._pipes is not None:
             self._pipes.start(loop)
@@ -117,16 +117,16 @@ class Askpass:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
-        """What ssh needs to be told; OpenSSH before 8.4 wants DISPLAY and looks at no SSH_ASKPASS_REQUIRE."""
+        """Environment variables for ssh. OpenSSH before 8.4 requires DISPLAY and ignores SSH_ASKPASS_REQUIRE."""
         return {"SSH_ASKPASS": self.program, "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": os.environ.get("DISPLAY") or ":0"}
 
     def answer(self, question: str) -> str | None:
-        """The password for the one question, the first time; else None."""
+        """The password for the expected question, once; None for any other question and for a repetition."""
         expected = is_password_question(question, self._user, self._host)
         if self._password is not None and not self.answered and expected:
             self.answered = True
             return self._password
-        if not (self.answered and expected):  # the same again only means that it was wrong
+        if not (self.answered and expected):  # the same question again means only that the password was wrong
             self.refused = remote_text(question.encode("utf-8", "replace"), 120)
         return None
 
@@ -169,7 +169,8 @@ class Askpass:
 
 
 def is_own(asker: socket.socket) -> bool:
-    """Whether the same user asks; where the system does not tell, the folder's mode has to do."""
+    """Whether the peer is a process of the same user (SO_PEERCRED, unix(7)); on a system without it the folder's mode is the only
+    protection."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     _, uid, _ = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
@@ -177,7 +178,7 @@ def is_own(asker: socket.socket) -> bool:
 
 
 def private_folder() -> str:
-    """A new 0700 folder with a short path, on a file system that programs may be started from."""
+    """A new 0700 folder with a short path, on a file system that programs may be started from. OSError where there is none."""
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/dev/shm", os.path.expanduser("~")):
         if not parent or len(parent) > 60:  # a socket's path holds 108 bytes
             continue
@@ -188,7 +189,7 @@ def private_folder() -> str:
 
 
 def remove_leftover(folder: str) -> None:
-    """Remove the private folder of a process that was killed while it logged in; nothing else, whatever is asked."""
+    """Remove the private folder of a process that was killed during its login. A path that is no such folder is left alone."""
     with contextlib.suppress(OSError):
         found = os.lstat(folder)
         ours = found.st_mode == stat.S_IFDIR | 0o700 and found.st_uid == os.getuid()
@@ -197,7 +198,7 @@ def remove_leftover(folder: str) -> None:
 
 
 def write_file(path: str, words: str, mode: int) -> None:
-    """A new file with this mode."""
+    """Create a file with this mode; FileExistsError where the path exists."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(words)

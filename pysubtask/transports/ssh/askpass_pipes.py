@@ -1,6 +1,6 @@
-"""Asking by two named pipes and a shell script: for a frozen program, where there is no interpreter to run a client.
+"""Askpass by two named pipes and a shell script: for a frozen program, where there is no interpreter to run a client.
 
-To start the program itself would unpack it and do whatever its main does first, at each login.
+To start the frozen program itself would unpack it and run its main at each login.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import asyncio
 
 _LONGEST = 4096
-# The answer's pipe is opened first: it is at its end as soon as the answering side is gone. The password goes through no
-# word of a command and no here-document, which some shells write to a file.
+# The pipe of the answer is opened first, so that it is at its end as soon as the answering side has closed it. The password is
+# in no argument of a command and in no here-document, which some shells write to a file.
 _SCRIPT = """#!/bin/sh
 exec 3<{answers} || exit 1
 printf '%s\\000' "$1" 1<>{questions} || exit 1
@@ -38,7 +38,7 @@ class Pipes:
         try:
             for path in (questions, answers):
                 os.mkfifo(path, 0o600)
-                # For both directions: an end that nobody else has opened neither waits nor is at its end.
+                # Opened for both directions: the open does not block, and no end of file is read while no script is there.
                 self._fds.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
         except OSError:
             self.close()
@@ -51,7 +51,7 @@ class Pipes:
         loop.add_reader(self._fds[0], self._hear)
 
     def close(self) -> None:
-        """Answer no more. May be called twice."""
+        """Stop answering and close the pipes. May be called twice."""
         if self._loop is not None and self._fds:
             with contextlib.suppress(OSError, ValueError):
                 self._loop.remove_reader(self._fds[0])
@@ -62,11 +62,11 @@ class Pipes:
         try:
             self._heard += os.read(self._fds[0], _LONGEST)
         except OSError:
-            return  # nothing there, after all
+            return  # a spurious wakeup: no bytes to read
         question, end, rest = self._heard.partition(b"\0")
         if end:
             self._heard = rest
             answer = self._answer(question.decode("utf-8", "replace"))
-            with contextlib.suppress(OSError):  # a pipe that is full: nobody listens
+            with contextlib.suppress(OSError):  # a full pipe: no script reads the answers
                 os.write(self._fds[1], b"no\n" if answer is None else f"yes\n{answer}\n".encode())
         del self._heard[:-_LONGEST]

@@ -24,7 +24,7 @@ from ..shared.reach import of_socket, place
 from ..shared.remote_text import remote_text
 from ..shared.ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from ..shared.standstill import of_upload
-from .route import Way, dial_way, is_address
+from .route import Route, dial_route, is_address
 from .stream import Listener
 
 _SSH_PORT = 22
@@ -46,16 +46,16 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
         self._files = [self._file] if login.known_hosts else [self._file, *_GLOBAL]
-        self.shown = ""
+        self.presented = ""
         self.revoked = False
         self.on_file = False
 
     def connection_made(self, conn: Any) -> None:
         theirs = conn.get_extra_info("socket")
         if theirs is None:
-            self._meter.blind()  # through another connection, or a program
+            self._meter.blind()  # asyncssh connects through another connection or a program, whose bytes cannot be counted
             return
-        # Another descriptor of it, as theirs may be closed before anybody is told.
+        # A duplicate descriptor, as asyncssh may close its own before connection_lost.
         self._sock = socket.socket(fileno=os.dup(theirs.fileno()))
         self._meter.add(self._sock)
 
@@ -65,11 +65,11 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
             self._sock.close()
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        shown = key.get_fingerprint("sha256")
-        self.shown = f"{key.get_algorithm()} {shown}"
+        fingerprint = key.get_fingerprint("sha256")
+        self.presented = f"{key.get_algorithm()} {fingerprint}"
         self.on_file = self._is_known(host, addr, port)
         if self._login.host_key is not None:
-            return bool(shown == self._login.host_key)
+            return bool(fingerprint == self._login.host_key)
         if self.is_revoked(host, addr, port, key):
             self.revoked = True
             return False
@@ -99,7 +99,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
                 for at in {port, _SSH_PORT}
             )
         except OSError:
-            return True  # what it revokes cannot be told
+            return True  # the file cannot be read, so any key may be revoked
 
     def password_auth_requested(self) -> str | None:
         password, self._password = self._password, None
@@ -123,7 +123,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         return [password]
 
     def _is_known(self, host: str, addr: str, port: int) -> bool:
-        """Whether another key is on file (or revoked) for this host: then a new one is a change, not news."""
+        """Whether another key is on file (or revoked) for this host: a new key is then a changed one and not the first."""
         return self._known is not None and any(self._known.match(host, addr, port))
 
 
@@ -141,10 +141,12 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
     # What asyncssh calls
 
     def connection_made(self, chan: Any) -> None:
+        """asyncssh: the channel is open; its buffer is limited to what keeps a fast link busy."""
         self._chan = chan
         chan.set_write_buffer_limits(high=512 * 1024, low=128 * 1024)
 
     def data_received(self, data: bytes, datatype: Any) -> None:
+        """asyncssh: bytes of stdout, kept until there is a listener. Those of stderr are dropped."""
         if datatype is not None:
             return  # stderr of the server's program
         if self._listener is None:
@@ -153,19 +155,23 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
             self._listener.data_received(data)
 
     def resume_writing(self) -> None:
+        """asyncssh: the write buffer is below its low limit."""
         if self._listener is not None:
             self._listener.room_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """asyncssh: the channel is closed, with the error where there is one."""
         self._end(TransportLost(f"the connection ended: {_words(exc)}" if exc else "the server closed the connection"))
 
     def eof_received(self) -> bool:
+        """asyncssh: the server sends no more; False has asyncssh close the channel."""
         self._end(TransportLost("the server closed the connection"))
         return False
 
     # ByteStream
 
     def start(self, listener: Listener) -> None:
+        """See ``ByteStream.start``. Bytes, or an end, that came before are passed on at once."""
         self._listener = listener
         early, self._early = self._early, []
         for data in early:
@@ -174,25 +180,29 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
             listener.stream_ended(self._over)
 
     def send(self, parts: Sequence[bytes]) -> None:
-        # A closing channel raises; its end is told by connection_lost.
+        """See ``ByteStream.send``."""
+        # A closing channel raises here; connection_lost reports its end.
         with contextlib.suppress(OSError):
             for part in parts:
                 self._chan.write(part)
 
     def backlog(self) -> int:
+        """Bytes in asyncssh's write buffer."""
         return int(self._chan.get_write_buffer_size())
 
     def abort(self) -> None:
+        """End the whole SSH connection at once, without a goodbye."""
         self._listener = None
         if self._connection is not None:
             self._connection.abort()
 
     def standstill(self) -> str:
+        """See ``ByteStream.standstill``: as the kernel shows the TCP connection."""
         sock = self._connection.get_extra_info("socket") if self._connection is not None else None
         return of_upload(sock) if sock is not None else ""
 
     def adopt(self, connection: Any) -> None:
-        """The connection that lives and ends with this channel."""
+        """Take over the connection, which is closed together with this channel."""
         self._connection = connection
 
     def _end(self, why: TransportError) -> None:
@@ -236,7 +246,7 @@ async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> Cha
     sock: socket.socket | None = None
     try:
         if _connects_straight(login):
-            sock = await dial_way(Way(login.host, login.port or _SSH_PORT), login.connect_secs)
+            sock = await dial_route(Route(login.host, login.port or _SSH_PORT), login.connect_secs)
             options |= {"sock": sock} if sock is not None else {}
         connection = await asyncssh.connect(login.host, **options)
         stream: ChannelStream
@@ -254,7 +264,8 @@ async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> Cha
 
 
 def _connects_straight(login: Login) -> bool:
-    """Whether it may be given a connection: where it reads no configuration, which could say another host or a way through one."""
+    """Whether asyncssh may be given a connection: only where it reads no configuration, which could name another host or a jump
+    host."""
     read = login.config_file or "~/.ssh/config"
     known = "sock" in inspect.signature(asyncssh.connect).parameters  # later than 2.14
     return known and not is_address(login.host) and (read == "none" or not os.path.exists(os.path.expanduser(read)))
@@ -281,38 +292,38 @@ def _read_known(file: str, login: Login) -> Any:
 
 
 def _translated(exc: Exception, client: _Client, login: Login) -> TransportError:
-    said = _words(exc)
+    reason = _words(exc)
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
-        if login.host_key is not None and client.shown:
-            return AnotherKey(client.shown)
+        if login.host_key is not None and client.presented:
+            return AnotherKey(client.presented)
         where = place(login.host, login.port)
-        if client.revoked or "revoked" in said.lower():
-            return revoked_key(where, client.shown)
+        if client.revoked or "revoked" in reason.lower():
+            return revoked_key(where, client.presented)
         if login.accept_new and not client.on_file:
             return ServerNotTrusted(
                 "host key not written down",
                 f"the new host key of {where} cannot be written to known_hosts",
                 "Make that file writable, or set KnownHostsFile",
             )
-        return (changed_key if client.on_file else unknown_key)(where, client.shown)
+        return (changed_key if client.on_file else unknown_key)(where, client.presented)
     if isinstance(exc, asyncssh.PermissionDenied):
         if client.refused is not None:
-            said = f"the server asked {client.refused!r}, which is not answered from here"
-        return LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
+            reason = f"the server asked {client.refused!r}, which is not answered from here"
+        return LoginRefused(f"the login was refused ({reason})", "Check User, KeyFile or Password, and the account on the server")
     if isinstance(exc, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
-        return LoginRefused(f"the key file cannot be used: {said}", "Set KeyFile to one without a passphrase, or use an agent")
+        return LoginRefused(f"the key file cannot be used: {reason}", "Set KeyFile to one without a passphrase, or use an agent")
     if isinstance(exc, asyncssh.ConfigParseError):
-        return LoginRefused(f"ssh's configuration cannot be read: {said}", "Mend it, or set SSHConfigFile to 'none'")
+        return LoginRefused(f"ssh's configuration cannot be read: {reason}", "Mend it, or set SSHConfigFile to 'none'")
     if isinstance(exc, asyncssh.ChannelOpenError):
-        return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}", "Have it switched on there")
+        return LoginRefused(f"the login works, but the server offers no SFTP to it: {reason}", "Have it switched on there")
     if login.without and isinstance(exc, (asyncssh.ConnectionLost, ConnectionResetError)):
         # A server that has no key of another kind hangs up in the middle of the key exchange.
-        return LoginRefused(f"the server has no host key of another kind: {said}")
+        return LoginRefused(f"the server has no host key of another kind: {reason}")
     if isinstance(exc, asyncssh.KeyExchangeFailed):
-        return LoginRefused(f"the server and this asyncssh share no algorithm: {said}", "Update the older of the two")
+        return LoginRefused(f"the server and this asyncssh share no algorithm: {reason}", "Update the older of the two")
     if isinstance(exc, FileNotFoundError):
-        return LoginRefused(f"a file for the login is not there: {exc.filename or said}", "Check KeyFile")
-    return of_socket(exc, login.host, login.port or 22, login.connect_secs) or TransportLost(f"no connection: {said}")
+        return LoginRefused(f"a file for the login is not there: {exc.filename or reason}", "Check KeyFile")
+    return of_socket(exc, login.host, login.port or 22, login.connect_secs) or TransportLost(f"no connection: {reason}")
 
 
 def _words(exc: BaseException) -> str:

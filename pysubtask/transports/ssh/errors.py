@@ -11,11 +11,22 @@ import time
 
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..shared.reach import NOT_YET, OVER, host_in, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
+from ..shared.reach import (
+    NOT_YET,
+    OVER,
+    host_in,
+    no_answer,
+    no_route,
+    nobody_listens,
+    not_valid_now,
+    place,
+    unanswered,
+    unknown_name,
+)
 from ..shared.remote_text import remote_text
 from ..shared.ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .algorithms import ssh_config_remedy
-from .options import KEY_SHOWN
+from .options import NOT_PINNED
 
 NO_ACCOUNT = r"No user exists for uid \d+"
 _REFUSED: tuple[tuple[str, str, str], ...] = (
@@ -58,9 +69,9 @@ _CERT_INVALID = re.compile(r"^Certificate invalid: (?:(not yet valid)|expired)",
 _UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
 _CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
 _KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
-_LONGEST = 8192  # characters that are looked at, the last ones
+_LONGEST = 8192  # characters of the output that are read: the last ones
 _LONGEST_LINE = 1024
-_LONGEST_TOLD, _MOST_TOLD = 160, 3
+_LONGEST_CAUSE, _MOST_CAUSES = 160, 3
 # Lines that ssh writes itself, of sshkey.c, authfile.c, sshconnect2.c, readconf.c; above the one that says what came of it.
 _FIRST_CAUSE = re.compile(
     r"Load key |Certificate |Permissions \S+ for |Warning: Identity file |sign_and_send_pubkey: |identity_sign: |"
@@ -76,31 +87,34 @@ _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$|Authenticat
 def verdict(
     stderr: str, code: int | None, asked: str | None = None, logged_in: bool = False, where: str = "the server"
 ) -> TransportError:
-    """The error for a connection that ended; one that was ``logged_in`` is only lost, whatever was said.
+    """The error for a connection that ended; after the login (``logged_in``) it is always TransportLost.
 
-    ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer. ``where``: whom it was to reach.
+    ``stderr``: ssh's output. ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer.
+    ``where``: the server, for the message.
     """
     stderr = "\n".join(line[:_LONGEST_LINE] for line in stderr[-_LONGEST:].splitlines()) + "\n"
     last = _last(stderr)
-    said = _told(stderr, last)
-    lost = _lost(last, said, where)  # by the last line alone: above it may stand a banner, which can say anything
+    excerpt = _excerpt(stderr, last)
+    lost = _lost(
+        last, excerpt, where
+    )  # from the last line alone: the lines above may be the server's banner, which can contain any text
     if lost is not None:
         return lost
     if logged_in:
-        return TransportLost(_ended(code, said))
+        return TransportLost(_ended(code, excerpt))
     invalid = _CERT_INVALID.search(stderr) if _UNKNOWN.search(stderr) else None
     wrong = not_valid_now(NOT_YET if invalid[1] else OVER, time.time()) if invalid is not None else None
     if wrong is not None:
         return wrong
-    shown = _key_shown(stderr)
-    if shown is not None and re.search(r"Host key verification failed|No \S+ host key is known", stderr):
-        return AnotherKey(shown)
+    presented = _key_not_pinned(stderr)
+    if presented is not None and re.search(r"Host key verification failed|No \S+ host key is known", stderr):
+        return AnotherKey(presented)
     if _REVOKED.search(stderr):
-        return revoked_key(where, _key_told(stderr))
+        return revoked_key(where, _key_in_stderr(stderr))
     if _CHANGED.search(stderr):
-        return changed_key(where, _key_told(stderr))
+        return changed_key(where, _key_in_stderr(stderr))
     if _UNKNOWN.search(stderr):
-        return unknown_key(where, _key_told(stderr))
+        return unknown_key(where, _key_in_stderr(stderr))
     for pattern, meaning, remedy in _REFUSED:
         if re.search(pattern, stderr):
             if "Permission denied" in pattern:
@@ -109,12 +123,12 @@ def verdict(
                     meaning += f" (ssh asked {asked!r}, which is not answered from here)"
             if "no matching" in pattern:
                 remedy = ssh_config_remedy(stderr, host_in(where)) or remedy
-            return LoginRefused(f"{meaning}. ssh said: {said!r}", remedy)
-    return TransportLost(_ended(code, said))
+            return LoginRefused(f"{meaning}. ssh said: {excerpt!r}", remedy)
+    return TransportLost(_ended(code, excerpt))
 
 
 def _one_of_several(stderr: str) -> tuple[str, str] | None:
-    """What is said of a login of which the server took one step and wants another; None where it took none."""
+    """Cause and remedy of a login of which the server accepted one step and requires another; None where it accepted none."""
     taken, left = _PARTIAL.findall(stderr), _DENIED.search(stderr)
     if not taken or left is None:
         return None
@@ -122,14 +136,14 @@ def _one_of_several(stderr: str) -> tuple[str, str] | None:
     took = "the key" if all(method in keys or not method for method in taken) else "the password"
     methods = left[1].split(",")
     wants_key = keys >= set(methods)
-    wanted = "a key" if wants_key else "a password"
+    missing = "a key" if wants_key else "a password"
     return (
-        f"the server took {took} and wants {wanted} {AS_WELL} ({', '.join(methods)})",
+        f"the server took {took} and wants {missing} {AS_WELL} ({', '.join(methods)})",
         f"Set {'KeyFile' if wants_key else 'Password'}, too, or check it",
     )
 
 
-def _lost(last: str, said: str, where: str) -> TransportLost | None:
+def _lost(last: str, excerpt: str, where: str) -> TransportLost | None:
     found = _REACHED_FOR.search(last)
     if found is not None:
         where = place(found[1], found[2])
@@ -146,48 +160,50 @@ def _lost(last: str, said: str, where: str) -> TransportLost | None:
     if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server|Connection to \S+ port \d+ timed out)", last):
         failed = no_answer(where)
         if _NO_PEER.search(last):
-            return TransportLost(f"{failed.cause} through {BETWEEN}. ssh said: {said!r}", _BY_HAND)
-        return unanswered(TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy))
+            return TransportLost(f"{failed.cause} through {BETWEEN}. ssh said: {excerpt!r}", _BY_HAND)
+        return unanswered(TransportLost(f"{failed.cause}. ssh said: {excerpt!r}", failed.remedy))
     if re.search(r"(?:No route to host|Network is unreachable|Network is down)", last):
-        return no_way(where, last.rpartition(": ")[2])
+        return no_route(where, last.rpartition(": ")[2])
     if _NO_PEER.search(last) and _CLOSED.search(last):
-        return TransportLost(f"{BETWEEN} came to its end, or what it leads to closed the connection. ssh said: {said!r}", _BY_HAND)
+        return TransportLost(
+            f"{BETWEEN} came to its end, or what it leads to closed the connection. ssh said: {excerpt!r}", _BY_HAND
+        )
     if _CLOSED.search(last):
-        closed = TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
+        closed = TransportLost(f"the server or something on the way closed the connection. ssh said: {excerpt!r}")
         return unanswered(closed) if _BEFORE_ITS_NAME in last else closed
     return None
 
 
-def _key_told(stderr: str) -> str:
-    """Type and fingerprint of the key that the server has shown, where ssh says it."""
+def _key_in_stderr(stderr: str) -> str:
+    """Type and fingerprint of the key that the server has presented, where ssh's output has them, else ''."""
     found = _KEY_IN_DEBUG.findall(stderr)
     if found:
         return str(found[-1])
-    told = _CHANGED_KEY.findall(stderr)
-    return " ".join(told[-1]) if told else ""
+    matches = _CHANGED_KEY.findall(stderr)
+    return " ".join(matches[-1]) if matches else ""
 
 
-def _ended(code: int | None, said: str) -> str:
+def _ended(code: int | None, excerpt: str) -> str:
     how = "" if code is None else f" (ssh ended by signal {-code})" if code < 0 else f" (ssh ended with {code})"
-    return f"the connection ended{how}" + (f". ssh said: {said!r}" if said else "")
+    return f"the connection ended{how}" + (f". ssh said: {excerpt!r}" if excerpt else "")
 
 
 def _last(stderr: str) -> str:
-    """The last line that says something."""
+    """The last line of ssh's output that is not noise."""
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)]
     return remote_text(lines[-1].encode("utf-8", "replace"), 200) if lines else ""
 
 
-def _told(stderr: str, last: str) -> str:
-    """The last line, and before it those in which ssh tells the first cause: of a key or a configuration that it does not take,
-    and before the keys are exchanged all that is said: no banner of the server's comes before that, but a ProxyCommand's words."""
+def _excerpt(stderr: str, last: str) -> str:
+    """The last line of ssh's output, preceded by the lines with the first cause: those about a key or a configuration that ssh does
+    not accept, and before the key exchange all lines, as these come from ssh or a ProxyCommand and not from the server's banner."""
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)][:-1]
     early = bool(_BEFORE_KEYS.search(last)) or any(_BEFORE_KEYS.match(line) for line in lines)
     first = [line for line in lines if early or _FIRST_CAUSE.match(line)]
-    shown = dict.fromkeys(remote_text(line.encode("utf-8", "replace"), _LONGEST_TOLD) for line in first)
-    return "; ".join([*list(shown)[:_MOST_TOLD], last])
+    first_causes = dict.fromkeys(remote_text(line.encode("utf-8", "replace"), _LONGEST_CAUSE) for line in first)
+    return "; ".join([*list(first_causes)[:_MOST_CAUSES], last])
 
 
-def _key_shown(stderr: str) -> str | None:
-    found = re.findall(re.escape(KEY_SHOWN) + r" (\S+ SHA256:\S+)", stderr)
+def _key_not_pinned(stderr: str) -> str | None:
+    found = re.findall(re.escape(NOT_PINNED) + r" (\S+ SHA256:\S+)", stderr)
     return found[-1] if found else None

@@ -1,7 +1,7 @@
 """The command line of the system's ssh: pure, from settings to argv. Never a secret in it.
 
-Options are those of ssh_config(5). What stands here wins over the user's configuration files, so only
-what the transport depends on stands here; keys, agent, jump hosts and aliases stay the user's.
+Options are those of ssh_config(5). An option of the command line wins over the user's configuration files, so only
+those that the transport depends on are set; keys, agent, jump hosts and aliases stay the user's choice.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import math
 
 from ..shared.ssh_login import Login
 
-KEY_SHOWN = "pysubtask: the key shown is"
+NOT_PINNED = "pysubtask: the key shown is"
 # Run by ssh with: the pinned fingerprint, and of each key the server shows %f %H %t %K (all NONE when ssh only
 # asks which kinds are known). What it prints is a known_hosts line. No quote and no percent sign of its own.
-_PINNED = f'if [ "$1" = "$2" ]; then echo "$3 $4 $5"; elif [ "$2" != NONE ]; then echo "{KEY_SHOWN} $4 $2" >&2; fi'
+_PINNED = f'if [ "$1" = "$2" ]; then echo "$3 $4 $5"; elif [ "$2" != NONE ]; then echo "{NOT_PINNED} $4 $2" >&2; fi'
 
 
 def _quoted(path: str) -> str:

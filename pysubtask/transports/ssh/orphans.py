@@ -1,7 +1,7 @@
-"""What an ssh of ours had started and that outlived it: a ProxyCommand, where ssh was killed before it could end it.
+"""Processes that outlived an ssh child: a ProxyCommand, where ssh was killed before it could end it.
 
-Such a process is known by two things together: it is of the group that ssh led, and has in its environment the mark that this ssh
-alone was given. Linux; elsewhere nothing is found and nothing is ended.
+Two properties together identify such a process: it belongs to the group that ssh led, and its environment has the tag that only
+this ssh was given. Linux only; on other systems no process is found and none is killed.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import os
 import secrets
 import signal
 
-MARK = "PYSUBTASK_SSH"
-"""The variable that holds the mark of one ssh."""
+TAG = "PYSUBTASK_SSH"
+"""Environment variable that holds the tag of one ssh."""
 
 
-def new_mark() -> str:
-    """One that no other ssh has."""
+def new_tag() -> str:
+    """A new random tag."""
     return secrets.token_hex(8)
 
 
-def end_orphans(group: int, mark: str) -> int:
-    """End the processes of a group whose leader is gone and that have this mark; how many there were."""
-    if group <= 1 or not mark:
+def end_orphans(group: int, tag: str) -> int:
+    """Kill the processes of a group that have this tag, after the group's leader has ended; their number."""
+    if group <= 1 or not tag:
         return 0
-    wanted = f"{MARK}={mark}".encode()
+    entry = f"{TAG}={tag}".encode()
     count = 0
     for pid in _members(group):
-        if wanted not in _environment(pid):
+        if entry not in _environment(pid):
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

@@ -1,9 +1,9 @@
 """The system's ssh as a child process whose stdin and stdout are the byte stream.
 
-It runs in a session of its own, so it has no terminal to ask on and can be ended with what it started
-(ProxyCommand, askpass). It never outlives this process: the kernel ends it (PR_SET_PDEATHSIG, by
-setpriv), it sees its stdin close, and a leftover is ended by the next connect from the record of its
-pid and start.
+ssh runs in a session of its own, so it has no terminal to ask on and can be killed together with the processes it started
+(ProxyCommand, askpass). ssh does not outlive this process for long: the kernel kills it (PR_SET_PDEATHSIG, by
+setpriv), its stdin is closed, and the next connect kills a leftover process, known from the record of its
+pid and start time.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ...common.program import for_others
 from ..shared.meter import Meter
 from ..shared.reach import place
 from ..shared.ssh_login import Login
-from ..shared.standstill import MTU, look, of_login
+from ..shared.standstill import MTU, of_login, tcp_state
 from .askpass import Askpass, remove_leftover
 from .errors import NO_ACCOUNT, verdict
 from .options import shell_argv, show_argv, ssh_argv
-from .orphans import MARK, end_orphans, new_mark
+from .orphans import TAG, end_orphans, new_tag
 from .socket_handover import HandOver, with_a_shell
 from .sockets import SSHSockets
 from .stream import FdStream
@@ -43,16 +43,16 @@ _STDERR_KEPT = 8 * 1024
 _LAST_WORDS_SECS = 0.5
 _GOODBYE_SECS = 0.7
 _KILL_SECS = 0.5
-_LOOK_SECS = 0.01
+_POLL_SECS = 0.01
 _SHOW_SECS = 10.0
 _RECORD = "ssh.json"
 _ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
-"""Words of every ssh of ours (see ``options``), together of hardly any other."""
+"""Arguments of every ssh that pysubtask starts (see ``options``); hardly any other ssh has all of them."""
 _SHELL_RECORD = "ssh-shell.json"
 
 
 class SSHStream(FdStream):
-    """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
+    """A running ssh. ``logged_in`` is set by ``login_done``, which the owner calls at the first packet of SFTP."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class SSHStream(FdStream):
         super().__init__(read_fd, write_fd)
         self._process = process
         self._stderr_fd = stderr_fd
-        self._said = bytearray()
+        self._stderr = bytearray()
         self._askpass, self._hand_over = helpers
         self._record = record
         self._where = where
@@ -80,10 +80,10 @@ class SSHStream(FdStream):
         self.logged_in = False
         self._acked_at_login: list[tuple[socket.socket, int]] = []
         self.swallowed = False
-        """Whether it came to a standstill after the login, with nothing large that was ever acknowledged."""
+        """Whether the connection stands still after the login, and no large packet of it was ever acknowledged."""
         self.swallowed_before = False
-        """The same of the connection before this one: a link that died between the two shows it once, and not again."""
-        with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait looks by itself
+        """``swallowed`` of the connection before this one: a link that merely died shows this symptom once, and not twice."""
+        with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait polls
             self._pidfd = os.pidfd_open(process.pid)
             self._loop.add_reader(self._pidfd, self._exit_seen)
         os.set_blocking(stderr_fd, False)
@@ -95,26 +95,30 @@ class SSHStream(FdStream):
         return self._process.pid
 
     @property
-    def said(self) -> str:
-        """The last that ssh wrote on stderr."""
-        return self._said.decode("utf-8", "replace")
+    def stderr(self) -> str:
+        """The last _STDERR_KEPT bytes that ssh wrote on stderr."""
+        return self._stderr.decode("utf-8", "replace")
 
     def login_done(self) -> None:
-        """The password is needed no more."""
+        """The login has succeeded: forget the password, and end the scan for ssh's connections."""
         self.logged_in = True
         self._hastening.cancel()
         self._sockets.found()
-        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := look(sock)) is not None]
+        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := tcp_state(sock)) is not None]
         _close_all(self._hand_over, self._askpass)
 
     def standstill(self) -> str:
+        """See ``ByteStream.standstill``. After the login a reason is given only where the connection before had the same
+        symptom."""
         if not self.logged_in:
             return next(filter(None, map(of_login, self._sockets.each())), "")
-        self.swallowed = any((seen := look(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login)
+        self.swallowed = any(
+            (seen := tcp_state(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login
+        )
         return MTU if self.swallowed and self.swallowed_before else ""
 
     def ended(self, why: str) -> None:
-        """stdout is at its end: wait a moment for stderr and the exit status, which know why."""
+        """stdout is at its end: wait a moment for stderr and the exit status, which contain the reason."""
         self._ending = asyncio.ensure_future(self._last_words(why))
 
     async def _last_words(self, why: str) -> None:
@@ -126,15 +130,15 @@ class SSHStream(FdStream):
             self._listener.stream_ended(self.verdict())
 
     def verdict(self) -> TransportError:
-        """Why the connection is over, as one of the three errors."""
+        """The reason why the connection ended: TransportLost, LoginRefused or ServerNotTrusted."""
         asked = self._askpass.refused if self._askpass is not None else None
-        return verdict(self.said, self._process.poll(), asked, self.logged_in, self._where)
+        return verdict(self.stderr, self._process.poll(), asked, self.logged_in, self._where)
 
     def abort(self) -> None:
         """End ssh and what it started, at once."""
         super().abort()
         self._hastening.cancel()
-        if self._process.returncode is None:  # else its number may already be another's
+        if self._process.returncode is None:  # else the pid may already belong to another process
             _kill_group(self.pid, signal.SIGKILL)
         self._sockets.end()
         _close_all(self._hand_over, self._askpass)
@@ -159,18 +163,18 @@ class SSHStream(FdStream):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(secs):
                 while self._pidfd >= 0 or self._process.poll() is None:
-                    if self._pidfd >= 0:  # it is waited for where its end is seen, and not before
+                    if self._pidfd >= 0:  # the process is reaped by _exit_seen and not earlier, so that its pid stays its own
                         await self._exited.wait()
                     else:
-                        await asyncio.sleep(_LOOK_SECS)
+                        await asyncio.sleep(_POLL_SECS)
 
     def _exit_seen(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
         if self._process.returncode is None:
-            # It has ended and was not waited for: its number is its own still, and so is the group of what it started. A
-            # ProxyCommand's own child would stay.
+            # ssh has ended and is not reaped yet, so its pid and its group are still its own: kill what is left of the group,
+            # such as a child of the ProxyCommand.
             _kill_group(self.pid, signal.SIGKILL)
         self._process.poll()
         self._sockets.end()
@@ -183,8 +187,8 @@ class SSHStream(FdStream):
             return
         except OSError:
             block = b""
-        self._said += block
-        del self._said[:-_STDERR_KEPT]
+        self._stderr += block
+        del self._stderr[:-_STDERR_KEPT]
         if not block:
             self._shut_stderr()
 
@@ -214,13 +218,13 @@ async def start_ssh(
     record = os.path.join(workdir, _SHELL_RECORD if shell else _RECORD)
     end_leftover(record)
     argv = ssh_argv(program, login)
-    # Whoever gave us the password in a variable did not give it to ssh.
+    # A password that came in an environment variable is not passed on to ssh.
     environment = {
         key: value
         for key, value in for_others().items()
         if not key.startswith("SSH_ASKPASS") and not (password and password in value)
     }
-    environment[MARK] = new_mark()
+    environment[TAG] = new_tag()
     askpass: Askpass | None = None
     hand_over: HandOver | None = None
     try:
@@ -292,7 +296,7 @@ def _start(
     stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
         _write_record(
-            record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(MARK, "")
+            record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(TAG, "")
         )
     except OSError as exc:
         stream.abort()
@@ -307,12 +311,12 @@ def _enlarge(fd: int) -> None:
 
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     except (ImportError, AttributeError, OSError):
-        return  # not Linux, or the user's pipes are used up: the size it has is slower, not wrong
+        return  # not Linux, or the user's limit for pipes is reached: the default size is slower, not wrong
 
 
 @cache
 def _dies_with_us() -> tuple[str, ...]:
-    """The words in front of a command that make the kernel end it with us; none where there is no such program."""
+    """The command prefix that has the kernel kill a child when this thread ends (setpriv); empty where there is no setpriv."""
     program = shutil.which("setpriv")
     if program is None:
         return ()
@@ -329,16 +333,17 @@ def _dies_with_us() -> tuple[str, ...]:
     except subprocess.TimeoutExpired:
         return ()
     except OSError as exc:
-        if is_limit(exc):  # said of now, not of the program: it is asked again
+        if is_limit(exc):  # a limit of this moment, not a fault of the program: raised, so that the result is not cached
             raise
         return ()
     return prefix if works.returncode == 0 else ()
 
 
 def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, str]:
-    """Whose password ssh will ask for, and where: its configuration may say another name than ours."""
+    """The user and the host that ssh will name in its question for the password: its configuration may alter both. LoginRefused
+    where that configuration cannot be read, TransportLost where ``ssh -G`` does not end in time."""
     try:
-        shown = subprocess.run(
+        finished = subprocess.run(
             show_argv(argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -349,21 +354,22 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
         )
     except subprocess.TimeoutExpired as exc:
         raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
-    if shown.returncode:
-        said = shown.stderr.decode("utf-8", "replace")
-        found = verdict(said, shown.returncode)
-        raise found if re.search(NO_ACCOUNT, said) else LoginRefused(found.cause, found.remedy)
-    words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
+    if finished.returncode:
+        stderr = finished.stderr.decode("utf-8", "replace")
+        found = verdict(stderr, finished.returncode)
+        raise found if re.search(NO_ACCOUNT, stderr) else LoginRefused(found.cause, found.remedy)
+    words = dict(line.partition(" ")[::2] for line in finished.stdout.decode("utf-8", "replace").splitlines())
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 
 
-def _write_record(record: str, pid: int, askpass: str, mark: str) -> None:
-    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": mark})
+def _write_record(record: str, pid: int, askpass: str, tag: str) -> None:
+    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": tag})
     own_files.replace(*os.path.split(record), text.encode("ascii"))
 
 
 def end_leftover(record: str) -> bool:
-    """End the ssh of an earlier connection if it still lives and is certainly that one, or what it has left; whether it lived."""
+    """Kill the ssh of an earlier connection if it still runs and is certainly the recorded one, or the processes that it left;
+    whether it was running."""
     try:
         read = json.loads(own_files.read(*os.path.split(record)))
         pid, start = int(read["pid"]), read["start"]
@@ -380,8 +386,8 @@ def end_leftover(record: str) -> bool:
 
 
 def _is_ssh_of_ours(pid: int) -> bool:
-    """Whether a process belongs to this user and has the command line of an ssh that we start, as far as the system tells: the
-    record is no reason to end any other."""
+    """Whether a process belongs to this user and has the command line of an ssh that pysubtask starts, as far as the system tells:
+    the record alone is no reason to kill a process."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(65536).split(b"\0")
@@ -392,7 +398,7 @@ def _is_ssh_of_ours(pid: int) -> bool:
 
 
 def _kill_group(pid: int, number: int) -> None:
-    """End a session leader and its group; the leader alone in the moment before it became one."""
+    """Signal a session leader and its group; the process alone in the moment before it became a leader."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, number)

@@ -1,7 +1,7 @@
 """A shell on the server, in a login of its own beside the SFTP connection, that computes hashes: ``ssh host sh``.
 
-It is started by the first question and ends with the connection. A server that lets an account do SFTP alone refuses it, and one
-whose SFTP has another root knows no such file; then there is no hash.
+The shell is started for the first hash and ends with the SFTP connection. A server that allows an account only SFTP refuses the
+shell, and one whose SFTP has another root does not find the file; then there is no hash.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST_LINE = 64 * 1024
 
 
 class Shell:
-    """``start`` starts the ssh; ``login_secs`` is for its login, ``stall_secs`` for any answer."""
+    """``start`` starts the ssh; ``login_secs`` limits its login, ``stall_secs`` each answer."""
 
     def __init__(self, start: Callable[[], Awaitable[SSHStream]], login_secs: float, stall_secs: float) -> None:
         self._start = start
@@ -35,7 +35,8 @@ class Shell:
         self._over = ""
 
     async def sha256(self, path: bytes, patience: float) -> tuple[tuple[str, str] | None, str]:
-        """The algorithm and the hash of a file, or None and why there is none."""
+        """(algorithm, hexadecimal hash) and '', or None and the reason why there is no hash. ``patience``: seconds beyond the stall
+        limit."""
         async with self._turn:
             limit = self._stall_secs + patience
             try:
@@ -58,7 +59,7 @@ class Shell:
         return (("sha256", found), "") if found else (None, "sha256sum does not work there")
 
     async def close(self) -> None:
-        """End it. Never raises."""
+        """End the shell's ssh. Never raises."""
         self._over = self._over or "closed"
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -67,6 +68,7 @@ class Shell:
     # What the stream tells
 
     def data_received(self, data: bytes) -> None:
+        """Listener: complete lines are searched for the answer to the question under way; all else is dropped."""
         self._heard += data
         if b"\n" not in data:
             if len(self._heard) > 2 * _LONGEST_LINE:
@@ -75,7 +77,7 @@ class Shell:
         *lines, rest = self._heard.split(b"\n")
         self._heard = rest[-_LONGEST_LINE:]
         for line in lines:
-            found = _ANSWER.fullmatch(line)  # a login may print all kinds of things before
+            found = _ANSWER.fullmatch(line)  # the login may print other lines before
             if found is None or int(found[1]) != self._number:
                 continue
             if self._stream is not None and not self._stream.logged_in:
@@ -84,14 +86,16 @@ class Shell:
                 self._answer.set_result((found[2] or b"").decode("ascii"))
 
     def room_again(self) -> None:
+        """Listener: a question is short, so nothing waits for room."""
         return
 
     def stream_ended(self, why: TransportError) -> None:
+        """Listener: the shell is over for this connection; the question under way fails with this reason."""
         self._over = self._over or str(why)
         if self._answer is not None and not self._answer.done():
             fail(self._answer, why)
 
 
 def _quoted(path: bytes) -> bytes:
-    """One word of a shell, whatever is in it; never an option, as it stands behind ``<``."""
+    """A path quoted as one word for sh; it cannot be taken for an option, as it follows ``<``."""
     return b"'" + path.replace(b"'", b"'\\''") + b"'"

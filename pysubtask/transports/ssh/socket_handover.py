@@ -46,8 +46,8 @@ class HandOver:
     def __init__(self, sock: socket.socket, folder: str = "") -> None:
         self._sock: socket.socket | None = sock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._made = "" if folder else private_folder()
-        self.folder = folder or self._made
+        self._own_folder = "" if folder else private_folder()
+        self.folder = folder or self._own_folder
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             where, script = os.path.join(self.folder, "c"), os.path.join(self.folder, "c.py")
@@ -63,12 +63,12 @@ class HandOver:
             raise
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give it away from now on, on this loop."""
+        """Begin to hand the connection over, on this loop."""
         self._loop = loop
         loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
-        """Close what was not given away, remove the folder. May be called twice."""
+        """Close the connection if it was not handed over, and remove the folder. May be called twice."""
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()
@@ -77,8 +77,8 @@ class HandOver:
                 self._loop.remove_reader(self._listener)
             self._loop = None
         self._listener.close()
-        if self._made:
-            shutil.rmtree(self._made, ignore_errors=True)
+        if self._own_folder:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
 
     def _accept(self) -> None:
         try:
@@ -93,7 +93,7 @@ class HandOver:
 
 
 def with_a_shell(environment: dict[str, str]) -> dict[str, str]:
-    """ssh runs a ProxyCommand by the user's shell. That of a service's user is none, often."""
+    """The environment with a usable SHELL: ssh runs a ProxyCommand by it, and a service user often has none (nologin)."""
     if os.path.basename(environment.get("SHELL", "")) in _NO_SHELLS:
         return {**environment, "SHELL": "/bin/sh"}
     return environment

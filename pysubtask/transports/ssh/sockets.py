@@ -1,7 +1,7 @@
 """The connections of an ssh program, to be counted: each of its sockets is shared with it, by pidfd_getfd(2) of Linux 5.6.
 
-Sharing does nothing to a connection but that it ends only when both have closed it. It needs no privilege towards an own child.
-Where it is not possible (see ``eager``), nothing is known.
+A shared connection ends only when both processes have closed it; nothing else changes. Sharing with an own child needs no
+privilege. Where it is not possible (see ``tcp_latency.possible``), the byte counts are unknown.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ from collections.abc import Iterator
 from ..shared.meter import Meter
 from .tcp_latency import duplicate, possible
 
-_FIRST_LOOK_SECS = 0.01
+_FIRST_SCAN_SECS = 0.01
 _SLOWER = 1.4
 _SLOWEST_SECS = 1.0
 
 
 class SSHSockets:
-    """Looks for the connections of ``pid`` and of what it started (a ProxyCommand has them then), from its start until ``found``
-    or ``end``, more and more rarely. One that was gone before it was seen, within some hundredths of a second, is not counted."""
+    """Scans for the TCP connections of ``pid`` and of its descendants (a ProxyCommand has them then), from its start until
+    ``found`` or ``end``, at growing intervals. A connection that ends before the first scan sees it, within some 10 ms, is not
+    counted."""
 
     def __init__(self, pid: int, meter: Meter) -> None:
         self._pid = pid
         self._meter = meter
         self._held: dict[int, socket.socket] = {}  # by inode
         self._loop = asyncio.get_running_loop()
-        self._pause = _FIRST_LOOK_SECS
+        self._pause = _FIRST_SCAN_SECS
         self._possible = possible()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(self._pause, self._again) if self._possible else None
 
     def found(self) -> None:
-        """It has logged in, so its connections are there and stay."""
+        """The login has succeeded, so the connections exist and stay: scan for the last time."""
         self._stop()
         if self._possible:
-            self._look()
+            self._scan()
         if not self._held:
             self._meter.blind()
 
     def each(self) -> list[socket.socket]:
-        """Those that are known now. For a look; they are not the caller's."""
+        """The sockets that are known now, for reading their state; the caller must not close or use them."""
         return list(self._held.values())
 
     def end(self) -> None:
-        """It has ended, or will at once. Harmless again."""
+        """ssh has ended or is about to: take the last counts and close the duplicates. May be called twice."""
         self._stop()
         for inode in list(self._held):
             self._let_go(inode)
@@ -57,11 +58,11 @@ class SSHSockets:
             self._timer = None
 
     def _again(self) -> None:
-        self._look()
+        self._scan()
         self._pause = min(self._pause * _SLOWER, _SLOWEST_SECS)
         self._timer = self._loop.call_later(self._pause, self._again)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         there: set[int] = set()
         for pid in _family(self._pid):
             for fd, inode in _sockets(pid):
@@ -69,7 +70,7 @@ class SSHSockets:
                 if inode not in self._held and (sock := _shared(pid, fd, inode)) is not None:
                     self._held[inode] = sock
                     self._meter.add(sock)
-        for inode in self._held.keys() - there:  # one that it gave up, for another address
+        for inode in self._held.keys() - there:  # a connection attempt that ssh gave up for another address
             self._let_go(inode)
 
     def _let_go(self, inode: int) -> None:
@@ -81,7 +82,7 @@ class SSHSockets:
 def _family(pid: int) -> Iterator[int]:
     """A process and its children, grandchildren and so on."""
     yield pid
-    with contextlib.suppress(OSError):  # it has ended, or this kernel does not tell
+    with contextlib.suppress(OSError):  # the process has ended, or this kernel does not list children
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             children = file.read().split()
         for child in children:
@@ -101,12 +102,12 @@ def _sockets(pid: int) -> list[tuple[int, int]]:
 
 
 def _shared(pid: int, fd: int, inode: int) -> socket.socket | None:
-    """A TCP socket of another process as one of ours; None for any other, or where that may not be."""
+    """A duplicate of a TCP socket of another process; None for a socket of another kind, or where duplication is forbidden."""
     try:
         sock = duplicate(pid, fd)
     except OSError:
         return None
-    same = os.fstat(sock.fileno()).st_ino == inode  # the number may have become another's meanwhile
+    same = os.fstat(sock.fileno()).st_ino == inode  # the descriptor may have been closed and reused meanwhile
     if same and sock.family in (socket.AF_INET, socket.AF_INET6) and sock.proto == socket.IPPROTO_TCP:
         return sock
     sock.close()

@@ -1,6 +1,6 @@
-"""The byte stream an SFTP client speaks over, and the one made of two file descriptors.
+"""The byte stream that an SFTP client uses, and its implementation by two file descriptors.
 
-A stream pushes: whoever listens is told of bytes, of room to send, and of the end, on the event loop.
+A stream pushes: it calls its listener for bytes, for room to send, and for the end, on the event loop.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ _PARTS_AT_ONCE = 512  # below the system's IOV_MAX, which is 1024
 
 
 class Listener(Protocol):
-    """What a client is to its stream. None of these may raise."""
+    """The callbacks of a stream. None of them may raise."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the server."""
 
     def room_again(self) -> None:
-        """Everything handed to ``send`` has left for the system."""
+        """The system has taken all bytes that were handed to ``send``."""
 
     def stream_ended(self, why: TransportError) -> None:
-        """No more will come, for this reason."""
+        """The stream has ended, for this reason; no other callback follows."""
 
 
 class ByteStream(Protocol):
     """Bytes to and from a server's sftp subsystem."""
 
     def start(self, listener: Listener) -> None:
-        """Begin to tell the listener."""
+        """Begin to call the listener."""
 
     def send(self, parts: Sequence[bytes]) -> None:
-        """Take all parts, in order; what the system does not take now is kept. Never raises."""
+        """Take all parts, in order; bytes that the system does not take now are kept. Never raises."""
 
     def backlog(self) -> int:
         """Bytes taken by ``send`` that the system has not taken yet."""
 
     def abort(self) -> None:
-        """Stop at once; the listener is told nothing more."""
+        """Close at once; the listener is not called any more."""
 
     def standstill(self) -> str:
-        """Why nothing comes, in words, where that can be seen; else ''."""
+        """The reason why no bytes arrive, as a clause for an error message, where it is known; else ''."""
 
 
 class FdStream:
     """A stream over a pipe or socket to read from and one to write to (they may be duplicates of one).
 
-    Owns both descriptors and closes them. Made on the running loop.
+    The stream owns both descriptors and closes them. To be constructed on the running loop.
     """
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
@@ -66,10 +66,12 @@ class FdStream:
         self._can_write = True
 
     def start(self, listener: Listener) -> None:
+        """See ``ByteStream.start``."""
         self._listener = listener
         self._loop.add_reader(self._read_fd, self._readable)
 
     def send(self, parts: Sequence[bytes]) -> None:
+        """See ``ByteStream.send``; many parts go out in one writev(2)."""
         if not self._can_write:
             return
         if self._kept:
@@ -86,13 +88,15 @@ class FdStream:
                 return
 
     def backlog(self) -> int:
+        """Bytes kept because the pipe or socket was full."""
         return self._kept_bytes
 
     def standstill(self) -> str:
+        """'': a pipe shows nothing of the network."""
         return ""
 
     def end_input(self) -> None:
-        """Close the writing side: the polite way to say goodbye."""
+        """Close the writing side, so that the other side can end by itself."""
         if self._write_fd >= 0:
             self._loop.remove_writer(self._write_fd)
             self._can_write = False
@@ -102,6 +106,7 @@ class FdStream:
             self._write_fd = -1
 
     def abort(self) -> None:
+        """Close both descriptors; bytes not yet written are dropped."""
         self._listener = None
         self.end_input()
         if self._read_fd >= 0:
@@ -120,13 +125,13 @@ class FdStream:
             self._kept_bytes += len(view)
 
     def _write(self, parts: Sequence[bytes | memoryview]) -> int:
-        """Bytes the system took; 0 where it takes none now, or none any more."""
+        """Number of bytes that the system took; 0 where it is full, or the other side has closed."""
         try:
             return os.writev(self._write_fd, parts)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
-            # The other side is gone. Its last words and the reason come on the reading side.
+            # The other side has closed. Its last output and the reason arrive on the reading side.
             self.end_input()
             return 0
 
@@ -169,6 +174,6 @@ class FdStream:
         self.ended(why)
 
     def ended(self, why: str) -> None:
-        """The reading side is at its end. A subclass may know more of the reason and take its time."""
+        """Called once when the reading side is at its end. A subclass may first wait for a better reason."""
         if self._listener is not None:
             self._listener.stream_ended(TransportLost(why))

@@ -1,13 +1,13 @@
-"""No waiting for nothing while ssh logs in.
+"""Less latency while ssh logs in.
 
-ssh leaves its socket as the system gave it until the session is open: what it writes waits until the server has acknowledged
-what it wrote before (Nagle, RFC 896), and the system lets such an acknowledgement wait up to 40 ms (RFC 1122, 4.2.3.2), in the
-hope of data that it could travel with. A login has both twice: 80 ms of nothing. So the two options of tcp(7) against it are set
-on that socket from outside, by a duplicate of its descriptor (pidfd_getfd(2), Linux 5.6): only that of a child of ours, and
-nothing else is done with it.
+ssh sets no option of its socket until the session is open: a small write waits until the server has acknowledged
+the write before (Nagle, RFC 896), and the server's system may delay that acknowledgement by up to 40 ms (RFC 1122, 4.2.3.2), to
+send it together with data. Both meet twice in a login, which costs 80 ms. So the two options of tcp(7) against these delays are
+set on that socket from outside, by a duplicate of its descriptor (pidfd_getfd(2), Linux 5.6): only on that of an own child, and
+nothing else is done with the descriptor.
 
-Where this cannot be done (another system, a ProxyCommand or ProxyJump that has the socket, a kernel that forbids it) the login
-takes the time it takes.
+Where this is not possible (another system, a ProxyCommand or ProxyJump that has the socket, a kernel that forbids it) the login
+keeps its delays.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ import socket
 import sys
 
 _PIDFD_GETFD = 438  # on every architecture but alpha
-_LOOK_SECS = 0.002
-_LOOK_LATER_SECS = 0.01
+_POLL_SECS = 0.002
+_LATER_POLL_SECS = 0.01
 _EAGER_SECS = 0.3
 _LIMIT_SECS = 30.0
 
 
 ALLOWED = "PYSUBTASK_PIDFD_GETFD"
-"""Environment variable: any value says that a filter of system calls lets pidfd_getfd(2) pass. Our own systemd unit sets it."""
+"""Environment variable: any value says that a filter of system calls lets pidfd_getfd(2) pass. pysubtask's own systemd unit sets
+it."""
 
 
 def possible() -> bool:
-    """Whether it may be tried. A filter of system calls could end the process that tries one, unless ``ALLOWED`` is set."""
+    """Whether pidfd_getfd(2) may be called. A filter of system calls (seccomp) could kill the caller, unless ``ALLOWED`` is set."""
     if sys.platform != "linux" or os.uname().machine == "alpha" or not hasattr(os, "pidfd_open"):
         return False
     if os.environ.get(ALLOWED):
@@ -56,11 +57,11 @@ async def hasten(pid: int) -> None:
             if found is None:
                 found = _socket_of(pid)
             if found is not None:
-                # It goes back by itself as soon as something is sent.
+                # The kernel resets TCP_QUICKACK after a while (tcp(7)), so it is set again at each poll.
                 found.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            await asyncio.sleep(_LOOK_SECS if passed < _EAGER_SECS else _LOOK_LATER_SECS)
+            await asyncio.sleep(_POLL_SECS if passed < _EAGER_SECS else _LATER_POLL_SECS)
     except (OSError, AttributeError):
-        return  # forbidden, or ssh has ended, which its stream will say
+        return  # forbidden, or ssh has ended, which its stream reports
     finally:
         if found is not None:
             found.close()
@@ -88,9 +89,9 @@ def duplicate(pid: int, number: int) -> socket.socket:
     """A socket of another process, by its descriptor there. Raises OSError."""
     handle = os.pidfd_open(pid)
     try:
-        made = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)
-        if made < 0:
+        fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)
+        if fd < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     finally:
         os.close(handle)
-    return socket.socket(fileno=made)
+    return socket.socket(fileno=fd)

@@ -43,6 +43,9 @@ NAMES_THAT_STAY: dict[str, str] = {
     "mark": "persisted: the fingerprint of the settings in status.json and in the hand-off of a child",
     "said": "persisted: what the server said, in status.json and events.jsonl",
     "connection_made": "asyncio's name of the callback",
+    "news": "the module that apps may have imported before its classes had other names",
+    "News": "an app may have imported it",
+    "Mark": "an app may have imported it",
 }
 
 

@@ -258,7 +258,7 @@ def test_a_lost_answer_to_the_end_is_found_done(site: Site) -> None:
     assert site.server.content_bytes == len(data)
 
 
-def test_a_source_that_shrinks_during_the_upload(site: Site) -> None:
+def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
     async def case(transport: DropboxTransport) -> None:
         job = site.job("big", os.urandom(MIB))
         site.server.hold(APPEND)

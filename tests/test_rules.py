@@ -207,3 +207,88 @@ def test_the_glossary_defines_each_term_once():
     assert 30 <= len(terms) <= 60
     assert len({term.lower() for term in terms}) == len(terms)
     assert all(meaning.rstrip().endswith(".") for _, meaning in rows)
+
+
+# ---- docstrings
+
+
+class Undocumented(ast.NodeVisitor):
+    """What a module offers without saying what it is: public functions and classes without a docstring, exceptions that a public
+    function raises and no docstring names, fields of rows that none mentions."""
+
+    def __init__(self, path: str, tree: ast.Module) -> None:
+        self.path = path
+        self.missing: list[str] = []
+        self._docs = [ast.get_docstring(tree) or ""]
+        self._is_public = [True]
+        self.visit(tree)
+
+    def _enter(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+        self._is_public.append(self._is_public[-1] and not node.name.startswith("_"))
+        self._docs.append(ast.get_docstring(node) or "")
+        return self._docs[-1]
+
+    def _leave(self) -> None:
+        self._is_public.pop()
+        self._docs.pop()
+
+    def _miss(self, node: ast.AST, what: str) -> None:
+        self.missing.append(f"{self.path}:{getattr(node, 'lineno', 0)} {what}")
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        doc = self._enter(node)
+        if self._is_public[-1]:
+            if not doc:
+                self._miss(node, f"class {node.name} has no docstring")
+            if {ast.unparse(base) for base in node.bases} & {"NamedTuple", "TypedDict"}:
+                self._fields(node)
+        for child in node.body:
+            self.visit(child)
+        self._leave()
+
+    def _fields(self, node: ast.ClassDef) -> None:
+        for child, after in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
+                is_told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                if not is_told and not re.search(rf"\b{child.target.id}\b", " ".join(self._docs)):
+                    self._miss(child, f"field {node.name}.{child.target.id}")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        doc = self._enter(node)
+        if self._is_public[-1]:
+            decorators = {ast.unparse(each) for each in node.decorator_list}
+            if not doc and not any(each in ("override", "overload") or each.endswith(".setter") for each in decorators):
+                self._miss(node, f"{node.name} has no docstring")
+            for child in ast.walk(node):
+                if isinstance(child, ast.Raise) and child.exc is not None:
+                    self._raised(child, child.exc)
+        self._leave()  # what a function defines inside is its own affair
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def _raised(self, node: ast.Raise, exc: ast.expr) -> None:
+        name = ast.unparse(exc.func if isinstance(exc, ast.Call) else exc).rpartition(".")[2]
+        silent = ("NotImplementedError", "AssertionError", "StopIteration", "SystemExit")
+        if name[:1].isupper() and name not in silent and name not in " ".join(self._docs):
+            self._miss(node, f"raises {name}, which no docstring names")
+
+
+def test_what_is_public_says_what_it_is():
+    assert [line for path, tree in modules() for line in Undocumented(path, tree).missing] == []
+
+
+def test_what_is_not_said_is_found():
+    source = '''"""A module."""
+from typing import NamedTuple
+class Row(NamedTuple):
+    """A row: ``name``."""
+    name: str
+    size: int
+def begin() -> None:
+    raise OSError
+'''
+    assert [line.partition(" ")[2] for line in Undocumented("x.py", ast.parse(source)).missing] == [
+        "field Row.size",
+        "begin has no docstring",
+        "raises OSError, which no docstring names",
+    ]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .common.entry_types import WatchEntry
     from .subtask.upload_subtask import UploadSubtask
 
-    class DropboxSubtask(UploadSubtask): ...
+    class DropboxSubtask(UploadSubtask):
+        """The child of the dropbox extension."""
 
 
 __all__ = ["DropboxSubtask", "DropboxTaskMaster", "main"]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .common.entry_types import WatchEntry
     from .subtask.upload_subtask import UploadSubtask
 
-    class FTPSubtask(UploadSubtask): ...
+    class FTPSubtask(UploadSubtask):
+        """The child of the ftp extension, which uploads by SFTP or FTP."""
 
 
 __all__ = ["FTPSubtask", "FTPTaskMaster", "main"]

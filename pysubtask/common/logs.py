@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     # For type checkers alone: creating a TypedDict is slow, and every app that imports this package would pay for it.
     class LogOptions(TypedDict):
-        """The settings of a log, as ``setup_logging`` takes them."""
+        """The settings of a log, as ``setup_logging`` takes them: ``form`` (``LogFormat``), ``max_bytes`` (``LogMaxBytes``) and
+        ``keep`` (``LogKeep``), how many old files are kept."""
 
         form: str
         max_bytes: int

@@ -1,4 +1,4 @@
-"""``pysubtask run --run-as`` and ``RunAs``: the process becomes that user before it opens any file but the config."""
+"""``pysubtask run --run-as USER`` and ``RunAs``: the process becomes that user before it opens any file but the config."""
 
 from __future__ import annotations
 

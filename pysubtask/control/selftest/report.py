@@ -14,7 +14,7 @@ from .trouble import WORDS, Trouble
 class Report(NamedTuple):
     """``destination``: the server's URL. ``secs``: how long the test ran. ``files``: how many files were written;
     ``new_bytes``: their bytes. ``troubles``: the kinds of the troubles, in their order. ``lost``: names that did not arrive
-    whole. ``torn``: names whose bytes, when read while the test ran, were those of no version. ``readings``: how many times a
+    whole. ``torn``: names whose bytes, when read while the test ran, were those of no version. ``looks``: how many times a
     file was read while the test ran. ``twice``: deliveries of content that the server had already. ``left``: temporary files
     that cut uploads left. ``on_link``: bytes that crossed the link, None where they were not counted; ``counted_by``: who
     counted them. ``not_cleaned``: paths that could not be removed. ``notes``: sentences for the user."""
@@ -26,7 +26,7 @@ class Report(NamedTuple):
     troubles: tuple[str, ...]
     lost: tuple[str, ...]
     torn: tuple[str, ...]
-    readings: int
+    looks: int
     twice: int
     left: tuple[str, ...]
     on_link: int | None
@@ -72,7 +72,7 @@ def lines(report: Report) -> list[str]:
         f"  made         {report.files} files, {size(report.new_bytes)} in {report.secs:.0f} s",
         f"  troubles     {what}",
         f"  lost         {listed(report.lost)}   (every file read back and compared byte for byte)",
-        f"  torn         {listed(report.torn)}   (in {report.readings} readings while it ran)",
+        f"  torn         {listed(report.torn)}   (in {report.looks} readings while it ran)",
         f"  twice        {report.twice} deliveries of what was there already",
         f"  left over    {listed(report.left)}",
         f"  on the link  {link}",

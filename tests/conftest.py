@@ -39,41 +39,6 @@ _numbers = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
-# Whole modules go to the workers (--dist loadscope): those that take longest first, so that at the end nobody waits for one.
-_LONG = (
-    "e2e/test_child.py",
-    "e2e/test_dropbox.py",
-    "transports/test_sftp_contract.py",
-    "test_benchmarks.py",
-    "transports/test_dropbox_contract.py",
-    "transports/test_ftp_contract.py",
-    "control/test_doctor.py",
-    "e2e/test_sftp.py",
-    "transports/test_pysftp.py",
-    "e2e/test_burst.py",
-    "control/test_run.py",
-    "transports/test_dropbox.py",
-    "e2e/test_lifecycle.py",
-    "e2e/test_archive.py",
-    "test_docs.py",
-    "e2e/test_demo.py",
-    "e2e/test_append.py",
-    "control/test_push.py",
-    "subtask/test_courier.py",
-    "torture/test_crash_points.py",
-    "test_version1.py",
-    "master/test_task_master.py",
-    "e2e/test_resume.py",
-    "e2e/test_heartbeat.py",
-    "e2e/test_ftp.py",
-    "transports/test_ftp_servers.py",
-    "control/test_selftest.py",
-    "e2e/test_orders.py",
-    "control/test_own_pair.py",
-    "control/test_looking.py",
-    "e2e/test_append_kills.py",
-)
-
 # What children and test servers import is compiled before the first of them is waited for: on a small machine that takes
 # several at once longer than a test would wait.
 _COMPILE = """
@@ -95,11 +60,16 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Else the modules with the most tests go first; a version without this option knows nothing else.
-    config.option.loadscopereorder = False
     if not hasattr(config, "workerinput"):
         _compile()
     gc.disable()  # nothing is garbage while thousands of tests are collected
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each core: most of the time a test waits for a child, a server or a disk."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, 2 * cores)
 
 
 def _compile() -> None:
@@ -111,11 +81,6 @@ def _compile() -> None:
         compiled = False
     if not compiled:
         subprocess.run([sys.executable, "-c", _COMPILE], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {f"tests/{name}": place for place, name in enumerate(_LONG)}
-    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
 def pytest_collection_finish() -> None:

@@ -303,6 +303,7 @@ def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer
     assert not list((packer.folder / "data" / "upload").iterdir()), "snapshots go when they are done with"
 
 
+@pytest.mark.slow
 def test_the_subtask_of_the_page_makes_good_after_everything_was_killed(packer: Packer):
     packer.start()
     child = packer.child()

@@ -206,6 +206,7 @@ def test_no_module_goes_by_path(module: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_is_allowed_is_used_and_has_a_reason() -> None:
     for module, (allowed, reason) in ALLOWED.items():
         used = {what for _, what in uses((PACKAGE / module).read_text())}

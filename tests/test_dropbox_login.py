@@ -105,6 +105,7 @@ def config_of(output: str) -> Section:
     return namespace["dropbox"]
 
 
+@pytest.mark.slow
 def test_a_person_is_led_through_and_the_lines_it_prints_are_a_config(login: Any, server: DropboxServer, tmp_path: Path):
     one = login("--proxy", server.proxy, REQUESTS_CA_BUNDLE="/no such file")
     one.type("standin")
@@ -122,6 +123,7 @@ def test_a_person_is_led_through_and_the_lines_it_prints_are_a_config(login: Any
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_stored_token_is_for_its_owner_alone_at_every_moment(login: Any, server: DropboxServer, tmp_path: Path):
     """The umask of the process is 0, and an older file there is open to all."""
     (tmp_path / "token").write_text("older")
@@ -152,6 +154,7 @@ def ctrl_c(one: Login) -> str:
     return "nothing was changed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [wrong_code, ctrl_c])
 def test_a_login_that_ends_early_changes_nothing(login: Any, server: DropboxServer, tmp_path: Path, what: Any):
     (tmp_path / "token").write_text("older")
@@ -171,6 +174,7 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{one.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_without_a_network_it_says_so_and_shows_no_code(login: Any):
     one = login("--app-key", "standin", "--proxy", closed_port())
     one.open_the_page()
@@ -253,6 +257,7 @@ def test_a_token_that_would_be_of_no_use_is_refused(token: str, scope: str | Non
 # ---- where the token is seen afterwards
 
 
+@pytest.mark.slow
 def test_the_token_is_seen_nowhere_else(tmp_path: Path, server: DropboxServer):
     """From the app to Dropbox, through a proxy with a password, with a link that fails: in no argv, log, file or repr."""
     url = f"http://me:geheim@{server.proxy.removeprefix('http://')}"

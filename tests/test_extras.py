@@ -91,6 +91,7 @@ def test_the_help_of_every_command(missing):
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_only_what_speaks_to_a_service_or_draws_tables_needs_a_library_when_it_is_loaded():
     done = blocked(LIBRARIES, MODULES)
     needs = {"pysubtask.control.doctor.remote_dropbox"}
@@ -135,6 +136,7 @@ def test_a_command_that_needs_a_library_names_the_extra(tmp_path, words):
     assert len([line for line in said.splitlines() if "pip install" in line]) == 1
 
 
+@pytest.mark.slow
 def test_the_doctor_looks_at_everything_else_without_the_library(tmp_path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "box.toml"

@@ -176,6 +176,7 @@ def test_each_room_stands_in_the_table():
     assert {room(".".join(("pysubtask", *own))) for _, own in modules()} == set(MAY_IMPORT)
 
 
+@pytest.mark.slow
 def test_each_module_keeps_to_its_rooms():
     found = list(modules())
     assert len(found) > 100

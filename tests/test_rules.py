@@ -81,6 +81,7 @@ def modules() -> list[tuple[str, ast.Module]]:
     return [(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))) for path in paths]
 
 
+@pytest.mark.slow
 def test_no_name_is_of_the_private_language():
     found = []
     for path, tree in modules():
@@ -189,10 +190,12 @@ def test_nothing_sleeps_but_where_it_is_listed():
 # ---- pages
 
 
+@pytest.mark.slow
 def test_the_map_of_modules_is_that_of_the_source():
     assert make_module_map.PAGE.read_text("utf-8") == make_module_map.page(), f"run {make_module_map.COMMAND}"
 
 
+@pytest.mark.slow
 def test_every_module_says_what_it_holds():
     assert [str(path) for path in make_module_map.modules() if not make_module_map.first_sentence(path)] == []
 

@@ -160,6 +160,7 @@ def test_a_folder_may_name_what_counts(station):
     assert [path.name for path in one.server.iterdir()] == ["photo.jpg"]
 
 
+@pytest.mark.slow
 def test_what_somebody_does_on_the_server_stays_until_there_is_a_newer_version(station):
     """Nothing is ever deleted there, and nobody's change is lost for an old version's sake."""
     one = station(["a.csv", "box"])
@@ -266,6 +267,7 @@ def test_a_password_file_of_another_user_is_not_taken(tmp_path):
         told("-host", "h", "-wf", str(tmp_path / "a.csv"), "--password-file", str(file))
 
 
+@pytest.mark.slow
 def test_a_child_by_hand(tmp_path):
     """As a person types it: nothing in quotes, an interval below a second, Ctrl-C to end."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
@@ -310,6 +312,7 @@ def test_a_master_that_is_let_go_stops_nothing(station):
         one.master = one.make()
 
 
+@pytest.mark.slow
 def test_two_tasks_in_one_folder_leave_each_others_files_alone(station):
     one = station(["a.csv"], HeartbeatIntervalSecs=60, HeartbeatName="first")
     one.write("b.csv", "of the other task")
@@ -404,6 +407,7 @@ def test_a_log_that_logrotate_copies_and_truncates_goes_on_at_its_beginning(stat
     assert log.read_bytes().startswith(b"20"), "no hole where the old lines were"
 
 
+@pytest.mark.slow
 def test_files_are_taken_in_while_the_server_is_away(station):
     one = station(["a.csv", "box"], RetryWaitSecs=600, RetryLongWaitSecs=600)
     one.server.rmdir()
@@ -474,6 +478,7 @@ def box_station(dropbox, tmp_path):
     dropbox.heal()
 
 
+@pytest.mark.slow
 def test_dropbox_away_at_the_start_and_the_section_is_honoured(dropbox, box_station):
     one = box_station
     dropbox.stop()
@@ -490,6 +495,7 @@ def test_dropbox_away_at_the_start_and_the_section_is_honoured(dropbox, box_stat
     assert "START! Polling every [0.2] secs" in one.log()
 
 
+@pytest.mark.slow
 def test_what_dropbox_refuses_is_never_called_delivered(dropbox, box_station):
     one = box_station
     dropbox.fail("write", error="path/disallowed_name", times=None)

@@ -44,6 +44,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     yield from visit(tree)
 
 
+@pytest.mark.slow
 def test_no_other_module_makes_a_line_for_a_shell():
     """The package's own tests of servers (``testing``) name Debian's packages; they change nothing of the user's."""
     found = [

@@ -78,6 +78,7 @@ def test_one_that_is_ended_is_an_error():
         as_user.run(HIM, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+@pytest.mark.slow
 def test_one_that_he_stops_does_not_hold_root(monkeypatch):
     monkeypatch.setattr(as_user, "MOST_SECS", 0.2)
     with pytest.raises(OSError, match="was ended"):

@@ -41,6 +41,7 @@ class Log:
         return self.handler.lines
 
 
+@pytest.mark.slow
 def test_ten_notifies_a_second_are_no_million_lines_a_day():
     log = Log(IN_A_FILE)
     lines = log.run(3600, 0.1)

@@ -106,6 +106,7 @@ def test_child_started_by_hand_is_left_alone(path, hold):
     assert holder.poll() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "ended_by"), [("", signal.SIGTERM), ("deaf", signal.SIGKILL)])
 def test_child_of_a_dead_master_is_ended(path, hold, dead, how, ended_by):
     holder = hold(*dead, how)

@@ -108,6 +108,7 @@ def test_what_is_known_stays_while_an_editor_saves(tmp_path: Path) -> None:
         assert own.why(str(tmp_path / "a.csv"))
 
 
+@pytest.mark.slow
 def test_a_config_that_just_came_is_known_before_a_file_is_sent(tmp_path: Path) -> None:
     """However long ago the folder was listed: the first config of all loads the parser, too."""
     own = NeverSent({}, others=OtherConfigs([str(tmp_path)]))

@@ -207,6 +207,7 @@ def test_an_ssh_server_at_the_port_of_an_ftp_config(worlds, tmp_path):
     names(found, "wrong-protocol", "ftp.UseSFTP = True")
 
 
+@pytest.mark.slow
 def test_tls_from_the_start_where_plain_ftp_is_asked_for(tmp_path):
     with ftp_server(tmp_path / "implicit", tls="implicit") as server:
         names(diagnose(at(server.port, UseSFTP=False), tmp_path), "wrong-protocol", "ftp.UseTLS = 'implicit'")
@@ -227,6 +228,7 @@ def test_names_that_do_not_resolve(tmp_path):
     names(diagnose(settings, tmp_path, resolve=nobody, read=offline), "no-network", "ip route")
 
 
+@pytest.mark.slow
 def test_a_closed_port_and_one_that_a_firewall_swallows(tmp_path, monkeypatch):
     # Whoever runs this may have a server at one of the usual ports, and it would be found.
     monkeypatch.setattr("pysubtask.control.doctor.examine._OTHER_SECS", 0.0)
@@ -246,6 +248,7 @@ def test_a_closed_port_and_one_that_a_firewall_swallows(tmp_path, monkeypatch):
         names(diagnose(at(listener.getsockname()[1], UseSFTP=False), tmp_path), "port-filtered", "firewall")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "cause", "line"),
     [
@@ -268,6 +271,7 @@ def test_servers_that_do_not_serve(tmp_path, server, cause, line):
 # --- host keys, keys, passwords
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_host_keys(worlds, tmp_path):
     server = worlds.openssh
@@ -421,6 +425,7 @@ def test_ssh_servers_that_let_in_and_serve_no_files(tmp_path, subsystem, cause, 
 # --- TLS
 
 
+@pytest.mark.slow
 @needs_vsftpd
 @pytest.mark.parametrize("silent", [True, False])
 def test_an_address_that_is_dead_is_named(worlds, tmp_path, silent):
@@ -601,6 +606,7 @@ def test_a_wrong_ftp_password(worlds, tmp_path):
     assert "secret word" not in repr(found)
 
 
+@pytest.mark.slow
 def test_data_connections_that_do_not_come_through(worlds, tmp_path):
     server = worlds.pyftpdlib
     with FTPRelay(server.port, []) as relay:  # the control port is open, the passive ports are not

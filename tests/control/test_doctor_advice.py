@@ -272,6 +272,7 @@ async def _of_a_clock():
     return [finding async for finding in visit._clock()]
 
 
+@pytest.mark.slow
 def test_nothing_that_the_doctor_tells_to_type_harms(tmp_path, monkeypatch):
     found = [*told_here(tmp_path, monkeypatch), *told_of_files(tmp_path, monkeypatch), *told_of_servers(tmp_path, monkeypatch)]
     with_commands = {finding.cause for finding in found if finding.remedy.commands}

@@ -148,6 +148,7 @@ def run(*words, **environ):
     )
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         config = tmp_path / "station.toml"

@@ -49,6 +49,7 @@ def test_what_a_server_does_not_do_is_found_with_a_few_small_files(tmp_path, qui
     assert not [finding for finding in found if finding.state == "fail"] and left == []
 
 
+@pytest.mark.slow
 def test_an_object_store_is_no_failure(tmp_path):
     found, left = look(tmp_path, "object store")
     assert {means.SIZE.lacks["after_close"], means.TIME.lacks["refused"], means.PUBLISH.lacks["aside"]} <= set(notes(found))

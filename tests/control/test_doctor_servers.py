@@ -163,6 +163,7 @@ def test_of_each_quirk_it_is_said_what_is_told() -> None:
     assert QUIRKS.keys() == {one.name for one in SWITCHES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "one"), list(at_quirks()))
 def test_what_a_server_refuses_is_named(tmp_path: Path, protocol: str, one: Switch) -> None:
     wanted = QUIRKS[one.name].get("ftp" if protocol == "ftps" else protocol, QUIRKS[one.name].get("", NOTHING))
@@ -200,6 +201,7 @@ def test_where_temporary_files_are_taken_away_it_is_no_matter_of_renaming(tmp_pa
         assert problems(found) == [] and told(found, Told("note", "new files", "files are taken away"))
 
 
+@pytest.mark.slow
 def test_a_promise_given_away_without_need_is_a_warning(tmp_path: Path) -> None:
     with at_server("ftp", tmp_path) as server:
         [warning] = problems(diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path))
@@ -376,6 +378,7 @@ def test_keys_that_do_not_do(openssh: sshd.OpenSSHServer, tmp_path: Path, alone:
     harmless(found)
 
 
+@pytest.mark.slow
 @needs_sshd
 @pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="ssh-agent is not installed")
 def test_an_agent_full_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

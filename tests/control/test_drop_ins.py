@@ -49,6 +49,7 @@ def test_a_drop_in_needs_only_what_is_its_own(tmp_path: Path):
     assert all(str(tmp_path / "pysubtask.toml") in task.read_from for task in load(str(tmp_path), {}).tasks)
 
 
+@pytest.mark.slow
 def test_the_watch_and_the_name_of_the_main_task_are_its_own(tmp_path: Path):
     write(tmp_path / "pysubtask.toml", MAIN.replace("[base]", '[base]\nTaskName = "big"') + WATCH)
     write(tmp_path / "conf.d" / "roof.toml", WATCH)
@@ -58,6 +59,7 @@ def test_the_watch_and_the_name_of_the_main_task_are_its_own(tmp_path: Path):
     assert names(load(str(tmp_path), {})) == ["big", "roof"]
 
 
+@pytest.mark.slow
 def test_the_tasks_of_a_main_file_are_not_inherited(tmp_path: Path):
     write(tmp_path / "pysubtask.toml", MAIN + '[tasks.a.ftp]\nHost = "a"\n[[tasks.a.watch]]\ndir = "/tmp"\n')
     write(tmp_path / "conf.d" / "roof.toml", WATCH)
@@ -75,6 +77,7 @@ def test_a_mistake_in_the_common_part_is_told_once_and_where_it_is(tmp_path: Pat
     assert len(problems(tmp_path)) == 1, "a common part that cannot be read says nothing of the others"
 
 
+@pytest.mark.slow
 def test_a_secret_of_a_drop_in_takes_the_place_of_the_common_one(tmp_path: Path):
     write(tmp_path / "pysubtask.toml", MAIN)
     write(tmp_path / "conf.d" / "own.pw", "own\n")

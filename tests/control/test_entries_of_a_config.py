@@ -82,6 +82,7 @@ def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that
     assert "weather.csv: sent when it changes" in checked and "sent when by_hand.csv.notify is touched" in checked
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(tmp_path: Path, start) -> None:
     run, remote = start('[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')

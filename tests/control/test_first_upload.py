@@ -90,6 +90,7 @@ def walk(home: Path, way: str, host: str, here: str, answers: list[tuple[str, st
         run.end()
 
 
+@pytest.mark.slow
 def test_ftp_with_a_password(home: Path, tmp_path: Path):
     with ftp_server(tmp_path / "server") as server:
         (tmp_path / "server" / "public_html").mkdir()
@@ -99,6 +100,7 @@ def test_ftp_with_a_password(home: Path, tmp_path: Path):
         assert (tmp_path / "server" / "public_html" / "weather.csv").read_text() == "time,temp\n06:00,4.1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_sftp_with_a_key(home: Path, tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:

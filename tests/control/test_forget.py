@@ -36,6 +36,7 @@ def ended(station):
     wait_until(lambda: not tasks()[0]["alive"] and tasks()[0]["page"].get("state") == "stopped", what="its end")
 
 
+@pytest.mark.slow
 def test_a_task_that_runs_stays_and_one_that_does_not_goes(station):
     begun(station)
     (child,) = tasks()
@@ -68,6 +69,7 @@ def test_a_child_that_was_killed_is_critical_and_its_app_starts_it_again(station
     assert found.returncode == 1 and "belongs to an app that runs" in found.stderr
 
 
+@pytest.mark.slow
 def test_dead_ones_with_files_in_their_queue_are_forgotten_only_by_name(station):
     begun(station)
     command("pause")

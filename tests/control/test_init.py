@@ -53,6 +53,7 @@ def url_of(server: FTPServer) -> str:
 # ---- with somebody at a terminal
 
 
+@pytest.mark.slow
 def test_from_a_url_and_a_password_to_the_first_files(home: Path, server: FTPServer, tmp_path: Path):
     with command_lines() as seen, Terminal(home, "init", url_of(server), "camera/", "weather.csv") as terminal:
         terminal.answer("Password for pi@127.0.0.1", server.password, echo=False)
@@ -76,6 +77,7 @@ def test_from_a_url_and_a_password_to_the_first_files(home: Path, server: FTPSer
         run.end()
 
 
+@pytest.mark.slow
 def test_bare_it_asks_for_everything(home: Path, server: FTPServer):
     with Terminal(home, "init") as terminal:
         terminal.answer("Protocol", "gopher", echo=True)
@@ -133,6 +135,7 @@ def test_the_doctor_fails_and_the_config_stays(home: Path, server: FTPServer):
     assert load(str(home / "etc" / "pysubtask.toml"), {}).tasks
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_sftp_by_a_key(home: Path, tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as sshd:
@@ -232,6 +235,7 @@ def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, m
     assert (settings["AppKey"], settings["RefreshTokenFile"]) == ("abc", str(home / "box.token"))
 
 
+@pytest.mark.slow
 def test_nothing_is_written_over(home: Path):
     for name in ("station.toml", "station.password"):
         (home / name).write_text("mine")
@@ -309,6 +313,7 @@ def test_two_configs_of_one_folder_do_not_share_a_task(home: Path):
     assert made(f"{long}.toml") == long[:80]
 
 
+@pytest.mark.slow
 def test_the_same_config_made_again_keeps_its_task(home: Path, server: FTPServer):
     words = ("init", url_of(server), "camera", "--no-doctor")
     assert command(home, *words, PYSUBTASK_PASSWORD=server.password).returncode == 0
@@ -438,6 +443,7 @@ def test_the_service_is_installed_on_request(home: Path, monkeypatch: pytest.Mon
     assert unit.name == "pysubtask.service" and str(home / "etc") in unit.read_text() and "hunter2" not in unit.read_text()
 
 
+@pytest.mark.slow
 def test_sftp_by_a_password(home: Path, tmp_path: Path):
     with sftp_server(tmp_path / "sftp", password="hunter2") as sftp:
         with Terminal(home, "init", f"{sftp.user}@{sftp.host}:in", "camera", "--no-doctor") as terminal:

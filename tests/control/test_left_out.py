@@ -86,6 +86,7 @@ def test_what_settles_is_no_secret(rows: list[dict[str, Any]], more: int, words:
     assert not_queued({"settling": rows, "settling_more": more}, NOW) == [words]
 
 
+@pytest.mark.slow
 def test_of_a_real_child(tmp_path: Path) -> None:
     one = Station(tmp_path, [{"dir": str(tmp_path / "data"), "settle_secs": 600, "exclude": "*.raw"}])
     try:

@@ -155,6 +155,7 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
     assert len(joined) >= 4, "they have joined at different moments"
 
 
+@pytest.mark.slow
 def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
     size = 600_000
     station.base |= {"RateLimit": 300_000}

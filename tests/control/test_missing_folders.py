@@ -65,6 +65,7 @@ def test_a_run_all_of_whose_tasks_wait_is_reloaded(station: Station, words: tupl
     assert "camrea" not in station.status() and "camera" in station.status()
 
 
+@pytest.mark.slow
 def test_of_several_such_runs_one_is_named(station: Station):
     one, other = station.run(station.write('dir = "a"')), station.run(station.write('dir = "b"', name="other.toml", task="k"))
     one.says("Running: no task yet", 2)  # they write to one file
@@ -131,6 +132,7 @@ def test_only_what_never_ran_and_is_in_no_config_is_forgotten(tmp_path: Path, mo
     assert sorted(found.task for found in registry.missing()) == sorted(found.task for found in kept)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_that_counts(station: Station, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(station.folder / "registry"))
     station.write('dir = "camrea"')

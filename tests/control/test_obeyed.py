@@ -164,6 +164,7 @@ def test_a_user_obeys_himself_and_root_and_nobody_else(place: Path):
         del os.environ["SUDO_UID"]
 
 
+@pytest.mark.slow
 @needs_root
 def test_no_program_of_somebody_else_is_run(place: Path):
     """The whole way: a config of mode 0666 names a program."""

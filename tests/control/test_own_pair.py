@@ -105,6 +105,7 @@ def start(tmp_path: Path) -> Iterator[object]:
             run.process.wait()
 
 
+@pytest.mark.slow
 def test_the_hooks_come_in_order_and_a_second_one_of_the_name_is_told_who_runs(start, tmp_path: Path):
     manager = Manager(str(tmp_path / "notify"))
     try:
@@ -134,6 +135,7 @@ def test_the_hooks_come_in_order_and_a_second_one_of_the_name_is_told_who_runs(s
     start("fourth", "station:Station").until("loop")
 
 
+@pytest.mark.slow
 def test_cleanup_comes_once_whatever_fails(start):
     runs = {hook: start(hook, "station:Station", "--name", hook, RAISES=hook) for hook in ALL}
     for hook in ("stop", "cleanup"):
@@ -212,6 +214,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_pair_of_master_and_subtask(start, tmp_path: Path):
     (tmp_path / "pair.py").write_text(PAIR)
     (tmp_path / "data").mkdir()
@@ -246,6 +249,7 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         program_runner.load(word)
 
 
+@pytest.mark.slow
 def test_what_has_nothing_to_run_and_wrong_options(tmp_path: Path):
     (tmp_path / "station.py").write_text(STATION)
     (tmp_path / "station.toml").write_text("")

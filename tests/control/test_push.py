@@ -65,6 +65,7 @@ def pusher(tmp_path: Path, server: OpenSSHServer) -> Pusher:
     return Pusher(tmp_path, server)
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_files_arrive_verified_and_nothing_is_left_behind(pusher: Pusher):
     (pusher.folder / "a.csv").write_text("1\n")
@@ -88,6 +89,7 @@ def test_files_arrive_verified_and_nothing_is_left_behind(pusher: Pusher):
     assert again.returncode == 0 and "was there already" in again.stdout and (pusher.remote / "pipe").read_text() == "3\n"
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_killed_in_the_middle_it_goes_on_where_it_was(pusher: Pusher):
     content = os.urandom(8_000_000)
@@ -148,6 +150,7 @@ def test_an_unknown_host_key_is_refused_at_once(pusher: Pusher):
     assert not (pusher.remote / "a.csv").exists()
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_task_of_a_config_gives_destination_and_settings(pusher: Pusher):
     (pusher.folder / "etc").mkdir()
@@ -187,6 +190,7 @@ def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
     assert run.returncode == 0 and "━".encode() in shown and b"MB/s" in shown and b"/3.0 MB" in shown
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_on_a_terminal_the_result_has_a_line_of_its_own(pusher: Pusher):
     for name in ("a.bin", "b.bin", "c.bin"):
@@ -217,6 +221,7 @@ def ftp(tmp_path: Path) -> Iterator[FTPServer]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_terminal_is_asked_for_the_password_of_ftp_before_anything_is_tried(tmp_path: Path, ftp: FTPServer):
     (tmp_path / "a.csv").write_text("1\n")
     url = f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in"
@@ -238,6 +243,7 @@ def test_ctrl_c_at_the_password_ends_it(tmp_path: Path, ftp: FTPServer):
     assert status == 130 and "Traceback" not in shown, shown
 
 
+@pytest.mark.slow
 def test_where_nobody_can_be_asked_the_error_names_the_variable(tmp_path: Path, ftp: FTPServer):
     (tmp_path / "a.csv").write_text("1\n")
     words = ("push", "a.csv", f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in")
@@ -257,6 +263,7 @@ def test_a_password_that_was_given_is_not_asked_for(tmp_path: Path, ftp: FTPServ
     assert status == 1 and "Password for" not in shown and "Another password" in shown, shown
 
 
+@pytest.mark.slow
 def test_sftp_asks_where_the_keys_are_refused_and_takes_the_form_of_scp(tmp_path: Path):
     with sftp_server(tmp_path / "sftp", password="hunter2") as server:
         (tmp_path / "a.csv").write_text("1\n")
@@ -374,6 +381,7 @@ def test_no_setting_of_a_config_is_left_in_what_transports_advise():
                 assert not re.search(r"(?<!--)[Ss]et (?:ftp\.)?[A-Z]|ftp\.[A-Z]|HostPort|UseSFTP", found), (path, text, found)
 
 
+@pytest.mark.slow
 def test_a_real_error_at_a_url_and_at_a_task(tmp_path: Path, ftp: FTPServer):
     (tmp_path / "etc").mkdir()
     (tmp_path / "a.csv").write_text("1\n")
@@ -401,6 +409,7 @@ def test_waits_are_those_of_the_settings():
     assert pause(1, ServerBusy("x", 7.0), settings) == 7.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["ssh", "asyncssh", "pysftp"])
 def test_whoever_speaks_sftp_a_refused_account_is_known_as_one(tmp_path: Path, library: str):
     with sftp_server(tmp_path / "sftp", password="hunter2") as server:
@@ -422,6 +431,7 @@ class AbortsOnce(Talk):
         return "426 aborted" if stores == 1 else said
 
 
+@pytest.mark.slow
 def test_an_attempt_that_failed_alone_is_made_again_over_the_same_connection(tmp_path: Path):
     for name in ("a.csv", "b.csv", "c.csv"):
         (tmp_path / name).write_text(f"{name}\n" * 10)

@@ -129,6 +129,7 @@ def test_a_stop_delivers_what_is_due_and_a_second_runner_is_told_who_runs_it(sta
     assert not list(station.data.glob("*.notify"))
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_used_keeps_nobody_else_from_running(station: Station):
     (station.folder / "blocked").write_text("a file where a folder should be")
     blocked = '[tasks.cellar]\nwatch = [{ dir = "blocked/data" }]\n'
@@ -142,6 +143,7 @@ def test_a_folder_that_cannot_be_used_keeps_nobody_else_from_running(station: St
     assert alone.returncode == 1 and "Let this user write there" in alone.stderr and "Traceback" not in alone.stderr
 
 
+@pytest.mark.slow
 def test_a_second_signal_hurries(station: Station):
     station.write("StopWaitSecs = 600\nRateLimit = 2000")
     run = station.run()
@@ -274,6 +276,7 @@ def test_the_service_manager_is_told(station: Station, abstract: bool):
         manager.close()
 
 
+@pytest.mark.slow
 def test_no_secret_of_the_environment_or_a_file_reaches_the_child_in_sight(station: Station):
     (station.folder / "secret").write_text("hunter-of-files\n")
     (station.folder / "secret").chmod(0o600)

@@ -312,6 +312,7 @@ def test_a_run_becomes_the_user_before_it_opens_anything(place: Path, server: FT
     assert not any(SECRET in (server.files / name).read_text() for name in server.names())
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_reload_does_not_make_it_another_user(place: Path, server: FTPServer):
     give_him(place / "data")
@@ -357,6 +358,7 @@ def test_a_program_that_he_may_not_use_is_said(place: Path, server: FTPServer, m
     as_him(refused)
 
 
+@pytest.mark.slow
 @needs_root
 def test_tasks_of_one_run_agree(place: Path, server: FTPServer):
     (place / "cellar").mkdir()
@@ -383,6 +385,7 @@ def test_tasks_of_one_run_agree(place: Path, server: FTPServer):
     assert done.returncode != 0 and not (place / "data" / ".pysubtask").exists()
 
 
+@pytest.mark.slow
 @needs_root
 def test_only_root_chooses(place: Path, server: FTPServer):
     program, environ = his_python()
@@ -413,6 +416,7 @@ def test_the_remedies_harm_nothing():
         assert not any(word in text for word in ("chown", "chmod", "sudo", "rm ", "-R"))
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_program_of_ones_own_is_run_as_he(place: Path):
     program, environ = his_python()

@@ -252,6 +252,7 @@ def place() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
 @pytest.mark.parametrize("base", ["", 'RunAs = "root"'])
@@ -298,6 +299,7 @@ def test_a_program_that_others_may_write_is_no_service_of_roots(place: Path, mon
     service_module._check_for_root([place / "data"], str(evil))
 
 
+@pytest.mark.slow
 @needs_root
 def test_the_config_says_whose_rights_it_has(place: Path):
     done = command(place, "service", str(simple(place, 'RunAs = "daemon"')))

@@ -625,6 +625,7 @@ def test_real_it_connects_after_a_change_of_destination_with_something_queued(ch
         assert words - {("connecting", "1 file waits to be sent.")} == {("connecting", "Connecting; 1 file waits to be sent.")}
 
 
+@pytest.mark.slow
 def test_real_connection_refused(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed), RetryLongWaitSecs=0.3).start()
     found = one.is_told("waiting", rf"There is no connection, .*: Connection refused: nothing listens at 127\.0\.0\.1:{closed}\.$")
@@ -636,6 +637,7 @@ def test_real_connection_refused(child: Callable[..., Seen], closed: int) -> Non
     assert [line for line in lines if "HostPort right?" in line] == lines[:1], "the remedy is said once"
 
 
+@pytest.mark.slow
 def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., Seen], tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp") as server:
         one = child({**own(server.settings()), "HostPort": 1}, RetryWaitSecs=0.2).start()
@@ -645,6 +647,7 @@ def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., S
         assert found.remedy == "" and not last_error(found).startswith("Last error: ")
 
 
+@pytest.mark.slow
 def test_real_a_server_that_says_nothing(child: Callable[..., Seen]) -> None:
     with silent() as port:
         one = child(at(port), ConnectTimeoutSecs=1, RetryWaitSecs=20).start()
@@ -668,12 +671,14 @@ def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_
         assert "UseSFTP = False" in one.log()
 
 
+@pytest.mark.slow
 def test_real_ftp_at_the_port_of_an_ssh_server(child: Callable[..., Seen], sshd: OpenSSHServer) -> None:
     one = child(at(sshd.port), ConnectTimeoutSecs=5, RetryWaitSecs=20).start()
     found = one.is_told("waiting", "this looks like an SSH server")
     assert "UseSFTP to True" in found.remedy
 
 
+@pytest.mark.slow
 def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp") as server:
         one = child({**own(server.settings()), "Password": "wrong"}, RetryWaitSecs=20).start()
@@ -691,6 +696,7 @@ def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path) -> No
         ), one.log()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["ssh", "asyncssh"])
 @pytest.mark.parametrize("other", [False, True], ids=["unknown", "changed"])
 def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_path: Path, program: str, other: bool) -> None:
@@ -716,6 +722,7 @@ def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_pa
     one.is_told("held", "^Server not trusted, so everything is held .*: the server was not trusted before the restart.$")
 
 
+@pytest.mark.slow
 def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
@@ -727,6 +734,7 @@ def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], 
         assert server.counts["USER"] == 0, "nobody has logged in to see it"
 
 
+@pytest.mark.slow
 def test_real_a_read_error_is_the_last_error_after_a_refused_connection(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed), RetryWaitSecs=30).start()
     one.is_told("waiting", "Connection refused")
@@ -753,6 +761,7 @@ def test_real_no_room(child: Callable[..., Seen], closed: int) -> None:
     assert abs(found.page["disk"]["free"] - free) < max(2**30, free // 4)
 
 
+@pytest.mark.slow
 def test_real_paused_and_resumed_it_says_again_what_it_waits_for(child: Callable[..., Seen], closed: int, tmp_path: Path) -> None:
     one = child(at(closed), RetryWaitSecs=30).start()
     one.is_told("waiting", "Connection refused")
@@ -770,6 +779,7 @@ def test_real_paused_and_resumed_it_says_again_what_it_waits_for(child: Callable
     assert "idle" not in words
 
 
+@pytest.mark.slow
 def test_real_stopping_it_says_so_to_the_end(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed), StopWaitSecs=3, RetryWaitSecs=0.2).start()
     one.is_told("waiting", "Connection refused")
@@ -785,6 +795,7 @@ def test_real_stopping_it_says_so_to_the_end(child: Callable[..., Seen], closed:
     assert one.look().why.startswith("The child was stopped ")
 
 
+@pytest.mark.slow
 def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp") as server:
         one = child(own(server.settings())).start()
@@ -843,6 +854,7 @@ def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int)
 # --- the terminal of pysubtask run
 
 
+@pytest.mark.slow
 def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(
     tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_dead_child_keeps_the_order(station, run):
     wait_until(lambda: "8 tries" in run("get", "RetryCount")[1])
 
 
+@pytest.mark.slow
 def test_stop_and_start(station, run):
     assert run("stop") == (0, "data/folder_child: stopping\n", "")
     wait_until(lambda: station.master.status().children[0].last_exit == "stopped by an order")

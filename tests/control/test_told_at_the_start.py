@@ -51,6 +51,7 @@ def station(tmp_path: Path) -> Iterator[Station]:
 NOBODY = 'HostPort = 1\nUser = "u"\nUseSFTP = false'
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 @pytest.mark.parametrize(
     ("mode", "words"),
@@ -67,6 +68,7 @@ def test_a_key_that_cannot_be_used_is_said_at_the_start(station: Station, mode: 
     assert run.text().count("key file: ") == 1 and "`pysubtask doctor st.toml` says more" in run.text()
 
 
+@pytest.mark.slow
 def test_good_files_are_not_spoken_of(station: Station):
     run = station.run(station.write(NOBODY))
     child(station.folder / "data")
@@ -134,6 +136,7 @@ def test_an_order_that_waits_for_a_child_is_shown(station: Station):
     assert "order waits" not in run.command("status").stdout
 
 
+@pytest.mark.slow
 def test_a_task_that_another_config_runs_names_that_config(station: Station):
     one = station.run(station.write(NOBODY))
     child(station.folder / "data")

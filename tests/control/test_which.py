@@ -318,6 +318,7 @@ def test_two_of_one_label_are_told_apart_by_their_folders(scene, run, tmp_path_f
     shutil.rmtree(twin.data)
 
 
+@pytest.mark.slow
 def test_the_only_one_that_lives_is_meant_where_none_is_named_and_a_stop_ends_one_of_two(scene, run):
     before = scene.ids()
     assert run("stop", "-t", "q")[0] == 0
@@ -340,6 +341,7 @@ def test_the_only_one_that_lives_is_meant_where_none_is_named_and_a_stop_ends_on
     wait_until(scene.q.lives, 40)
 
 
+@pytest.mark.slow
 def test_two_destinations_are_one_task_and_both_get_the_order_unless_one_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     first = Made(tmp_path, "roof")

@@ -130,6 +130,7 @@ def running(station: SFTPStation, relay: Any) -> Iterator[World]:
 
 
 # What comes before an example stays in the world, so shrinking one would not find the same again.
+@pytest.mark.slow
 @settings(
     max_examples=100 if os.environ.get("PYSUBTASK_FULL_SIZE") else 6,
     database=None,

@@ -38,6 +38,7 @@ def tells_what_it_cost(one: Any, relay: Relay) -> None:
     assert sum(events) <= total < sum(events) + 2_000, "but for the goodbye, all of it is on a receipt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "ftp"),
     [({}, {}), ({"append": True}, {"AtomicAppend": True})],

@@ -147,6 +147,7 @@ def test_after_a_power_cut_50_old_undelivered_files_all_arrive_and_none_was_arch
     assert sorted(one.sent()) == sorted(os.path.basename(name) for name in names), "each once"
 
 
+@pytest.mark.slow
 def test_what_was_archived_is_what_was_delivered(station):
     one = station()
     path = one.write("a.csv", "1\n")
@@ -167,6 +168,7 @@ def test_what_was_archived_is_what_was_delivered(station):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_changed_destination_does_not_inherit_receipts(station, monkeypatch, tmp_path):
     one = station()
     path = one.write("a.csv", "1\n")
@@ -212,6 +214,7 @@ def test_residual_files_are_delivered_once_under_their_own_names(station):
     assert sorted(one.sent()) == ["before.csv", "later.csv", "left.csv", "left.csv.bin"]
 
 
+@pytest.mark.slow
 def test_a_residual_file_does_not_take_a_watched_files_name(station):
     one = station()
     one.entries = [{"file": str(one.data / "a.csv"), "as": "b.csv"}]
@@ -225,6 +228,7 @@ def test_a_residual_file_does_not_take_a_watched_files_name(station):
     assert (one.server / "b.csv").read_text() == "the real one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("none", ["ArchiveToFolder", "BakToFolder"])
 def test_none_means_none(station, none):
     one = station(**{none: None})
@@ -256,6 +260,7 @@ def test_logs_beside_the_data_stay(station, tmp_path):
     assert all(Path(path).exists() for path in logs.values())
 
 
+@pytest.mark.slow
 def test_a_long_run_archives_once_a_day_on_its_own_calls(station, monkeypatch):
     one = station()
     one.master.start(precleanup_old_files=True)

@@ -146,6 +146,7 @@ def test_a_child_killed_in_the_middle_of_a_burst_too(station):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "reset"])
 def test_stop_and_reset_deliver_what_is_held(station, how):
     one = station(burst={"expire_milli": 60_000, "start_trigger_milli": 60_000})

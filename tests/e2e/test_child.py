@@ -30,6 +30,7 @@ def station(tmp_path):
         one.close()
 
 
+@pytest.mark.slow
 def test_notified_files_arrive_and_graceful_stop_leaves_nothing_behind(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -83,6 +84,7 @@ def test_a_restart_sends_nothing_again_but_what_changed_while_it_was_away(statio
     assert one.sent()[before:] == ["f7"]
 
 
+@pytest.mark.slow
 def test_an_unchanged_notified_file_is_said_to_be_there_and_not_sent(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -99,6 +101,7 @@ def test_an_unchanged_notified_file_is_said_to_be_there_and_not_sent(station):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_what_was_notified_survives_kills_of_child_and_app(station, tmp_path):
     one = station()
     one.write("a.csv", "1\n")
@@ -115,6 +118,7 @@ def test_what_was_notified_survives_kills_of_child_and_app(station, tmp_path):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_started_again_by_the_next_calls(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -127,6 +131,7 @@ def test_a_killed_child_is_started_again_by_the_next_calls(station):
     assert one.pid() != first
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_exist_keeps_its_notify_until_it_does(station):
     one = station()
     one.master.start()
@@ -153,6 +158,7 @@ def test_a_new_notify_waits_for_no_earlier_one_that_came_in_vain(station, monkey
     assert one.kinds().count("source_missing") == 1, "said once"
 
 
+@pytest.mark.slow
 def test_graceful_stop_queues_what_is_due_and_keeps_what_it_could_not_take(station):
     one = station([{"file": "a"}, {"file": "b"}], TimerIntervalSecs=60)
     one.entries = [{"file": str(one.data / "a")}, {"file": str(one.data / "b")}]
@@ -168,6 +174,7 @@ def test_graceful_stop_queues_what_is_due_and_keeps_what_it_could_not_take(stati
     assert (one.data / "b.notify").exists(), "there is no b yet: its notify is still due"
 
 
+@pytest.mark.slow
 def test_forced_stop_keeps_notifies_for_the_next_start(station):
     one = station(TimerIntervalSecs=60)
     one.master.start()
@@ -180,6 +187,7 @@ def test_forced_stop_keeps_notifies_for_the_next_start(station):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_two_files_with_one_remote_name_do_not_take_turns(station):
     one = station()
     (one.data / "other").mkdir()
@@ -201,6 +209,7 @@ def test_two_files_with_one_remote_name_do_not_take_turns(station):
         type(one).state = kept
 
 
+@pytest.mark.slow
 def test_a_destroyed_queue_is_put_aside_and_everything_offered_again(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -218,6 +227,7 @@ def test_a_destroyed_queue_is_put_aside_and_everything_offered_again(station):
     assert "spool_damaged" in one.kinds()
 
 
+@pytest.mark.slow
 def test_the_bak_folder_removed_while_running_costs_nothing(station, tmp_path):
     one = station()
     one.server.rename(tmp_path / "away")
@@ -229,6 +239,7 @@ def test_the_bak_folder_removed_while_running_costs_nothing(station, tmp_path):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_below_min_free_bytes_nothing_is_copied_and_nothing_lost(station):
     one = station(MinFreeBytes=1 << 60)
     one.write("a.csv", "1\n")
@@ -245,6 +256,7 @@ def test_below_min_free_bytes_nothing_is_copied_and_nothing_lost(station):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_without_a_bak_folder_the_live_file_is_sent_and_never_removed(station):
     one = station(BakToFolder=None)
     one.write("a.csv", "1\n")
@@ -286,6 +298,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert "orphaned" in one.kinds()
 
 
+@pytest.mark.slow
 def test_an_unseen_second_master_is_refused_and_named(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -381,6 +394,7 @@ def test_stop_while_everything_is_slow_ends_in_time(station):
     assert not os.path.exists(f"/proc/{pid}")
 
 
+@pytest.mark.slow
 def test_receipts_say_what_was_delivered(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -404,6 +418,7 @@ def test_a_stop_right_after_the_start_still_delivers(station):
         assert (one.server / "a.csv").read_bytes() == (one.data / "a.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_heartbeats_arrive_at_once_and_again_with_the_servers_time(station):
     one = station([{"file": "a.csv"}], HeartbeatIntervalSecs=1, HeartbeatName="roof", HeartbeatStatus=True)
     one.entries = [{"file": str(one.data / "a.csv")}]
@@ -423,6 +438,7 @@ def test_heartbeats_arrive_at_once_and_again_with_the_servers_time(station):
     assert "Heartbeat: File [" in one.log()
 
 
+@pytest.mark.slow
 def test_a_late_beat_is_one_beat_and_never_stale(station, tmp_path):
     one = station(HeartbeatIntervalSecs=0.3, HeartbeatName="roof")
     one.server.rename(tmp_path / "away")

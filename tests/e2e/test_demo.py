@@ -284,6 +284,7 @@ def sigterm(terminal):
     terminal.process.send_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [ctrl_c, ctrl_d, window_closed, sigterm])
 def test_it_ends_cleanly_and_sends_first_what_was_notified(copy, start, end):
     mrk = copy.logs / "test1.mrk"
@@ -339,6 +340,7 @@ def own_port(output):
     return int(re.search(r"own SFTP server: 127\.0\.0\.1, port (\d+)", output)[1])
 
 
+@pytest.mark.slow
 def test_with_a_server_filled_in_it_uses_that_one_and_starts_none(copy, start, tmp_path):
     if shutil.which("ssh"):
         copy.block("asyncssh")
@@ -360,6 +362,7 @@ def test_with_a_server_filled_in_it_uses_that_one_and_starts_none(copy, start, t
     assert not (copy.logs / ".demo_server").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_with_the_lines_of_a_login_it_uses_dropbox(copy, tmp_path, both):
     with dropbox_server(tmp_path / "dropbox") as server:
@@ -397,6 +400,7 @@ def test_not_installed_it_prints_one_line_of_remedy(copy, module):
     assert not (copy.logs / ".pysubtask").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

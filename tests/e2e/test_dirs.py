@@ -50,6 +50,7 @@ def station(tmp_path):
         one.close()
 
 
+@pytest.mark.slow
 def test_a_tree_arrives_with_its_paths_and_a_restart_sends_nothing_again(station):
     one = station(**{"as": "st/7"})
     first = ["top.csv", "2026/11/01.csv", "2026/11/raw/a b.csv", "2026/12.csv"]
@@ -75,6 +76,7 @@ def test_a_tree_arrives_with_its_paths_and_a_restart_sends_nothing_again(station
     assert one.leftovers() == []
 
 
+@pytest.mark.slow
 def test_what_is_notified_renamed_and_left_out(station, tmp_path):
     one = station(include="*.csv", exclude=["*.tmp.csv", "scratch/*"])
     one.put("a/b/c.csv", "a/b/c.txt", "a/c.tmp.csv", "scratch/deep/x.csv", "upload/own.csv", "archive/202611/21/old.csv")

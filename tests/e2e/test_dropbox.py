@@ -47,6 +47,7 @@ def station(tmp_path: Path, server: DropboxServer) -> Iterator[Any]:
         one.close()
 
 
+@pytest.mark.slow
 def test_what_is_notified_is_in_the_account(server: DropboxServer, station: Any) -> None:
     one = station(dropbox={"HostPath": "/in coming"})
     one.server = server.folder / "in coming"
@@ -69,6 +70,7 @@ def test_what_is_notified_is_in_the_account(server: DropboxServer, station: Any)
     assert texts and not any(server.refresh_token in text for text in texts)
 
 
+@pytest.mark.slow
 def test_a_child_that_starts_without_a_network_waits_for_it(server: DropboxServer, station: Any) -> None:
     one = station()
     one.write("a.csv", "1\n")
@@ -82,6 +84,7 @@ def test_a_child_that_starts_without_a_network_waits_for_it(server: DropboxServe
     assert one.pid() == pid, "it did not end"
 
 
+@pytest.mark.slow
 def test_a_refused_upload_is_no_success(server: DropboxServer, station: Any) -> None:
     one = station(ParkedRetrySecs=1)
     one.write("a.csv", "1\n")
@@ -95,6 +98,7 @@ def test_a_refused_upload_is_no_success(server: DropboxServer, station: Any) -> 
     one.wait_kind("delivered")
 
 
+@pytest.mark.slow
 def test_a_revoked_login_holds_everything_and_says_so(server: DropboxServer, station: Any) -> None:
     one = station(RetryLongWaitSecs=1)
     one.write("a.csv", "1\n")

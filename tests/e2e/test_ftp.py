@@ -89,6 +89,7 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
         assert server.password not in one.log() + (one.root / "logs" / "master.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_reply_lost_after_the_last_byte_costs_no_second_upload(tmp_path, station):
     with ftp_server(tmp_path / "ftp") as server:
         one = station(server)
@@ -105,6 +106,7 @@ def test_a_reply_lost_after_the_last_byte_costs_no_second_upload(tmp_path, stati
         assert (server.files / "a.csv").read_text() == "first\nsecond\n"
 
 
+@pytest.mark.slow
 def test_the_connection_rests_after_the_dead_time(tmp_path, station):
     with ftp_server(tmp_path / "ftp") as server:
         one = station(server, ftp={"DeadTimeMilli": 500})
@@ -119,6 +121,7 @@ def test_the_connection_rests_after_the_dead_time(tmp_path, station):
         one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_wrong_password_holds_everything_and_says_so(tmp_path, station):
     with ftp_server(tmp_path / "ftp") as server:
         one = station(server, ftp={"Password": "not this one"})

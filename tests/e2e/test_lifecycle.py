@@ -39,6 +39,7 @@ def ended(pid):
     return not os.path.exists(f"/proc/{pid}")
 
 
+@pytest.mark.slow
 def test_reset_begins_anew_and_loses_nothing(station):
     station.write("a.csv", "1\n")
     station.master.start()
@@ -54,6 +55,7 @@ def test_reset_begins_anew_and_loses_nothing(station):
     assert "RESET: BaseTaskMaster and BaseSubtask (Timer)!" in log
 
 
+@pytest.mark.slow
 def test_a_second_start_starts_nothing(station):
     station.master.start()
     first = station.pid()
@@ -115,6 +117,7 @@ def test_a_stalled_link_is_left_and_tried_again(link):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_child_that_was_stopped_and_goes_on(station):
     station.write("a.csv", "1\n")
     station.master.start()

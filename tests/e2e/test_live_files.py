@@ -12,6 +12,7 @@ from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["link", "folder"])
 def test_nothing_that_is_put_in_its_place_is_on_its_way(how: str, tmp_path: Path) -> None:
     """The link is this user's own: it leads out of the watched folder."""

@@ -92,6 +92,7 @@ def looked(one: Site, secs: float = 1.5) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "entries", [[{"dir": "cam"}], [{"file": "cam/a.csv"}], [{"dir": "cam/deep/er", "recursive": True}]], ids=["dir", "file", "deep"]
 )
@@ -120,6 +121,7 @@ def test_a_missing_folder_is_told_never_made_and_waited_for(site, entries, tmp_p
     assert registry.why_waiting(registry.records()[0]) == ""
 
 
+@pytest.mark.slow
 def test_make_folders_makes_what_is_missing(site, tmp_path):
     one = site([{"dir": "a/b"}, {"file": "c/x.csv"}], MakeFolders=True)
     one.master.start()
@@ -190,6 +192,7 @@ def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
     assert "Traceback" not in one.log("child")
 
 
+@pytest.mark.slow
 def test_an_empty_mount_point_is_told_from_the_disk_that_was_there(site, tmp_path):
     """The registry says that the files were on a disk that is mounted nowhere; the folder is there, without their state."""
     (tmp_path / "usb").mkdir()
@@ -210,6 +213,7 @@ def test_an_empty_mount_point_is_told_from_the_disk_that_was_there(site, tmp_pat
     wait_until(lambda: registry.records()[0].device == device_of(str(tmp_path / "usb")), 40, "the device as it is now")
 
 
+@pytest.mark.slow
 def test_required_mounts(site, tmp_path):
     (tmp_path / "usb" / "cam").mkdir(parents=True)
     one = site([{"dir": "usb/cam"}], RequiresMount=str(tmp_path / "usb"), MakeFolders=True)

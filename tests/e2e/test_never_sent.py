@@ -119,6 +119,7 @@ def test_another_config_in_the_folder_and_its_secrets_stay(station, entry):
 PRIVATE = (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".netrc.bak", "id_ed25519", ".ssh/config", "old.password")
 
 
+@pytest.mark.slow
 def test_private_files_of_a_home_stay(station):
     one = station([{"dir": ".", "recursive": True, "on_change": True, "settle_secs": 0.2}])
     (one.data / ".ssh").mkdir()
@@ -141,6 +142,7 @@ def test_private_files_of_a_home_stay(station):
     assert on_server(one) == {".hidden", "foo.tmp", "weather.csv", "last.csv"}
 
 
+@pytest.mark.slow
 def test_private_files_that_are_named_are_sent(station):
     one = station([{"dir": ".", "include": ["*.csv", ".netrc"], "settle_secs": 0.2}, {"file": ".pgpass", "on_change": True}])
     for name in (".netrc", ".pgpass", ".bash_history", "a.csv"):
@@ -193,6 +195,7 @@ def test_a_named_file_that_becomes_a_link_to_a_secret_is_not_followed(station):
     assert "it is the same file as" in (one.data / "child.txt").read_text()
 
 
+@pytest.mark.slow
 def test_the_masters_log_is_no_residual_file(station):
     """The natural case: a watched text file, logs beside it, and a start with precleanup."""
     one = station([{"file": "a.txt"}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
@@ -225,6 +228,7 @@ def test_nothing_of_ours_is_archived(station):
     assert all((one.data / name).exists() for name in (*ours, "hard.dat"))
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_had_queued_is_dropped(station):
     """The queue of a child that did not know: it is held at a dead server, and then the package is upgraded."""
     one = station([{"dir": ".", "settle_secs": 0.2}])

@@ -31,6 +31,7 @@ class Crowded(Station):
         return BaseMaster(self.entries, Section("", **self.base), "tests.crowded_child", LogToConsole=False)
 
 
+@pytest.mark.slow
 def test_it_waits_says_why_and_goes_on_by_itself(tmp_path, monkeypatch):
     crowded = tmp_path / "crowded"
     crowded.touch()

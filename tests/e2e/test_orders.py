@@ -49,6 +49,7 @@ def kinds(station, kind):
     return [event for event in read_events(str(station.state)) if event.kind == kind]
 
 
+@pytest.mark.slow
 def test_settings_are_set_said_back_and_kept(station):
     station.master.start()
     station.pid()
@@ -162,6 +163,7 @@ def test_a_paused_task_sends_nothing_over_a_restart_too_and_goes_on_when_resumed
     station.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_one_paused_file_waits_and_others_go_and_a_dropped_one_never_goes(station):
     station.master.start()
     station.pid()
@@ -181,6 +183,7 @@ def test_one_paused_file_waits_and_others_go_and_a_dropped_one_never_goes(statio
     wait_until(lambda: not [path for path in (station.data / "upload").rglob("*") if path.is_file()], what="no snapshot left")
 
 
+@pytest.mark.slow
 def test_a_stopped_task_stays_stopped_until_somebody_starts_it(station):
     station.master.start()
     station.pid()
@@ -223,6 +226,7 @@ def test_an_order_waits_for_a_dead_child(station):
     assert order(station, "get")["live"]["RetryCount"] == 8
 
 
+@pytest.mark.slow
 def test_notify_by_order(station):
     station.write("a.csv", "1\n")
     station.master.start()
@@ -259,6 +263,7 @@ def test_an_order_does_not_wait_for_the_timer(tmp_path, monkeypatch):
         slow.master.stop()
 
 
+@pytest.mark.slow
 def test_a_reset_is_answered_by_who_has_begun_anew_and_the_task_never_looks_dead(station):
     station.master.start()
     pid, epoch = station.pid(), station.page()["epoch"]
@@ -304,6 +309,7 @@ def test_the_log_speaks_of_orders_and_not_of_looks(station):
     assert "[queue]" not in station.log() and "[get]" not in station.log()
 
 
+@pytest.mark.slow
 def test_a_retry_connects_at_once_where_the_next_try_is_far_away(station):
     station.base |= {"RetryWaitSecs": 900, "RetryLongWaitSecs": 900}
     station.master = station.make()
@@ -324,6 +330,7 @@ def test_a_retry_connects_at_once_where_the_next_try_is_far_away(station):
     assert order(station, "retry") == {"offered": 0}
 
 
+@pytest.mark.slow
 def test_a_stop_is_not_lost_where_a_reset_comes_with_it(station):
     station.master.start()
     pid, epoch = station.pid(), station.page()["epoch"]

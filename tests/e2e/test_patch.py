@@ -66,6 +66,7 @@ def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPSta
     assert one.leftovers() == []
 
 
+@pytest.mark.slow
 def test_what_others_did_to_it_and_cuts_make_no_mixture(one: SFTPStation, relay: Relay) -> None:
     content = random.randbytes(3_000_000)
     path = one.write("big.dat", content)

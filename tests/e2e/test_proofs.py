@@ -114,6 +114,7 @@ def test_a_heartbeat_overwrites_nothing(place: Path, data: Path, server: FTPServ
         assert (place / "precious").read_text() == "precious\n", run.text()
 
 
+@pytest.mark.slow
 def test_a_look_at_his_task_is_not_held_up(place: Path):
     """A fifo, and a file without end, in the place of what is looked at."""
     give_him(place / "data")

@@ -172,6 +172,7 @@ def test_no_service_of_roots_over_a_drop_folder(place: Path):
 # ---- what is shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["the setting", "the environment"])
 def test_no_part_of_a_proxys_password_is_told(place: Path, by: str):
     proxy = "http://station:pa#ssw0rd@127.0.0.1:1"
@@ -219,6 +220,7 @@ def test_a_name_steers_no_terminal(place: Path):
         assert "\x1b" not in run.text() and "\x07" not in run.text()
 
 
+@pytest.mark.slow
 def test_a_name_forges_no_line_of_the_journal(place: Path):
     signs = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
     names = [f"b{sign}<3>[pysubtask.TaskMaster.1]: ERROR: disk failing{sign}c.csv" for sign in signs]

@@ -42,6 +42,7 @@ def deliver(one: SFTPStation, protocol: str) -> dict[str, bool]:
         one.master.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hashes", [(), ("sha256",)])
 @pytest.mark.parametrize("way", ["to sftp", "to ftp"])
 def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str, hashes: tuple[str, ...]) -> None:

@@ -1,5 +1,7 @@
 """A password goes from the app to the server and is seen nowhere else."""
 
+import pytest
+
 from pysubtask.testing import sftp_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import command_lines, wait_until
@@ -7,6 +9,7 @@ from tests.helpers import command_lines, wait_until
 PASSWORD = "s3cret-Grüße-%@ 'quoted'"
 
 
+@pytest.mark.slow
 def test_the_password_is_in_no_argv_no_log_no_file_and_no_repr(tmp_path):
     with sftp_server(tmp_path / "files", password=PASSWORD) as server:
         settings = {**server.settings(), "KeyFile": None, "Password": PASSWORD}
@@ -34,6 +37,7 @@ def test_the_password_is_in_no_argv_no_log_no_file_and_no_repr(tmp_path):
     assert [path for path in files if any(word.encode() in path.read_bytes() for word in spellings)] == []
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_said_without_being_said(tmp_path):
     with sftp_server(tmp_path / "files", password=PASSWORD) as server:
         settings = {**server.settings(), "KeyFile": None, "Password": "wr0ng-password"}

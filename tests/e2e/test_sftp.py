@@ -173,6 +173,7 @@ def sending(one):
         return db.execute("SELECT COUNT(*) FROM job WHERE state = 'sending'").fetchone()[0]
 
 
+@pytest.mark.slow
 def test_a_full_disk_on_the_server_never_costs_the_good_copy(tmp_path, station):
     with openssh_server(tmp_path / "sshd", file_limit=1_000_000) as sshd:
         one = station(sshd, ParkedRetrySecs=1)
@@ -218,6 +219,7 @@ def test_a_frozen_server_that_thaws_never_puts_an_old_version_over_a_newer_one(s
     assert os.listdir(sshd.files) == ["a.csv"], "what the thawed server made is cleared away"
 
 
+@pytest.mark.slow
 def test_a_changed_host_key_holds_everything_and_says_so(sshd, station):
     one = station(sshd, ftp={"HostKey": "SHA256:" + "A" * 43})
     one.write("a.csv", "1\n")
@@ -232,6 +234,7 @@ def test_a_changed_host_key_holds_everything_and_says_so(sshd, station):
     one.arrived("a.csv", secs=10)
 
 
+@pytest.mark.slow
 def test_the_connection_rests_after_the_dead_time(sshd, station):
     one = station(sshd, ftp={"DeadTimeMilli": 500})
     one.write("a.csv", "1\n")
@@ -245,6 +248,7 @@ def test_the_connection_rests_after_the_dead_time(sshd, station):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_no_ssh_outlives_a_killed_child(sshd, station):
     one = station(sshd)
     one.write("a.csv", "1\n")

@@ -155,6 +155,7 @@ def test_the_state_of_the_version_before_is_moved(tmp_path: Path, home: Path) ->
         one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "outside_it"), [(0o755, False), (0o1777, True)])
 def test_a_folder_that_comes_later_is_judged_then(tmp_path: Path, home: Path, mode: int, outside_it: bool) -> None:
     """A disk that everybody may write, mounted after the start."""
@@ -190,6 +191,7 @@ def everything_below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["of another user", "writable by others"])
 def test_a_state_folder_that_is_not_ours_keeps_its_task_from_starting(tmp_path: Path, how: str) -> None:
     if how == "of another user" and os.geteuid() != 0:
@@ -216,6 +218,7 @@ def test_a_state_folder_that_is_not_ours_keeps_its_task_from_starting(tmp_path: 
         one.close()
 
 
+@pytest.mark.slow
 def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path) -> None:
     one = old_station(tmp_path)
     one.base["MinFreeBytes"] = 2**60
@@ -235,6 +238,7 @@ def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path) -> No
         one.close()
 
 
+@pytest.mark.slow
 def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Path) -> None:
     one = Shared(tmp_path, 0o755)
     before = one.master
@@ -282,6 +286,7 @@ def test_a_strangers_folder_does_not_stop_a_task_that_has_its_state_elsewhere(tm
         one.close()
 
 
+@pytest.mark.slow
 def test_two_queues_are_never_used_side_by_side(tmp_path: Path) -> None:
     """As after a downgrade, or where somebody has put a copy back."""
     one = old_station(tmp_path)
@@ -308,6 +313,7 @@ def test_two_queues_are_never_used_side_by_side(tmp_path: Path) -> None:
         one.close()
 
 
+@pytest.mark.slow
 def test_an_older_version_does_not_begin_a_second_queue(tmp_path: Path) -> None:
     """What a move leaves in the folder is refused by a version that knows nothing of it, with the words it has for that."""
     one = old_station(tmp_path)
@@ -318,6 +324,7 @@ def test_an_older_version_does_not_begin_a_second_queue(tmp_path: Path) -> None:
         Spool(str(one.inside() / "spool.db"), "file:///x", 0.0)
 
 
+@pytest.mark.slow
 def test_state_folder_is_set_changed_and_unset(tmp_path: Path) -> None:
     one = Shared(tmp_path, 0o755)
     inside, first, second = one.state, tmp_path / "first", tmp_path / "second"
@@ -377,6 +384,7 @@ def test_the_disk_with_the_state_is_waited_for(tmp_path: Path) -> None:
         one.close()
 
 
+@pytest.mark.slow
 def test_a_state_that_was_removed_is_begun_anew_aloud(tmp_path: Path) -> None:
     one = Shared(tmp_path)
     one.master.start()
@@ -481,6 +489,7 @@ def test_snapshots_on_another_disk_are_told_of(tmp_path: Path) -> None:
             one.close()
 
 
+@pytest.mark.slow
 def test_commands_find_it_and_steer_it(tmp_path: Path) -> None:
     one = Shared(tmp_path)
     env = {key: os.environ[key] for key in ("XDG_STATE_HOME", registry.VARIABLE)}

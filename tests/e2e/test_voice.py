@@ -30,6 +30,7 @@ def heard(station, kind, secs=20):
     return wait_until(look, secs, what=f"the event {kind}")
 
 
+@pytest.mark.slow
 def test_wait_delivered_says_yes_only_of_the_file_as_it_is(station):
     station.master.start()
     path = station.write("a.csv", "1\n")
@@ -46,6 +47,7 @@ def test_wait_delivered_says_yes_only_of_the_file_as_it_is(station):
     assert not station.master.wait_delivered(station.data / "missing", 5)
 
 
+@pytest.mark.slow
 def test_events_go_on_from_a_mark_over_a_restart_of_the_child(station):
     station.write("a.csv", "1\n")
     station.master.start()
@@ -64,6 +66,7 @@ def test_events_go_on_from_a_mark_over_a_restart_of_the_child(station):
     assert told == sorted(set(told))
 
 
+@pytest.mark.slow
 def test_a_callback_is_called_in_the_apps_thread_by_the_timer_call_and_its_fault_harms_nobody(station):
     threads, names = set(), []
 
@@ -93,6 +96,7 @@ def test_a_callback_is_called_in_the_apps_thread_by_the_timer_call_and_its_fault
         station.master.off_event(good)
 
 
+@pytest.mark.slow
 def test_pause_resume_and_set_from_the_app(station):
     station.master.start()
     station.pid()

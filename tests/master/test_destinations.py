@@ -40,6 +40,7 @@ def settings_of(**values):
     return plan("ftp", "pysubtask.ftp", {"ftp": values}, "/x").settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "wanted"),
     [

@@ -284,6 +284,7 @@ def test_quiet_files_are_forgotten_and_held_ones_never(tmp_path, clock, monkeypa
     assert not os.path.exists(tmp_path / "held.hold")
 
 
+@pytest.mark.slow
 def test_calls_from_many_threads_leave_no_hold_file_unminded(app):
     master = app.master([{"file": "b.csv", "burstmode": True}], {"burst_mode": {"expire_milli": 3, "start_trigger_milli": 2}})
     until = time.monotonic() + 1.5

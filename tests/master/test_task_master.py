@@ -170,6 +170,7 @@ def test_child_that_does_not_stop_is_killed_at_the_limit(app, monkeypatch):
     assert master.status().children[0].last_exit == "signal SIGKILL"
 
 
+@pytest.mark.slow
 def test_killed_child_comes_back_by_any_call_with_backoff(app):
     master = app.master()
     master.start()
@@ -186,6 +187,7 @@ def test_killed_child_comes_back_by_any_call_with_backoff(app):
     assert f"BaseSubtask [{first.pid}] ended by itself (signal SIGKILL): next start in [1] secs." in log_of(app)
 
 
+@pytest.mark.slow
 def test_child_that_always_dies_is_started_ever_more_seldom(app):
     app.order(die=3)
     master = app.master(LogToConsole=False)
@@ -197,6 +199,7 @@ def test_child_that_always_dies_is_started_ever_more_seldom(app):
     assert (app.folder / "logs/base_subtask.log.txt").read_text().count("a last word") == 2
 
 
+@pytest.mark.slow
 def test_interpreter_that_is_gone_is_logged_and_tried_again(app, monkeypatch):
     program = sys.executable
     monkeypatch.setattr(sys, "executable", app.path("no-such-python"))
@@ -208,6 +211,7 @@ def test_interpreter_that_is_gone_is_logged_and_tried_again(app, monkeypatch):
     assert app.page(master).alive
 
 
+@pytest.mark.slow
 def test_state_folder_that_cannot_be_made_does_not_hurt_the_app(app):
     (app.folder / ".pysubtask").write_text("in the way")
     master = app.master()
@@ -218,6 +222,7 @@ def test_state_folder_that_cannot_be_made_does_not_hurt_the_app(app):
     assert app.page(master).alive
 
 
+@pytest.mark.slow
 def test_app_that_changes_folder_and_path_before_a_restart(app, monkeypatch):
     master = app.master()
     master.start()
@@ -255,6 +260,7 @@ def test_no_threads_and_no_open_files_are_left(app):
     assert len(os.listdir("/proc/self/fd")) <= before[1]
 
 
+@pytest.mark.slow
 def test_calls_from_many_threads_make_one_child(app):
     app.order(die=5)
     master = app.master(LogToConsole=False)
@@ -338,6 +344,7 @@ def in_a_copy(act):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+@pytest.mark.slow
 def test_forked_copy_notifies_but_leaves_the_children_alone(app):
     master = app.master()
     master.start()
@@ -486,6 +493,7 @@ def test_real_child_of_an_app_with_strange_signals_stops_when_asked(app):
     assert master.status().children[0].last_exit == "exit status 0"
 
 
+@pytest.mark.slow
 def test_real_child_handles_what_was_notified_and_the_notifies_go(app):
     (app.folder / "a.csv").write_text("1\n")
     with app.master(config={"MinFreeBytes": 0}, module="pysubtask.base") as master:

@@ -12,6 +12,8 @@ import selectors
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import pytest
+
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
 from pysubtask.common.errors import TransportLost
@@ -177,6 +179,7 @@ class Day:
         await asyncio.gather(*parts, return_exceptions=True)
 
 
+@pytest.mark.slow
 def test_a_day_ends_with_the_counts_the_settings_imply(tmp_path, monkeypatch):
     monkeypatch.setattr(dispatcher, "BEAT_SECS", 60.0)
     random.seed(1)

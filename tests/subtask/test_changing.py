@@ -324,6 +324,7 @@ def no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Changing, "turn", lambda self, now, everything: iter(()))
 
 
+@pytest.mark.slow
 def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns) -> None:
     (tmp_path / "a.csv").write_text("1\n")
     live = Live(tmp_path)
@@ -362,6 +363,7 @@ def test_a_program_that_keeps_the_file_open_is_found_without_an_event(tmp_path: 
             live.watch.stop()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_removed_and_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -432,6 +434,7 @@ def test_looking_at_many_takes_at_most_a_25th_of_the_time() -> None:
     assert 1000 * 0.04 * 0.8 <= looked * 0.01 <= 1000 * 0.04 * 1.3
 
 
+@pytest.mark.slow
 def test_an_idle_tick_of_ten_thousand_entries_touches_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = tuple(f"{number}.csv" for number in range(10_000))
     live = Live(tmp_path, names)

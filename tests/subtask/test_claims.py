@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from pysubtask.common.events import read_events
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from tests.e2e.station import Station
@@ -21,6 +23,7 @@ def test_a_name_is_free_when_its_file_is_gone():
     assert (child._claims, child._claimed) == ({"b": "/z/b"}, {})
 
 
+@pytest.mark.slow
 def test_a_restarted_child_knows_the_names_of_files_that_are_there_and_of_no_others(tmp_path):
     for name in ("one", "two"):
         (tmp_path / "data" / name).mkdir(parents=True)

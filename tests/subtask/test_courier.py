@@ -260,6 +260,7 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
     assert one.transport.calls.count("connect") == 9
 
 
+@pytest.mark.slow
 def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
     monkeypatch.setattr("pysubtask.subtask.delivery.uploads.IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
@@ -290,6 +291,7 @@ def test_no_more_files_in_flight_than_allowed(bench):
     assert one.transport.most == 3
 
 
+@pytest.mark.slow
 def test_sets_of_tries_with_a_longer_wait_between(bench):
     one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=1.0)
     one.transport.on_connect = [TransportLost("no route")] * 4
@@ -322,6 +324,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(bench):
     wait_until(lambda: "unchanged" in one.kinds(), what="said to be there already")
 
 
+@pytest.mark.slow
 def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_file(bench):
     one = bench(RetryWaitSecs=0.2)
     odd = AttemptFailed("odd: renamed, but gone", step="renaming into place", file="odd", server_text="250 done")
@@ -423,6 +426,7 @@ def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):
     assert one.transport.files["bad"][0] == b"bad 3"
 
 
+@pytest.mark.slow
 def test_a_parked_file_is_offered_again_by_itself(bench):
     one = bench(ParkedRetrySecs=1)
     one.transport.on_upload = {"bad": [FileRefused("disk full")]}
@@ -431,6 +435,7 @@ def test_a_parked_file_is_offered_again_by_itself(bench):
     assert one.transport.files["bad"][0] == b"bad 1"
 
 
+@pytest.mark.slow
 def test_a_refused_login_holds_everything_and_is_tried_ever_less_often(bench):
     one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=0.5)
     one.transport.on_connect = [LoginRefused("wrong password")] * 3
@@ -479,6 +484,7 @@ def test_the_connection_rests_after_the_dead_time_and_comes_back(bench):
     assert one.transport.calls.count("connect") == 2
 
 
+@pytest.mark.slow
 def test_notices_keep_the_connection(bench):
     one = bench(DeadTimeMilli=400).start()
     one.put("a")
@@ -622,6 +628,7 @@ def test_a_fault_in_a_transport_costs_one_attempt(bench):
     assert one.transport.files["a"][0] == b"a 1"
 
 
+@pytest.mark.slow
 def test_a_loop_that_hangs_is_seen(bench):
     one = bench(StallSecs=1)
     one.transport.blocks = 3.0
@@ -674,6 +681,7 @@ def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypat
     assert one.transport.files["a"][0] == b"a 2"
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_left_alone_as_long_as_it_says(bench):
     one = bench()
     began = []
@@ -787,6 +795,7 @@ def test_complete_versions_only_where_the_settings_say_so(bench):
     assert jobs == [(None, ()), (None, (Copy(0, 5000, 0),))]
 
 
+@pytest.mark.slow
 def test_a_small_file_does_not_wait_behind_a_backlog_of_big_ones(bench):
     one = bench()
     one.transport.open = False
@@ -802,6 +811,7 @@ def test_a_small_file_does_not_wait_behind_a_backlog_of_big_ones(bench):
     assert len(one.transport.files) == 7
 
 
+@pytest.mark.slow
 def test_big_ones_arrive_one_after_the_other_and_not_all_at_the_end(bench):
     one = bench(Concurrency=16)
     one.transport.traits = one.transport.traits._replace(concurrency=16)
@@ -827,6 +837,7 @@ def test_one_place_alone_is_for_big_ones_too(bench):
 BIG = random.Random(5).randbytes(1_000_000)
 
 
+@pytest.mark.slow
 def test_of_a_big_file_that_changed_only_the_change_is_sent(bench):
     one = bench()
     one.transport.traits = one.transport.traits._replace(copies=True)
@@ -862,6 +873,7 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
     assert one.transport.calls.count("connect") == 1
 
 
+@pytest.mark.slow
 def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
     signed_paths = []
 

@@ -96,6 +96,7 @@ class Child:
         assert self.found == []
 
 
+@pytest.mark.slow
 @both
 def test_a_touch_wakes_and_is_due(tmp_path) -> None:
     (tmp_path / "a").write_text("1")
@@ -113,6 +114,7 @@ def test_a_touch_wakes_and_is_due(tmp_path) -> None:
         child.nothing()
 
 
+@pytest.mark.slow
 @both
 def test_new_files_in_a_folder_however_they_come(tmp_path) -> None:
     (tmp_path / "d").mkdir()
@@ -521,6 +523,7 @@ def test_pauses_between_reads_grow_in_a_storm_and_end_with_it() -> None:
     assert inotify.next_pause(0.25, 0.0, 60_000, False) < 0.25, "the kernel's queue would overflow"
 
 
+@pytest.mark.slow
 def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     for name in "xyz":

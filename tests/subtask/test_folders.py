@@ -475,6 +475,7 @@ def test_a_file_right_after_its_folder_is_not_missed(tmp_path) -> None:
         assert (child.watch.mode, child.watch.mode_reason) == ("events", "")
 
 
+@pytest.mark.slow
 @both
 def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path) -> None:
     (tmp_path / "in" / "a" / "b").mkdir(parents=True)
@@ -506,6 +507,7 @@ def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path) -> None
         assert child.watch.mode == "events"
 
 
+@pytest.mark.slow
 def test_what_does_not_count_does_not_even_wake(tmp_path) -> None:
     with tree(tmp_path, include="*.csv", exclude="cache/*") as child:
         for name in ("cache/a.csv", "x/y/a.csv"):
@@ -578,6 +580,7 @@ def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch) -> None:
         assert all(folder.live for folder in found.get(str(tmp_path / "t")).tree())
 
 
+@pytest.mark.slow
 @both
 def test_a_tree_that_grows_under_the_look(tmp_path) -> None:
     """Another thread makes, moves and renames folders while the child looks: each file is due under its last name."""

@@ -67,6 +67,7 @@ def test_a_look_tells_what_is_queued_and_changes_nothing(tmp_path, end):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_there_is_no_look_while_a_child_lives_and_no_child_while_there_is_a_look(tmp_path):
     process = child(tmp_path, "stay")
     process.stdout.readline()

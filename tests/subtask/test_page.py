@@ -7,6 +7,8 @@ import threading
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.status import read_status
@@ -33,6 +35,7 @@ def context_and_writer(folder):
     return context, StatusWriter(str(folder), status_model, events, spool_thread, time.time)
 
 
+@pytest.mark.slow
 def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
     context, page = context_and_writer(tmp_path)
     pipeline = SimpleNamespace(_spool_thread=context.spool_thread, _events=context.events)

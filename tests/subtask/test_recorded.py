@@ -71,6 +71,7 @@ def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path) -> None:
     spool.close()
 
 
+@pytest.mark.slow
 def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
     """The files lie on the server as they were delivered; the config now says SFTP."""
     state = copy(tmp_path)
@@ -143,6 +144,7 @@ def copy_of_shared(folder: Path, destination: str) -> Path:
     return state
 
 
+@pytest.mark.slow
 def test_a_shared_folder_is_left_with_all_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state moves; nothing is lost, also what is in the queue alone, and nothing is sent twice."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))

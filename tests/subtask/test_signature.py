@@ -131,6 +131,7 @@ def test_any_edits_make_the_new_content(tmp_path_factory, library):
     assert any(saved)
 
 
+@pytest.mark.slow
 def test_what_was_inserted_at_the_front_is_what_is_sent(files, method):
     had = files.noise(50_000_000 if method == FASTCDC else 10_000_000)
     content = files.noise(1_000_000) + had

@@ -149,6 +149,7 @@ def test_a_file_that_grows_is_a_true_prefix(tmp_path, snaps, between) -> None:
     assert copied.size == len(data) and os.path.getsize(source) > copied.size
 
 
+@pytest.mark.slow
 def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps) -> None:
     source = tmp_path / "log"
     line = b"0123456789abcdef" * 256

@@ -244,6 +244,7 @@ def test_a_signal_file_is_not_made_where_a_strangers_link_leads(data, secret, ma
     assert len(os.listdir(secret.parent)) == 2
 
 
+@pytest.mark.slow
 @needs_root
 def test_no_signal_file_goes_astray_while_its_folder_is_swapped(data, secret, swapping) -> None:
     (data / "sub").mkdir()
@@ -363,6 +364,7 @@ def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, d
 KINDS = [errno.EINVAL, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.EBUSY]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_no_error_of_a_look_at_a_file_ends_the_child(station, data, tmp_path, monkeypatch, seed) -> None:
     """Any system call about the data may fail in any way: it is a matter of that file, tried again."""

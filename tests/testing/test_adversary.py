@@ -85,6 +85,7 @@ def test_the_same_seed_makes_the_same_acts() -> None:
     assert done[0] == done[1] and len(done[0][0]) > 12
 
 
+@pytest.mark.slow
 @needs_root
 def test_what_is_to_arrive_is_left_alone() -> None:
     with open_folder() as folder:

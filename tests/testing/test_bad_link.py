@@ -244,6 +244,7 @@ def send(link: BadLink, size: int) -> tuple[float, float]:
     return connected, whole
 
 
+@pytest.mark.slow
 @needs_namespaces
 def test_round_trip_and_rate(link: BadLink) -> None:
     before = link.counts()
@@ -269,6 +270,7 @@ def test_loss_costs_packets_and_no_byte(link: BadLink) -> None:
     assert after.there.bytes - before.there.bytes > 1_024_000 + 1500 * (after.there.lost - before.there.lost)
 
 
+@pytest.mark.slow
 @needs_namespaces
 def test_down_and_up_with_a_connection_open(link: BadLink) -> None:
     link.set(delay=0, rate=None, loss=0)

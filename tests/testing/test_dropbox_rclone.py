@@ -74,6 +74,7 @@ def sums(words: str) -> dict[str, str]:
     return {name: value for value, name in (line.split("  ", 1) for line in words.splitlines())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["sync", "off"])
 def test_round_trip(server: DropboxServer, config: Path, source: Path, tmp_path: Path, batch: str) -> None:
     before = server.count("files/upload"), server.count("files/upload_session/finish_batch_v2")

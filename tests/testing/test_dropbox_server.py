@@ -562,6 +562,7 @@ def test_a_connection_that_is_cut_is_reset(server):
                 continue  # what TLS has to say about itself
 
 
+@pytest.mark.slow
 def test_a_call_that_comes_late(server, box):
     first = box.files_upload(b"first", "/a")
     server.hold("files/upload")

@@ -142,6 +142,7 @@ def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None
     assert len(reader.wrong()) == 3, "it stood for so long that it counts as complete"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Editor, Renaming, Copying])
 def test_programs_tell_what_they_write(tmp_path: Path, kind: type[Editor | Renaming | Copying]) -> None:
     """After each act every file holds the state that was recorded last for it, and the same seed makes the same acts."""

@@ -105,6 +105,7 @@ def living(pids: list[int]) -> list[int]:
     return [pid for pid in pids if runs(pid)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", FTP)
 def test_ftp_is_served(tmp_path: Path, make: Make) -> None:
     with make(tmp_path / "a server") as server:
@@ -118,6 +119,7 @@ def test_ftp_is_served(tmp_path: Path, make: Make) -> None:
         assert (server.files / "f" / "a b").read_bytes() == b"12345"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [one for one in FTP if "pure-ftpd" not in str(one.id)])  # which thinks for five seconds
 def test_a_wrong_password_is_refused(tmp_path: Path, make: Make) -> None:
     with make(tmp_path / "server") as server:
@@ -126,6 +128,7 @@ def test_a_wrong_password_is_refused(tmp_path: Path, make: Make) -> None:
             ftp(server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SFTP)
 def test_sftp_is_served(tmp_path: Path, make: Make) -> None:
     source = tmp_path / "source"
@@ -136,6 +139,7 @@ def test_sftp_is_served(tmp_path: Path, make: Make) -> None:
         assert (server.files / "f" / "a").read_bytes() == b"12345"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SFTP)
 def test_another_key_is_refused(tmp_path: Path, make: Make) -> None:
     with make(tmp_path / "server") as server:
@@ -143,6 +147,7 @@ def test_another_key_is_refused(tmp_path: Path, make: Make) -> None:
         assert sftp(server, "pwd\n").returncode != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("make", FTP)
 def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path, make: Make, how: str) -> None:

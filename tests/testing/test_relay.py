@@ -210,6 +210,7 @@ def test_drop_can_hit_every_connection(sink: Server) -> None:
             wait_until(lambda: len(sink.received) == 4 and len(sink.received[3]) == 100)
 
 
+@pytest.mark.slow
 def test_stall_keeps_the_sockets_open_and_thaw_loses_nothing(echo: Server) -> None:
     data = os.urandom(200_000)
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
@@ -289,6 +290,7 @@ def test_delay_is_added_and_does_not_cost_rate(echo: Server) -> None:
         sender.join()
 
 
+@pytest.mark.slow
 def test_throttle_holds_the_rate_for_all_connections_together(sink: Server) -> None:
     with Relay("127.0.0.1", sink.port) as relay, dial(relay) as first, dial(relay) as second:
         relay.throttle(200_000, "up")

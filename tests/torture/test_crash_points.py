@@ -71,6 +71,7 @@ def test_a_state_is_moved_through_any_kill():
     assert [row[1:] for row in totals] == [["24", "0", "0"], ["24", "0", "0"]]
 
 
+@pytest.mark.slow
 def test_a_move_in_a_wrong_order_is_found_out():
     """The old queue goes before the new one has its name."""
     source = """
@@ -87,6 +88,7 @@ state_migration.Moving._copy_files = early
     assert "lost" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", SABOTAGE)
 def test_a_child_that_does_it_wrong_is_found_out(wrong):
     source, words = SABOTAGE[wrong]

@@ -89,6 +89,7 @@ def explored(kind: str, step: int, sabotage: str = "pass") -> tuple[str, dict[st
     return problem, rungs, left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "learned"),
     [
@@ -103,6 +104,7 @@ def test_the_model_is_such_a_server(kind: str, learned: dict[str, str]) -> None:
     assert len(left) == (kind == "delete refused")
 
 
+@pytest.mark.slow
 def test_what_is_left_and_not_reported_is_found_out() -> None:
     """A child that keeps no record of what it could not remove."""
     source = "from pysubtask.transports.shared.profile import Profile; Profile.leave = lambda self, path, **more: None"

@@ -324,6 +324,7 @@ class TransportContract:
 
     # --- what arrives
 
+    @pytest.mark.slow
     def test_every_byte_arrives(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             for size in (0, 1, 1000, 32_767, 32_768, 32_769, 261_120, 261_121, 1_048_576, 5_000_003):
@@ -420,6 +421,7 @@ class TransportContract:
         run(case)
         assert {name: site.read(name) for name in site.files()} == {name: name.encode() for name in names}
 
+    @pytest.mark.slow
     def test_many_at_once_arrive_intact(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             files = {f"folder {i % 3}/file {i}": os.urandom(i * 9_973 % 200_000) for i in range(40)}
@@ -429,6 +431,7 @@ class TransportContract:
 
         run(case)
 
+    @pytest.mark.slow
     def test_a_limit_of_the_rate_holds_for_all_together(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             if transport.pace is None:
@@ -915,6 +918,7 @@ class ResumeContract:
         assert site.read("a") == data, cuts
         assert site.files() == {"a"}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("fate", ["gone", "shorter", "longer"])
     def test_a_temp_that_was_meddled_with(self, site: Site, run: Any, relay: Relay, fate: str) -> None:
         data = os.urandom(4_000_000)
@@ -1135,6 +1139,7 @@ class AppendContract:
         assert site.files() == {"a"}
         assert site.read("a") == data
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("whole_records", [True])
     def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay, whole_records: bool) -> None:
         data = b"".join(b"%d," % i * random.randrange(20) + b"\n" for i in range(20_000))
@@ -1192,6 +1197,7 @@ class AppendContract:
                 seen, since = now, time.monotonic()
         return seen
 
+    @pytest.mark.slow
     def test_a_late_append_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
         data, newer = os.urandom(200_000), os.urandom(50_000)
 
@@ -1212,6 +1218,7 @@ class AppendContract:
 
         run(case, StallSecs=1)
 
+    @pytest.mark.slow
     def test_a_late_append_changes_nothing_of_the_one_that_finished_it(self, site: Site, run: Any, relay: Relay) -> None:
         data = os.urandom(200_000)
 
@@ -1328,6 +1335,7 @@ class CopyContract:
 
         run(case)
 
+    @pytest.mark.slow
     def test_a_reader_sees_only_whole_versions_of_what_is_copied(self, site: Site, run: Any, relay: Relay) -> None:
         old, piece = os.urandom(2_000_000), os.urandom(200_000)
         new = b"".join(piece[i * 20_000 : (i + 1) * 20_000] + old[i * 200_000 : (i + 1) * 200_000] for i in range(10))

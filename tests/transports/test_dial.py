@@ -102,6 +102,7 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.mark.slow
 def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(listener: socket.socket) -> None:
     port, memory = listener.getsockname()[1], Memory()
     with silent(DEAD, port), silent(DEAD_TOO, port):
@@ -116,6 +117,7 @@ def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(liste
             assert len(used) == 1, "the one that answered is tried alone"
 
 
+@pytest.mark.slow
 def test_all_addresses_together_have_one_limit() -> None:
     port = free_port()
     with silent(DEAD, port), silent(DEAD_TOO, port), silent("127.0.0.11", port):
@@ -127,6 +129,7 @@ def test_all_addresses_together_have_one_limit() -> None:
     assert {one.address for one in failed.value.failures} == {DEAD, DEAD_TOO, "127.0.0.11"}
 
 
+@pytest.mark.slow
 def test_one_that_refuses_is_left_at_once(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "DELAY_SECS", 600.0)
     port = listener.getsockname()[1]
@@ -134,6 +137,7 @@ def test_one_that_refuses_is_left_at_once(listener: socket.socket, monkeypatch: 
         assert sock.getpeername() == (ALIVE, port)
 
 
+@pytest.mark.slow
 def test_of_one_address_the_error_is_its_own() -> None:
     with pytest.raises(ConnectionRefusedError):
         dial_name("h", 1, 5.0, places=v4(ALIVE, port=free_port()))
@@ -142,6 +146,7 @@ def test_of_one_address_the_error_is_its_own() -> None:
         dial_name("h", port, 0.3, places=v4(DEAD, port=port))
 
 
+@pytest.mark.slow
 def test_every_socket_is_closed_but_the_one(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     held: set[socket.socket] = set()
@@ -181,6 +186,7 @@ def named(monkeypatch: pytest.MonkeyPatch, port: int, *addresses: str) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("addresses", [(DEAD, ALIVE), (DEAD, DEAD_TOO, ALIVE)])
 def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None, addresses: tuple[str, ...]) -> None:
     with ftp_server(tmp_path / "ftp") as server, contextlib.ExitStack() as stack:
@@ -198,6 +204,7 @@ def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert time.monotonic() - begun < PATIENCE / 2
 
 
+@pytest.mark.slow
 def test_ftp_where_none_answers_tells_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
     port = free_port()
     with silent(DEAD, port):
@@ -222,6 +229,7 @@ def by_name(server: OpenSSHServer, tmp_path: Path, **more: Any) -> dict[str, Any
     return server.settings(Host="localhost", KnownHostsFile=str(known), ConnectTimeoutSecs=PATIENCE, **more)
 
 
+@pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize("program", ["ssh", "no-such-ssh-program"])
 def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
@@ -255,6 +263,7 @@ def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
     assert not list(Path("/tmp").glob("pysubtask-askpass-*/c")), "a folder was left"
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_password_and_a_pinned_key_take_the_same_route(
     server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
@@ -267,6 +276,7 @@ def test_a_password_and_a_pinned_key_take_the_same_route(
         connects(by_name(server, tmp_path, HostKey=pinned, Password="not asked for"), tmp_path)
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_no_address_of_an_ssh_server_answers(
     server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch

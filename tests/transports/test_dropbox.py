@@ -126,6 +126,7 @@ def test_a_heartbeat_is_one_call_each_time(site: Site) -> None:
     site.run(case)
 
 
+@pytest.mark.slow
 def test_many_small_files_are_published_by_few_calls(site: Site) -> None:
     site.server.lock_contention = True  # commits that overlap would be refused
     site.server.commit_secs = 0.05
@@ -219,6 +220,7 @@ def test_a_lost_answer_to_the_last_append_goes_straight_on_to_the_end(site: Site
     assert site.server.content_bytes <= len(data) + 256 * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forget", ["session", "note", "used"])
 def test_a_session_that_is_gone_begins_anew(site: Site, forget: str) -> None:
     data = os.urandom(MIB)
@@ -277,6 +279,7 @@ def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
 # --- revisions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newer_first", [True, False])
 @pytest.mark.parametrize(("route", "size"), [(UPLOAD, 5), (FINISH, MIB)])
 def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, size: int, newer_first: bool) -> None:
@@ -306,6 +309,7 @@ def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, s
     site.run(case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, MIB])
 def test_what_somebody_else_wrote_is_replaced(site: Site, size: int) -> None:
     async def case(transport: DropboxTransport) -> None:
@@ -517,6 +521,7 @@ def test_nobody_there_is_a_lost_connection(site: Site) -> None:
         site.run(lambda transport: asyncio.sleep(0), Proxy="http://127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site) -> None:
     async def case(transport: DropboxTransport) -> None:
         jobs = [site.job(f"f{number}", os.urandom(100_000)) for number in range(6)]
@@ -569,6 +574,7 @@ def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> None:
     site.run(case, StallSecs=1)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(site: Site) -> None:
     size = 100 * MIB
     path = site.place / "big"

@@ -39,6 +39,7 @@ def site(server: DropboxServer, tmp_path: Path) -> Iterator[Site]:
         yield Site(DropboxTransport, settings, str(work), str(folder), relay, IMPOSSIBLE, temps=False)
 
 
+@pytest.mark.slow
 class TestDropbox(NetworkContract):
     @pytest.fixture
     def site(self, site: Site) -> Iterator[Site]:

@@ -93,6 +93,7 @@ def publisher_run(case: Any) -> None:
     asyncio.run(whole())
 
 
+@pytest.mark.slow
 def test_files_that_come_together_share_a_call() -> None:
     batches: list[list[Any]] = []
 
@@ -115,6 +116,7 @@ def test_files_that_come_together_share_a_call() -> None:
     assert [len(batch) for batch in batches] == [10]
 
 
+@pytest.mark.slow
 def test_one_call_at_a_time_and_what_comes_meanwhile_goes_next() -> None:
     batches: list[list[Any]] = []
     running = 0

@@ -164,6 +164,7 @@ def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tmp_path
     assert os.listdir(folder) == ["a"]
 
 
+@pytest.mark.slow
 def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

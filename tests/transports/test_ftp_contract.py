@@ -65,6 +65,7 @@ class GrowContract(ResumeContract, AppendContract, FTPContract):
 
     resume_size = 8_000_000
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("whole_records", [False])  # FTP makes no such promise
     def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Any, whole_records: bool) -> None:
         super().test_a_reader_sees_a_prefix_however_often_it_is_cut(site, run, relay, whole_records)
@@ -160,6 +161,7 @@ class TestVsftpd(GrowContract):
 
 @needs_vsftpd
 @without(*set(ABOUT_FILES) - {"test_any_name_the_file_system_allows"})
+@pytest.mark.slow
 class TestVsftpdTLS13(SameProgram, CutContract, GrowContract):
     """With sessions reused and data ended by a close_notify, or vsftpd refuses."""
 
@@ -170,6 +172,7 @@ class TestVsftpdTLS13(SameProgram, CutContract, GrowContract):
 
 @needs_vsftpd
 @without(*set(ABOUT_FILES) - {"test_any_name_the_file_system_allows"})
+@pytest.mark.slow
 class TestVsftpdTLS12(SameProgram, QuickContract):
     @pytest.fixture
     def site(self, vsftpd_tls12: VsftpdServer, tmp_path: Path) -> Iterator[Site]:
@@ -183,6 +186,7 @@ class TestPyftpdlib(QuickContract):
 
 
 @without(*set(ABOUT_FILES) - {"test_any_name_the_file_system_allows"})
+@pytest.mark.slow
 class TestPyftpdlibTLS(SameProgram, GrowContract):
     """Explicit TLS, with a pinned certificate."""
 
@@ -194,6 +198,7 @@ class TestPyftpdlibTLS(SameProgram, GrowContract):
 
 
 @without(*set(ABOUT_FILES) - {"test_nested_names_make_their_folders"})
+@pytest.mark.slow
 class TestPyftpdlibImplicit(QuickContract):
     """Implicit TLS, active, and the login's own folder."""
 
@@ -211,6 +216,7 @@ class TestPyftpdlibImplicit(QuickContract):
 
 
 @without(*NEITHER)
+@pytest.mark.slow
 class TestNoRenameOver(CutContract):
     """A server that refuses to rename over a file: old one aside, new one in. It shows its own times."""
 

@@ -210,6 +210,7 @@ def test_a_server_that_changes_the_ends_of_lines_is_named(tmp_path: Path, data: 
         work(tmp_path, server, case, StoreInPlace=in_place)
 
 
+@pytest.mark.slow
 def test_other_sizes_are_no_text_mode(tmp_path: Path) -> None:
     async def case(one: Work) -> None:
         with pytest.raises(AttemptFailed) as caught:

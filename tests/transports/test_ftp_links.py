@@ -185,6 +185,7 @@ def test_what_a_cut_leaves_in_the_other_folder_is_removed_by_the_next_process(tm
     run(tmp_path, case, Cut, keep=settings)
 
 
+@pytest.mark.slow
 def test_a_new_name_costs_one_question(tmp_path: Path) -> None:
     async def case(work: Work, files: Path) -> None:
         for number in range(20):

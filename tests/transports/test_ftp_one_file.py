@@ -112,6 +112,7 @@ class NoSizeNoList(NoSize):
         return "550 Permission denied."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("talk", "verified"), [(NoSize, "size"), (NoSizeNoList, "reply")])
 def test_a_refused_question_is_no_answer_to_it(tmp_path: Path, talk: type[Talk], verified: str) -> None:
     async def case(work: Work, server: OddFTP) -> None:
@@ -162,6 +163,7 @@ class Early(Talk):
         return "226 done already"
 
 
+@pytest.mark.slow
 def test_a_server_that_says_done_too_early_is_waited_for_and_sent_nothing_twice(tmp_path: Path) -> None:
     data = os.urandom(2_000_000)
 
@@ -189,6 +191,7 @@ class Reset(Talk):
         sock.close()
 
 
+@pytest.mark.slow
 def test_a_data_connection_that_ends_with_a_reset_when_all_is_there(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         for number in range(20):
@@ -237,6 +240,7 @@ class Hangs(Talk):
         return super().do_SIZE(arg)
 
 
+@pytest.mark.slow
 def test_one_of_several_connections_that_ends_costs_its_file_alone(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         work.count = 100
@@ -407,6 +411,7 @@ LIMITS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", LIMITS)
 def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str) -> None:
     talk = type("Talk", (Full,), {"reply": reply, "times": 2})
@@ -471,6 +476,7 @@ def eater(left: Callable[[bytes], bool], **values: bool) -> type[Talk]:
     return type("Talk", (Eater,), {"left": staticmethod(left), **values})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.parametrize(
@@ -501,6 +507,7 @@ def test_where_temporary_files_are_taken_away_another_kind_is_used(
     run(tmp_path, eater(left, tells=tells, quick=quick), case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
 def test_where_each_kind_is_taken_away_the_setting_that_helps_is_named(tmp_path: Path, tells: bool, quick: bool) -> None:
@@ -516,6 +523,7 @@ def test_where_each_kind_is_taken_away_the_setting_that_helps_is_named(tmp_path:
     run(tmp_path, eater(lambda path: False, tells=tells, quick=quick), case)
 
 
+@pytest.mark.slow
 def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None:
     class NoOver(Eater):
         left = staticmethod(lambda path: b"/" in path)

@@ -155,6 +155,7 @@ def checked(files: Files, found: dict[str, bytes], server: QuirkFTPServer) -> No
         assert len(ours) <= 6 and {f"{name}" for name in ours} <= set(files.transport.profile.left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switch", "tls"),
     [

@@ -117,6 +117,7 @@ def run(pyftpdlib: FTPServer, no_rest: FTPServer, tmp_path: Path) -> Iterator[Ca
 # --- going on with an upload
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart", ODD)
 def test_a_resume_is_whole_whatever_the_server_does(run: Any, restart: str) -> None:
     data, other = os.urandom(SIZE), os.urandom(50_000)
@@ -213,6 +214,7 @@ def test_an_account_that_may_only_write(tmp_path: Path) -> None:
         assert work.read("a") == data + b"123"
 
 
+@pytest.mark.slow
 def test_notes_are_few(run: Any) -> None:
     """One for a file that takes long by its size or by the link; it says nothing that would change."""
 
@@ -264,6 +266,7 @@ def test_cuts_that_get_on_are_no_reason_to_give_up(run: Any) -> None:
 # --- appending in place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart", ODD)
 def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(run: Any, tmp_path: Path, restart: str) -> None:
     old, new = os.urandom(100_000), os.urandom(10_000)
@@ -348,6 +351,7 @@ def test_stored_in_place_an_upload_that_was_cut_is_not_gone_on_with(run: Any) ->
     run(case, StoreInPlace=True)
 
 
+@pytest.mark.slow
 def test_whole_lines_go_in_place_where_no_cut_can_part_them(run: Any) -> None:
     lines = b"one,two,three\n" * 3000
 

@@ -628,6 +628,7 @@ def test_bytes_slipped_in_before_tls_are_not_taken_for_the_servers(tmp_path: Pat
     assert "in between" in str(failed)
 
 
+@pytest.mark.slow
 def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     """A byte now and then must not feed the time limit."""
     ending = threading.Event()
@@ -696,6 +697,7 @@ def _gone(name: str) -> list[str]:
     return [thread.name for thread in threading.enumerate()]
 
 
+@pytest.mark.slow
 def test_who_says_nothing_may_have_banned_us(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         failed = connect({**ftp_settings(silent.getsockname()[1]), "ConnectTimeoutSecs": 1}, tmp_path)

@@ -176,6 +176,7 @@ def test_the_search_for_a_port_takes_no_time(code: int, tmp_path: Path) -> None:
         assert time.process_time() - begun < 2
 
 
+@pytest.mark.slow
 def test_a_slow_handshake_has_one_limit(tmp_path: Path) -> None:
     """A byte of TLS a moment keeps any limit of a single read from its end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -112,6 +112,7 @@ def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) ->
 # --- the parts
 
 
+@pytest.mark.slow
 def test_a_drip_is_no_answer() -> None:
     """A byte now and then keeps any limit of a single read from its end."""
 
@@ -135,6 +136,7 @@ def test_a_drip_is_no_answer() -> None:
     asyncio.run(whole())
 
 
+@pytest.mark.slow
 def test_a_long_answer_in_time_is_one() -> None:
     async def whole() -> None:
         async with asyncio.timeout(20), playing(stall=1) as (client, peer):
@@ -150,6 +152,7 @@ def test_a_long_answer_in_time_is_one() -> None:
     asyncio.run(whole())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [Server.attrs(b"NUMB", 5), bytes([packets.HANDLE]) + b"NUMB" + string(b"h")])
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_write_that_is_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
@@ -278,6 +281,7 @@ def listing(names: list[bytes]) -> bytes:
     return struct.pack(">I", len(names)) + body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_a_listing_without_end_comes_to_one(same: bool, tmp_path: Path) -> None:
     async def whole() -> list[str]:
@@ -410,6 +414,7 @@ SPOILT = st.dictionaries(st.integers(0, 14), REPLIES, max_size=3)
 KINDS = st.sampled_from(["whole", "resumed", "append"])
 
 
+@pytest.mark.slow
 @given(SPOILT, KINDS)
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_whatever_is_answered_an_upload_ends_in_time(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str) -> None:

@@ -168,6 +168,7 @@ def test_a_file_system_that_keeps_no_modes(tmp_path: Path, monkeypatch: pytest.M
     assert key_file.why_mode_is_fixed(str(tmp_path), str(tmp_path / "none")) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="ssh-agent is not installed")
 @pytest.mark.parametrize("kind", ["own", "PEM", "public"])
 def test_a_key_that_an_agent_holds_works(key: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

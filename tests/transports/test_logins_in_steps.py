@@ -184,6 +184,7 @@ def test_the_line_for_an_old_server_is_reported(what: str, offer: str, line: str
     assert offered_alone(str(unknown)) is None and unknown.remedy == "Update the older of the two"
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_server_that_has_but_an_ssh_rsa_key(tmp_path: Path) -> None:
     make_key(tmp_path / "rsa", "rsa")
@@ -204,6 +205,7 @@ def test_a_server_that_has_but_an_ssh_rsa_key(tmp_path: Path) -> None:
         assert outcome(pinned, tmp_path) is None, "the line and the pinned key go together"
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_the_line_for_an_rsa_key_on_an_old_server_works(tmp_path: Path) -> None:
     make_key(tmp_path / "rsa", "rsa")
@@ -235,6 +237,7 @@ def test_a_program_in_between_is_blamed_and_not_the_server() -> None:
         assert finding.cause == "proxy-command" and finding.remedy.commands == ("ssh -v pi@h true",)
 
 
+@pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize("body", ["exec sleep 600", "sleep 600 & sleep 600", "sleep 600 & exit 1"])
 def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, body: str) -> None:

@@ -147,6 +147,7 @@ def pure_site(server: PureFTPdServer, tmp_path: Path) -> Iterator[Site]:
 
 
 @needs(pureftpd.missing())
+@pytest.mark.slow
 class TestPureFTPd(QuickContract):
     """It does not go on in the middle of a file."""
 
@@ -169,6 +170,7 @@ class TestPureFTPdTLS(QuickContract):
     "test_confirm_is_asked_once_between_the_last_byte_and_the_publication",  # a file is nowhere before it is closed
     "test_a_reader_sees_only_whole_versions",  # what a rename replaces is gone for a moment
 )
+@pytest.mark.slow
 class TestRcloneSFTP(TransportContract):
     """No file can be gone on with."""
 

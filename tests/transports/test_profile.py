@@ -104,6 +104,7 @@ def test_a_server_that_does_not_change_is_learned_with_the_first_file_and_report
     assert [step.rung for step in steps] == ([best] if best not in (None, ladder.rungs[0]) else [])
 
 
+@pytest.mark.slow
 @given(histories(), st.integers(1, 12))
 def test_a_server_that_changes_is_followed_within_three_files_in_both_directions(history, files_each):
     ladder, files, _ = history
@@ -193,6 +194,7 @@ def test_what_has_worked_is_given_up_at_the_second_refusal_where_one_may_be_the_
     assert profile.struck(means.SYNC)
 
 
+@pytest.mark.slow
 @given(histories(), st.dictionaries(st.text(max_size=9), st.booleans(), max_size=5))
 def test_all_of_it_is_kept(history, left):
     ladder, files, _ = history

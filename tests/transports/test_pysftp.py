@@ -36,6 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
         yield running
 
 
+@pytest.mark.slow
 class TestContract(NetworkContract):
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
@@ -60,6 +61,7 @@ class TestContract(NetworkContract):
     def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
         super().test_a_link_cut_among_the_last_answers(broken, relay, after)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("direction", ["both"])
     def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any) -> None:
         super().test_a_link_that_freezes(broken, relay, direction)
@@ -256,6 +258,7 @@ def test_a_server_that_cannot_rename_over_a_file(tmp_path: Path) -> None:
     assert list((tmp_path / "files").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
     """Each WRITE is answered for: among those under way, and not by the next file."""
     with openssh_server(tmp_path / "sshd", file_limit=300_000) as running:

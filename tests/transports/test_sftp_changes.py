@@ -80,6 +80,7 @@ async def put(transport: SFTPTransport, job: Job, progress: Callable[[int], None
     return await transport.upload(job, progress)
 
 
+@pytest.mark.slow
 def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: OpenSSHServer) -> None:
     """64 KB at the end of 20 MB, in place and by copying; 1 MB at the front; bytes of both directions outside of ssh."""
     old, tail, front = os.urandom(20_000_000), os.urandom(64 * 1024), os.urandom(1024 * 1024)
@@ -106,6 +107,7 @@ def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: Op
     assert costs["in place"] < 1.25 and costs["copied"] < 1.25 and costs["at the front"] < 1.1, costs
 
 
+@pytest.mark.slow
 def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: OpenSSHServer) -> None:
     data = b"".join(b"%d;" % i * random.randrange(1, 30) + b"\n" for i in range(60_000))
     start = data.index(b"\n", 500_000) + 1
@@ -164,6 +166,7 @@ def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: Op
     assert not [size for size in sizes if data[size - 1 : size] != b"\n" and size % mmap.PAGESIZE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
 def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(
     context: DeliveryContext, server: OpenSSHServer, moment: str

@@ -147,6 +147,7 @@ class TestStandstill:
 
         play(case, stall=0.3)
 
+    @pytest.mark.slow
     def test_silence_is_fine_while_nothing_is_asked(self) -> None:
         async def case(client: Client, peer: Peer) -> None:
             asked = client.request(packets.STAT, packets.string(b"a"))
@@ -162,6 +163,7 @@ class TestStandstill:
 
         play(case, stall=1)
 
+    @pytest.mark.slow
     def test_any_answer_is_a_sign_of_life(self) -> None:
         async def case(client: Client, peer: Peer) -> None:
             asked = [client.request(packets.STAT, packets.string(b"a")) for _ in range(6)]
@@ -172,6 +174,7 @@ class TestStandstill:
 
         play(case, stall=1.8)
 
+    @pytest.mark.slow
     def test_a_slow_disk_is_given_its_time_and_no_more(self) -> None:
         async def case(client: Client, peer: Peer) -> None:
             slow = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, b"h"), patience=60)

@@ -69,6 +69,7 @@ class TestOverSSH(ResumeContract, AppendContract, CopyContract, NetworkContract)
     "test_an_append_that_was_cut_is_finished",
     "test_confirm_is_asked_before_the_first_byte",
 )
+@pytest.mark.slow
 class TestOverAsyncSSH(ResumeContract, AppendContract, NetworkContract):
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
@@ -77,6 +78,7 @@ class TestOverAsyncSSH(ResumeContract, AppendContract, NetworkContract):
 
 
 @without(*ABOUT_LINK, "test_any_name_the_file_system_allows", "test_stat", "test_a_source_that_cannot_be_read")
+@pytest.mark.slow
 class TestWithoutPosixRename(NetworkContract):
     @pytest.fixture
     def site(self, plain_server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:

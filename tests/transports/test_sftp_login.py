@@ -130,6 +130,7 @@ def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp
     assert "the login was refused" in refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "stranger")), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("does", "words"),
     [

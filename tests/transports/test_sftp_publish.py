@@ -45,6 +45,7 @@ def play(case: Callable[[Client, Peer, Any], Awaitable[None]], **how: Any) -> No
     asyncio.run(whole())
 
 
+@pytest.mark.slow
 def test_three_round_trips_and_no_more(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         peer.absent = ()
@@ -149,6 +150,7 @@ def test_a_refused_write_means_no_rename_and_no_temp(job: Job) -> None:
     play(case)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -> None:
     """Some servers still store it when they are asked first, so it is looked at again; the file waits by itself then."""
 
@@ -173,6 +175,7 @@ def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -
     play(case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stat", ["nothing", "no size", "0 bytes"])
 def test_a_size_that_is_reported_after_the_close_only_is_asked_for_then_and_not_before_any_more(job: Job, stat: str) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:

@@ -132,6 +132,7 @@ def needs_in_place(*quirks: Switch) -> bool:
     return any(each <= {quirk.name for quirk in quirks} for each in REFUSED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quirk",
     [
@@ -212,6 +213,7 @@ def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_b
     assert len(context.steps) == 6 or means is PUBLISH, context.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", [1, 3, 20])
 def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
     server.quirks.open_files = allowed

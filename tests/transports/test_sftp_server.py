@@ -108,6 +108,7 @@ def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: 
         assert context.read("b") == b"fits"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
 def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(
     context: DeliveryContext, server: OpenSSHServer, moment: str
@@ -197,6 +198,7 @@ class TestSwap:
 
         run(case)
 
+    @pytest.mark.slow
     def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path) -> None:
         """The one request that a stalled server may hold against us: it moves the newer version aside."""
         context = DeliveryContext(plain, tmp_path)
@@ -283,6 +285,7 @@ class TestChild:
 
         run(case)
 
+    @pytest.mark.slow
     def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, context: DeliveryContext) -> None:
         with Relay("127.0.0.1", server.port) as relay:
 

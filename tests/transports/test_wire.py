@@ -76,6 +76,7 @@ def over_https(place: Path) -> Iterator[Site]:
         yield Site(DropboxTransport, whole, str(place), str(server.folder), relay)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("making", [over_ssh, over_asyncssh, over_pysftp, over_ftps, over_https])
 def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
     """Login, whole uploads, an append, one that is cut, and all connections together."""

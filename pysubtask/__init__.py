@@ -211,7 +211,7 @@ _OLD = {"Callback": "master.news", "News": "master.news"}
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value = _version()
+        from ._version import __version__ as value
     elif name in __all__ or name in _OLD:
         from importlib import import_module
 
@@ -224,25 +224,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    # Read from the name of the folder that an installer leaves: importlib.metadata costs a tenth of the start of a child.
-    import os
-    import sys
-
-    start, end = "pysubtask-", ".dist-info"
-    for folder in sys.path:
-        try:
-            names = os.listdir(folder or os.curdir)
-        except OSError:
-            continue  # a zip file, or not there
-        for name in names:
-            if name.startswith(start) and name.endswith(end):
-                return name[len(start) : -len(end)]
-    from importlib import metadata
-
-    try:
-        return metadata.version("pysubtask")
-    except metadata.PackageNotFoundError:
-        return "0+not.installed"

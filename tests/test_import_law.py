@@ -21,6 +21,7 @@ PROTOCOLS = (*WIRES, "transports/pysftp", "transports/folder")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "common": (),
     "_config": ("common",),
+    "_version": (),
     "defaults_config": ("common",),
     "master": ("common", "defaults_config"),
     "transports": ("common",),
@@ -325,6 +326,7 @@ THE_APPS_HALF = {"pysubtask"} | {
         "common.place",
         "common.process",
         "common.program",
+        "common.state_files",
         "common.watched",
         "defaults_config",
         "master",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pysubtask.common import state_files
 from tests import make_module_map
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -300,3 +301,20 @@ def begin() -> None:
         "begin has no docstring",
         "raises OSError, which no docstring names",
     ]
+
+
+# ---- what master and child agree on
+
+
+def test_the_names_of_state_files_stand_in_one_module():
+    files = {value for name, value in vars(state_files).items() if name.isupper()}
+    assert "spool.db" in files and "lock" in files
+    files -= {"requests"}  # a library has that name, too
+    found = [
+        f"{path}: {text!r}"
+        for path, tree in modules()
+        if not path.endswith("/state_files.py") and not path.startswith("pysubtask/testing/")
+        for text in strings(tree)
+        if text in files
+    ]
+    assert found == []

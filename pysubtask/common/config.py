@@ -292,22 +292,12 @@ def section_of(config: Any, name: str) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that differs least, or None where nothing is close (edit distance above a third)."""
-    best: tuple[int, str] | None = None
-    for other in known:
-        cost = _distance(word.lower(), other.lower())
-        if best is None or cost < best[0]:
-            best = (cost, other)
-    return best[1] if best and best[0] <= max(2, len(word) // 3) else None
+    """The known word that is most alike, or None where none is (a ratio of difflib below 0.6)."""
+    from difflib import get_close_matches  # loaded for an error only
 
-
-def _distance(a: str, b: str) -> int:
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[len(b)]
+    names = {other.lower(): other for other in known}
+    close = get_close_matches(word.lower(), names, 1)
+    return names[close[0]] if close else None
 
 
 def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigError:

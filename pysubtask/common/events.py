@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import own_files
 from .redact import redacted
+from .state_files import EVENTS
 
 if TYPE_CHECKING:
     from .page_types import EventFields
 
-FILE = "events.jsonl"
+FILE = EVENTS
 ROTATE_BYTES = 1024 * 1024  # about 5,000 events; as many again in events.jsonl.1
 _PIECE = 256 * 1024  # bytes that one read of a follower takes, the rest follows
 _LONGEST_LINE = 4 * 1024 * 1024  # bytes; a longer line is no event

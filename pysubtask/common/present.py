@@ -18,6 +18,7 @@ from .process import is_alive
 from .receipts import FILE as RECEIPTS_FILE
 from .settings_file import read_settings_page
 from .stale import why_stale
+from .state_files import LOCK
 from .status import FILE as STATUS_FILE
 from .status import read_status
 
@@ -69,7 +70,7 @@ def present(
     """The present state of the child of this state folder; ``now`` in seconds since the epoch. ``why_missing``: asked where no
     child lives; ``started``: the pid of a living child that may not have its lock yet; ``left``: the queue of a dead child in
     numbers, for who can read it (else it is that of its page)."""
-    page, lock = read_status(state_dir), StateLock(os.path.join(state_dir, "lock"))
+    page, lock = read_status(state_dir), StateLock(os.path.join(state_dir, LOCK))
     holder = lock.holder()
     elsewhere = holder is None and lock.is_held_elsewhere()
     anew = beginning_anew(page) if holder is None else None
@@ -117,7 +118,7 @@ def last_sign(state_dir: str) -> float | None:
 def locked_at(state_dir: str) -> float | None:
     """When its lock was last taken, in seconds since the epoch; None where there is none."""
     with contextlib.suppress(OSError):
-        return os.stat(os.path.join(state_dir, "lock")).st_mtime
+        return os.stat(os.path.join(state_dir, LOCK)).st_mtime
     return None
 
 

@@ -8,8 +8,9 @@ import os
 from collections.abc import Mapping
 
 from . import own_files
+from .state_files import READ_FROM
 
-FILE = "read_from.json"
+FILE = READ_FROM
 _FORMAT = 1
 
 Stamps = Mapping[str, tuple[str, int, int]]

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from . import own_files
 from .events import lines_of, to_json
+from .state_files import RECEIPTS
 
-FILE = "receipts.jsonl"
+FILE = RECEIPTS
 COMPACT_BYTES = 512 * 1024  # about 1,000 receipts; below that it is not worth the rewriting
 
 

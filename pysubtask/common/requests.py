@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from . import as_user, own_files
 from .events import utc
+from .state_files import REPLIES as REPLIES
+from .state_files import REQUESTS as REQUESTS
 from .trust import user_name
 
-REQUESTS = "requests"
-REPLIES = "replies"
 KEEP_SECS = 86400.0
 """How long an answer is kept, and with it the memory of its id."""
 _FORMAT = 1

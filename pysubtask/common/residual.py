@@ -6,8 +6,9 @@ import json
 import os
 
 from . import own_files
+from .state_files import RESIDUAL
 
-FILE = "residual.json"
+FILE = RESIDUAL
 _MOST_BYTES = 256 * 1024 * 1024  # a list of a million long paths
 
 

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from . import own_files
+from .state_files import SETTINGS
 
-FILE = "settings.json"
+FILE = SETTINGS
 _MOST_BYTES = 64 * 1024 * 1024  # it names every watch entry, of which there may be a hundred thousand
 
 

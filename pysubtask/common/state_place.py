@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from . import own_files, registry
 from .own_files import STATE_FOLDER
+from .state_files import MOVED_TO as MOVED_TO
+from .state_files import QUEUE
 from .trust import doubt_about
 
-SPOOL = "spool.db"
-MOVED_TO = "moved_to"
+SPOOL = QUEUE
 """In a state folder of the first folder that was moved: where to. Its ``spool.db`` is an empty one of a later format."""
 PATH_FILE = "folder"
 """Beside the state of the tasks of one first folder: the path of that folder, for people."""

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from . import own_files
+from .state_files import STATUS
 
-FILE = "status.json"
+FILE = STATUS
 FORMAT = 1
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 
 from ..common import own_files
 from ..common.notify import HOLD, NOTIFY, data_name, read_stamp, remove_signal
+from ..common.state_files import HANDLED
 
-HANDLED_FILE = "handled.json"
+HANDLED_FILE = HANDLED
 _MOST_BYTES = 256 * 1024 * 1024  # a stamp each of a million files
 
 

@@ -32,6 +32,7 @@ from ..common.place import device_of, existing, is_in
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
 from ..common.remedy import says_more
+from ..common.state_files import HANDLED, LOCK
 from ..common.state_place import SNAPSHOTS, has_queue, inside_of, is_inside, make_outside, own_folders, why_away
 from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
@@ -120,7 +121,7 @@ class BaseSubtask:
         self.source_path = ""
         self.status_model = StatusModel(wall)
         self._wake_event = WakeEvent()
-        self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
+        self._lock = StateLock(os.path.join(handoff.state_dir, LOCK))
         self._first = first_folder(handoff.entries)
         self._moving = Moving(
             handoff.state_dir,
@@ -835,6 +836,6 @@ class BaseSubtask:
     def _write_handled(self) -> None:
         """Write for the master which notify stamps are safely in the queue, so that it may remove those files."""
         try:
-            own_files.replace(self.handoff.state_dir, "handled.json", json.dumps(self._spool_thread.spool.stamps).encode("ascii"))
+            own_files.replace(self.handoff.state_dir, HANDLED, json.dumps(self._spool_thread.spool.stamps).encode("ascii"))
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)

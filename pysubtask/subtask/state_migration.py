@@ -31,17 +31,16 @@ from ..common.errors import DiskLow, PysubtaskError, SpoolDamaged
 from ..common.lock import Holder, StateLock
 from ..common.own_files import NotOurs
 from ..common.requests import REPLIES, REQUESTS
+from ..common.state_files import HANDLED, LOCK, MOVED_FROM, READ_FROM, RESIDUAL
 from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
 from .snapshot.bak_folder import BakFolder, is_hidden
 from .snapshot.snapshotter import copy_again
 from .spool import database
 
-MOVED_FROM = "moved_from"
-_LOCK = "lock"
 _COPY = "spool.db.moving"
 _BESIDE = ("", "-wal", "-shm", "-journal")
-_NOT_COPIED = frozenset((_LOCK, MOVED_TO, MOVED_FROM, "handled.json", *(SPOOL + end for end in _BESIDE)))
-_KEPT = frozenset(("read_from.json", "residual.json"))
+_NOT_COPIED = frozenset((LOCK, MOVED_TO, MOVED_FROM, HANDLED, *(SPOOL + end for end in _BESIDE)))
+_KEPT = frozenset((READ_FROM, RESIDUAL))
 """Files that the master has written for this very start."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_BYTES = 65536
@@ -94,7 +93,7 @@ class Moving:
                 self._problems[other] = exc.problem if isinstance(exc, NotOurs) else f"cannot be opened ({exc.strerror})"
                 continue
             if self._is_undone(other):
-                self._locks[other] = StateLock(os.path.join(other, _LOCK))
+                self._locks[other] = StateLock(os.path.join(other, LOCK))
                 self._locks[other].acquire(me)
 
     def unlock(self) -> None:
@@ -278,7 +277,7 @@ class Moving:
                 own_files.remove(old, SPOOL + end)
             own_files.replace(old, SPOOL, database.of_a_later_format(), sync=True)
         self._remove_snapshots(old)
-        kept = (SPOOL, MOVED_TO, _LOCK)
+        kept = (SPOOL, MOVED_TO, LOCK)
         for folder in (os.path.join(old, REQUESTS), os.path.join(old, REPLIES), old):
             with contextlib.suppress(FileNotFoundError):
                 for name in own_files.names(folder):
@@ -289,7 +288,7 @@ class Moving:
         if not inside:
             for name in (SPOOL, PATH_FILE):
                 own_files.remove(old, name)
-        own_files.remove(old, _LOCK)
+        own_files.remove(old, LOCK)
         # Synced before the note of step 3 is removed: after a power cut the note must exist as long as anything is left here.
         _sync(old)
         if not inside:

@@ -14,6 +14,7 @@ from typing import Any
 from ...common import own_files, registry
 from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock, process_start
+from ...common.state_files import LOCK
 from ...transports.base import RemoteStat
 from ..exit_status import LOCKED, CommandError
 
@@ -42,7 +43,7 @@ class Record:
         top = os.path.join(registry.folder(), "push")
         _sweep(top, time.time())
         self.folder = os.path.join(top, key)
-        self._lock = StateLock(os.path.join(self.folder, "lock"))
+        self._lock = StateLock(os.path.join(self.folder, LOCK))
         try:
             registry.make_folder("push")
             self._lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None), patience=1.0)

@@ -16,6 +16,7 @@ from ...common.lock import StateLock
 from ...common.notify import data_name
 from ...common.own_files import STATE_FOLDER
 from ...common.settings_file import read_settings_page
+from ...common.state_files import LOCK, QUEUE, REPLIES, REQUESTS
 from ...common.state_place import MOVED_TO, PATH_FILE, inside_of
 from ...common.watched import Watched
 from ...defaults_config import SETTINGS
@@ -91,7 +92,7 @@ def plan(children: Sequence[Task], *, with_queue: bool) -> Plan:
 
 def undelivered(state_dir: str) -> int:
     """The number of undelivered files in the queue of a dead child; -1 where the queue cannot be read."""
-    if not os.path.lexists(os.path.join(state_dir, "spool.db")):
+    if not os.path.lexists(os.path.join(state_dir, QUEUE)):
         return 0
     found = read_queue(state_dir, 0)
     return -1 if found is None else found.counts.waiting + found.counts.sending + found.counts.parked
@@ -219,7 +220,7 @@ def refusal_of_masters(children: Sequence[Task]) -> str:
 
 def _hold(held: contextlib.ExitStack, children: Sequence[Task]) -> None:
     paths = [os.path.join(task_folder(child.state_dir), RUN_LOCK) for child in children]
-    for path in dict.fromkeys([*paths, *(os.path.join(child.state_dir, "lock") for child in children)]):
+    for path in dict.fromkeys([*paths, *(os.path.join(child.state_dir, LOCK) for child in children)]):
         if os.path.lexists(path) and not held.enter_context(StateLock(path).briefly_held()):
             raise CommandError(f"{children[0].name} has been started meanwhile. Nothing was removed.", FAILED)
 
@@ -230,7 +231,7 @@ def _remove_state(row: Left) -> None:
     top = os.path.dirname(task)
     for folder, file in ((task, RUN_LOCK), (top, PATH_FILE)):
         # Files of the task, or of the watched folder, as a whole are removed with the last child.
-        if own_files.is_root(os.path.basename(top)) and set(own_files.names(folder)) <= {file, "requests", "replies"}:
+        if own_files.is_root(os.path.basename(top)) and set(own_files.names(folder)) <= {file, REQUESTS, REPLIES}:
             own_files.remove_folder(folder)
         else:
             break

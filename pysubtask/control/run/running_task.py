@@ -15,6 +15,7 @@ from ...common.lock import Holder, StateLock, process_start
 from ...common.place import existing
 from ...common.read_from import Stamps
 from ...common.requests import Request
+from ...common.state_files import LOCK
 from ...common.status import read_status
 from ...common.trust import user_name
 from ...master.alerter import Alerter
@@ -131,7 +132,7 @@ class RunningTask:
     def _take_lock(self) -> None:
         name, pid = self.config.name, os.getpid()
         for state_dir in [path for plan in self.config.plans for path in (plan.state_dir, *plan.state_elsewhere)]:
-            holder = StateLock(os.path.join(state_dir, "lock")).holder()
+            holder = StateLock(os.path.join(state_dir, LOCK)).holder()
             # A child whose master is dead goes on for a while, and the new master ends it: such a child does not count.
             if holder is not None and holder.has_living_master():
                 other = StateLock(self._lock.path).holder()

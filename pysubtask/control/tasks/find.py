@@ -10,6 +10,7 @@ from typing import Any
 from ...common import registry
 from ...common.config import nearest
 from ...common.own_files import is_root
+from ...common.state_files import LOCK
 from ...common.state_place import hash_of, home_base, is_inside, path_beside, tops
 from ...common.status import FILE as STATUS_FILE
 from ...common.status import read_status
@@ -238,7 +239,7 @@ def _tops_of_others(path: str) -> list[str]:
 
 
 def _children(task_folder: str) -> list[str]:
-    return [folder for folder in _folders(task_folder) if os.path.exists(os.path.join(folder, "lock"))]
+    return [folder for folder in _folders(task_folder) if os.path.exists(os.path.join(folder, LOCK))]
 
 
 def _at(state_dir: str) -> Task:

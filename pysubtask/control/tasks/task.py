@@ -12,6 +12,7 @@ from ...common import as_user, present, registry
 from ...common.lock import Holder, StateLock
 from ...common.process import is_alive
 from ...common.requests import Reply, Who, myself, reply_to, send, withdraw
+from ...common.state_files import LOCK
 from ...common.status import read_shared_status, read_status
 from ..exit_status import FAILED, NO_ANSWER, CommandError
 from .owners import Owner
@@ -129,7 +130,7 @@ class Task:
         return Holder(pid, start, None, None) if is_alive(pid, start) else None
 
     def _lock(self) -> StateLock:
-        return StateLock(os.path.join(self.state_dir, "lock"))
+        return StateLock(os.path.join(self.state_dir, LOCK))
 
     def is_elsewhere(self) -> bool:
         """Whether a child lives where this process cannot see it: in another container, or on another host that shares the

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from ...common.errors import ConfigError
 from ...common.lock import StateLock
 from ...common.settings_file import read_settings_page
+from ...common.state_files import LOCK
 from ..spool.database import FILE, reading
 from ..spool.name_claims import Claims as Claims
 from ..spool.name_claims import Other as Other
@@ -99,7 +100,7 @@ def wrong_setting(state_dir: str, extension: str, requested: Mapping[str, Any]) 
 
 
 def _asked(state_dir: str, question: Callable[[QueueAdmin], _T]) -> _T | None:
-    with StateLock(os.path.join(state_dir, "lock")).briefly_held() as alone:
+    with StateLock(os.path.join(state_dir, LOCK)).briefly_held() as alone:
         path = os.path.join(state_dir, FILE)
         if not alone or not os.path.exists(path):
             return None

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from ...common import own_files
 from ...common.disk import IS_FULL, NO_INODES, fault_of
 from ...common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
+from ...common.state_files import QUEUE
 from ..platform.mounts import on_network
 
-FILE = "spool.db"
+FILE = QUEUE
 FORMAT = 4
 _LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

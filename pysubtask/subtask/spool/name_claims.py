@@ -20,6 +20,7 @@ from ...common.destination import server_of
 from ...common.lock import StateLock
 from ...common.paths import encoded
 from ...common.process import process_start
+from ...common.state_files import LOCK
 from ...common.status import read_status
 from ..platform.mounts import on_network
 from .database import storable
@@ -309,7 +310,7 @@ def _remove(path: str) -> None:
 
 
 def _lives(state_dir: str) -> bool:
-    return StateLock(os.path.join(state_dir, "lock")).holder() is not None
+    return StateLock(os.path.join(state_dir, LOCK)).holder() is not None
 
 
 def _ran_before_this_boot(state_dir: str) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
+from ...common.state_files import RESTART_RECORD
 from ..shared.means import APPEND, FINAL_STAT
 from ..shared.profile import Profile
 from .arrival import settled_size
@@ -26,7 +27,7 @@ from .session import Session
 
 TAIL = 4096
 """Bytes at the end of the server's file that are compared with the source, before more bytes are stored behind them."""
-_RECORD = "restarts.json"
+_RECORD = RESTART_RECORD
 _TRIAL = b"01234567ab"
 _STEPS = ((0, 8, 8), (4, 6, 8), (8, 10, 10))  # offset, end, expected size afterwards
 _TRIES = 3

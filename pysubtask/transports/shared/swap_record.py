@@ -12,8 +12,9 @@ import os
 
 from ...common import own_files
 from ...common.clock import is_plausible
+from ...common.state_files import SWAP_RECORD
 
-_RECORD = "swaps.json"
+_RECORD = SWAP_RECORD
 _KEEP_COUNT = 1000
 _KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request for as long as it lives
 

@@ -25,6 +25,7 @@ from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
 from ...common.program import for_others
+from ...common.state_files import SSH_RECORD
 from ..shared.meter import Meter
 from ..shared.reach import place
 from ..shared.ssh_login import Login
@@ -45,7 +46,7 @@ _GOODBYE_SECS = 0.7
 _KILL_SECS = 0.5
 _POLL_SECS = 0.01
 _SHOW_SECS = 10.0
-_RECORD = "ssh.json"
+_RECORD = SSH_RECORD
 _ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
 """Arguments of every ssh that pysubtask starts (see ``options``); hardly any other ssh has all of them."""
 _SHELL_RECORD = "ssh-shell.json"

@@ -18,12 +18,13 @@ from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
+from pysubtask.control.config.config_file import load
 from pysubtask.subtask.delta.transfer_plan import Known
 from pysubtask.subtask.offline.offline_queue import read_queue
 from pysubtask.subtask.spool import database
 from pysubtask.subtask.spool.queue import Spool
 from pysubtask.subtask.state_migration import tag_of
-from pysubtask.testing import sftp_server
+from pysubtask.testing import ftp_server, sftp_server
 from pysubtask.transports.base import RemoteStat
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
@@ -189,3 +190,54 @@ def waiting(state: Path) -> dict[str, Any]:
     """The page, once it says that three versions wait."""
     page = read_status(str(state)) or {}
     return page if page["queue"]["waiting"] == 3 else {}
+
+
+def test_state_logs_and_queue_of_before_the_modules_were_moved_are_taken_over(tmp_path: Path) -> None:
+    """Only what waited is sent; events and receipts go on behind those that are there, and the log is written on."""
+    before = ALL / "9f04f7c"
+    state = copy(tmp_path, before)
+    files = tmp_path / "files"
+    (files / "in").mkdir(parents=True)
+    for name in ("weather.csv", "pics/one.jpg"):
+        shutil.copy2(tmp_path / "data" / name, files / "in" / os.path.basename(name))
+    log = tmp_path / "data" / "logs" / "child.txt"
+    with ftp_server(files) as server:
+        settings = {**server.settings(), "HostPath": "in", "Subtask_Log_FileName": str(log)}
+        was, here = "ftp://pi@127.0.0.1:20352/in", f"ftp://pi@127.0.0.1:{settings['HostPort']}/in"
+        with contextlib.closing(sqlite3.connect(state / "spool.db")) as db, db:
+            assert db.execute("UPDATE meta SET value = ? WHERE key = 'destination' AND value = ?", (here, was)).rowcount == 1
+            for table in ("remote", "profile"):
+                assert db.execute(f"UPDATE {table} SET destination = ? WHERE destination = ?", (here, was)).rowcount
+        data = tmp_path / "data"
+        entries = [{"file": str(data / "weather.csv"), "on_change": True}, {"dir": str(data / "pics"), "notify_files": False}]
+        one = SFTPStation(tmp_path, files / "in", settings, entries)
+        try:
+            one.master.start()
+            one.arrived("pics/two.jpg")
+            one.idle()
+        finally:
+            one.master.stop(forcekill=False)
+        assert [(receipt.seq, receipt.name) for receipt in read_receipts(str(state))][2:] == [(3, "two.jpg")]
+        events = list(read_events(str(state)))
+        assert {event.epoch for event in events} == {1, 2}
+        assert [event.fields["name"] for event in events if event.epoch == 2 and event.kind == "delivered"] == ["two.jpg"]
+    assert log.read_text().startswith((before / "data" / "logs" / "child.txt").read_text())
+    page = read_status(str(state))
+    assert page is not None and page["state"] == "stopped" and page["queue"]["waiting"] == 0
+
+
+def test_a_config_of_before_the_modules_were_moved_means_the_same(tmp_path: Path) -> None:
+    shutil.copy(ALL / "9f04f7c" / "station.toml", tmp_path)
+    (tmp_path / "station.password").write_text("a password\n")
+    (tmp_path / "station.password").chmod(0o600)
+    (tmp_path / "camera").mkdir()
+    (tmp_path / "weather.csv").touch()
+    (task,) = load(str(tmp_path / "station.toml"), {}).tasks
+    assert task.name == "station" and [plan.extension for plan in task.plans] == ["ftp"]
+    settings = task.plans[0].settings
+    assert (settings["Host"], settings["HostPort"], settings["HostPath"], settings["UseSFTP"]) == ("127.0.0.1", 20352, "in", False)
+    assert settings["Password"] == "a password"
+    assert [(entry.kind, entry.path, entry.on_change) for entry in task.entries] == [
+        ("dir", str(tmp_path / "camera"), True),
+        ("file", str(tmp_path / "weather.csv"), True),
+    ]

@@ -18,7 +18,7 @@ from pysubtask.control.view.status_view import left_out
 from pysubtask.subtask.watch.watcher import Watch
 from tests.e2e.station import Station
 from tests.helpers import wait_until
-from tests.subtask.test_watch import Memory
+from tests.subtask.test_watcher import Memory
 
 NOW = 1_790_000_000.0
 

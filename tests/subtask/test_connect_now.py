@@ -10,7 +10,7 @@ from pysubtask.common.errors import LoginRefused, ServerBusy, TransportLost
 from pysubtask.subtask.delivery import dispatcher
 from pysubtask.subtask.delivery.retry import EXTRA_LOGIN_SECS, extra_login_in
 from tests.helpers import wait_until
-from tests.subtask.test_courier import Bench
+from tests.subtask.test_dispatcher import Bench
 
 LONG = {"RetryWaitSecs": 600, "RetryLongWaitSecs": 600}
 

@@ -26,7 +26,7 @@ from pysubtask.subtask.watch.named_files import ROUND_SECS
 from pysubtask.subtask.watch.watchdog_events import WatchdogEvents
 from pysubtask.subtask.watch.watcher import Due, Watch
 from tests.helpers import wait_until
-from tests.subtask.test_watch import Memory
+from tests.subtask.test_watcher import Memory
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
 

@@ -21,7 +21,7 @@ from pysubtask.subtask.watch.folders import FULL_SCAN_SECS
 from pysubtask.subtask.watch.inotify import Inotify
 from tests.helpers import wait_until
 from tests.subtask.test_file_events import Child, both, source  # noqa: F401
-from tests.subtask.test_watch import SECOND, World, born_long_ago  # noqa: F401
+from tests.subtask.test_watcher import SECOND, World, born_long_ago  # noqa: F401
 
 
 def in_tree(tmp_path, *, skip: tuple[str, ...] = (), **options: object) -> World:

@@ -6,7 +6,7 @@ import time
 
 from pysubtask.common.errors import FileRefused
 from tests.helpers import wait_until
-from tests.subtask.test_courier import Bench, bench  # noqa: F401 - a fixture
+from tests.subtask.test_dispatcher import Bench, bench  # noqa: F401 - a fixture
 
 
 def test_a_temporary_file_that_cannot_be_removed_does_not_keep_the_link_from_opening(bench):  # noqa: F811

@@ -16,7 +16,7 @@ from pysubtask.control.alerts import program as program_module
 from pysubtask.control.alerts.message import message
 from pysubtask.control.alerts.program import Ended, Program, begin
 from pysubtask.control.alerts.watch import environment
-from tests.control.test_shown import NOW, task_status
+from tests.control.test_status_view import NOW, task_status
 from tests.helpers import wait_until
 
 ENVIRON = {"PATH": os.environ["PATH"]}

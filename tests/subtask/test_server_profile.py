@@ -12,7 +12,7 @@ from pysubtask.subtask.spool.queue import Spool
 from pysubtask.transports.shared import means
 from pysubtask.transports.shared.profile import Profile
 from tests.helpers import wait_until
-from tests.subtask.test_courier import Bench
+from tests.subtask.test_dispatcher import Bench
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Scene:
         self.p, self.q, self.a = Made(root, "p"), Made(root, "q"), Made(root, "a")
         self.every = (self.p, self.q, self.a)
         code = (
-            "import sys, time, pathlib; from tests.control.test_which import Made\n"
+            "import sys, time, pathlib; from tests.control.test_task_choice import Made\n"
             f"made = Made(pathlib.Path({str(root)!r}), 'a').start(); print('at work', flush=True); time.sleep(600)"
         )
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as app:

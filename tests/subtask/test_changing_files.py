@@ -17,7 +17,7 @@ from pysubtask.subtask.watch.settle_queue import longest_wait
 from pysubtask.subtask.watch.watcher import Due, Watch
 from tests.helpers import wait_until
 
-from .test_watch import Memory, World
+from .test_watcher import Memory, World
 
 CHANGED = [("a.csv", "change")]
 

@@ -439,11 +439,12 @@ async def connect_in_vain(transport: SFTPTransport) -> None:
 
 HOLDER = """
 import asyncio, json, sys
-from pysubtask.transports.sftp import SFTPTransport, ssh
+from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.ssh import process
 
 async def main(settings, workdir, by):
     if by != "the kernel":
-        ssh._dies_with_us = lambda: ()
+        process._dies_with_us = lambda: ()
     transport = SFTPTransport(json.loads(settings), workdir)
     await transport.connect()
     print("connected", flush=True)

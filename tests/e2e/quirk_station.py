@@ -127,6 +127,7 @@ class QuirkStation(SFTPStation):
 
     def settled(self) -> bool:
         """Nothing waits, nothing is under way, and the page knows of all that has happened."""
+        self.master.check_pending_notifications()  # a child that was killed at the end is started again
         page, queue = self.page(), self.page().get("queue") or {}
         last = max(((event.epoch, event.n) for event in read_events(str(self.state))), default=None)
         known = (page.get("epoch"), page.get("n")) == last

@@ -292,11 +292,11 @@ def section_of(config: Any, name: str) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most alike, or None where none is (a ratio of difflib below 0.6)."""
+    """The known word that is most alike, or None where none is (a ratio of difflib below 0.72)."""
     from difflib import get_close_matches  # loaded for an error only
 
     names = {other.lower(): other for other in known}
-    close = get_close_matches(word.lower(), names, 1)
+    close = get_close_matches(word.lower(), names, 1, 0.72)  # one letter of four may be wrong, or two may be exchanged
     return names[close[0]] if close else None
 
 

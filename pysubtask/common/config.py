@@ -292,12 +292,24 @@ def section_of(config: Any, name: str) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most alike, or None where none is (a ratio of difflib below 0.72)."""
-    from difflib import get_close_matches  # loaded for an error only
+    """The known word that differs least, or None where nothing is close (an edit distance above a third of the word)."""
+    # difflib suggests "burstmode" for "burst" before it suggests "ftp" for "fpt".
+    best: tuple[int, str] | None = None
+    for other in known:
+        cost = _distance(word.lower(), other.lower())
+        if best is None or cost < best[0]:
+            best = (cost, other)
+    return best[1] if best and best[0] <= max(2, len(word) // 3) else None
 
-    names = {other.lower(): other for other in known}
-    close = get_close_matches(word.lower(), names, 1, 0.72)  # one letter of four may be wrong, or two may be exchanged
-    return names[close[0]] if close else None
+
+def _distance(a: str, b: str) -> int:
+    """The edits (insert, remove, replace one character) that make one word of the other (Levenshtein)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[len(b)]
 
 
 def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigError:

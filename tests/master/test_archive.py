@@ -249,8 +249,11 @@ def ctime(monkeypatch):
         def __init__(self, items):
             self._items = items
 
+        def __iter__(self):
+            return (Item(item) for item in self._items)
+
         def __enter__(self):
-            return (Item(item) for item in self._items.__enter__())
+            return iter(self)
 
         def __exit__(self, *why):
             return self._items.__exit__(*why)

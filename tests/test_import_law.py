@@ -108,7 +108,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "alerts": ("common", "control/alerts"),
     "__main__": ("control",),
-    "": ("common", "freeze", "master", "subtask"),
+    "": ("common", "_version", "freeze", "master", "subtask"),
     "__pyinstaller": (),
 }
 # Imported inside functions only: the process that imports the module at the top must not pay for it.

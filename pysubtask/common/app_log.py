@@ -16,8 +16,9 @@ from datetime import datetime
 from . import own_files
 from .line_rate import IN_THE_APP, LineRate, kind_of
 from .log_lines import Json
+from .state_files import LOG_LINES
 
-FILE = "log_lines.jsonl"
+FILE = LOG_LINES
 ROTATE_BYTES = 1024 * 1024  # the file is read within seconds; this bounds it where no master reads
 _PIECE = 64 * 1024  # bytes of one read: some hundred lines, so that a call of the app stays short
 _IN_DETAIL = frozenset(("copied", "burst"))

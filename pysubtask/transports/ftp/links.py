@@ -19,12 +19,13 @@ from collections.abc import Iterable
 
 from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused
+from ...common.state_files import LINKS_RECORD
 from ..base import Link
 from .options import is_line, parent_of
 from .server_features import CannotTell
 from .session import Session
 
-_RECORD = "elsewhere.json"
+_RECORD = LINKS_RECORD
 _MOST_NAMES = 1000
 _MOST_STEPS = 8
 _PATTERN = frozenset("*?[]{}")

@@ -25,7 +25,7 @@ from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
 from ...common.program import for_others
-from ...common.state_files import SSH_RECORD
+from ...common.state_files import SHELL_RECORD, SSH_RECORD
 from ..shared.meter import Meter
 from ..shared.reach import place
 from ..shared.ssh_login import Login
@@ -49,7 +49,7 @@ _SHOW_SECS = 10.0
 _RECORD = SSH_RECORD
 _ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
 """Arguments of every ssh that pysubtask starts (see ``options``); hardly any other ssh has all of them."""
-_SHELL_RECORD = "ssh-shell.json"
+_SHELL_RECORD = SHELL_RECORD
 
 
 class SSHStream(FdStream):

@@ -190,9 +190,8 @@ class _Child(UploadSubtask):
         """Deliver until nothing is due before ``deadline``."""
         dispatcher = self._dispatcher
         assert dispatcher is not None
-        dispatcher._deadline = deadline
-        await dispatcher._main()
-        dispatcher._deadline = None
+        dispatcher.stop(deadline)
+        await dispatcher.main()
 
 
 def live(

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..common import read_from
@@ -15,8 +16,9 @@ from ..common.errors import ConfigError, SourceChanged
 from ..common.watched import Dirs
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
+from .delivery.context import DeliveryContext
 from .delivery.dispatcher import Dispatcher
-from .delivery.uploads import Hooks
+from .delivery.interfaces import ChildSide, LoginContext
 from .snapshot.snapshotter import content_digest
 from .snapshot.sources import Place, opened, place_of
 from .spool.name_claims import Claims, Other
@@ -60,7 +62,7 @@ class UploadSubtask(BaseSubtask):
     def process_heartbeat(self, file: str) -> None:
         """Called when a heartbeat is due: the dispatcher writes and sends it."""
         if self._dispatcher is not None:
-            self._dispatcher.beat()
+            self._dispatcher.send_heartbeat()
 
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot before it is sent."""
@@ -93,32 +95,7 @@ class UploadSubtask(BaseSubtask):
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         self._begin_names(owners)
-        hooks = Hooks(
-            self._page_changed,
-            self._snapshot_lost,
-            self._confirm,
-            self.write_heartbeat,
-            self._builds,
-            self._pipeline.signature_cache,
-            self._pipeline.prefixes,
-            self._open_live,
-            self._is_anothers,
-            self._name_harmed,
-        )
-        self._dispatcher = Dispatcher(
-            self._spool_thread,
-            open_transport(self.transport_name(), self.settings, self.handoff.state_dir),
-            self.settings,
-            self.status_model,
-            self.events,
-            self.log,
-            hooks,
-            self._login_fingerprint(),
-            self.clock,
-            self.wall,
-            self.handoff.config_file,
-            lambda: read_from.change_text(self.handoff.state_dir, self.handoff.config_file),
-        )
+        self._dispatcher = self._make_dispatcher()
         self.when_there_is_room(self._dispatcher.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
         if 0 < interval <= dead:
@@ -126,15 +103,29 @@ class UploadSubtask(BaseSubtask):
                 "HeartbeatIntervalSecs [%s] is not above the dead time [%s] secs: the connection will never rest", interval, dead
             )
 
+    def _make_dispatcher(self) -> Dispatcher:
+        settings = MappingProxyType(dict(self.settings))
+        return Dispatcher(
+            DeliveryContext(self._spool_thread, self.status_model, self.events, self.log, self.clock, self.wall),
+            open_transport(self.transport_name(), settings, self.handoff.state_dir),
+            settings,
+            ChildSide(self, self, self, self._pipeline.signature_cache, self._pipeline.prefixes),
+            LoginContext(
+                self._login_fingerprint(),
+                self.handoff.config_file,
+                lambda: read_from.change_text(self.handoff.state_dir, self.handoff.config_file),
+            ),
+        )
+
     def settings_changed(self) -> None:
         """Have the dispatcher take the new values."""
         if self._dispatcher is not None:
-            self._dispatcher.settings_changed()
+            self._dispatcher.settings_changed(self.settings)
 
     def queue_changed(self) -> None:
         """Have the dispatcher read the queue again."""
         if self._dispatcher is not None:
-            self._dispatcher.wake()
+            self._dispatcher.queue_changed()
 
     def connect_now(self) -> dict[str, Any] | None:
         """See :meth:`Dispatcher.connect_now`."""
@@ -143,7 +134,7 @@ class UploadSubtask(BaseSubtask):
     def hold_paused(self) -> None:
         """Have the dispatcher call back the uploads that are paused."""
         if self._dispatcher is not None:
-            self._dispatcher.hold()
+            self._dispatcher.interrupt_paused()
 
     def check(self, now: float) -> str:
         """Return names to other tasks, send altered files again, and replace a dispatcher that hangs; a text where it has ended."""
@@ -152,7 +143,7 @@ class UploadSubtask(BaseSubtask):
             self._send_anew(self._harmed.popleft())
         if self._dispatcher is None or not self._dispatcher.is_alive():
             return "The courier ended; starting over"
-        if not self._dispatcher.hangs(now):
+        if not self._dispatcher.is_stalled(now):
             self._hangs_since = None
         elif self._hangs_since is None:
             # After SIGSTOP and SIGCONT of the whole process, the dispatcher must get the time for a turn first.
@@ -185,8 +176,7 @@ class UploadSubtask(BaseSubtask):
             path = entry.snapshot
             self._guarded("process_notify", lambda path=path: self.process_notify(path))  # type: ignore[misc]
         if self._dispatcher is not None:
-            self._dispatcher.notice()
-            self._dispatcher.grew()
+            self._dispatcher.jobs_added()
 
     def coming(self) -> None:
         """Have the dispatcher connect while the snapshot is made."""
@@ -325,28 +315,28 @@ class UploadSubtask(BaseSubtask):
 
     # -- called by the dispatcher's thread -------------------------------------------------------------------
 
-    def _page_changed(self) -> None:
+    def page_changed(self) -> None:
         if self._status_writer.touch():
             self._wake_event.set()
 
-    def _builds(self, builds: bool, copies: bool) -> None:
+    def server_can(self, builds: bool, copies: bool) -> None:
         self._pipeline.signature_cache.needed = copies
         # A subclass with its own process_notify may rely on whole snapshots.
         self._pipeline.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
 
-    def _snapshot_lost(self, path: str) -> None:
+    def snapshot_lost(self, path: str) -> None:
         self._pipeline.again(path)
         self._poll_soon()
 
-    def _is_anothers(self, name: str, path: str) -> bool:
+    def is_anothers(self, name: str, path: str) -> bool:
         owner = self._claims.get(self._same(name), path)
         return owner != path and os.path.exists(owner)
 
-    def _name_harmed(self, name: str) -> None:
+    def name_harmed(self, name: str) -> None:
         self._harmed.append(name)
         self._poll_soon()
 
-    def _confirm(self, version: Version) -> None:
+    def confirm(self, version: Version) -> None:
         """Raise SourceChanged where a live file (no bak folder) does not hold the queued content any more, so that it is not
         published."""
         if not version.live:
@@ -362,7 +352,7 @@ class UploadSubtask(BaseSubtask):
         named = any(entry.kind == "file" and entry.path == path for entry in self.handoff.entries)
         return None if named else place_of(os.path.dirname(path))
 
-    def _open_live(self, path: str) -> int:
+    def open_live(self, path: str) -> int:
         with opened(path, self._within(path)) as (handle, _):
             return os.dup(handle)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,9 +25,13 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delivery import signature_tasks
+from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
-from pysubtask.subtask.delivery.uploads import Hooks
+from pysubtask.subtask.delivery.interfaces import ChildSide, LoginContext
 from pysubtask.subtask.delta import signature
+from pysubtask.subtask.delta.signature_cache import SignatureCache
+from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
+from pysubtask.subtask.snapshot.sources import open_data
 from pysubtask.subtask.spool.queue import BIG_BYTES, Entry
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
@@ -118,6 +123,22 @@ class Scripted(Transport):
         return set(names)
 
 
+def child_side(**methods):
+    """A child that does nothing, but for these methods."""
+    defaults = {
+        "page_changed": lambda: None,
+        "server_can": lambda builds, copies: None,
+        "write_heartbeat": list,
+        "open_live": open_data,
+        "confirm": lambda version: None,
+        "snapshot_lost": lambda path: None,
+        "is_anothers": lambda name, path: False,
+        "name_harmed": lambda name: None,
+    }
+    child = SimpleNamespace(**{**defaults, **methods})
+    return ChildSide(child, child, child, SignatureCache(), Prefixes())
+
+
 class Bench:
     """A courier with everything around it."""
 
@@ -142,11 +163,10 @@ class Bench:
         self.status_model = StatusModel(time.time)
 
     def start(self):
-        hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("bench of the courier")
-        self.dispatcher = Dispatcher(
-            self.spool_thread, self.transport, self.settings, self.status_model, self.events, log, hooks, self.fingerprint
-        )
+        context = DeliveryContext(self.spool_thread, self.status_model, self.events, log, time.monotonic, time.time)
+        child = child_side(snapshot_lost=self.lost.append, confirm=lambda version: self.confirm(version))
+        self.dispatcher = Dispatcher(context, self.transport, self.settings, child, LoginContext(self.fingerprint))
         self.dispatcher.start()
         return self
 
@@ -175,8 +195,8 @@ class Bench:
             )
         self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.enqueue, entries))
         if wake and self.dispatcher:
-            self.dispatcher.notice()
-            self.dispatcher.wake()
+            self.dispatcher.jobs_added()
+            self.dispatcher.queue_changed()
 
     def empty(self):
         return sum(self.spool_thread.run(self.spool_thread.spool.counts)[:3]) == 0
@@ -262,7 +282,7 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
 
 @pytest.mark.slow
 def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
-    monkeypatch.setattr("pysubtask.subtask.delivery.uploads.IDLE_SECS", 0.2)
+    monkeypatch.setattr("pysubtask.subtask.delivery.connection.IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()
@@ -490,7 +510,7 @@ def test_notices_keep_the_connection(bench):
     one.put("a")
     for _ in range(8):
         time.sleep(0.1)
-        one.dispatcher.notice()
+        one.dispatcher.jobs_added()
     assert "close" not in one.transport.calls
 
 
@@ -633,10 +653,10 @@ def test_a_loop_that_hangs_is_seen(bench):
     one = bench(StallSecs=1)
     one.transport.blocks = 3.0
     one.start()
-    assert not one.dispatcher.hangs(time.monotonic())
+    assert not one.dispatcher.is_stalled(time.monotonic())
     one.put("a")
     wait_until(lambda: one.transport.in_flight == 1, what="in flight")
-    assert one.dispatcher.hangs(time.monotonic() + 40)
+    assert one.dispatcher.is_stalled(time.monotonic() + 40)
 
 
 def test_newest_data_goes_first(bench):
@@ -668,9 +688,9 @@ def test_a_temp_is_removed_twice_before_it_is_forgotten(bench):
 
 
 def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):
-    from pysubtask.subtask.delivery import uploads
+    from pysubtask.subtask.delivery import connection
 
-    monkeypatch.setattr(uploads, "IDLE_SECS", 0.2)
+    monkeypatch.setattr(connection, "IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()

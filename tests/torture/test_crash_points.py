@@ -11,12 +11,12 @@ import pytest
 SABOTAGE = {
     "a delivery that never happened": (
         """
-from pysubtask.subtask.delivery.uploads import Uploads
+from pysubtask.subtask.delivery.upload_attempt import UploadAttempts
 from pysubtask.subtask.spool.queue import Done
 from pysubtask.transports.base import RemoteStat
 async def put(self, version):
     return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
-Uploads._put = put
+UploadAttempts._deliver = put
 """,
         "torn or old",
     ),

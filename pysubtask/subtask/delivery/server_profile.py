@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...transports.shared.profile import Profile, Step
 
 
-class Learned:
+class StoredProfile:
     """Belongs to the dispatcher's event loop; the profile may be changed on any thread."""
 
     def __init__(self, context: DeliveryContext, profile: Profile) -> None:
@@ -64,4 +64,4 @@ class Learned:
 async def follow(context: DeliveryContext, transport: Transport) -> None:
     """Load and follow the profile of a transport that has one; on the dispatcher's loop, before its first connect."""
     if transport.profile is not None:
-        await Learned(context, transport.profile).begin()
+        await StoredProfile(context, transport.profile).begin()

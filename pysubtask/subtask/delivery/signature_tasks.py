@@ -25,7 +25,7 @@ _KEPT = 64
 T = TypeVar("T")
 
 
-class Signing:
+class SignatureTasks:
     """Belongs to the dispatcher's event loop. ``requested``: whether the settings ask for signatures. ``cache``: signatures that
     were made together with snapshots.
 
@@ -55,17 +55,17 @@ class Signing:
             self._keep(version.id, found[1])
         return patched(plan, version.size, found[0], version.attempts)
 
-    def begin(self, version: Version, *, copies: bool) -> Signed:
+    def begin(self, version: Version, *, copies: bool) -> PendingSignature:
         """Compute the signature beside the upload, if the version shall have one and the cache has none."""
         if not self._signs(version, copies):
             # After an append the stored signature still describes the beginning of the file.
-            return Signed(None, None if version.plan.append is not None or version.plan.copies else b"")
+            return PendingSignature(None, None if version.plan.append is not None or version.plan.copies else b"")
         built = self._packed.get(version.id)
         if built is None and (found := self._cache.find(version.digest, version.size)) is not None and found.suits():
             built = self._keep(version.id, found)
         if built is not None:
-            return Signed(None, built)
-        return Signed(asyncio.create_task(self._sign(version)), b"")
+            return PendingSignature(None, built)
+        return PendingSignature(asyncio.create_task(self._sign(version)), b"")
 
     def over(self, job: int) -> None:
         """A version is delivered or withdrawn."""
@@ -110,7 +110,7 @@ def _compare(
     return None if old is None else signature.copies_of(old, had, version.snapshot, version.size, halted, new)
 
 
-class Signed:
+class PendingSignature:
     """The signature of a version: ready, or being computed by a task."""
 
     def __init__(self, task: asyncio.Task[bytes] | None, ready: bytes | None) -> None:

@@ -117,8 +117,6 @@ LONG = {
     "pysubtask/master/child_config.py": 470,
     "pysubtask/master/task_master.py": 700,
     "pysubtask/subtask/base_subtask.py": 860,
-    "pysubtask/subtask/delivery/dispatcher.py": 720,
-    "pysubtask/subtask/delivery/uploads.py": 520,
     "pysubtask/subtask/snapshot/pipeline.py": 490,
     "pysubtask/subtask/snapshot/snapshotter.py": 450,
     "pysubtask/subtask/spool/queue.py": 740,

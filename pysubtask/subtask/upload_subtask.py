@@ -134,7 +134,7 @@ class UploadSubtask(BaseSubtask):
     def hold_paused(self) -> None:
         """Have the dispatcher call back the uploads that are paused."""
         if self._dispatcher is not None:
-            self._dispatcher.interrupt_paused()
+            self._dispatcher.queue_changed()
 
     def check(self, now: float) -> str:
         """Return names to other tasks, send altered files again, and replace a dispatcher that hangs; a text where it has ended."""
@@ -316,23 +316,28 @@ class UploadSubtask(BaseSubtask):
     # -- called by the dispatcher's thread -------------------------------------------------------------------
 
     def page_changed(self) -> None:
+        """See :class:`~.delivery.interfaces.DispatcherClient`."""
         if self._status_writer.touch():
             self._wake_event.set()
 
     def server_can(self, builds: bool, copies: bool) -> None:
+        """See :class:`~.delivery.interfaces.DispatcherClient`."""
         self._pipeline.signature_cache.needed = copies
         # A subclass with its own process_notify may rely on whole snapshots.
         self._pipeline.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
 
     def snapshot_lost(self, path: str) -> None:
+        """See :class:`~.delivery.interfaces.SourceFiles`."""
         self._pipeline.again(path)
         self._poll_soon()
 
     def is_anothers(self, name: str, path: str) -> bool:
+        """See :class:`~.delivery.interfaces.NameOwners`."""
         owner = self._claims.get(self._same(name), path)
         return owner != path and os.path.exists(owner)
 
     def name_harmed(self, name: str) -> None:
+        """See :class:`~.delivery.interfaces.NameOwners`."""
         self._harmed.append(name)
         self._poll_soon()
 
@@ -353,6 +358,7 @@ class UploadSubtask(BaseSubtask):
         return None if named else place_of(os.path.dirname(path))
 
     def open_live(self, path: str) -> int:
+        """See :class:`~.delivery.interfaces.SourceFiles`."""
         with opened(path, self._within(path)) as (handle, _):
             return os.dup(handle)
 

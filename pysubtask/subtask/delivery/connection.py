@@ -33,9 +33,10 @@ class CalledBack(TransportLost):
 
 
 class ConnectionState(NamedTuple):
-    """``lost``: the error that ended the connection or its login, None while the connection is good. ``held``: the last login was
-    refused. Times are monotonic, in seconds: ``try_at`` (no login before), ``busy_until`` (the server wants no request before),
-    ``active_at`` (when something was last sent or delivered)."""
+    """``is_open``: a login went well, and the connection was not closed since. ``lost``: the error that ended the connection or its
+    login, None while the connection is good. ``held``: the last login was refused. Times are monotonic, in seconds: ``try_at`` (no
+    login before), ``busy_until`` (the server wants no request before), ``active_at`` (when something was last sent or
+    delivered)."""
 
     is_open: bool
     lost: Loss | None
@@ -156,7 +157,7 @@ class Connection:
         if error is None:
             return
         if isinstance(error, CalledBack):
-            self._report.called_back()
+            self._context.log.info("What is paused was called back; the rest goes on over a new connection")
             self.show()
         elif was_idle:
             self._report.was_dead(error, self._idle.died())

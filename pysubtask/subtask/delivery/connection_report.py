@@ -15,7 +15,7 @@ _A_SETTING = "a setting cannot be used"
 
 
 class Failure(NamedTuple):
-    """The cause of an error, and what a person can do about it."""
+    """``cause``: of an error. ``remedy``: what a person can do about it, '' where that is not known."""
 
     cause: str
     remedy: str
@@ -108,10 +108,6 @@ class ConnectionReport:
         if advice:
             self._context.log.warning("%s; %s", advice, self._more)
             self._context.error("connection_lost", advice)
-
-    def called_back(self) -> None:
-        """A good connection was given up, because something in flight was paused."""
-        self._context.log.info("What is paused was called back; the rest goes on over a new connection")
 
     def busy(self, error: Exception, secs: float) -> None:
         """The server asked for a pause."""

@@ -40,7 +40,9 @@ loop hangs."""
 
 
 class DispatchSettings(NamedTuple):
-    """The live settings of the dispatcher, as values that no other thread changes. ``dead_secs``: DeadTimeMilli in seconds."""
+    """The live settings of the dispatcher, as values that no other thread changes. ``concurrency``: Concurrency. ``dead_secs``:
+    DeadTimeMilli, in seconds. ``stall_secs``: StallSecs. ``rate_limit``: RateLimit, bytes in a second. ``logins_per_minute``:
+    LoginsPerMinute. ``policy``: those of the retry rules."""
 
     concurrency: int
     dead_secs: float
@@ -76,7 +78,8 @@ class Capabilities(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """The parts that the loop drives."""
+    """The parts that the loop drives: the ``connection`` with the ``schedule`` of its logins, the ``uploads`` in flight with the
+    retry ``rules``, the ``commits`` of what is finished, the ``heartbeats``, the ``usage`` of the link, and what is ``due``."""
 
     connection: Connection
     schedule: LoginSchedule
@@ -125,15 +128,11 @@ class DispatchLoop:
         if not self.is_connected:
             self._delivery.due.wake()
 
-    def interrupt_paused(self) -> None:
-        """Call back the uploads in flight of versions that were paused."""
+    def queue_changed(self) -> None:
+        """The queue was changed from outside: uploads in flight of versions that were paused are called back."""
         paused = self._context.spool.queue_admin.paused
         if self._delivery.uploads.carries(None if EVERYTHING in paused else paused):
             self._delivery.connection.lost(CalledBack("paused"))
-        self._delivery.due.changed()
-
-    def queue_changed(self) -> None:
-        """The queue was changed from outside."""
         self._delivery.due.changed()
 
     def settings_changed(self, settings: DispatchSettings) -> None:

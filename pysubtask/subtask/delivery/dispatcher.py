@@ -76,7 +76,8 @@ class Dispatcher:
         self._call(lambda loop: loop.jobs_added())
 
     def queue_changed(self) -> None:
-        """Read the queue again: it was changed from outside (a pause, a retry, a drop)."""
+        """Read the queue again: it was changed from outside (a pause, a retry, a drop). Uploads in flight of versions that were
+        paused are called back."""
         self._call(lambda loop: loop.queue_changed())
 
     def expect(self) -> None:
@@ -85,10 +86,6 @@ class Dispatcher:
         if now > self._expected_until - EXPECT_SECS / 2:  # not for each of thousands of files
             self._expected_until = until = now + EXPECT_SECS
             self._call(lambda loop: loop.expect(until))
-
-    def interrupt_paused(self) -> None:
-        """Call back the uploads in flight of versions that were paused."""
-        self._call(lambda loop: loop.interrupt_paused())
 
     def settings_changed(self, settings: Mapping[str, Any]) -> None:
         """Take the new values of live settings."""
@@ -153,12 +150,12 @@ class Dispatcher:
         context.spool_thread.asked_on(self._event_loop)
         try:
             delivery = self._delivery()
-            await delivery.connection.restore()
-            await follow(context, self._transport)
             loop = DispatchLoop(context, self._transport, self._settings, self._capabilities, self._child.client, delivery)
             if self._stop_at is not None:
                 loop.stop(self._stop_at)
             self._loop = loop
+            await delivery.connection.restore()
+            await follow(context, self._transport)
             self._ready.set()
             await loop.run()
         finally:

@@ -30,6 +30,10 @@ class Heartbeats:
         """Whether the files are to be sent."""
         return self._is_due
 
+    def begin(self) -> None:
+        """Sending begins: a request from now on is one for another heartbeat."""
+        self._is_due = False
+
     def request(self) -> None:
         """The files are to be sent."""
         self._is_due = True
@@ -37,7 +41,6 @@ class Heartbeats:
     async def send(self) -> Exception | None:
         """Send the files, with the server's clock for their time; the error that kept them from being sent, or None. A cancelled
         heartbeat is due again."""
-        self._is_due = False
         try:
             for path in await asyncio.to_thread(self._write):
                 name = os.path.basename(path)

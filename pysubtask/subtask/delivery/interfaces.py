@@ -50,7 +50,8 @@ class NameOwners(Protocol):
 
 
 class ChildSide(NamedTuple):
-    """The child as the dispatcher sees it. ``signatures``: those that were made together with snapshots; ``prefixes``: hash states
+    """The child as the dispatcher sees it: the ``client`` itself, its ``files``, and the owners of remote ``names``.
+    ``signatures``: those that were made together with snapshots; ``prefixes``: hash states
     of snapshots."""
 
     client: DispatcherClient

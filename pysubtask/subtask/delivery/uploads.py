@@ -82,6 +82,7 @@ class Uploads:
 
     def begin_heartbeat(self) -> None:
         """Send the heartbeat that is due."""
+        self._heartbeats.begin()
         self._track(self._send_heartbeat(), _InFlight(_HEARTBEAT, "", False))
 
     def _track(self, coroutine: Coroutine[Any, Any, None], upload: _InFlight) -> None:
@@ -102,6 +103,8 @@ class Uploads:
     async def end(self, reason: Loss) -> None:
         """End everything in flight; each version is given back to the queue."""
         if self._tasks:
+            # A task that is cancelled before it has begun could not give its version back.
+            await asyncio.sleep(0)
             self._end_reason = reason
             for task, upload in self._tasks.items():
                 # A task that is giving its version back must finish that: a cancelled one would leave the row in state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -81,8 +83,12 @@ def test_each_row_of_the_table(row, facts, action):
 
 
 def test_the_table_has_no_row_without_a_case():
-    numbers = {int(line.split()[0]) for line in (module.__doc__ or "").splitlines() if line[:1].isdigit()}
-    assert numbers == {row for row, _, _ in ROWS}
+    table = [line for line in (module.__doc__ or "").splitlines() if line[:1].isdigit()]
+    assert {int(line.split()[0]) for line in table} == {row for row, _, _ in ROWS}
+    page = (Path(__file__).parents[2] / "docs" / "ARCHITECTURE.md").read_text("utf-8")
+    for line in table:
+        cells = [cell.strip().replace("``", "`") for cell in re.split("  +", line)]
+        assert f"| {' | '.join(cells)} |" in page
 
 
 @given(FACTS)

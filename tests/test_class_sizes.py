@@ -84,7 +84,7 @@ def branches(function: Function) -> int:
 LARGE_CLASSES: dict[str, tuple[int, int]] = {
     "subtask/requests/request_handlers.py:RequestHandlers": (15, 1),
     "subtask/snapshot/pipeline.py:SnapshotPipeline": (20, 3),
-    "subtask/spool/name_claims.py:Claims": (17, 8),
+    "subtask/spool/name_claims.py:NameClaims": (17, 8),
     "subtask/spool/queue.py:Spool": (12, 28),
     "subtask/upload_subtask.py:UploadSubtask": (10, 25),
     "subtask/watch/file_events.py:FileEvents": (16, 13),

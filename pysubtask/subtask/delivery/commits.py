@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ...common.logs import info_each
 from ...common.receipts import Receipt
-from ..spool.queue import Done
+from ..spool.jobs import DeliveryResult
 from .connection import Connection
 from .context import DeliveryContext
 from .retry_rules import RetryRules
@@ -36,14 +36,14 @@ class Commits:
         self._rules = rules
         self._signatures = signatures
         self._committed = committed
-        self._finished: asyncio.Queue[Done] = asyncio.Queue()
+        self._finished: asyncio.Queue[DeliveryResult] = asyncio.Queue()
 
     @property
     def is_empty(self) -> bool:
         """Whether no finished upload waits for its commit to begin."""
         return self._finished.empty()
 
-    def add(self, done: Done) -> None:
+    def add(self, done: DeliveryResult) -> None:
         """An upload is finished."""
         self._finished.put_nowait(done)
 
@@ -62,7 +62,7 @@ class Commits:
                 dones.append(self._finished.get_nowait())
             await self._commit(dones)
 
-    async def _commit(self, dones: Sequence[Done]) -> None:
+    async def _commit(self, dones: Sequence[DeliveryResult]) -> None:
         written, due = await self._context.ask(self._context.deliver_and_next_due, dones)
         if written:
             self._connection.delivered()
@@ -74,7 +74,7 @@ class Commits:
             self._finished.task_done()
         self._committed(due)
 
-    def _log(self, written: Sequence[tuple[Done, Receipt]]) -> None:
+    def _log(self, written: Sequence[tuple[DeliveryResult, Receipt]]) -> None:
         for unchanged, rows in itertools.groupby(written, key=lambda one: one[0].unchanged):
             if unchanged:
                 names = ((receipt.name,) for _, receipt in rows)

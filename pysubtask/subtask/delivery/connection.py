@@ -76,8 +76,8 @@ class Connection:
 
     async def restore(self) -> None:
         """Recall what was kept of refused logins before a restart."""
-        extra_at = str(await self._context.ask(self._context.spool.meta, _EXTRA, ""))
-        refused = str(await self._context.ask(self._context.spool.meta, _REFUSED, ""))
+        extra_at = str(await self._context.ask(self._context.spool.meta.get, _EXTRA, ""))
+        refused = str(await self._context.ask(self._context.spool.meta.get, _REFUSED, ""))
         left, is_untrusted = self._schedule.restore(extra_at, refused, self._fingerprint)
         if left > 0:
             self._report.held_before(self._schedule.held, left, is_untrusted=is_untrusted)
@@ -88,7 +88,7 @@ class Connection:
         extra_at = self._schedule.begin()
         if extra_at is not None:
             # Kept before the login: a child that is started again must not ask the server more often than once a minute.
-            await self._context.ask(self._context.spool.set_meta, _EXTRA, repr(extra_at))
+            await self._context.ask(self._context.spool.meta.set, _EXTRA, repr(extra_at))
         self._phase = "connecting"
         try:
             await self._transport.connect()
@@ -104,7 +104,7 @@ class Connection:
         self._phase, self._lost = "open", None
         self._active_at = self._context.clock()
         if self._schedule.went_well():
-            await self._context.ask(self._context.spool.set_meta, _REFUSED, "")
+            await self._context.ask(self._context.spool.meta.set, _REFUSED, "")
         self._report.connected()
         return True
 
@@ -121,7 +121,7 @@ class Connection:
         failure = self._report.failure(error)
         kept = self._schedule.count(error, failure.cause, self._fingerprint)
         if kept is not None:
-            await self._context.ask(self._context.spool.set_meta, _REFUSED, kept)
+            await self._context.ask(self._context.spool.meta.set, _REFUSED, kept)
         then = self._schedule.after(error)
         if isinstance(error, ServerBusy) and error.retry_after > 0:
             self._busy_until = self._schedule.try_at

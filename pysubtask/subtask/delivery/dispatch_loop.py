@@ -218,7 +218,7 @@ class DispatchLoop:
         due_at = delivery.due.at
         if not connection.is_open:
             delivery.due.forget()
-            found = await self._context.ask(self._context.spool.next_due)
+            found = await self._context.ask(self._context.spool.job_claims.next_due)
             due_at, connection = NEVER if found is None else found, delivery.connection.state()
         places = min(self._settings.concurrency, self._transport.traits.concurrency) if connection.is_open else 1
         # One of four places is kept for small versions, so that live data does not wait behind a queue of big ones.

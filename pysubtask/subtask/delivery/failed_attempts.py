@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, ServerBusy, SourceError, TransportError, TransportLost
-from ..spool.queue import Version
+from ..spool.jobs import ClaimedJob
 from .connection import Connection
 from .context import DeliveryContext
 from .interfaces import ChildSide
@@ -39,7 +39,7 @@ class FailedAttempts:
         self._signatures = signatures
         self._child = child
         self._more = more
-        self._actions: Mapping[str, Callable[[Version, Exception, float], Awaitable[None]]] = {
+        self._actions: Mapping[str, Callable[[ClaimedJob, Exception, float], Awaitable[None]]] = {
             "wait": self._all_wait,
             "hold": self._all_wait,
             "again": self._try_again,
@@ -47,7 +47,7 @@ class FailedAttempts:
             "anew": self._withdraw,
         }
 
-    async def follow(self, version: Version, error: Exception) -> None:
+    async def follow(self, version: ClaimedJob, error: Exception) -> None:
         """Carry out what the retry rules decide about a failed attempt. The version is back in the queue, or withdrawn, when this
         returns."""
         decision = self._rules.decide(version.name, version.attempts, error)
@@ -74,7 +74,7 @@ class FailedAttempts:
             self._stop_all(error, decision.secs)
         return decision
 
-    async def _all_wait(self, version: Version, error: Exception, secs: float) -> None:
+    async def _all_wait(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         """All versions wait, this one too."""
         now = self._context.clock()
         at_once, until = self._stop_all(error, secs)
@@ -96,7 +96,7 @@ class FailedAttempts:
         loss = error if isinstance(error, TransportLost | LoginRefused) else TransportLost(str(error))
         return self._connection.lost(loss), 0.0
 
-    async def _try_again(self, version: Version, error: Exception, secs: float) -> None:
+    async def _try_again(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         """This version alone waits. The next try first compares with the server, as the last one may have succeeded unnoticed."""
         secs = max(secs, _LEAST_SECS)
         text = "TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s"
@@ -107,7 +107,7 @@ class FailedAttempts:
         await self._context.ask(self._context.give_back, version, error, due, alone=round(secs, 1), compare=True)
         self._child.client.page_changed()
 
-    async def _park(self, version: Version, error: Exception, secs: float) -> None:
+    async def _park(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         """This version is left until it is offered again."""
         self._context.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, secs, error, self._more)
         # Its count stays, so that the next failure parks it again at once.
@@ -116,7 +116,7 @@ class FailedAttempts:
         await self._context.ask(self._context.give_back, version, error, due, park=True, compare=compare)
         self._child.client.page_changed()
 
-    async def _withdraw(self, version: Version, error: Exception, secs: float) -> None:
+    async def _withdraw(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         """The snapshot of this version cannot be used: a new one is taken."""
         self._context.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, error)
         self._signatures.over(version.id)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from ..delta.signature_cache import SignatureCache
 from ..snapshot.prefix_hashes import Prefixes
-from ..spool.queue import Version
+from ..spool.jobs import ClaimedJob
 
 
 class DispatcherClient(Protocol):
@@ -32,7 +32,7 @@ class SourceFiles(Protocol):
     def open_live(self, path: str) -> int:
         """A descriptor of a live file, opened with the checks of its entry. Raises OSError and SourceError."""
 
-    def confirm(self, version: Version) -> None:
+    def confirm(self, version: ClaimedJob) -> None:
         """Raise SourceChanged where a live file does not hold the queued content any more."""
 
     def snapshot_lost(self, path: str) -> None:

@@ -19,7 +19,7 @@ class TempFiles:
 
     async def sweep(self) -> None:
         """Remove the files, which are on record in the spool. Raises TransportError."""
-        temps = await self._context.ask(self._context.spool.temps)
+        temps = await self._context.ask(self._context.spool.temps.names)
         if not temps:
             return
         try:
@@ -30,7 +30,7 @@ class TempFiles:
         # the name stays on record until the removal was asked for twice.
         final = self._removed_once.intersection(temps)
         self._removed_once = removed - final
-        await self._context.ask(self._context.spool.temps_swept, temps, final, self._context.wall())
+        await self._context.ask(self._context.spool.temps.swept, temps, final, self._context.wall())
 
     async def _remove_each(self, temps: Iterable[str]) -> set[str]:
         """Remove each temp file; the names that are gone. A name that cannot be removed (kept by the server, or impossible there)

@@ -13,7 +13,7 @@ from ...common.limits import is_limit
 from ...transports.base import Job, RemoteStat, Sent, Transport
 from ..delta.transfer_plan import TransferPlan, already_there, was_left
 from ..snapshot.prefix_hashes import found_again
-from ..spool.queue import Done, Version
+from ..spool.jobs import ClaimedJob, DeliveryResult
 from .context import DeliveryContext
 from .interfaces import ChildSide
 from .remote_links import RemoteLinks
@@ -34,7 +34,7 @@ class UploadAttempts:
         self._links = RemoteLinks(context)
         self._faulty: dict[int, None] = {}
 
-    async def make(self, version: Version) -> Done | Exception:
+    async def make(self, version: ClaimedJob) -> DeliveryResult | Exception:
         """Send a version; its outcome. Raises nothing but CancelledError."""
         try:
             return await self._deliver(version)
@@ -46,7 +46,7 @@ class UploadAttempts:
             self._context.log.exception("Upload of [%s] failed", version.name)
             return self._internal(version, exc)
 
-    def _internal(self, version: Version, exc: Exception) -> TransportError:
+    def _internal(self, version: ClaimedJob, exc: Exception) -> TransportError:
         """An error that the file itself causes comes again at each try. It must not cost the other files their connection each
         time, so from the second time on the file alone is refused."""
         again = version.id in self._faulty
@@ -55,7 +55,7 @@ class UploadAttempts:
         self._faulty[version.id] = None
         return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
 
-    async def _deliver(self, version: Version) -> Done:
+    async def _deliver(self, version: ClaimedJob) -> DeliveryResult:
         if version.base and version.plan.append is None and not version.plan.copies:
             raise SourceError(_ONLY_THE_END)
         unchanged = await self._unchanged(version) if version.compare or version.former is not None else None
@@ -70,9 +70,9 @@ class UploadAttempts:
             built = await signature.outcome()
         finally:
             signature.end()
-        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=plan.new, signature=built)
+        return DeliveryResult(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=plan.new, signature=built)
 
-    async def _send(self, version: Version, job: Job) -> Sent:
+    async def _send(self, version: ClaimedJob, job: Job) -> Sent:
         """Upload as planned; the whole file where the server's is not the one that the plan builds upon."""
 
         def progress(done: int) -> None:
@@ -84,12 +84,12 @@ class UploadAttempts:
         except NotAsLeft as exc:
             self._context.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
             self._context.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc), **event_fields(exc))
-            await self._context.ask(self._context.spool.not_as_left, version.name)
+            await self._context.ask(self._context.spool.remote_files.not_as_left, version.name)
             if version.base:
                 raise SourceError(_ONLY_THE_END) from exc
         return await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
 
-    def _job(self, version: Version, plan: TransferPlan, prefix: tuple[int, Any] | None) -> Job:
+    def _job(self, version: ClaimedJob, plan: TransferPlan, prefix: tuple[int, Any] | None) -> Job:
         return Job(
             version.snapshot,
             version.size,
@@ -113,7 +113,7 @@ class UploadAttempts:
             **self._source(version),
         )
 
-    async def _prefix(self, version: Version, plan: TransferPlan) -> tuple[int, Any] | None:
+    async def _prefix(self, version: ClaimedJob, plan: TransferPlan) -> tuple[int, Any] | None:
         """The hash state of a prefix of the version, so that only the rest of it is hashed while it is sent."""
         prefix = self._child.prefixes.before(version.digest, plan.append.at if plan.append else version.size, version.base)
         known = version.known
@@ -125,7 +125,7 @@ class UploadAttempts:
                 )
         return prefix
 
-    def _source(self, version: Version) -> dict[str, Any]:
+    def _source(self, version: ClaimedJob) -> dict[str, Any]:
         """How the source is opened: a snapshot as a file of this program, a live file with the checks made when its digest was
         taken."""
         if version.live:
@@ -134,20 +134,20 @@ class UploadAttempts:
 
     def _note(self, job: int, text: str) -> None:
         # Not awaited: a note that is lost in a crash costs bytes and nothing else.
-        self._context.spool_thread.submit(self._context.spool.note, job, text)
+        self._context.spool_thread.submit(self._context.spool.queue.note, job, text)
 
     # -- what the server has already ----------------------------------------------------------------------
 
-    async def _unchanged(self, version: Version) -> Done | None:
+    async def _unchanged(self, version: ClaimedJob) -> DeliveryResult | None:
         """The outcome for a version that the server has already; None where the version has to be sent."""
         remote = await self._transport.stat(version.name)
         verified = "" if remote is None else await self._verified(version, remote)
         if remote is None or not verified:
             return None
         signature = await self._signature_of_unchanged(version)
-        return Done(version.id, remote, 0, verified, unchanged=True, signature=signature)
+        return DeliveryResult(version.id, remote, 0, verified, unchanged=True, signature=signature)
 
-    async def _verified(self, version: Version, remote: RemoteStat) -> str:
+    async def _verified(self, version: ClaimedJob, remote: RemoteStat) -> str:
         """How the server's file was found to be this version; empty where it is another one."""
         own = ""
         if remote.hash and not version.base:
@@ -160,7 +160,7 @@ class UploadAttempts:
             return await self._proven(version)
         return ""
 
-    async def _proven(self, version: Version) -> str:
+    async def _proven(self, version: ClaimedJob) -> str:
         """How a file that was delivered over another protocol was verified; empty where the server has another content."""
         if version.base:
             return ""
@@ -172,7 +172,7 @@ class UploadAttempts:
             # The server gives no proof, so the file is sent.
             return ""
 
-    async def _signature_of_unchanged(self, version: Version) -> bytes | None:
+    async def _signature_of_unchanged(self, version: ClaimedJob) -> bytes | None:
         """The signature of a version whose content the server has already; None where the stored one is still right."""
         if version.known is not None and version.known.digest == version.digest:
             return None

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Container, Coroutine
 from typing import Any, NamedTuple
 
-from ..spool.queue import BIG_BYTES, Done, Version
+from ..spool.job_claims import BIG_BYTES
+from ..spool.jobs import ClaimedJob, DeliveryResult
 from .commits import Commits
 from .connection import CalledBack, Connection, Loss
 from .due_jobs import DueJobs
@@ -76,7 +77,7 @@ class Uploads:
 
     # -- begun and ended ----------------------------------------------------------------------------------
 
-    def begin(self, version: Version) -> None:
+    def begin(self, version: ClaimedJob) -> None:
         """Send a version."""
         self._track(self._upload(version), _InFlight(version.id, version.name, version.size - version.base > BIG_BYTES))
 
@@ -116,7 +117,7 @@ class Uploads:
 
     # -- one upload ---------------------------------------------------------------------------------------
 
-    async def _upload(self, version: Version) -> None:
+    async def _upload(self, version: ClaimedJob) -> None:
         self._usage.begin()
         is_finished = False
         try:
@@ -127,7 +128,7 @@ class Uploads:
             finally:
                 self._usage.end()
             self._past_attempt.add(version.id)
-            if isinstance(outcome, Done):
+            if isinstance(outcome, DeliveryResult):
                 is_finished = True  # and shown as moving until the commit
                 self._commits.add(outcome._replace(bytes_on_wire=self._usage.take()))
             else:

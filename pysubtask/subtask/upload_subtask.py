@@ -19,8 +19,8 @@ from .delivery.dispatcher import Dispatcher
 from .delivery.uploads import Hooks
 from .snapshot.snapshotter import content_digest
 from .snapshot.sources import Place, opened, place_of
-from .spool.name_claims import Claims, Other
-from .spool.queue import Entry, Version
+from .spool.jobs import ClaimedJob, QueuedSnapshot
+from .spool.name_claims import NameClaims, Other
 from .watch.watcher import RESIDUAL, Due
 
 _LOGIN_KEYS = (
@@ -54,7 +54,7 @@ class UploadSubtask(BaseSubtask):
 
     transport = ""
     _dispatcher: Dispatcher | None = None
-    _names: Claims | None = None
+    _names: NameClaims | None = None
     _hangs_since: float | None = None
 
     def process_heartbeat(self, file: str) -> None:
@@ -86,7 +86,7 @@ class UploadSubtask(BaseSubtask):
         """Claim the names that this task has on the server, and start the dispatcher."""
         self._harmed: deque[str] = deque()
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
-        owners = self._spool_thread.run(self._spool_thread.spool.owners)
+        owners = self._spool_thread.run(self._spool_thread.spool.remote_files.owners)
         self._claims = {self._same(name): path for name, path in owners.items()}
         self._claimed = {path: name for name, path in self._claims.items()}
         self._asked_names: dict[tuple[str, str], Other | None] = {}
@@ -178,7 +178,7 @@ class UploadSubtask(BaseSubtask):
         if self._names is not None:
             self._names.close()
 
-    def queued(self, entries: list[Entry]) -> None:
+    def queued(self, entries: list[QueuedSnapshot]) -> None:
         """Call ``process_notify`` for each new entry, then have the dispatcher take them."""
         for entry in entries:
             self.source_path = entry.path
@@ -264,7 +264,7 @@ class UploadSubtask(BaseSubtask):
     def _begin_names(self, owners: Mapping[str, str]) -> None:
         """Claim the names of this task among the tasks of this user: those of the files it has sent, as far as its entries still
         give them the same names."""
-        self._names = Claims(
+        self._names = NameClaims(
             self.destination(), self.handoff.state_dir, self._label, self.clock, case_sensitive=self._case_sensitive
         )
         for old in self._moved_from:
@@ -292,7 +292,7 @@ class UploadSubtask(BaseSubtask):
         }
         if lost:
             dropped, _, garbage = self._spool_thread.run(self._spool_thread.spool.queue_admin.drop, list(lost))
-            self._spool_thread.run(self._spool_thread.spool.forget, [lost[name] for name in dropped])
+            self._spool_thread.run(self._spool_thread.spool.stamps.forget, [lost[name] for name in dropped])
             self._spool_thread.drop(garbage)
             for name in dropped:
                 self._pipeline.again(lost[name])
@@ -309,8 +309,8 @@ class UploadSubtask(BaseSubtask):
 
     def _is_not_as_left(self, name: str, path: str) -> None:
         """Forget what was delivered under a name: another task has sent to it, so the file is sent again, whole."""
-        self._spool_thread.run(self._spool_thread.spool.not_as_left, name)
-        self._spool_thread.run(self._spool_thread.spool.forget, [path])
+        self._spool_thread.run(self._spool_thread.spool.remote_files.not_as_left, name)
+        self._spool_thread.run(self._spool_thread.spool.stamps.forget, [path])
 
     def _same(self, name: str) -> str:
         """A key for a remote name: equal for names that are one file at the destination."""
@@ -346,7 +346,7 @@ class UploadSubtask(BaseSubtask):
         self._harmed.append(name)
         self._poll_soon()
 
-    def _confirm(self, version: Version) -> None:
+    def _confirm(self, version: ClaimedJob) -> None:
         """Raise SourceChanged where a live file (no bak folder) does not hold the queued content any more, so that it is not
         published."""
         if not version.live:
@@ -370,10 +370,10 @@ class UploadSubtask(BaseSubtask):
 
     def _login_fingerprint(self) -> str:
         """A few bits that change with the login settings; too few to guess a password from."""
-        salt = self._spool_thread.run(self._spool_thread.spool.meta, "salt")
+        salt = self._spool_thread.run(self._spool_thread.spool.meta.get, "salt")
         if salt is None:
             salt = os.urandom(16).hex()
-            self._spool_thread.run(self._spool_thread.spool.set_meta, "salt", salt)
+            self._spool_thread.run(self._spool_thread.spool.meta.set, "salt", salt)
         text = repr([self.settings.get(key) for key in _LOGIN_KEYS])
         return hashlib.sha256((salt + text).encode("utf-8", "surrogateescape")).hexdigest()[:4]
 

@@ -23,7 +23,7 @@ from pysubtask.master import burst
 from pysubtask.subtask.delivery import dispatcher
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.delivery.uploads import Hooks
-from pysubtask.subtask.spool.queue import Entry
+from pysubtask.subtask.spool.jobs import QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat
@@ -136,8 +136,8 @@ class Day:
             file.write(str(self.touches))
         mtime = int(self.wall() * 10**9)
         size, digest = len(str(self.touches)), f"d{self.touches}"
-        entry = Entry("a.csv", "/data/a.csv", path, False, size, mtime, digest, self.wall(), Stamp(mtime, 1, 1))
-        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.enqueue, [entry]))
+        entry = QueuedSnapshot("a.csv", "/data/a.csv", path, False, size, mtime, digest, self.wall(), Stamp(mtime, 1, 1))
+        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.queue.enqueue, [entry]))
         self.dispatcher.notice()
         self.dispatcher.wake()
 
@@ -208,5 +208,5 @@ def test_a_day_ends_with_the_counts_the_settings_imply(tmp_path, monkeypatch):
     down = OUTAGE[1] - missed[0]
     assert down / (1.2 * 42) * 5 - 5 <= day.tries["failed"] <= down / 42 * 5 + 5
     assert kinds.count("connect_failed") == 1, "said once"
-    assert day.spool_thread.run(day.spool_thread.spool.counts)[:3] == (0, 0, 0)
-    assert day.spool_thread.run(day.spool_thread.spool.temps) == []
+    assert day.spool_thread.run(day.spool_thread.spool.queue_admin.counts)[:3] == (0, 0, 0)
+    assert day.spool_thread.run(day.spool_thread.spool.temps.names) == []

@@ -12,10 +12,10 @@ SABOTAGE = {
     "a delivery that never happened": (
         """
 from pysubtask.subtask.delivery.uploads import Uploads
-from pysubtask.subtask.spool.queue import Done
+from pysubtask.subtask.spool.jobs import DeliveryResult
 from pysubtask.transports.base import RemoteStat
 async def put(self, version):
-    return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
+    return DeliveryResult(version.id, RemoteStat(version.size, 0), version.size, "size")
 Uploads._put = put
 """,
         "torn or old",

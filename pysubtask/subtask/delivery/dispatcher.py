@@ -337,7 +337,7 @@ class Dispatcher:
         self._tell_pause()
         if not self._connected:
             self._more, self._due_at = True, 0.0
-            due = await self._context.ask(self._context.spool.next_due)
+            due = await self._context.ask(self._context.spool.job_claims.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
             if uploads.beat_due and self._deadline is None:
                 at = min(at, max(now, self._try_at))
@@ -451,7 +451,7 @@ class Dispatcher:
         self._hooks.changed()
         if self._extra:
             self._extra, self._extra_at = False, self._context.wall()
-            await self._context.ask(self._context.spool.set_meta, _EXTRA, repr(self._extra_at))
+            await self._context.ask(self._context.spool.meta.set, _EXTRA, repr(self._extra_at))
         self._connecting, self._again_at_once = True, False
         try:
             await self._before_the_deadline(self._log_in())
@@ -478,7 +478,7 @@ class Dispatcher:
         self._uploads.active_at = self._clock()
         if self._refusals:
             self._refusals = 0
-            await self._context.ask(self._context.spool.set_meta, "refused", "")
+            await self._context.ask(self._context.spool.meta.set, "refused", "")
         methods = self._methods()
         self._hooks.builds(any(methods.values()), methods["copies"] and bool(self._settings.get("DeltaTransfer")))
         self._context.log.info("CONNECTED to %s", self._context.spool.destination)
@@ -522,7 +522,7 @@ class Dispatcher:
             self._held = cause
             trusted = "" if not isinstance(exc, ServerNotTrusted) else f" {_NOT_TRUSTED}"
             words = f"{self._refusals} {self._context.wall()!r} {self._login_fingerprint}{trusted}"
-            await self._context.ask(self._context.spool.set_meta, "refused", words)
+            await self._context.ask(self._context.spool.meta.set, "refused", words)
         else:
             self._failures += 1
             self._held = ""
@@ -582,8 +582,8 @@ class Dispatcher:
 
     async def _recall_hold(self) -> None:
         """A login refused before a restart stays held for the rest of its time, unless the login was changed since."""
-        self._extra_at = float(await self._context.ask(self._context.spool.meta, _EXTRA, "") or "-inf")
-        words = str(await self._context.ask(self._context.spool.meta, "refused", "")).split()
+        self._extra_at = float(await self._context.ask(self._context.spool.meta.get, _EXTRA, "") or "-inf")
+        words = str(await self._context.ask(self._context.spool.meta.get, "refused", "")).split()
         if len(words) not in (3, 4) or words[2] != self._login_fingerprint:
             return
         self._refusals = int(words[0])
@@ -603,7 +603,7 @@ class Dispatcher:
 
     async def _sweep(self) -> None:
         """Remove the temp files that earlier attempts may have left on the server."""
-        temps = await self._context.ask(self._context.spool.temps)
+        temps = await self._context.ask(self._context.spool.temps.names)
         if temps:
             try:
                 removed = await self._transport.remove(temps)
@@ -613,7 +613,7 @@ class Dispatcher:
             # removal: the name stays on record until the removal was asked for twice.
             final = self._removed_once.intersection(temps)
             self._removed_once = removed - final
-            await self._context.ask(self._context.spool.temps_swept, temps, final, self._context.wall())
+            await self._context.ask(self._context.spool.temps.swept, temps, final, self._context.wall())
 
     async def _remove_each(self, temps: Iterable[str]) -> set[str]:
         """Remove each temp file; the names that are gone. A name that cannot be removed (kept by the server, or impossible there)

@@ -32,10 +32,10 @@ class Heartbeats:
         try:
             for path in await asyncio.to_thread(self._beat):
                 name = os.path.basename(path)
-                temp = await self._context.ask(self._context.spool.note_temp, name, self._context.wall())
+                temp = await self._context.ask(self._context.spool.temps.note, name, self._context.wall())
                 job = Job(path, os.stat(path).st_size, None, name, temp, snapshot=True)
                 await self._transport.upload(job, lambda done: None)
-                await self._context.ask(self._context.spool.temps_swept, (), (temp,), self._context.wall())
+                await self._context.ask(self._context.spool.temps.swept, (), (temp,), self._context.wall())
         except (TransportError, SourceError) as exc:
             return exc
         except asyncio.CancelledError:

@@ -26,7 +26,7 @@ class Learned:
 
     async def begin(self) -> None:
         """Load the stored profile; from here on each change of it is stored and reported."""
-        self._profile.load(await self._context.ask(self._context.spool.profile))
+        self._profile.load(await self._context.ask(self._context.spool.meta.profile))
         self._profile.on_step = lambda step: self._soon(self._tell, step)
         self._profile.on_change = lambda: self._soon(self._changed)
         self._show()
@@ -54,7 +54,7 @@ class Learned:
     def _keep(self) -> None:
         self._due = False
         # Not awaited: a profile that is lost in a crash or on a full disk is found out again.
-        self._context.spool_thread.submit(self._context.spool.keep_profile, self._profile.to_json())
+        self._context.spool_thread.submit(self._context.spool.meta.keep_profile, self._profile.to_json())
 
     def _show(self) -> None:
         lines = self._profile.lines()

@@ -30,7 +30,8 @@ from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import already_there, was_left
 from ..snapshot.prefix_hashes import Prefixes, found_again
 from ..snapshot.sources import open_data
-from ..spool.queue import BIG_BYTES, Done, Version
+from ..spool.job_claims import BIG_BYTES
+from ..spool.jobs import ClaimedJob, DeliveryResult
 from .context import DeliveryContext
 from .failure_counts import InARow
 from .heartbeats import Heartbeats
@@ -70,7 +71,7 @@ class Hooks(NamedTuple):
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
-    confirm: Callable[[Version], None]
+    confirm: Callable[[ClaimedJob], None]
     beat: Callable[[], list[str]]
     builds: Callable[[bool, bool], None] = _unheard
     signature_cache: SignatureCache = SignatureCache()
@@ -123,14 +124,14 @@ class Uploads:
         self._faulty: dict[int, None] = {}
         self._rows = InARow()
         self._links = RemoteLinks(context)
-        self._actions: Mapping[str, Callable[[Version, Exception, float], Awaitable[None]]] = {
+        self._actions: Mapping[str, Callable[[ClaimedJob, Exception, float], Awaitable[None]]] = {
             "wait": self._wait,
             "hold": self._wait,
             "again": self._again,
             "park": self._park,
             "anew": self._take_anew,
         }
-        self._finished: asyncio.Queue[Done] = asyncio.Queue()
+        self._finished: asyncio.Queue[DeliveryResult] = asyncio.Queue()
         self._beats = Heartbeats(transport, context, hooks.beat, more)
         self.broken: TransportLost | LoginRefused | None = None
         self.stale = False
@@ -151,7 +152,7 @@ class Uploads:
         """Whether anything is in flight or waits for its commit."""
         return bool(self._tasks) or not self._finished.empty()
 
-    def begin(self, version: Version) -> None:
+    def begin(self, version: ClaimedJob) -> None:
         """Send a version."""
         if version.size - version.base > BIG_BYTES:
             self._big.add(version.id)
@@ -234,7 +235,7 @@ class Uploads:
         """Wait until everything finished is committed."""
         await self._finished.join()
 
-    async def _carry(self, version: Version) -> None:
+    async def _carry(self, version: ClaimedJob) -> None:
         self.link_usage.begin()
         arrived = False
         try:
@@ -243,7 +244,7 @@ class Uploads:
             finally:
                 self.link_usage.end()
             self._past_attempt.add(version.id)
-            if isinstance(outcome, Done):
+            if isinstance(outcome, DeliveryResult):
                 arrived = True  # and shown as moving until the commit
                 self._finished.put_nowait(outcome._replace(bytes_on_wire=self.link_usage.take()))
             else:
@@ -254,7 +255,7 @@ class Uploads:
                 self._context.status_model.end(version.id)
                 self._wake()
 
-    async def _attempt(self, version: Version) -> Done | Exception:
+    async def _attempt(self, version: ClaimedJob) -> DeliveryResult | Exception:
         """Send a version; its outcome. A cancelled attempt counts as a lost connection."""
         try:
             return await self._put(version)
@@ -274,15 +275,14 @@ class Uploads:
             self._faulty[version.id] = None
             return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
 
-    async def _put(self, version: Version) -> Done:
+    async def _put(self, version: ClaimedJob) -> DeliveryResult:
         if version.base and version.plan.append is None and not version.plan.copies:
             raise SourceError("only its end was copied, and all of it has to be sent")
         if version.compare or version.former is not None:
             remote = await self._transport.stat(version.name)
-            own = ""
+            own = verified = ""
             if remote is not None and remote.hash and not version.base:
                 own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
-            verified = ""
             if version.compare and already_there(
                 version.known, version.size, version.mtime_ns, version.digest, remote, own, sure=not version.stale
             ):
@@ -291,7 +291,8 @@ class Uploads:
                 verified = await self._proven(version)
             if verified:
                 assert remote is not None
-                return Done(version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version))
+                kept = await self._signature_of_unchanged(version)
+                return DeliveryResult(version.id, remote, 0, verified, unchanged=True, signature=kept)
         plan = await self._signing.plan(version, copies=self._transport.traits.copies)
         prefix = self._hooks.prefixes.before(version.digest, plan.append.at if plan.append else version.size, version.base)
         if prefix is None and version.base and plan.append and version.known is not None:
@@ -336,7 +337,7 @@ class Uploads:
                     raise
                 self._context.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
                 self._context.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc), **event_fields(exc))
-                await self._context.ask(self._context.spool.not_as_left, version.name)
+                await self._context.ask(self._context.spool.remote_files.not_as_left, version.name)
                 if version.base:
                     raise SourceError("only its end was copied, and all of it has to be sent") from exc
                 sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
@@ -344,14 +345,14 @@ class Uploads:
             built = await signed.outcome()
         finally:
             signed.end()
-        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=plan.new, signature=built)
+        return DeliveryResult(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=plan.new, signature=built)
 
-    def _source(self, version: Version) -> dict[str, Any]:
+    def _source(self, version: ClaimedJob) -> dict[str, Any]:
         """How the source is opened: a snapshot as a file of this program, a live file with the checks made when its digest was
         taken."""
         return {"opener": functools.partial(self._hooks.open_live, version.snapshot)} if version.live else {"snapshot": True}
 
-    async def _proven(self, version: Version) -> str:
+    async def _proven(self, version: ClaimedJob) -> str:
         """How a file that was delivered over another protocol was verified; empty where the server has another content."""
         if version.base:
             return ""
@@ -363,7 +364,7 @@ class Uploads:
             # The server gives no proof, so the file is sent.
             return ""
 
-    async def _signature_of_unchanged(self, version: Version) -> bytes | None:
+    async def _signature_of_unchanged(self, version: ClaimedJob) -> bytes | None:
         """The signature of a version whose content the server has already; None where the stored one is still right."""
         if version.known is not None and version.known.digest == version.digest:
             return None
@@ -375,11 +376,11 @@ class Uploads:
 
     def _note(self, job: int, text: str) -> None:
         # Not awaited: a note that is lost in a crash costs bytes and nothing else.
-        self._context.spool_thread.submit(self._context.spool.note, job, text)
+        self._context.spool_thread.submit(self._context.spool.queue.note, job, text)
 
     # -- what follows from an attempt that failed ---------------------------------------------------------
 
-    async def _follow(self, version: Version, error: Exception) -> None:
+    async def _follow(self, version: ClaimedJob, error: Exception) -> None:
         """Carry out the decision of the retry rules about a failed attempt."""
         decision = self._decide(version.name, version.attempts, error)
         try:
@@ -400,7 +401,7 @@ class Uploads:
             attempts += 1
         return decide(attempts, error, self.policy, random.random(), others)
 
-    async def _wait(self, version: Version, error: Exception, secs: float) -> None:
+    async def _wait(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         """All versions wait, this one too."""
         self._stop_all(error, secs)
         if isinstance(error, ServerBusy):
@@ -431,7 +432,7 @@ class Uploads:
             self._hooks.changed()
         self.busy_until = max(self.busy_until, now + secs)
 
-    async def _again(self, version: Version, error: Exception, secs: float) -> None:
+    async def _again(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         """This version alone waits. The next try first compares with the server, as the last one may have succeeded unnoticed."""
         secs = max(secs, _LEAST_SECS)
         self._context.log.warning(
@@ -443,7 +444,7 @@ class Uploads:
         await self._context.ask(self._context.give_back, version, error, due, alone=round(secs, 1), compare=True)
         self._hooks.changed()
 
-    async def _park(self, version: Version, error: Exception, secs: float) -> None:
+    async def _park(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         self._context.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, secs, error, self._more)
         self._rows.parked(version.name)
         self._context.status_model.set(tried_again=self._rows.page())
@@ -451,7 +452,7 @@ class Uploads:
         await self._context.ask(self._context.give_back, version, error, due, park=True, compare=compare)
         self._hooks.changed()
 
-    async def _take_anew(self, version: Version, error: Exception, secs: float) -> None:
+    async def _take_anew(self, version: ClaimedJob, error: Exception, secs: float) -> None:
         self._context.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, error)
         self._signing.over(version.id)
         self._rows.over(version.name)
@@ -485,7 +486,7 @@ class Uploads:
             self._poll(due)
             self._hooks.changed()
 
-    def _log_delivered(self, written: Sequence[tuple[Done, Receipt]]) -> None:
+    def _log_delivered(self, written: Sequence[tuple[DeliveryResult, Receipt]]) -> None:
         for unchanged, rows in itertools.groupby(written, key=lambda one: one[0].unchanged):
             if unchanged:
                 names = ((receipt.name,) for _, receipt in rows)

@@ -14,7 +14,7 @@ from ...common.lock import StateLock
 from ...common.settings_file import read_settings_page
 from ...common.state_files import LOCK
 from ..spool.database import FILE, reading
-from ..spool.name_claims import Claims as Claims
+from ..spool.name_claims import NameClaims as NameClaims
 from ..spool.name_claims import Other as Other
 from ..spool.queue_admin import Counts, QueueAdmin, Row
 

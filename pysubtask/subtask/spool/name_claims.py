@@ -47,7 +47,7 @@ class Other(NamedTuple):
     path: str
 
 
-class Claims:
+class NameClaims:
     """The claims of the task whose state folder is ``owner``. ``clock`` is monotonic. ``expects``: whether a dead task (by its
     state folder) will be back soon; ``lives``: whether a task is alive. For one thread.
 

@@ -19,7 +19,8 @@ from ...common.errors import SpoolDamaged
 from ...common.limits import is_limit
 from ...common.receipts import Receipt
 from .database import FILE as FILE
-from .queue import Done, Spool
+from .jobs import DeliveryResult
+from .spool import Spool
 from .worker import Worker
 
 _SYNC_EVERY = 500
@@ -82,16 +83,16 @@ class SpoolThread:
     def _repair_receipts(self, spool: Spool) -> None:
         """Write the receipts that a crash kept from the receipts file, then remove their copies in the spool."""
         last = receipts.last_seq(self.state_dir)
-        if spool.meta("receipt", 0) < last:
-            spool.set_meta("receipt", last)
-        missing = list(spool.receipts_after(last))
+        if spool.meta.get("receipt", 0) < last:
+            spool.meta.set("receipt", last)
+        missing = list(spool.deliveries.receipts_after(last))
         try:
             receipts.append(self.state_dir, missing, sync=True)
         except OSError:
             # A failure here delays nothing: the receipts stay in the spool, and are written before those of the next delivery.
             self._unwritten = missing
             return
-        spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
+        spool.deliveries.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
         # A disk without room for a second copy keeps the uncompacted file.
         with contextlib.suppress(OSError):
             receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
@@ -144,10 +145,10 @@ class SpoolThread:
         self._worker.submit(work)
         return await answer
 
-    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
+    def deliver(self, dones: Sequence[DeliveryResult]) -> list[tuple[DeliveryResult, Receipt]]:
         """On the spool's thread: commit, then append the receipts, then remove the snapshots. This order keeps a crash from
         losing a receipt, or a snapshot that is still queued."""
-        written, garbage = self.spool.delivered(dones, self._wall())
+        written, garbage = self.spool.deliveries.record(dones, self._wall())
         self._unwritten += [receipt for _, receipt in written]
         self._unsynced += len(written)
         try:
@@ -158,14 +159,14 @@ class SpoolThread:
             return written
         if self._unsynced >= _SYNC_EVERY and self._unwritten:
             self._unsynced = 0
-            self.spool.receipts_safe(self._unwritten[-1].seq)
+            self.spool.deliveries.receipts_safe(self._unwritten[-1].seq)
         self._unwritten = []
         self.drop(garbage)
         return written
 
     def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
-        """On the spool's thread: give a version back after a failed attempt (see Spool.failed)."""
-        self.drop(self.spool.failed(job, reason, due, park=park, compare=compare))
+        """On the spool's thread: give a version back after a failed attempt (see Queue.give_back)."""
+        self.drop(self.spool.queue.give_back(job, reason, due, park=park, compare=compare))
 
     def drop(self, snapshots: Sequence[str]) -> None:
         """Remove snapshots that the queue does not need any more, soon. Those that a crash leaves are removed at the next

@@ -86,7 +86,6 @@ LARGE_CLASSES: dict[str, tuple[int, int]] = {
     "subtask/delivery/uploads.py:Uploads": (25, 10),
     "subtask/requests/request_handlers.py:RequestHandlers": (15, 1),
     "subtask/snapshot/pipeline.py:SnapshotPipeline": (20, 3),
-    "subtask/spool/name_claims.py:NameClaims": (17, 8),
     "subtask/upload_subtask.py:UploadSubtask": (10, 18),
     "subtask/watch/file_events.py:FileEvents": (16, 13),
     "subtask/watch/folder.py:Folder": (23, 9),

@@ -12,7 +12,7 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
-from pysubtask.subtask.spool import name_claims
+from pysubtask.subtask.spool import living_tasks
 from pysubtask.subtask.spool.name_claims import NameClaims, Other
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -140,7 +140,7 @@ def test_after_a_start_of_the_machine_a_task_that_ran_before_is_waited_for(tasks
     tasks.expected.add(tasks.state("a"))
     two = tasks.start("b")
     assert two.take("now.csv", tasks.path("b"))[0] is not None
-    tasks.now += name_claims.BOOT_SECS
+    tasks.now += living_tasks.BOOT_SECS
     assert two.take("now.csv", tasks.path("b")) == (None, True)
 
 

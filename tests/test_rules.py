@@ -120,7 +120,6 @@ LONG = {
     "pysubtask/subtask/delivery/dispatcher.py": 720,
     "pysubtask/subtask/delivery/uploads.py": 520,
     "pysubtask/subtask/snapshot/pipeline.py": 490,
-    "pysubtask/subtask/snapshot/snapshotter.py": 450,
     "pysubtask/subtask/state_migration.py": 440,
     "pysubtask/subtask/watch/watcher.py": 640,
     "pysubtask/testing/servers/sshd.py": 440,

@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 def read_queue(state_dir: str, limit: int = 1000) -> Found | None:
     """The queue in this state folder, at most ``limit`` rows of it; None while a child (or another reader) has it open, and where
-    it cannot be read. Versions in flight count as waiting. ``due`` is 0 in all rows."""
+    it cannot be read. Jobs in flight count as waiting. ``due`` is 0 in all rows."""
 
     def found(queue_admin: QueueAdmin) -> Found:
         rows = [

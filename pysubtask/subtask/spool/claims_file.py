@@ -91,7 +91,7 @@ class ClaimsFile:
             return otherwise
         db = self._db
         try:
-            # The lock of SQLite guards the order of the claims: no other task may claim between the question and the claim.
+            # The lock of SQLite guards the order of the claims: nobody may claim a name after it was asked whose it is.
             db.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
             try:
                 found = change(db)

@@ -150,6 +150,7 @@ def _connect(path: str) -> sqlite3.Connection:
         own_files.ensure(folder, name + suffix, make=False)
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECS, check_same_thread=False)
     try:
+        # The lock of SQLite guards the file itself: the child's lock keeps out other children, this one any other program.
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         _check_format(db, path)
         db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")

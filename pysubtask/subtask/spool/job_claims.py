@@ -83,6 +83,7 @@ class JobClaims:
             oldest = self._due(limit // _OLDEST_OF, now, limit if big is None else big // _OLDEST_OF, newest=False)
             fresh = [found for found in newest if found not in oldest]
             newest = fresh[: limit - len(oldest)] + oldest
+        # One commit, before the first byte is sent: after a crash it is known which jobs were in flight, and under which names.
         with self._commit():
             return self._begin(newest, wall, appends, copies)
 

@@ -109,6 +109,7 @@ class Queue:
     def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> list[str]:
         """Give a job back: it waits until ``due`` (monotonic), or is parked. It is dropped where a newer one waits; the snapshots
         not needed any more. ``compare``: the server may have the content after all, so the next attempt compares first."""
+        # One commit: between its steps a name would have two waiting jobs, or none.
         with self._commit():
             row = self._db.execute("SELECT name, snapshot, live FROM job WHERE id = ? AND state = 'sending'", (job,)).fetchone()
             if row is None:

@@ -19,6 +19,7 @@ from ...common.errors import SpoolDamaged
 from ...common.limits import is_limit
 from ...common.receipts import Receipt
 from .database import FILE as FILE
+from .deliveries import Delivered
 from .jobs import DeliveryResult
 from .spool import Spool
 from .worker import Worker
@@ -104,6 +105,7 @@ class SpoolThread:
     def run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a call on the spool's thread and wait for it."""
         outcomes: list[_Outcome] = []
+        # Held until the call has run; it costs less than an event or a future.
         done = threading.Lock()
         done.acquire()
 
@@ -145,10 +147,11 @@ class SpoolThread:
         self._worker.submit(work)
         return await answer
 
-    def deliver(self, dones: Sequence[DeliveryResult]) -> list[tuple[DeliveryResult, Receipt]]:
+    def deliver(self, results: Sequence[DeliveryResult]) -> list[Delivered]:
         """On the spool's thread: commit, then append the receipts, then remove the snapshots. This order keeps a crash from
         losing a receipt, or a snapshot that is still queued."""
-        written, garbage = self.spool.deliveries.record(dones, self._wall())
+        # First the commit: whatever follows can be repeated from it.
+        written, garbage = self.spool.deliveries.record(results, self._wall())
         self._unwritten += [receipt for _, receipt in written]
         self._unsynced += len(written)
         try:
@@ -159,13 +162,15 @@ class SpoolThread:
             return written
         if self._unsynced >= _SYNC_EVERY and self._unwritten:
             self._unsynced = 0
+            # The copies in the spool go only after a sync: before it a power cut may take the lines.
             self.spool.deliveries.receipts_safe(self._unwritten[-1].seq)
         self._unwritten = []
+        # The snapshots are last: the queue needs them until the commit, and after it nobody waits for them.
         self.drop(garbage)
         return written
 
     def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
-        """On the spool's thread: give a version back after a failed attempt (see Queue.give_back)."""
+        """On the spool's thread: give a job back after a failed attempt (see Queue.give_back)."""
         self.drop(self.spool.queue.give_back(job, reason, due, park=park, compare=compare))
 
     def drop(self, snapshots: Sequence[str]) -> None:

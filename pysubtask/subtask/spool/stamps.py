@@ -56,6 +56,7 @@ class Stamps:
         """Forget the stamps of data files that left a watched folder, and of their notify and hold files."""
         gone = list(paths)
         signals = [name(path) for path in gone for name in (notify_name, hold_name)]
+        # One commit: a data file without its notify file's stamp would be due by one rule and handled by the other.
         with self._commit():
             self._db.executemany("DELETE FROM source WHERE path = ?", [(encoded(path),) for path in gone])
             self._db.executemany("DELETE FROM stamp WHERE path = ?", [(encoded(path),) for path in signals])

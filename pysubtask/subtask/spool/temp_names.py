@@ -34,6 +34,7 @@ class TempNames:
     def note(self, name: str, wall: float) -> str:
         """A new temporary name for an upload that is not in the queue (a heartbeat), committed before it is used."""
         temp = temp_name(name)
+        # Before the file is opened: one that no record names would stay on the server for ever.
         with self._commit():
             self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self._destination, encoded(temp), encoded(name), wall))
         return temp

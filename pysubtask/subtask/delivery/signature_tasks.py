@@ -118,7 +118,7 @@ class Signed:
         self._ready = ready
 
     async def outcome(self) -> bytes | None:
-        """The signature for ``Done.signature``, at most WAIT_SECS after the upload."""
+        """The signature for ``DeliveryResult.signature``, at most WAIT_SECS after the upload."""
         if self._task is None:
             return self._ready
         try:

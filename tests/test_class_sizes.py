@@ -84,8 +84,6 @@ def branches(function: Function) -> int:
 LARGE_CLASSES: dict[str, tuple[int, int]] = {
     "subtask/requests/request_handlers.py:RequestHandlers": (15, 1),
     "subtask/snapshot/pipeline.py:SnapshotPipeline": (20, 3),
-    "subtask/spool/name_claims.py:NameClaims": (17, 8),
-    "subtask/spool/queue.py:Spool": (12, 28),
     "subtask/upload_subtask.py:UploadSubtask": (10, 25),
     "subtask/watch/file_events.py:FileEvents": (16, 13),
     "subtask/watch/folder.py:Folder": (23, 9),
@@ -98,8 +96,6 @@ LARGE_FUNCTIONS: dict[str, tuple[int, int]] = {
     "subtask/base_subtask.py:_open": (140, 8),
     "subtask/cli.py:make_parser": (45, 2),
     "subtask/snapshot/pipeline.py:take": (48, 6),
-    "subtask/spool/queue.py:_send": (78, 3),
-    "subtask/spool/queue.py:delivered": (53, 4),
     "subtask/watch/folder.py:scan": (43, 11),
     "master/child_config.py:plan": (63, 13),
     "master/task_master.py:_prepare": (55, 7),

@@ -73,7 +73,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/shared/source.py": ({"os.open"}, "opens what is sent: a copy relative to its folder, else as its caller says"),
     # Databases: SQLite opens by path, what is there is looked at before.
     "subtask/spool/database.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
-    "subtask/spool/name_claims.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
+    "subtask/spool/claims_file.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
     # Folders above ours, of the user's own home.
     "common/registry.py": ({"os.makedirs"}, "the folders above the registry, in the user's home"),
     # Files that the system keeps.

@@ -118,8 +118,6 @@ LONG = {
     "pysubtask/master/task_master.py": 700,
     "pysubtask/subtask/base_subtask.py": 860,
     "pysubtask/subtask/snapshot/pipeline.py": 490,
-    "pysubtask/subtask/snapshot/snapshotter.py": 450,
-    "pysubtask/subtask/spool/queue.py": 740,
     "pysubtask/subtask/state_migration.py": 440,
     "pysubtask/subtask/watch/watcher.py": 640,
     "pysubtask/testing/servers/sshd.py": 440,

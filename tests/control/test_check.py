@@ -20,7 +20,7 @@ from pysubtask.control.doctor import local
 from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.preview.name_owners import Names
 from pysubtask.control.preview.not_watched import NotWatched
-from pysubtask.subtask.spool.name_claims import Claims
+from pysubtask.subtask.spool.name_claims import NameClaims
 from pysubtask.subtask.watch.folder import Folder
 
 NOW = 1_790_000_000.0
@@ -452,7 +452,7 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
     os.makedirs(state)
     lock = StateLock(os.path.join(state, "lock"))
     lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None))
-    running = Claims("sftp://me@h:22/in", state, "b/ftp", time.monotonic)
+    running = NameClaims("sftp://me@h:22/in", state, "b/ftp", time.monotonic)
     running.take("now.csv", str(tmp_path / "b" / "now.csv"))
     running.close()
     with Names() as names:

@@ -14,7 +14,7 @@ from pysubtask.common.receipts import Receipt, append
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.control.commands import check as check_module
-from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.spool.spool import Spool
 from tests.control.station import HUP, TERM, Run
 from tests.helpers import wait_until
 from tests.other_user import as_him, give_him, open_folder

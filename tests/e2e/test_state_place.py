@@ -19,7 +19,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.control.tasks import find
 from pysubtask.control.view.status_view import where_kept
-from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.spool.spool import Spool
 from tests.control.station import command
 from tests.e2e.station import Station
 from tests.helpers import wait_until

@@ -13,7 +13,6 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from pysubtask.subtask.spool.jobs import QueuedSnapshot
 
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
@@ -25,6 +24,7 @@ from pysubtask.subtask.delivery import dispatch_loop
 from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.delivery.interfaces import LoginContext
+from pysubtask.subtask.spool.jobs import QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat

@@ -8,8 +8,6 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from pysubtask.subtask.spool.job_claims import BIG_BYTES
-from pysubtask.subtask.spool.jobs import QueuedSnapshot
 
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
@@ -34,6 +32,8 @@ from pysubtask.subtask.delta import signature
 from pysubtask.subtask.delta.signature_cache import SignatureCache
 from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
 from pysubtask.subtask.snapshot.sources import open_data
+from pysubtask.subtask.spool.job_claims import BIG_BYTES
+from pysubtask.subtask.spool.jobs import QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport

@@ -31,14 +31,14 @@ from ...common.errors import (
 from ...common.events import EventLog, utc
 from ...common.limits import is_limit
 from ...common.remedy import in_words_of, says_more, sentence
+from ...delivery_rules.login_limit import Logins
+from ...delivery_rules.retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
 from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 from .context import DeliveryContext
 from .idle_timeout import Pauses
-from .login_limit import Logins
-from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .server_profile import follow
 from .uploads import CalledBack, Hooks, Uploads
 

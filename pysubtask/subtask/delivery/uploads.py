@@ -25,18 +25,18 @@ from ...common.events import utc
 from ...common.limits import is_limit
 from ...common.logs import info_each
 from ...common.receipts import Receipt
+from ...delivery_rules.failure_counts import InARow
+from ...delivery_rules.remote_content import already_there, was_left
+from ...delivery_rules.retry import Decision, Policy, decide
 from ...transports.base import Job, Transport
 from ..delta.signature_cache import SignatureCache
-from ..delta.transfer_plan import already_there, was_left
 from ..snapshot.prefix_hashes import Prefixes, found_again
 from ..snapshot.sources import open_data
 from ..spool.queue import BIG_BYTES, Done, Version
 from .context import DeliveryContext
-from .failure_counts import InARow
 from .heartbeats import Heartbeats
 from .link_usage import LinkUsage
 from .remote_links import RemoteLinks
-from .retry import Decision, Policy, decide
 from .signature_tasks import Signing
 
 IDLE_SECS = 5.0

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,8 +22,10 @@ from ...common.events import utc
 from ...common.notify import Stamp, hold_name, notify_name
 from ...common.paths import decoded, encoded
 from ...common.receipts import Receipt, parse, to_line
+from ...delivery_rules.remote_content import Known
+from ...delivery_rules.temporary_names import names_of_attempt, temp_name
 from ...transports.base import RemoteStat
-from ..delta.transfer_plan import Known, TransferPlan, plan_transfer
+from ..delta.transfer_plan import TransferPlan, plan_transfer
 from . import database
 from .queue_admin import EVERYTHING, Counts, QueueAdmin
 
@@ -488,9 +489,8 @@ class Spool:
             plan = plan_transfer(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
             if plan.append is not None:
                 reaches.append((size, digest, self.destination, raw))
-            # A resumed upload keeps its temp name.
-            temp = old if resume and old else encoded(temp_name(name))
-            temps.append((temp, raw, job))
+            attempt = names_of_attempt(name, map(decoded, earlier.get(raw, ())), decoded(old or b""), resume)
+            temps.append((encoded(attempt.temp), raw, job))
             taken.append(
                 Version(
                     job,
@@ -504,8 +504,8 @@ class Spool:
                     at,
                     attempts,
                     bool(compare),
-                    decoded(temp),
-                    tuple(decoded(each) for each in earlier.get(raw, ()) if each != temp),
+                    attempt.temp,
+                    attempt.stale,
                     known,
                     resume,
                     None if records is None else bool(records),
@@ -707,9 +707,3 @@ def _placeholders(values: Sequence[Any]) -> str:
 
 def _known(row: Sequence[Any]) -> Known:
     return Known(RemoteStat(*row[3:]), row[0], None if row[1] is None else (row[1], row[2]))
-
-
-def temp_name(name: str) -> str:
-    """A temp name beside a remote name: unique, short whatever the name, hidden from most listings."""
-    folder, slash, _ = name.rpartition("/")
-    return f"{folder}{slash}.pysubtask-{os.urandom(8).hex()}.part"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pysubtask.subtask.delivery.login_limit import Logins
+from pysubtask.delivery_rules.login_limit import Logins
 
 
 def test_so_many_in_any_minute():

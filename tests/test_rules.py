@@ -199,7 +199,9 @@ def test_every_module_says_what_it_holds():
 
 def test_each_path_in_the_architecture_exists():
     text = ARCHITECTURE.read_text("utf-8")
-    paths = re.findall(r"`((?:pysubtask|proofs|tests|subtask|master|common|control|transports|testing)/[\w/]*(?:\.py)?)`", text)
+    paths = re.findall(
+        r"`((?:pysubtask|proofs|tests|subtask|master|common|control|delivery_rules|transports|testing)/[\w/]*(?:\.py)?)`", text
+    )
     assert len(paths) > 40
     missing = [path for path in paths if not any((base / path).exists() for base in (ROOT, PACKAGE))]
     assert missing == []

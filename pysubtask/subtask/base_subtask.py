@@ -37,8 +37,8 @@ from ..common.state_place import SNAPSHOTS, has_queue, inside_of, is_inside, mak
 from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
 from ..common.watched import Watched
+from ..delivery_rules.retry import Policy, decide
 from ..transports.base import RemoteStat
-from .delivery.retry import Policy, decide
 from .platform.change_times import last_sign
 from .requests.request_handlers import Levers, RequestHandlers
 from .requests.request_server import RequestServer

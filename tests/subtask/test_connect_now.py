@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from pysubtask.common.errors import LoginRefused, ServerBusy, TransportLost
+from pysubtask.delivery_rules.retry import EXTRA_LOGIN_SECS, extra_login_in
 from pysubtask.subtask.delivery import login_schedule
-from pysubtask.subtask.delivery.retry import EXTRA_LOGIN_SECS, extra_login_in
 from tests.helpers import wait_until
 from tests.subtask.test_dispatcher import Bench
 

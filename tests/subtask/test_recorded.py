@@ -19,7 +19,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.control.config.config_file import load
-from pysubtask.subtask.delta.transfer_plan import Known
+from pysubtask.delivery_rules.remote_content import Known
 from pysubtask.subtask.offline.offline_queue import read_queue
 from pysubtask.subtask.spool import database
 from pysubtask.subtask.spool.spool import Spool

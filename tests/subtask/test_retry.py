@@ -12,8 +12,8 @@ from pysubtask.common.errors import (
     SourceChanged,
     TransportLost,
 )
-from pysubtask.subtask.delivery.failure_counts import FailureCounts
-from pysubtask.subtask.delivery.retry import JITTER, Policy, decide, held_for, login_wait
+from pysubtask.delivery_rules.failure_counts import FailureCounts
+from pysubtask.delivery_rules.retry import JITTER, Policy, decide, held_for, login_wait
 
 POLICY = Policy(tries=5, wait=3.0, long_wait=30.0, parked_wait=300.0)
 

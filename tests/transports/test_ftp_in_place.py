@@ -14,7 +14,7 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from pysubtask.control.doctor.causes import file_finding
-from pysubtask.subtask.delivery.retry import Policy, decide
+from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.testing import quirk_ftp_server
 from pysubtask.testing.servers import sshd, vsftpd
 from pysubtask.testing.servers.ftp import ftp_server

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ...delivery_rules.retry import Policy
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
 from .commits import Commits
@@ -30,7 +31,6 @@ from .next_action import (
     Sleep,
     next_action,
 )
-from .retry import Policy
 from .retry_rules import RetryRules
 from .uploads import Uploads
 

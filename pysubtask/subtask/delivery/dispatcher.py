@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ...common.remedy import says_more
+from ...delivery_rules.login_limit import LoginLimit
 from ...transports.base import Transport
 from .commits import Commits
 from .connection import Connection
@@ -27,7 +28,6 @@ from .failed_attempts import FailedAttempts
 from .heartbeats import Heartbeats
 from .interfaces import ChildSide, LoginContext
 from .link_usage import LinkUsage
-from .login_limit import LoginLimit
 from .login_schedule import LoginSchedule
 from .retry_rules import RetryRules
 from .server_profile import follow

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, ServerBusy, SourceError, TransportError, TransportLost
+from ...delivery_rules.retry import Decision
 from ..spool.jobs import ClaimedJob
 from .connection import Connection
 from .context import DeliveryContext
 from .interfaces import ChildSide
-from .retry import Decision
 from .retry_rules import RetryRules
 from .signature_tasks import SignatureTasks
 

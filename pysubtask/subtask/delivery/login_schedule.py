@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...common.errors import LoginRefused, ServerBusy, ServerNotTrusted, TransportLost
-from .login_limit import LoginLimit
-from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
+from ...delivery_rules.login_limit import LoginLimit
+from ...delivery_rules.retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 
 _NOT_TRUSTED = "not-trusted"
 

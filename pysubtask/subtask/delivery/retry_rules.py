@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...common.errors import AttemptFailed
-from .failure_counts import FailureCounts
-from .retry import Decision, Policy, decide
+from ...delivery_rules.failure_counts import FailureCounts
+from ...delivery_rules.retry import Decision, Policy, decide
 
 
 class RetryRules:

@@ -10,8 +10,9 @@ from typing import Any
 from ...common import limits
 from ...common.errors import FileRefused, NotAsLeft, SourceError, TransportError, TransportLost, event_fields
 from ...common.limits import is_limit
+from ...delivery_rules.remote_content import already_there, was_left
 from ...transports.base import Job, RemoteStat, Sent, Transport
-from ..delta.transfer_plan import TransferPlan, already_there, was_left
+from ..delta.transfer_plan import TransferPlan
 from ..snapshot.prefix_hashes import found_again
 from ..spool.jobs import ClaimedJob, DeliveryResult
 from .context import DeliveryContext

@@ -8,12 +8,14 @@ from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from ...common.paths import decoded, encoded
-from ..delta.transfer_plan import Known, TransferPlan, plan_transfer
+from ...delivery_rules.remote_content import Known
+from ...delivery_rules.temporary_names import AttemptNames, names_of_attempt
+from ..delta.transfer_plan import TransferPlan, plan_transfer
 from .database import Commit, placeholders
 from .jobs import ClaimedJob
 from .queue_admin import EVERYTHING
 from .remote_files import RemoteFiles, known_of
-from .temp_names import TempNames, temp_name
+from .temp_names import TempNames
 
 BIG_BYTES = 1024 * 1024
 """Bytes. A larger job takes long to send, and must leave a place for others."""
@@ -114,11 +116,10 @@ class JobClaims:
             plan = _plan(row, known, appends, copies)
             if plan.append is not None:
                 reaches.append((row.size, row.digest, row.name))
-            # A resumed upload keeps its temporary name.
-            temp = row.temp if row.resume and row.temp else encoded(temp_name(decoded(row.name)))
-            temps.append((temp, row.name))
-            stale = tuple(decoded(each) for each in earlier.get(row.name, ()) if each != temp)
-            claimed.append(_claimed(row, decoded(temp), stale, known, plan, former.get(row.name)))
+            recorded = map(decoded, earlier.get(row.name, ()))
+            attempt = names_of_attempt(decoded(row.name), recorded, decoded(row.temp or b""), row.resume)
+            temps.append((encoded(attempt.temp), row.name))
+            claimed.append(_claimed(row, attempt, known, plan, former.get(row.name)))
         self._remote_files.reach(reaches)
         self._db.executemany(
             "UPDATE job SET state = 'sending', temp = ? WHERE id = ?",
@@ -167,9 +168,7 @@ def _plan(row: _Row, known: Known | None, appends: bool, copies: bool) -> Transf
     return plan_transfer(known, row.size, beginnings | {row.size: row.digest}, appends=appends and still, copies=copies and still)
 
 
-def _claimed(
-    row: _Row, temp: str, stale: tuple[str, ...], known: Known | None, plan: TransferPlan, former: Known | None
-) -> ClaimedJob:
+def _claimed(row: _Row, names: AttemptNames, known: Known | None, plan: TransferPlan, former: Known | None) -> ClaimedJob:
     return ClaimedJob(
         row.id,
         decoded(row.name),
@@ -182,8 +181,8 @@ def _claimed(
         row.at,
         row.attempts,
         bool(row.compare),
-        temp,
-        stale,
+        names.temp,
+        names.stale,
         known,
         row.resume,
         None if row.records is None else bool(row.records),

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...common.notify import Stamp, hold_name
+from ...delivery_rules.remote_content import Known
 from ...transports.base import RemoteStat
-from ..delta.transfer_plan import Known, TransferPlan
+from ..delta.transfer_plan import TransferPlan
 
 
 class QueuedSnapshot(NamedTuple):

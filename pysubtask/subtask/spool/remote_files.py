@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...common.paths import decoded, encoded
+from ...delivery_rules.remote_content import Known
 from ...transports.base import RemoteStat
-from ..delta.transfer_plan import Known
 from .database import Commit, placeholders
 from .signatures import Signatures
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 
 from ...common.clock import EARLIEST, is_plausible
 from ...common.paths import decoded, encoded
+from ...delivery_rules.temporary_names import temp_name
 from .database import Commit, placeholders
 
 TEMP_MEMORY_SECS = 600.0
@@ -71,9 +71,3 @@ class TempNames:
         self._db.executemany(
             "DELETE FROM temp WHERE destination = ? AND temp = ?", [(self._destination, temp) for temp in temps if temp is not None]
         )
-
-
-def temp_name(name: str) -> str:
-    """A temporary name beside a remote name: unique, short whatever the name, hidden from most listings."""
-    folder, slash, _ = name.rpartition("/")
-    return f"{folder}{slash}.pysubtask-{os.urandom(8).hex()}.part"

@@ -1,10 +1,10 @@
-"""LoginLimit that come to nothing, by the clock."""
+"""Logins that come to nothing, by the clock."""
 
 from __future__ import annotations
 
 import pytest
 
-from pysubtask.subtask.delivery.login_limit import LoginLimit
+from pysubtask.delivery_rules.login_limit import LoginLimit
 
 
 def test_so_many_in_any_minute():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...common.errors import AttemptFailed
-from ...common.events import utc
+from ..common.errors import AttemptFailed
+from ..common.events import utc
 
 _MOST_NAMES = 1000
 _MOST_LISTED = 20

@@ -323,6 +323,7 @@ THE_APPS_HALF = {"pysubtask"} | {
         "common.logs",
         "common.notify",
         "common.own_files",
+        "common.own_folders",
         "common.place",
         "common.process",
         "common.program",

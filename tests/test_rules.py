@@ -107,7 +107,6 @@ LONG = {
     "pysubtask/common/settings_types.py": 700,  # written by tests.make_settings_types
     "pysubtask/control/doctor/remote.py": 430,
     "pysubtask/transports/ssh/process.py": 430,
-    "pysubtask/common/own_files.py": 570,
     "pysubtask/control/doctor/causes.py": 500,
     "pysubtask/control/doctor/examine.py": 490,
     "pysubtask/control/doctor/local.py": 510,

@@ -26,10 +26,10 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..common import advice, own_files
+from ..common import advice, own_files, own_folders
 from ..common.errors import DiskLow, PysubtaskError, SpoolDamaged
 from ..common.lock import Holder, StateLock
-from ..common.own_files import NotOurs
+from ..common.own_folders import NotOurs
 from ..common.requests import REPLIES, REQUESTS
 from ..common.state_files import HANDLED, LOCK, MOVED_FROM, READ_FROM, RESIDUAL
 from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
@@ -163,7 +163,7 @@ class Moving:
     # -- step 2 and 3
 
     def _copy(self, old: str) -> None:
-        for name in own_files.names(self._new):
+        for name in own_folders.names(self._new):
             # A temporary file of a move that was killed.
             if name.startswith(_COPY) or (name.startswith(".") and name.endswith(".part")):
                 own_files.remove(self._new, name)
@@ -244,13 +244,13 @@ class Moving:
         return lost
 
     def _copy_files(self, old: str, new: str) -> None:
-        there = set(own_files.names(new))
-        for name in sorted(own_files.names(old)):
+        there = set(own_folders.names(new))
+        for name in sorted(own_folders.names(old)):
             if name in _NOT_COPIED or (name in _KEPT and name in there) or name.endswith(".part"):
                 continue
             found = os.lstat(os.path.join(old, name))
             if stat.S_ISDIR(found.st_mode) and name in (REQUESTS, REPLIES):
-                own_files.make_folder(os.path.join(new, name))
+                own_folders.make_folder(os.path.join(new, name))
                 self._copy_files(os.path.join(old, name), os.path.join(new, name))
             elif stat.S_ISREG(found.st_mode):
                 _copy_file(old, name, new, name)
@@ -280,11 +280,11 @@ class Moving:
         kept = (SPOOL, MOVED_TO, LOCK)
         for folder in (os.path.join(old, REQUESTS), os.path.join(old, REPLIES), old):
             with contextlib.suppress(FileNotFoundError):
-                for name in own_files.names(folder):
+                for name in own_folders.names(folder):
                     if name not in kept and not os.path.isdir(os.path.join(folder, name)):
                         own_files.remove(folder, name)
             if folder != old:
-                own_files.remove_empty(folder)
+                own_folders.remove_empty(folder)
         if not inside:
             for name in (SPOOL, PATH_FILE):
                 own_files.remove(old, name)
@@ -295,10 +295,10 @@ class Moving:
             task = os.path.dirname(old)
             top = os.path.dirname(task)
             for folder in (os.path.join(old, SNAPSHOTS), old):
-                own_files.remove_empty(folder)
-            if own_files.remove_empty(task) and own_files.names(top) == [PATH_FILE]:
+                own_folders.remove_empty(folder)
+            if own_folders.remove_empty(task) and own_folders.names(top) == [PATH_FILE]:
                 own_files.remove(top, PATH_FILE)
-                own_files.remove_empty(top)
+                own_folders.remove_empty(top)
 
     def _remove_snapshots(self, old: str) -> None:
         source = self._source(old)
@@ -349,7 +349,7 @@ def _check(folder: str) -> None:
     # their files.
     if hasattr(os, "geteuid") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o022:
         raise NotOurs(folder, f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})")
-    with own_files.opened_folder(folder):
+    with own_folders.opened_folder(folder):
         pass
     handle = own_files.open_read(folder, SPOOL)
     os.close(handle)
@@ -412,6 +412,6 @@ def _sync(folder: str, name: str = "") -> None:
         with os.fdopen(own_files.open_read(folder, name), "rb") as file:
             os.fsync(file.fileno())
         return
-    with own_files.opened_folder(folder) as at:
+    with own_folders.opened_folder(folder) as at:
         if at >= 0:
             os.fsync(at)

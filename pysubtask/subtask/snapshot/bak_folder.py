@@ -9,8 +9,8 @@ import stat
 import threading
 from collections.abc import Container, Iterator
 
-from ...common import beneath, effective_user, own_files
-from ...common.own_files import NotOurs, Opened
+from ...common import beneath, effective_user, own_folders
+from ...common.own_folders import NotOurs, Opened
 from ...common.paths import name_of
 from ...common.place import existing
 from ...common.trust import doubt_about
@@ -60,7 +60,7 @@ class BakFolder:
         return Opened(found[0], kept=False)
 
     def _check(self, at: int, found: os.stat_result) -> None:
-        if not own_files.is_by_us_or_root(found):
+        if not own_folders.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
         if found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
             # The mode comes from a umask or an earlier version. A file system without modes keeps its own, and so does an

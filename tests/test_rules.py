@@ -103,8 +103,6 @@ def test_words_are_told_apart(name, is_found):
 
 # Above 400 lines, and at most as long as they are now: what is cut up takes its row away.
 LONG = {
-    "pysubtask/common/page_types.py": 430,
-    "pysubtask/common/settings_types.py": 700,  # written by tests.make_settings_types
     "pysubtask/control/doctor/remote.py": 430,
     "pysubtask/transports/ssh/process.py": 430,
     "pysubtask/control/doctor/causes.py": 500,

@@ -14,7 +14,8 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .settings_types import AnySettings, SectionAttributes
+    from .any_settings_types import AnySettings
+    from .section_attributes_types import SectionAttributes
 else:
     SectionAttributes = object
 

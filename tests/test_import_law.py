@@ -315,10 +315,13 @@ THE_APPS_HALF = {"pysubtask"} | {
     f"pysubtask.{name}"
     for name in (
         "common",
+        "common.base_settings",
         "common.config",
+        "common.dropbox_settings",
         "common.effective_user",
         "common.entries",
         "common.errors",
+        "common.ftp_settings",
         "common.label",
         "common.logs",
         "common.notify",

@@ -16,7 +16,7 @@ from pysubtask.common.receipts import Receipt, append
 from pysubtask.control.commands import check
 from pysubtask.control.config.config_file import load
 from pysubtask.control.config.problems import ConfigProblems
-from pysubtask.control.doctor import local
+from pysubtask.control.doctor import watch_paths
 from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.preview.name_owners import Names
 from pysubtask.control.preview.not_watched import NotWatched
@@ -265,7 +265,7 @@ def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypat
     done = CliRunner().invoke(check.command, [str(path)], standalone_mode=False)
     assert f"{tmp_path} is a home folder" in done.output and done.return_value == 0
     path.write_text(path.read_text().replace('dir = "."', 'dir = "/"'))
-    assert local.too_wide(load(str(path), {}).tasks[0].entries[0]) is not None
+    assert watch_paths.too_wide(load(str(path), {}).tasks[0].entries[0]) is not None
     (tmp_path / "camera").mkdir()
     path.write_text(path.read_text().replace('dir = "/"', 'dir = "camera"'))
     assert "home folder" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output

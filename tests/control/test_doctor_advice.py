@@ -17,7 +17,21 @@ import pysubtask.control.doctor
 from pysubtask.common import account, limits
 from pysubtask.common.entries import Entry, read_entries
 from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
-from pysubtask.control.doctor import bbr, causes, certificate, examine, local, login_files, network, prepare, rounds, server
+from pysubtask.control.doctor import (
+    bbr,
+    causes,
+    certificate,
+    examine,
+    file_causes,
+    local,
+    login_files,
+    network,
+    prepare,
+    rounds,
+    server,
+    state_folder,
+    watch_paths,
+)
 from pysubtask.control.doctor.finding import Finding, remedy_lines
 from pysubtask.control.doctor.prepare import Endpoint
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
@@ -88,12 +102,12 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     disk = lambda free: lambda path: SimpleNamespace(free=free)  # noqa: E731
     found = local.check([good], read=few.get, disk=disk(1000), wall=lambda: 0.0)
     found += local.check([good], read=none, disk=disk(2 * good.settings["MinFreeBytes"]))
-    found.append(local.watch_path(Entry("dir", str(tmp_path / "file"))))
+    found.append(watch_paths.check(Entry("dir", str(tmp_path / "file"))))
     for watch in ("/kamera/pics", "/media/usb/camera", "/mnt", str(tmp_path / "new" / "deep"), str(tmp_path / "-rf")):
         found += local.check([target(tmp_path, [{"dir": watch}])], read=none, disk=disk(10**12))
     # The state folder's nearest is any folder above, down to the root; and each way in which it cannot be written.
     for number in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO):
-        patch.setattr(local, "_cannot_write", lambda folder, number=number: OSError(number, os.strerror(number)))
+        patch.setattr(state_folder, "_cannot_write", lambda folder, number=number: OSError(number, os.strerror(number)))
         for state in (
             "/kamera/.pysubtask/main/ftp",
             "/media/usb/camera/.pysubtask/main/ftp",
@@ -101,22 +115,22 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
             str(tmp_path / BAD / ".pysubtask/main/ftp"),
             str(tmp_path / "file" / ".pysubtask/main/ftp"),
         ):
-            found.append(local.state_folder(good._replace(state_dir=state, entries=None)))
+            found.append(state_folder.check(good._replace(state_dir=state, entries=None)))
     made = tmp_path / BAD / ".pysubtask" / "main" / "ftp"
     made.mkdir(parents=True)
     (made / "spool.db").touch()
-    patch.setattr(local, "_cannot_write", lambda folder: PermissionError(errno.EACCES, "Permission denied"))
-    ours = local.state_folder(good)
+    patch.setattr(state_folder, "_cannot_write", lambda folder: PermissionError(errno.EACCES, "Permission denied"))
+    ours = state_folder.check(good)
     assert ours.remedy.commands == () or "chmod u+rwx" in ours.remedy.commands[0]
     for user in (os.getuid(), os.getuid() + 1):
         patch.setattr(os, "getuid", lambda user=user: user)
-        found.append(local.state_folder(good))
+        found.append(state_folder.check(good))
         assert found[-1].remedy.commands
     patch.undo()
-    patch.setattr(local.os, "access", lambda path, mode: mode != os.R_OK | os.X_OK)
-    found.append(local.watch_path(good.entries[0]))
-    patch.setattr(local.os, "access", lambda path, mode: mode != os.W_OK)
-    found.append(local.watch_path(good.entries[0]))
+    patch.setattr(watch_paths.os, "access", lambda path, mode: mode != os.R_OK | os.X_OK)
+    found.append(watch_paths.check(good.entries[0]))
+    patch.setattr(watch_paths.os, "access", lambda path, mode: mode != os.W_OK)
+    found.append(watch_paths.check(good.entries[0]))
     patch.undo()
     config = tmp_path / "my config.py"
     config.write_text("class ftp:\n    Host = 'h'\n    UseSFTP = False\n    Password = 'hunter2'\n")
@@ -211,7 +225,7 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         found.append(causes.dropbox_finding(LoginRefused(said)))
     for said in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):
         for folder in ("/", "", "/sys/kernel", BAD):
-            found.append(causes.file_finding("write", FileRefused(said), one, folder))
+            found.append(file_causes.file_finding("write", FileRefused(said), one, folder))
     where = target(tmp_path, Host="h.example", KnownHostsFile=f"/{BAD}/known")
     look = examine._Examination(where, examine.Times(), 0.0, None, {}.get, False)
     look._place = Endpoint("h.example", 2222, "pi", True, (f"/{BAD}/known",))

@@ -16,9 +16,11 @@ from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
 from ...transports.shared.means import FINAL_STAT
 from . import habits, mistyped, namespace
-from .causes import file_finding, of_mtu
+from .causes import of_mtu
+from .file_causes import file_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
-from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
+from .remote import FILE, FOLDER, MISSING, Remote, clean, parents
+from .remote_sftp import SFTPRemote
 
 _LOW_SPACE = 50 * 1024 * 1024  # bytes
 _LARGE = 1600  # more than one packet of 1500 bytes, and small, as the link may be paid for by the megabyte

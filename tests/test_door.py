@@ -111,7 +111,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/local.py": ({"open"}, "the config"),
     "control/doctor/state_folder.py": ({"os.open", "os.unlink"}, "a new file in the folder that is tried"),
     "control/doctor/login_files.py": ({"open"}, "keys that the config names"),
-    "control/doctor/server.py": ({"open"}, "a file in a new temporary folder"),
+    "control/doctor/probe.py": ({"open"}, "a file in a new temporary folder"),
     "control/doctor/source.py": ({"open"}, "a config that is a module; the opened file is looked at"),
     "control/run/exposure.py": ({"open"}, "a new temporary folder"),
     "control/setup/first_config.py": (

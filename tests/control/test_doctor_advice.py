@@ -21,6 +21,7 @@ from pysubtask.control.doctor import (
     bbr,
     causes,
     certificate,
+    endpoint_checks,
     examine,
     file_causes,
     local,
@@ -28,7 +29,7 @@ from pysubtask.control.doctor import (
     network,
     prepare,
     rounds,
-    server,
+    server_checks,
     state_folder,
     watch_paths,
 )
@@ -229,20 +230,21 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     where = target(tmp_path, Host="h.example", KnownHostsFile=f"/{BAD}/known")
     look = examine._Examination(where, examine.Times(), 0.0, None, {}.get, False)
     look._place = Endpoint("h.example", 2222, "pi", True, (f"/{BAD}/known",))
+    checks = look._endpoint = look._checks_of(look._place)
     for online in ("head\nroute\n", "head\n"):
-        look._read = {"/proc/net/route": online}.get
-        found += [look._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
+        checks._read = {"/proc/net/route": online}.get
+        found += [checks._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
     elsewhere = examine._Examination(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
     elsewhere._place = look._place
-    look._addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
-    found.append(asyncio.run(_of_a_dead_address(look, patch)))
+    checks.addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
+    found.append(asyncio.run(_of_a_dead_address(checks, patch)))
     for cause in ("port-closed", "port-filtered", "no-route"):
-        found.append(asyncio.run(elsewhere._no_answer(network.NoAnswer(cause, "?"))))
+        found.append(asyncio.run(elsewhere._checks_of(elsewhere._place)._no_answer(network.NoAnswer(cause, "?"))))
     found += [elsewhere._refused(ImportError(name="dropbox")), look._refused(ImportError(name="pysftp"))]
     for said in ("another host key", "revoked", "not known"):
         found.append(asyncio.run(look._host_key(LoginRefused(f"{said}: ssh-ed25519 {KEY}"))))
     found.append(asyncio.run(look._host_key(AnotherKey(f"ssh-ed25519 {KEY}"))))
-    look._addresses = [(2, ("127.0.0.1", 1))]
+    checks.addresses = [(2, ("127.0.0.1", 1))]
     for problem in ("expired", "early", "name", "untrusted"):
         patch.setattr(certificate, "inspect", lambda *_, problem=problem: certificate.Certificate("AA", ("a",), "", problem, "?"))
         found.append(asyncio.run(look._certificate(LoginRefused("certificate"))))
@@ -254,12 +256,12 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     return found
 
 
-async def _of_a_dead_address(look, patch):
+async def _of_a_dead_address(checks, patch):
     async def dead(addresses, secs):
         return [network.NoAnswer("port-filtered", "127.0.0.2: no answer")]
 
     patch.setattr(network, "dead_among", dead)
-    told = await look._dead()
+    told = await checks.dead()
     patch.undo()
     return told
 
@@ -270,19 +272,20 @@ async def _of_hidden(look, patch):
 
     patch.setattr(prepare, "check", lambda settings: [])
     patch.setattr(prepare, "endpoint", lambda settings: Endpoint("h", 22))
-    look._name = look._port = look._who = good
+    for step in ("name", "port", "protocol"):
+        patch.setattr(endpoint_checks.EndpointChecks, step, lambda self: good())
     found = [finding async for finding in look.findings()]
     patch.undo()
     return found
 
 
 async def _of_a_clock():
-    visit = server.Visit(SimpleNamespace(folder=""), {}, 0.0, wall=lambda: 10.0**6)
+    visit = server_checks.ServerChecks(SimpleNamespace(folder=""), {}, 0.0, wall=lambda: 10.0**6)
 
     async def upload(*_):
         return SimpleNamespace(remote=SimpleNamespace(mtime=5.0))
 
-    visit._upload = upload
+    visit._probe.upload = upload
     return [finding async for finding in visit._clock()]
 
 

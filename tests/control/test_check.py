@@ -18,7 +18,7 @@ from pysubtask.control.config.config_file import load
 from pysubtask.control.config.problems import ConfigProblems
 from pysubtask.control.doctor import watch_paths
 from pysubtask.control.preview.dry_run import dry_run
-from pysubtask.control.preview.name_owners import Names
+from pysubtask.control.preview.name_owners import NameOwners
 from pysubtask.control.preview.not_watched import NotWatched
 from pysubtask.subtask.spool.name_claims import Claims
 from pysubtask.subtask.watch.folder import Folder
@@ -439,7 +439,7 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     tasks = load(str(config), {}).tasks
-    with Names() as names:
+    with NameOwners() as names:
         found = [dry_run(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["now.csv", "deep/now.csv"], ["own.csv"], []]
     ((path, why),) = found[1].skipped
@@ -455,7 +455,7 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
     running = Claims("sftp://me@h:22/in", state, "b/ftp", time.monotonic)
     running.take("now.csv", str(tmp_path / "b" / "now.csv"))
     running.close()
-    with Names() as names:
+    with NameOwners() as names:
         found = [dry_run(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["deep/now.csv"], ["now.csv", "own.csv"], []]
     lock.release()

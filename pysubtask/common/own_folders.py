@@ -45,7 +45,7 @@ class NotOurs(PermissionError):
 H = TypeVar("H", bound=int | None)
 
 
-class Opened(Generic[H]):
+class OpenFolder(Generic[H]):
     """A descriptor (-1 or None: there is none) for the time of a ``with``; closed at its end unless it is ``kept``."""
 
     def __init__(self, handle: H, *, kept: bool) -> None:
@@ -59,7 +59,7 @@ class Opened(Generic[H]):
             os.close(self.handle)
 
 
-def opened_folder(path: str, *, any_owner: bool = False, named: os.stat_result | None = None) -> Opened[int]:
+def opened_folder(path: str, *, any_owner: bool = False, named: os.stat_result | None = None) -> OpenFolder[int]:
     """The descriptor of a folder of this package (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of
     OSError where it is not there or cannot be opened.
 
@@ -67,15 +67,15 @@ def opened_folder(path: str, *, any_owner: bool = False, named: os.stat_result |
     path led to a moment ago, where the caller has just read it. On a system without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
-        return Opened(-1, kept=True)
+        return OpenFolder(-1, kept=True)
     kept = None if any_owner else _kept_folder(path, named)
     if kept is not None:
-        return Opened(kept, kept=True)
+        return OpenFolder(kept, kept=True)
     handle = _walk(path, any_owner)
     if any_owner or len(_kept) >= _MOST_KEPT:
-        return Opened(handle, kept=False)
+        return OpenFolder(handle, kept=False)
     found = os.fstat(handle)
-    return Opened(handle, kept=_kept.setdefault(path, _Kept(handle, found.st_dev, found.st_ino)).handle == handle)
+    return OpenFolder(handle, kept=_kept.setdefault(path, _Kept(handle, found.st_dev, found.st_ino)).handle == handle)
 
 
 class _Kept(NamedTuple):

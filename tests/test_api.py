@@ -89,7 +89,8 @@ def test_types_cost_an_app_nothing():
 
 
 def test_types_of_settings_are_made_from_the_table_of_settings():
-    assert make_settings_types.FILE.read_text() == make_settings_types.text(), f"run: {make_settings_types.COMMAND}"
+    for path, text in make_settings_types.texts().items():
+        assert path.read_text() == text, f"run: {make_settings_types.COMMAND}"
     assert set(settings_types.AnySettings.__annotations__) == set(settings_types.SectionAttributes.__annotations__)
     assert set(config_types.Config.__annotations__) == set(SECTIONS)
 

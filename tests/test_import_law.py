@@ -329,14 +329,18 @@ THE_APPS_HALF = {"pysubtask"} | {
     f"pysubtask.{name}"
     for name in (
         "common",
+        "common.base_settings",
         "common.config",
+        "common.dropbox_settings",
         "common.effective_user",
         "common.entries",
         "common.errors",
+        "common.ftp_settings",
         "common.label",
         "common.logs",
         "common.notify",
         "common.own_files",
+        "common.own_folders",
         "common.place",
         "common.process",
         "common.program",

@@ -14,7 +14,8 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .settings_types import AnySettings, SectionAttributes
+    from .any_settings_types import AnySettings
+    from .section_attributes_types import SectionAttributes
 else:
     SectionAttributes = object
 
@@ -256,6 +257,11 @@ class CommandSetting(Setting):
 Table = Mapping[str, tuple[Setting, ...]]
 
 
+def rows_of(table: Table, extension: str | None) -> dict[str, Setting]:
+    """The rows of a child, by key: those of base, and in their place those of its own section, where ``extension`` has one."""
+    return {row.key: row for row in (*table["base"], *table.get(extension or "base", ()))}
+
+
 def values_of(section: Any) -> dict[str, Any]:
     """The settings of a section: a Section, a mapping, a module, a class, or any object with attributes.
 
@@ -322,8 +328,7 @@ def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigError:
 
 def check_section(table: Table, name: str, user: Any) -> dict[str, Any]:
     """What the user set in one section, checked against its rows and base's."""
-    rows = {row.key: row for row in table["base"]} if name not in ("base", *ALONE) else {}
-    rows.update({row.key: row for row in table[name]})
+    rows = {row.key: row for row in table[name]} if name in ALONE else rows_of(table, name)
     checked = {}
     for key, value in values_of(user).items():
         if key not in rows:
@@ -341,7 +346,7 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
     a child without a section of its own.
     """
     names = ["base"] if extension is None else ["base", extension]
-    merged = {row.key: row.default for name in names for row in table[name]}
+    merged = {key: row.default for key, row in rows_of(table, extension).items()}
     for name in names:
         rows = {row.key: row.default for row in table[name]}
         given = check_section(table, name, section_of(defaults, name))

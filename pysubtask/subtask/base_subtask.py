@@ -50,7 +50,7 @@ from .snapshot.snapshotter import Snapshotter
 from .spool.excluded_jobs import drop_own
 from .spool.jobs import ClaimedJob, DeliveryResult, QueuedSnapshot
 from .spool.spool_thread import SpoolThread
-from .state_migration import Moving, tag_of
+from .state_migration import StateMigration, tag_of
 from .status import failed_start, heartbeat
 from .status.status_model import StatusModel
 from .status.status_writer import StatusWriter
@@ -123,7 +123,7 @@ class BaseSubtask:
         self._wake_event = WakeEvent()
         self._lock = StateLock(os.path.join(handoff.state_dir, LOCK))
         self._first = first_folder(handoff.entries)
-        self._moving = Moving(
+        self._moving = StateMigration(
             handoff.state_dir,
             handoff.state_elsewhere,
             self._first,

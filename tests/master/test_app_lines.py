@@ -11,7 +11,7 @@ import pytest
 from pysubtask import ConfigError, Section, TaskMaster
 from pysubtask.common import app_log
 from pysubtask.common.line_rate import each
-from pysubtask.common.own_files import make_folder
+from pysubtask.common.own_folders import make_folder
 
 FTP = {"Host": "files.example.org"}
 

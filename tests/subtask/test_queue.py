@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pysubtask.common.disk import IS_FULL, NO_INODES
 from pysubtask.common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from pysubtask.common.notify import Stamp
-from pysubtask.common.own_files import NotOurs
+from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delta.transfer_plan import Known, TransferPlan
 from pysubtask.subtask.spool import database

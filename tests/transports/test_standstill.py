@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import TransportLost
-from pysubtask.control.doctor.causes import file_finding, login_finding
+from pysubtask.control.doctor.causes import login_finding
+from pysubtask.control.doctor.file_causes import file_finding
 from pysubtask.testing.link.bad_link import BadLink, bad_link
 from pysubtask.testing.link.bad_link import missing as no_link
 from pysubtask.testing.servers.sshd import missing, openssh_server

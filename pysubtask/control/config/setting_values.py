@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from ...common.alert_command import absolute
-from ...common.config import ALONE, MASK, SECTIONS, Setting, unknown_key
+from ...common.config import ALONE, MASK, SECTIONS, Setting, rows_of, unknown_key
 from ...common.errors import ConfigError
 from ...defaults_config import SETTINGS
 from . import secrets
@@ -15,8 +15,7 @@ from .env_overrides import Override, overrides, variable_name
 from .problems import Problem, Where, problem_of
 
 ROWS: dict[str, dict[str, Setting]] = {
-    name: {row.key: row for part in dict.fromkeys(("base", name) if name not in ALONE else (name,)) for row in SETTINGS[part]}
-    for name in SECTIONS
+    name: {row.key: row for row in SETTINGS[name]} if name in ALONE else rows_of(SETTINGS, name) for name in SECTIONS
 }
 """The settings that are allowed in each section, by key."""
 SECRET_FILES = {

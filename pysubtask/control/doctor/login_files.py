@@ -16,7 +16,7 @@ from ...transports.shared import key_file as keys
 from ...transports.shared.key_file import ask
 from ...transports.shared.ssh_login import login_of, show_words
 from .finding import WARN, Finding, fail, ok, warn
-from .local import near_names
+from .watch_paths import near_names
 
 _HEAD = 200  # bytes: the first lines of a key file
 _MOST_FILES = 200  # KeyFile may lie in a folder with very many files

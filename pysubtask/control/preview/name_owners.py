@@ -10,7 +10,7 @@ from ...common.destination import server_of
 from ...subtask.offline.offline_queue import NameClaims, Other
 
 
-class Names:
+class NameOwners:
     """The names that tasks would claim. The tasks must be asked for in the order of their start, since the first that claims a name
     has it. A context manager: it closes the databases with the claims of running tasks."""
 
@@ -39,7 +39,7 @@ class Names:
         for claims in self._claims.values():
             claims.close()
 
-    def __enter__(self) -> Names:
+    def __enter__(self) -> NameOwners:
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from ...common import own_files, registry
+from ...common import own_files, own_folders, registry
 from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock, process_start
 from ...common.state_files import LOCK
@@ -68,4 +68,4 @@ def _sweep(top: str, now: float) -> None:
 
 def _remove(folder: str) -> None:
     with contextlib.suppress(OSError):
-        own_files.remove_folder(folder)
+        own_folders.remove_folder(folder)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...common import own_files, requests
+from ...common import own_files, own_folders, requests
 from ...common.config import nearest
 from ...common.errors import PysubtaskError
 from ...common.requests import Request
@@ -47,8 +47,8 @@ class RequestServer:
         """Have ``wake`` called, from another thread, when a request comes; without file events the timer finds it."""
         folder = os.path.join(self._state_dir, requests.REQUESTS)
         try:
-            own_files.make_folder(folder)
-        except own_files.NotOurs as exc:
+            own_folders.make_folder(folder)
+        except own_folders.NotOurs as exc:
             self._log.error("Orders cannot be taken: %s", exc)
             return
         except OSError as exc:

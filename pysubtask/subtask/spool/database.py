@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ...common import own_files
+from ...common import own_files, own_folders
 from ...common.disk import IS_FULL, NO_INODES, fault_of
 from ...common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from ...common.state_files import QUEUE
@@ -156,7 +156,7 @@ def _connect(path: str) -> sqlite3.Connection:
         db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
         db.execute("PRAGMA synchronous=FULL")
         if own_files.identity(folder, name) != before or not _has_open(before):
-            raise own_files.NotOurs(path, "was replaced while it was opened")
+            raise own_folders.NotOurs(path, "was replaced while it was opened")
     except (sqlite3.DatabaseError, SpoolTooNew, OSError):
         db.close()
         raise

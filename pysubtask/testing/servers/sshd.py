@@ -18,12 +18,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import _processes
+from ._processes import descendants as descendants
+from ._processes import dies_with_us as dies_with_us
 from .ports import OwnPorts
 
 _PLACES = (
@@ -158,7 +160,11 @@ class OpenSSHServer(OwnPorts):
         for entry in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{entry}/cmdline").read_bytes()
-                if any(needle in words for needle in needles) and _name(int(entry)) in names and _is_running(int(entry)):
+                if (
+                    any(needle in words for needle in needles)
+                    and _processes.name(int(entry)) in names
+                    and _processes.is_running(int(entry))
+                ):
                     found.append(int(entry))
         return found
 
@@ -166,13 +172,13 @@ class OpenSSHServer(OwnPorts):
         """SIGSTOP the sftp-server processes: the server takes requests and does not answer. Their pids."""
         pids = self.sftp_pids()
         for pid in pids:
-            _signal(pid, signal.SIGSTOP)
+            _processes.send(pid, signal.SIGSTOP)
         return pids
 
     def thaw(self, pids: list[int] | None = None) -> None:
         """SIGCONT the sftp-server processes: queued requests are carried out."""
         for pid in self.sftp_pids() if pids is None else pids:
-            _signal(pid, signal.SIGCONT)
+            _processes.send(pid, signal.SIGCONT)
 
     def log(self) -> str:
         """Everything logged so far: sshd's own log, then one after the other those of the sftp-servers."""
@@ -263,17 +269,17 @@ class OpenSSHServer(OwnPorts):
             return
         sessions = {*descendants(process.pid), *self._strays(("sftp-server", "sh", "bash", "dash"))}
         for pid in [process.pid, *sessions]:
-            _signal(pid, number)
+            _processes.send(pid, number)
         try:
             process.wait(_END_SECS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         deadline = time.monotonic() + _END_SECS
-        while any(_is_running(pid) for pid in sessions):
+        while any(_processes.is_running(pid) for pid in sessions):
             if time.monotonic() > deadline:
                 for pid in sessions:
-                    _signal(pid, signal.SIGKILL)
+                    _processes.send(pid, signal.SIGKILL)
                 return
             time.sleep(0.005)
 
@@ -356,59 +362,6 @@ def fingerprint(public_key: Path) -> str:
         [program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     return completed.stdout.split()[1]
-
-
-def descendants(pid: int) -> list[int]:
-    """The living processes below one (Linux)."""
-    below: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (parent := _parent(int(entry))) is not None:
-            below.setdefault(parent, []).append(int(entry))
-    found, pending = [], [pid]
-    while pending:
-        for child in below.get(pending.pop(), []):
-            found.append(child)
-            pending.append(child)
-    return found
-
-
-def dies_with_us() -> list[str]:
-    """Words in front of a command that end it with this process, however that ends; not from a thread, which ends earlier."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None or threading.current_thread() is not threading.main_thread():
-        return []
-    return [setpriv, "--pdeathsig", "TERM", "--"]
-
-
-def _stat(pid: int) -> tuple[str, str, int] | None:
-    """Name, state, parent."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    head, _, tail = text.rpartition(")")
-    state, parent = tail.split()[:2]
-    return head.partition("(")[2], state, int(parent)
-
-
-def _parent(pid: int) -> int | None:
-    found = _stat(pid)
-    return found[2] if found is not None and found[1] != "Z" else None
-
-
-def _name(pid: int) -> str:
-    found = _stat(pid)
-    return found[0] if found is not None else ""
-
-
-def _is_running(pid: int) -> bool:
-    found = _stat(pid)
-    return found is not None and found[1] != "Z"
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
 
 
 def _age(path: Path) -> tuple[bool, float]:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from ._certificate import Certificate, make_certificate
+from ._processes import descendants
 from .ports import OwnPorts
-from .sshd import descendants
 
 _START_SECS = 20.0
 _END_SECS = 10.0

@@ -205,7 +205,7 @@ def test_again_one_file_alone_over_the_same_connection(tmp_path: Path, monkeypat
 
 
 def parked(child: Child) -> object:
-    return "b" in child.transport.files and child.spool_thread.run(child.spool_thread.spool.parked)
+    return "b" in child.transport.files and child.spool_thread.run(child.spool_thread.spool.queue_admin.parked)
 
 
 def test_park_a_refused_file_is_left_and_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

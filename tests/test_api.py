@@ -182,7 +182,7 @@ def test_a_section_may_be_a_subclass(tmp_path):
     one = Roof(User="station7")
     assert dict.fromkeys(one) == dict.fromkeys(["Host", "RetryCount", "User"])
     master = TaskMaster([{"file": tmp_path / "a.csv"}], {"ftp": one}, None, False)
-    settings = master._children[0].plan.settings
+    settings = master._supervisor.children[0].plan.settings
     assert (settings["Host"], settings["RetryCount"], settings["User"]) == ("files.example.org", 9, "station7")
 
 

@@ -89,7 +89,6 @@ LARGE_CLASSES: dict[str, tuple[int, int]] = {
     "subtask/watch/folder.py:Folder": (23, 9),
     "subtask/watch/folders.py:Folders": (17, 9),
     "subtask/watch/watcher.py:Watch": (33, 15),
-    "master/archive.py:Archive": (14, 4),
 }
 LARGE_FUNCTIONS: dict[str, tuple[int, int]] = {
     "subtask/base_subtask.py:__init__": (61, 1),
@@ -97,9 +96,6 @@ LARGE_FUNCTIONS: dict[str, tuple[int, int]] = {
     "subtask/cli.py:make_parser": (45, 2),
     "subtask/snapshot/pipeline.py:take": (48, 6),
     "subtask/watch/folder.py:scan": (43, 11),
-    "master/child_config.py:plan": (63, 13),
-    "master/task_master.py:_prepare": (55, 7),
-    "master/task_master.py:stop": (35, 13),
 }
 
 

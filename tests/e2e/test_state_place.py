@@ -47,7 +47,7 @@ class Shared(Station):
 
     @property
     def state(self) -> Path:
-        return Path(self.master._children[0].plan.state_dir)
+        return Path(self.master._supervisor.children[0].plan.state_dir)
 
     def arrived_after_notify(self, name: str) -> None:
         self.notify(name)

@@ -165,7 +165,7 @@ def test_a_shared_folder_is_left_with_all_that_waits(tmp_path: Path, monkeypatch
         one = SFTPStation(tmp_path, files / "in", settings, entries)
         try:
             one.master.start()
-            new = Path(one.master._children[0].plan.state_dir)
+            new = Path(one.master._supervisor.children[0].plan.state_dir)
             assert new == tmp_path / "home" / "pysubtask" / "state" / hash_of(str(data)) / "main" / "ftp"
             wait_until(lambda: "state_moved" in [event.kind for event in read_events(str(new))], 60, "the move")
             page = wait_until(lambda: waiting(new), 60, "its queue")

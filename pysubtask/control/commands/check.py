@@ -12,7 +12,7 @@ from ...common.alert_command import check_command, display, why_not_there
 from ...common.errors import ConfigError
 from ...common.run_as import BY_RUN, stranger
 from ...common.text import amount, files, plain, span
-from ...master.child_config import check_state
+from ...master.task_plan import check_state
 from ..config.config_file import load
 from ..config.task_config import TaskConfig
 from ..doctor import login_files, show, watch_paths

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ...common.config import SECTIONS, unknown_key
 from ...common.entries import CONFIG_FILE_DEFAULTS, Entry, filled_in, first_folder, read_entries
 from ...common.errors import ConfigError
-from ...master.child_config import Plan, closed_paths, plan, switched_on
+from ...master.child_config import Plan, plan, switched_on
+from ...master.task_plan import closed_paths
 from . import secrets
 from .env_overrides import Override
 from .problems import Problem, Where, problem_of

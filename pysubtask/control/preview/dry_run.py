@@ -21,8 +21,9 @@ from ...common.temporary import DATABASE_SIDES, database_of
 from ...common.triggers import when_sent
 from ...common.watched import Dirs
 from ...master.archive import expiry, is_data, is_ours, is_proven, scope
-from ...master.child_config import Plan, closed_paths
+from ...master.child_config import Plan
 from ...master.mover import Old
+from ...master.task_plan import closed_paths
 from ...transports import transport_class
 from ..config.config_file import own_of
 from ..config.task_config import TaskConfig

@@ -68,13 +68,13 @@ class ConnectionReport:
 
     def _problem(self, error: Exception, failure: Failure) -> bool:
         """Report a failed login on the status page and as an event; whether that problem is new."""
-        problem = self._context.problem
+        context = self._context
         if isinstance(error, ServerNotTrusted):
-            return problem("server_not_trusted", failure.cause, failure.remedy, error.headline, error)
+            return context.problem("server_not_trusted", failure.cause, failure.remedy, error.headline, error)
         if isinstance(error, ConfigError):
-            return problem("login_refused", failure.cause, failure.remedy, _A_SETTING, error)
+            return context.problem("login_refused", failure.cause, failure.remedy, _A_SETTING, error)
         is_refused = isinstance(error, LoginRefused)
-        return problem("login_refused" if is_refused else "connect_failed", failure.cause, failure.remedy, "", error)
+        return context.problem("login_refused" if is_refused else "connect_failed", failure.cause, failure.remedy, "", error)
 
     def _log_failed(self, error: Exception, then: NextLogin, words: str) -> None:
         log = self._context.log

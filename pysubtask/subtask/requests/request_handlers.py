@@ -244,7 +244,7 @@ class RequestHandlers:
         return {"stopping": True}
 
     def _start(self, request: Request) -> Any:
-        # This request is for a child that was stopped by a request; its master handles it.
+        # There is nothing to do: this child runs. One that does not run is started by its master, which answers itself.
         return {"running": True}
 
     def _reset(self, request: Request) -> Any:

@@ -106,7 +106,6 @@ LONG = {
     "pysubtask/common/page_types.py": 430,
     "pysubtask/common/settings_types.py": 700,  # written by tests.make_settings_types
     "pysubtask/control/doctor/remote.py": 430,
-    "pysubtask/transports/ssh/process.py": 430,
     "pysubtask/common/own_files.py": 570,
     "pysubtask/control/doctor/causes.py": 500,
     "pysubtask/control/doctor/examine.py": 490,
@@ -125,9 +124,6 @@ LONG = {
     "pysubtask/subtask/state_migration.py": 440,
     "pysubtask/subtask/watch/watcher.py": 640,
     "pysubtask/testing/servers/sshd.py": 440,
-    "pysubtask/transports/ftp/publish.py": 460,
-    "pysubtask/transports/sftp/client.py": 450,
-    "pysubtask/transports/sftp/publish.py": 450,
 }
 
 

@@ -49,7 +49,7 @@ def play(case: Callable[[Client, Peer, Any, Publisher], Awaitable[None]]) -> Non
             async def proven(*refused: object) -> None:
                 """What it finds out is told by tests of its own."""
 
-            publisher._prove = proven  # type: ignore[method-assign]
+            publisher._appender._prove = proven  # type: ignore[method-assign]
             peer.absent = ("a",)
 
             def start(job: Job, progress: Callable[[int], None] = lambda done: None) -> asyncio.Task[Sent]:

@@ -17,7 +17,7 @@ from .server_features import CannotTell
 from .session import Session
 
 if TYPE_CHECKING:
-    from .publish import Attempt
+    from .attempt import Attempt
 
 _TRIAL = b"ab"
 _RENAMED_TO = (".1", ".2")  # pure-ftpd adds these endings where the name is taken (its option --autorename)

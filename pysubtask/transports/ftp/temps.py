@@ -17,7 +17,7 @@ from .session import Session
 from .swap import Swaps
 
 if TYPE_CHECKING:
-    from .publish import Attempt
+    from .attempt import Attempt
 
 _MISSING = re.compile(r"no such|not found|not exist", re.IGNORECASE)
 RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")

@@ -23,12 +23,13 @@ from ..shared.swap_record import SwapRecord
 from ..shared.turns import Turns
 from ..shared.workdir import make_workdir
 from .append import Appender
+from .attempt import Attempt
 from .checksum import check
 from .data import Tally, opened
 from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
-from .publish import Attempt, Publisher
+from .publish import Publisher
 from .restart import Restarts
 from .server_features import CannotTell, Known
 from .session import Session

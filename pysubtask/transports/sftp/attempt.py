@@ -25,15 +25,16 @@ from ..shared.remote_text import remote_text
 from ..shared.sent_hash import SentHash
 from ..shared.sftp_names import parent_of, path_of
 from ..shared.source import open_source
-from ..shared.temp_names import every
+from ..shared.temp_names import every, formed
 from . import packets
-from .client import SHORT_FILE, Client, Transfer, WriteRefused
+from .client import SHORT_FILE, Client
 from .handles import Handles
 from .leftovers import Leftovers
 from .links import Place
 from .packets import Attrs, Data, Extended, Handle, Malformed, Reply, Status, string
 from .status_errors import is_unknown, refusal, says_full
 from .swap import Swaps
+from .transfer import Transfer, WriteRefused
 
 SLOW_DISK = 1024 * 1024
 """Bytes/s: what a server's disk is trusted to sync or copy at least."""
@@ -105,6 +106,10 @@ class Attempt:
     def forms(self, recorded: bytes) -> list[bytes]:
         """The paths that the temporary file of this recorded name may have on this server."""
         return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
+
+    def known_temp(self) -> bytes:
+        """The path of this attempt's temporary file, of the kind that this server is known to accept."""
+        return formed(self.recorded, self.server.profile.rung(TEMP), self.target)
 
     def _stale_in(self, folder: str) -> list[bytes]:
         """Paths of files that earlier attempts may have left. The file that this attempt resumes is not among them; an append

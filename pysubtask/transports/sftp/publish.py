@@ -18,18 +18,18 @@ import os
 import time
 from collections.abc import Mapping
 
-from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, MeansRefused, TransportLost
 from ..base import Job, Progress, Sent
 from ..shared.allowance import Allowance
 from ..shared.altered_names import AlteredNames, key
-from ..shared.checksum import Checks, WrongHash
-from ..shared.means import APPEND, DELETE, PUBLISH, TEMP, WRITES
-from ..shared.profile import Profile, Walk
+from ..shared.checksum import Checks
+from ..shared.means import DELETE, PUBLISH, TEMP, WRITES
+from ..shared.profile import Profile
 from ..shared.remote_text import remote_text
-from ..shared.temp_names import every, formed
+from ..shared.temp_names import every
 from ..shared.turns import Turns
 from . import packets
-from .append import append
+from .append import Appender
 from .attempt import Attempt, Server, is_status
 from .begin import Beginning
 from .checksum import Hashes
@@ -41,14 +41,12 @@ from .links import not_followed
 from .mkdirs import Folders
 from .name_checks import Named
 from .packets import Attrs, Handle, Reply, Status, string
-from .patch import Patch
-from .proof import append_works
+from .patch import Patcher
 from .resume import Half, Notes, half_of
 from .sending import Stored, send
 from .status_errors import is_unknown, refusal
 from .swap import Swaps
 
-_MOST_NAMES = 1000
 _RUNGS = {
     (atomic, aside): frozenset(("rename", "in_place", *(["posix_rename"] if atomic else []), *(["aside"] if aside else [])))
     for atomic in (False, True)
@@ -83,8 +81,9 @@ class Publisher:
         self._beginning = Beginning(self.server, Folders(client), follow=follow)
         self._named = Named(client, folder, names or AlteredNames(profile))
         self._turns = Turns(key)
-        self._swaps, self._follow = swaps, follow
-        self._copies_refused: dict[str, tuple[Walk, str]] = {}
+        self._swaps = swaps
+        self._appender = Appender(self.server, self._hashes, self._beginning, follow=follow)
+        self._patcher = Patcher(self.server)
         self.keeps_mtime = self.tells_mtime = True
 
     @property
@@ -115,7 +114,7 @@ class Publisher:
         attempt = Attempt(self.server, self._folder, job, reached)
         try:
             if job.append:
-                sent = await self._append(attempt)
+                sent = await self._appender.put(attempt)
             else:
                 sent = await self._upload(attempt, half, notes)
         except asyncio.CancelledError:
@@ -203,7 +202,7 @@ class Publisher:
                 went_on = False
                 writes.refused(exc.server_text)
         elif job.copies and copies:
-            stored = await self._patch(attempt)
+            stored = await self._patcher.put(attempt)
         if stored is None:
             if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
                 return await self._in_place(attempt)
@@ -219,7 +218,7 @@ class Publisher:
             await self._tidy(attempt)
             return await self._in_place(attempt)
         await self._named.after(attempt)
-        self._whole_arrived(job)
+        self._patcher.whole_arrived(job)
         self.keeps_mtime = self.keeps_mtime and stored.timed
         return Sent(stored.remote, attempt.sent, verified, attempt.place.link)
 
@@ -248,10 +247,6 @@ class Publisher:
         self.keeps_mtime = self.keeps_mtime and stored.timed
         return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.place.link)
 
-    def _own_file(self, attempt: Attempt) -> bytes:
-        """The path of this attempt's temporary file, of the kind that this server is known to accept."""
-        return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
-
     async def _tidy(self, attempt: Attempt) -> None:
         """Remove the files of this attempt from the server, or record them where that is refused."""
         borrowed, temp = attempt.borrowed, attempt.temp
@@ -260,94 +255,10 @@ class Publisher:
             self._profile.leave(os.fsdecode(temp), reusable=not attempt.renamed)
         await self._beginning.tidy(attempt)
 
-    # Building upon what is there
-
-    async def _append(self, attempt: Attempt) -> Sent:
-        how, profile = attempt.job.append, self._profile
-        assert how is not None
-        if not self._follow:
-            await self._beginning.no_link(attempt)
-        walk = profile.walk(APPEND)
-        if walk.rung == "none":
-            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']}")
-        if walk.trial or not profile.state(APPEND).proven:
-            await self._prove(attempt, walk)
-        try:
-            sent = await append(attempt, how)
-        except MeansRefused as exc:
-            # The proof on a small file decides whether the server or this one file is the reason.
-            await self._prove(attempt, walk, exc.server_text)
-            raise NotAsLeft(str(exc)) from exc
-        walk.worked()
-        return sent._replace(verified=await self._check_appended(attempt, sent.verified))
-
-    async def _prove(self, attempt: Attempt, walk: Walk, server_text: str = "") -> None:
-        """NotAsLeft where this server takes no appends: a small file of pysubtask's own is the proof, or ``server_text``, the
-        server's refusal, where no such file may be left behind."""
-        profile = self._profile
-        if profile.rung(DELETE) == "refused":
-            if server_text:
-                walk.came_to("none", server_text)
-                raise NotAsLeft(f"{attempt.job.name}: appending: {server_text}")
-            return
-        await self.server.handles.enter()
-        try:
-            proof = await append_works(self._client, self.server.leftovers, self._own_file(attempt))
-        finally:
-            self.server.handles.leave()
-        if proof.works:
-            profile.learn(APPEND, "in_place")
-        elif proof.conclusive:
-            walk.came_to("none", proof.why, unknown=proof.unknown)
-            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']} ({proof.why})")
-
-    async def _check_appended(self, attempt: Attempt, verified: str) -> str:
-        if verified != "size":
-            return verified
-        try:
-            await self._hashes.be_seen(attempt.job, self.server.leftovers, self._own_file(attempt))
-            return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
-        except WrongHash as exc:
-            # Readers see the wrong bytes under the final name already: the whole file has to replace them at once.
-            raise NotAsLeft(str(exc)) from exc
-
-    async def _patch(self, attempt: Attempt) -> Stored:
-        name = attempt.job.name
-        if self.server.handles.limit < 2:
-            raise NotAsLeft(f"{name}: this server does not let two files be open at once")
-        walk = self._profile.walk(WRITES)
-        if walk.rung != "any":
-            raise NotAsLeft(f"{name}: {WRITES.lacks['in_order']}")
-        patch = Patch(attempt)
-        try:
-            await patch.open()
-            stored = await patch.build()
-        except MeansRefused as exc:
-            # Whether the server or this file is the reason is decided when the whole file has arrived.
-            while len(self._copies_refused) >= _MOST_NAMES:
-                del self._copies_refused[next(iter(self._copies_refused))]
-            self._copies_refused[name] = walk, exc.server_text
-            raise NotAsLeft(str(exc)) from exc
-        finally:
-            patch.leave()
-        attempt.learns.append(walk.worked)
-        return stored
-
-    def _whole_arrived(self, job: Job) -> None:
-        """Update the profile after a file has arrived whole: copies that were refused for it are a fault of the server."""
-        walk, why = self._copies_refused.pop(job.name, (None, ""))
-        if walk is not None:
-            walk.came_to("in_order", why)
-        if job.replaces is not None:
-            # Counted as a use, so that the better rungs are tried again now and then.
-            for means, rung in ((APPEND, "none"), (WRITES, "in_order")):
-                if self._profile.rung(means) == rung:
-                    self._profile.walk(means, trial=False).worked()
-
     async def _go_on(self, attempt: Attempt, half: Half) -> bool:
         """Open the temporary file of an upload that was cut; whether it is open and holds the bytes of the note."""
         client, handles = self._client, self.server.handles
-        attempt.temp = self._own_file(attempt)
+        attempt.temp = attempt.known_temp()
         body = packets.open_old(attempt.temp, read=True, write=True)
         await handles.enter()
         opening = client.request(packets.OPEN, body)

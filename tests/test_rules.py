@@ -123,7 +123,6 @@ LONG = {
     "pysubtask/subtask/spool/queue.py": 740,
     "pysubtask/subtask/state_migration.py": 440,
     "pysubtask/subtask/watch/watcher.py": 640,
-    "pysubtask/testing/servers/sshd.py": 440,
 }
 
 

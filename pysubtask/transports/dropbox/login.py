@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...common.advice import install, keep_private
+from .verdict import one_line
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
@@ -181,9 +182,8 @@ def _say(text: str, to: Any = None) -> None:
 
 
 def _clean(words: object) -> str:
-    """Text from elsewhere on one short line, with no control characters for the terminal."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(words)).split())
-    return text[:200].rstrip(".")
+    """Text from elsewhere on one short line, which a sentence may end with."""
+    return one_line(words).rstrip(".")
 
 
 # ---- the file

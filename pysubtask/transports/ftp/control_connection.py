@@ -17,7 +17,6 @@ from ...common.errors import TransportLost
 from ..shared.dial import dial, dial_name
 from ..shared.meter import Meter
 from ..shared.pace import Pace
-from ..shared.remote_text import remote_text
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
 from .server_features import DataLost, NoPassivePort, NotConnected
@@ -272,7 +271,7 @@ class Wire(Sockets):
             reply = self.ask(command.upper())
             address = self._port_in(command, reply, peer)
             if address is None:
-                self.unknown, words = reply.unknown, remote_text(" ".join(reply.lines))
+                self.unknown, words = reply.unknown, reply.text
                 if command == "pasv" and reply.code < 400:
                     raise TransportLost(f"the server gives no passive port: {reply} (not an answer to that)")
                 failed = failed or NoPassivePort(f"the server gives no passive port: {reply}", step=_OPENING, server_text=words)
@@ -328,7 +327,7 @@ class Wire(Sockets):
                 raise NotConnected(
                     f"the server does not connect to here: {reply}. Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    server_text=remote_text(" ".join(reply.lines)),
+                    server_text=reply.text,
                 )
         except BaseException:
             self.drop(listener)
@@ -345,7 +344,7 @@ class Wire(Sockets):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                words = remote_text(" ".join(self.final_reply().lines))
+                words = self.final_reply().text
                 raise DataLost(
                     "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
                     "Switch ftp.PassiveMode on",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ...common.errors import AttemptFailed, FileRefused, TransportError
 from ..shared.means import OVERWRITE
 from ..shared.profile import Profile
-from ..shared.remote_text import remote_text
 from .data import Source, Tally
 from .server_features import CannotTell
 from .session import Session
@@ -46,7 +45,7 @@ class Overwrites:
                 f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {reply}",
                 step="removing the old file",
                 file=attempt.job.name,
-                server_text=remote_text(" ".join(reply.lines)),
+                server_text=reply.text,
             )
 
     def _try_out(self, session: Session, path: str) -> None:
@@ -64,7 +63,7 @@ class Overwrites:
                 works = reply.ok and self._has_two(session, path)
                 if not works:
                     beside = reply.ok
-                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(reply.lines)))
+                    walk.refused("it stores the new one under another name" if beside else reply.text)
                     works = (
                         session.delete(path).ok
                         and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok

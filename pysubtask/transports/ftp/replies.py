@@ -93,8 +93,13 @@ class Reply(NamedTuple):
         """Whether the server does not know the command, whatever its argument (500, 502, 504)."""
         return self.code in _UNKNOWN
 
+    @property
+    def text(self) -> str:
+        """The whole reply on one line, fit for a log line."""
+        return remote_text(" ".join(self.lines))
+
     def __str__(self) -> str:
-        words = remote_text(" ".join(self.lines))
+        words = self.text
         if len(self.lines) > 1 and len(" ".join(self.lines)) > LONGEST:  # the reason is in the last line, below a banner
             last = remote_text(self.lines[-1])
             words = f"{remote_text(' '.join(self.lines[:-1]))[: max(0, LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
@@ -223,7 +228,7 @@ def refusal(step: str, name: str, reply: Reply, more: str = "") -> TransportErro
         kind = TransportLost
     elif reply.code in _WANTS_TLS or (reply.code < 500 and reply.code not in (450, 451, 452)):
         kind = AttemptFailed
-    server_text = remote_text(" ".join(reply.lines))
+    server_text = reply.text
     if kind is not TransportLost and names_limit(server_text):
         crowded = AttemptFailed(words, step=_STEPS[step], file=name, server_text=server_text)
         crowded.limit = True

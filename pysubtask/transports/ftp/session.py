@@ -14,7 +14,6 @@ from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
 from ..shared.means import TIME
 from ..shared.reach import no_answer, of_socket, place, unanswered
-from ..shared.remote_text import remote_text
 from .data import Source, Tally
 from .options import EXPLICIT, IMPLICIT
 from .replies import (
@@ -236,7 +235,7 @@ class Session(Transfers):
     def no_time(self, reply: Reply) -> None:
         """Record that the server refuses to set times, with its reply."""
         self.no_setter()
-        self.known.profile.learn(TIME, "refused", remote_text(" ".join(reply.lines)), unknown=reply.unknown)
+        self.known.profile.learn(TIME, "refused", reply.text, unknown=reply.unknown)
 
     def no_setter(self) -> None:
         """Record that the present command sets no times after all."""

@@ -11,7 +11,6 @@ import time
 
 from ..shared.means import DELETE, PUBLISH
 from ..shared.profile import Profile
-from ..shared.remote_text import remote_text
 from ..shared.swap_record import SwapRecord
 from .replies import Reply
 from .session import Session
@@ -39,7 +38,7 @@ class Swaps:
                 walk.worked()
             if reply.ok or reply.code < 500 or session.is_gone(target) or session.is_gone(temp):
                 return reply
-            walk.refused(remote_text(" ".join(reply.lines)))
+            walk.refused(reply.text)
         elif session.is_gone(temp):
             return session.rename(temp, target)  # the new file is gone, so the old one stays; the refusal decides
         else:

@@ -15,7 +15,6 @@ from ..shared.means import DATA, TLS_DATA
 from ..shared.meter import Meter
 from ..shared.pace import Pace
 from ..shared.profile import Walk
-from ..shared.remote_text import remote_text
 from .control_connection import Wire
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import Login
@@ -63,7 +62,7 @@ class Transfers:
                         self.known.took_data(control.version() if isinstance(control, ssl.SSLSocket) else None)
                     return reply
                 # Some servers check the TLS session only when all bytes have arrived.
-                if walk.refused(remote_text(" ".join(reply.lines))) is None:
+                if walk.refused(reply.text) is None:
                     self._older_tls(str(reply))
                     return reply
 
@@ -95,9 +94,7 @@ class Transfers:
             self.wire.drop(sock)
         if broken is not None and reply.code < 400:
             words = error_text(broken, self._login.stall_secs)
-            lost = DataLost(
-                f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(reply.lines))
-            )
+            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", server_text=reply.text)
             if not whole or not reply.ok:
                 raise lost from broken
             self.doubt = lost
@@ -193,7 +190,7 @@ class Transfers:
                     reply = wire.read_reply()
                     kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(reply) else DataLost
                     words = f"the data connection failed: {error_text(exc, 0)}. The server said: {reply}"
-                    step, server_text = "securing a data connection", remote_text(" ".join(reply.lines))
+                    step, server_text = "securing a data connection", reply.text
                     raise (
                         MeansRefused("tls_reuse", words, step=step, server_text=server_text)
                         if kind is MeansRefused

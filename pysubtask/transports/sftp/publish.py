@@ -42,7 +42,7 @@ from .mkdirs import Folders
 from .name_checks import Named
 from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patcher
-from .resume import Half, Notes, half_of
+from .resume import ProgressNotes, ResumePoint, resume_point_of
 from .sending import Stored, send
 from .status_errors import is_unknown, refusal
 from .swap import Swaps
@@ -103,8 +103,8 @@ class Publisher:
             self._turns.leave(turn)
 
     async def _carried(self, job: Job, progress: Progress) -> Sent:
-        half = None if job.append else half_of(job.resume, job.size)
-        notes = Notes(job.note, job.size, asyncio.get_running_loop().time, half.offset if half else 0)
+        point = None if job.append else resume_point_of(job.resume, job.size)
+        notes = ProgressNotes(job.note, job.size, asyncio.get_running_loop().time, point.offset if point else 0)
 
         def reached(offset: int) -> None:
             if not job.append and not job.copies and attempt.resumable:
@@ -116,7 +116,7 @@ class Publisher:
             if job.append:
                 sent = await self._appender.put(attempt)
             else:
-                sent = await self._upload(attempt, half, notes)
+                sent = await self._upload(attempt, point, notes)
         except asyncio.CancelledError:
             # A cancelled upload may be resumed later, so its temporary file stays where enough of it has arrived.
             notes.last()
@@ -159,13 +159,13 @@ class Publisher:
                 await leftovers.cleared(form, answer)
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
-    async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
+    async def _upload(self, attempt: Attempt, point: ResumePoint | None, notes: ProgressNotes) -> Sent:
         """Upload the whole file. A link to a file that cannot be written is replaced; where the temporary file disappears, the next
         kind of temporary name is used."""
         first = True
         while True:
             try:
-                return await self._whole(attempt, half if first else None, notes, copies=first)
+                return await self._whole(attempt, point if first else None, notes, copies=first)
             except FileRefused as exc:
                 if attempt.place.link is None or attempt.place.link.done != "followed":
                     raise
@@ -179,22 +179,22 @@ class Publisher:
             first = False
             attempt.learns.clear()
 
-    async def _whole(self, attempt: Attempt, half: Half | None, notes: Notes, *, copies: bool) -> Sent:
+    async def _whole(self, attempt: Attempt, point: ResumePoint | None, notes: ProgressNotes, *, copies: bool) -> Sent:
         job, profile = attempt.job, self._profile
-        writes = None if half is None else profile.walk(WRITES)
-        went_on = half is not None and writes is not None and writes.rung == "any" and await self._go_on(attempt, half)
-        if half is not None and not went_on:
+        writes = None if point is None else profile.walk(WRITES)
+        went_on = point is not None and writes is not None and writes.rung == "any" and await self._go_on(attempt, point)
+        if point is not None and not went_on:
             notes.forget()
-            if half.named:
+            if point.named:
                 raise AttemptFailed(f"{job.name}: its temporary file is gone, and the server may yet rename it")
         stored: Stored | None = None
         if went_on:
-            assert half is not None and writes is not None
+            assert point is not None and writes is not None
             await self._named.before(attempt)
-            attempt.progress(half.offset)
+            attempt.progress(point.offset)
             attempt.learns.append(writes.worked)
             try:
-                stored = await send(attempt, half.offset)
+                stored = await send(attempt, point.offset)
             except MeansRefused as exc:
                 # The server does not take bytes from the middle on: send the same version from its beginning.
                 notes.forget()
@@ -255,7 +255,7 @@ class Publisher:
             self._profile.leave(os.fsdecode(temp), reusable=not attempt.renamed)
         await self._beginning.tidy(attempt)
 
-    async def _go_on(self, attempt: Attempt, half: Half) -> bool:
+    async def _go_on(self, attempt: Attempt, point: ResumePoint) -> bool:
         """Open the temporary file of an upload that was cut; whether it is open and holds the bytes of the note."""
         client, handles = self._client, self.server.handles
         attempt.temp = attempt.known_temp()
@@ -269,14 +269,14 @@ class Publisher:
             return False
         attempt.handle, attempt.opening = answer.handle, opening
         asked = client.request(packets.FSTAT, string(answer.handle))
-        tail = attempt.read_tail(half.offset)
+        tail = attempt.read_tail(point.offset)
         stat, linked = await asked, await self._beginning.place(attempt, await looking)
-        long_enough = isinstance(stat, Attrs) and stat.size is not None and half.offset <= stat.size <= half.size
-        if await attempt.is_same_up_to(half.offset, tail) and long_enough and not linked:
+        long_enough = isinstance(stat, Attrs) and stat.size is not None and point.offset <= stat.size <= point.size
+        if await attempt.is_same_up_to(point.offset, tail) and long_enough and not linked:
             await attempt.cleared()
             return True
         await attempt.end()
-        if not half.named:
+        if not point.named:
             await self.server.leftovers.remove(attempt.temp, reusable=False)
         return False
 

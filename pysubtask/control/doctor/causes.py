@@ -13,7 +13,7 @@ from typing import Any
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ...transports.ftp.arrival import TEXT_MODE
-from ...transports.shared.key_file import Trouble
+from ...transports.shared.key_file import KeyFault
 from ...transports.shared.standstill import MTU, PROBE
 from ...transports.ssh.algorithms import for_an_rsa_key, offered_alone
 from ...transports.ssh.errors import AS_WELL, BETWEEN
@@ -124,7 +124,7 @@ def _of_ssh(
             words="This line shows what that program does.",
         )
     if isinstance(exc, LoginRefused):
-        if isinstance(seen := exc.seen, Trouble):
+        if isinstance(seen := exc.seen, KeyFault):
             return fail("login", seen.cause, exc.cause, commands=seen.commands, words=seen.words)
         return _refused_by_ssh(reason, settings, missing_key, named, public, rsa)
     if "no login within" in reason:

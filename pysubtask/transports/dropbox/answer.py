@@ -18,7 +18,7 @@ GRACE_SECS = 2.0
 """Seconds beyond ``StallSecs`` within which the whole reply must have arrived."""
 
 
-class _Timed(io.RawIOBase):
+class _TimedReader(io.RawIOBase):
     """The bytes of a socket, until ``until`` (monotonic)."""
 
     def __init__(self, sock: Any, until: float) -> None:
@@ -54,7 +54,7 @@ class _Source:
         self._sock, self._until = sock, until
 
     def makefile(self, mode: str) -> Any:
-        return io.BufferedReader(_Timed(self._sock, self._until))
+        return io.BufferedReader(_TimedReader(self._sock, self._until))
 
 
 def timed(stall: float) -> Callable[..., HTTPResponse]:

@@ -34,7 +34,7 @@ from .verdict import session_trouble, write_verdict
 if find_spec("dropbox") is None:  # the SDK is loaded at the first connect, but its absence is reported at once
     raise ImportError("the Dropbox SDK is not installed", name="dropbox")
 
-_TRIES = 4
+_TRIES = 4  # so often another revision may be met before somebody else is named as the reason
 _EPOCH = datetime(1970, 1, 1)
 _LAST_SECOND = 253_402_300_799  # the last second that datetime can express
 
@@ -229,6 +229,7 @@ class DropboxTransport(Transport):
         job = upload.job
         async with connection.calls.one() as run:
             data = await run(self._read, upload, 0, job.size)
+            # This call publishes at once, so hash and caller have to agree before it.
             upload.sent_hash.check()
             job.confirm()
             async with connection.publisher.lock:
@@ -247,6 +248,7 @@ class DropboxTransport(Transport):
         connection.publisher.coming(small)
         try:
             await self._send_up(connection, upload)
+            # Before the commit, after which readers have the file; until then the session is visible to nobody.
             await asyncio.to_thread(upload.sent_hash.check)
             job.confirm()
         finally:

@@ -57,6 +57,7 @@ class Upload:
     def keep(self, session: str, offset: int, at: float) -> ResumePoint:
         """Record, and note for a resume, that upload session ``session``, begun ``at``, holds ``offset`` bytes."""
         self.resume_point = ResumePoint(session, offset, offset == self.job.size, at)
+        # Noted after the reply: a note that is behind costs a piece again, one ahead would promise bytes that Dropbox may not have.
         self.job.note(to_note(self.resume_point))
         self.progress(offset)
         return self.resume_point

@@ -7,7 +7,7 @@ import time
 from typing import TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, PysubtaskError, ServerBusy, ServerNotTrusted, TransportLost
-from ..shared.dial import NoneAnswers
+from ..shared.dial import NoAddressAnswers
 from ..shared.reach import no_address_answers, not_valid_now
 from ..shared.remote_text import remote_text
 
@@ -54,7 +54,7 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         return ServerBusy(text, retry_after) if retry_after > 0 else TransportLost(text)
     if isinstance(exc, (exceptions.BadInputError, ValidationError)):
         return FileRefused(f"Dropbox does not take the request: {one_line(getattr(exc, 'message', exc))}")
-    dead = _within(exc, NoneAnswers)
+    dead = _within(exc, NoAddressAnswers)
     if dead is not None:
         unreachable = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
         return TransportLost(unreachable.cause, "Has this machine a way to the internet, or needs it a Proxy?")

@@ -11,8 +11,9 @@ from .session import Session
 
 _QUIET_SECS = 1.5
 """A file that has not grown for this long is complete."""
+# Before each further look: most servers have the size within the first, and none is asked often.
 _PAUSES = (0.05, 0.1, 0.15, 0.2, 0.25)
-_BLOCK = 1024 * 1024
+_BLOCK = 1024 * 1024  # bytes read at a time, of a file that is looked through for its line ends
 TEXT_MODE = "the server changes the ends of lines, as in text mode (ASCII), though it agreed to take files as they are (TYPE I)"
 _TAKE_AS_IT_IS = "Have that switched off on the server; SFTP knows no such mode"
 

@@ -23,12 +23,12 @@ from .server_features import DataLost, NoPassivePort, NotConnected
 from .sockets import Sockets, keep_alive
 from .tls import handshake_error
 
-_LONGEST_LINE = 8192
-_LONGEST_REPLY = 256 * 1024
+_LONGEST_LINE = 8192  # bytes; ftplib has the same limit: a server must not fill the memory
+_LONGEST_REPLY = 256 * 1024  # bytes: longer than any banner, and a server must not fill the memory
 _MOST_PRELIMINARY = 100  # replies 1yz to one command; a server that sends more would hold the thread for ever
 _FINAL_REPLY_SECS = 2.0  # for the reason of a failure, after the server was silent for a whole time limit
 _LEAST_PORT = 1024  # below are other services: a server must not be able to direct data to them
-_LONGEST_PORT_WORDS = 1024
+_LONGEST_PORT_WORDS = 1024  # characters that are searched for a port, as the search takes longer than linear time
 _OPENING = "opening a data connection"
 _SLICE_SECS = 1.0  # how often the kernel is asked whether bytes moved, while a reply is awaited
 # Replies of a Telnet layer (RFC 854) to the byte 255 in a name, in front of the FTP reply; no FTP reply begins with 255.
@@ -38,7 +38,7 @@ _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 Moved = Callable[[], bool]
 
 
-class Wire(Sockets):
+class ControlConnection(Sockets):
     """``open`` it, ``ask`` it; any thread may ``cut`` it. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
     ``passive_commands``: "epsv" and "pasv" in the order in which they are sent. ``data_method``: how the last data connection

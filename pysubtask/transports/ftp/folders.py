@@ -52,7 +52,7 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
         there = _down(session, folder)
     back = session.ask(f"CWD {home}")
     if not back.ok:
-        session.wire.spoilt = True  # relative paths lead to another folder from now on
+        session.control.spoilt = True  # relative paths lead to another folder from now on
         raise AttemptFailed(
             f"the server does not lead back to {home!r}: {back}", step="making its folder", file=folder, server_text=back.text
         )

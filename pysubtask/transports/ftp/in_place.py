@@ -39,6 +39,7 @@ class Overwrites:
             self._try_out(session, attempt.recorded)
         if self._profile.rung(OVERWRITE) == "over":
             return
+        # Removed last, when the source is open and all trials are over: from here on readers have no file until the STOR.
         reply = session.delete(attempt.target)
         if not reply.ok and session.is_there(attempt.target):
             raise FileRefused(

@@ -53,7 +53,7 @@ class Publisher:
         self.checks = checks
         self.links = links
         self.profile = profile
-        self.temps = Temps(profile, links.elsewhere)
+        self.temps = Temps(profile, links.temp_record)
         self._swaps = swaps
         self._restarts = restarts
         self.broken = BrokenTransfers()
@@ -69,6 +69,7 @@ class Publisher:
             self._place(session, attempt)
             if attempt.job.replaces is None and attempt.link is None and attempt.exists:
                 self.name_checks.before(session, attempt.job, attempt.folder)
+            # The files of earlier attempts go before a byte is stored: a full disk has room again, and no late request finds them.
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
@@ -90,6 +91,7 @@ class Publisher:
                 except SourceError:
                     attempt.tally.reset()  # no later attempt may resume from these bytes
                     raise
+            # Hash and time before the rename: a reader who sees the new name sees a file that is verified and has its time.
             self._verify(session, attempt, source)
             self.set_time(session, attempt, attempt.path)
 
@@ -124,7 +126,7 @@ class Publisher:
             return
         folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
         temp = f"{folder.rstrip('/')}/{name}" if folder else name
-        if self.links.elsewhere.add(attempt.job.temp, temp):
+        if self.links.temp_record.add(attempt.job.temp, temp):
             attempt.link_path, attempt.target, attempt.recorded = attempt.target, target, temp
         else:
             attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
@@ -152,7 +154,7 @@ class Publisher:
         """Remove the temporary file, if there is one. The file under the final name is left alone."""
         if not attempt.in_place and self.temps.remove(session, attempt.temp):
             self.temps.tidy(session, attempt)
-            self.temps.elsewhere.gone([attempt.job.temp])
+            self.temps.temp_record.gone([attempt.job.temp])
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and the stat of the final name afterwards. Raises FileRefused, AttemptFailed, TransportLost."""
@@ -169,8 +171,9 @@ class Publisher:
                     failed = self._unfollowed(attempt, failed)
                 raise failed
             session.known.renames = True
+            # Off the record only after the rename: until then it is all that leads to the file after a crash.
             self.temps.tidy(session, attempt)
-            self.temps.elsewhere.gone([attempt.job.temp])
+            self.temps.temp_record.gone([attempt.job.temp])
         return self.final_stat(session, attempt, "renamed into place")
 
     def final_stat(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
@@ -222,12 +225,12 @@ class Publisher:
     def clear(self, session: Session, attempt: Attempt) -> None:
         """Remove what earlier attempts at this name left, before anything is renamed to the name: a late request must find no
         old file."""
-        elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
+        elsewhere = [path for name in attempt.stale_names if (path := self.links.temp_record.of(name)) is not None]
         for old in (*attempt.stale, *elsewhere):
-            self._swaps.mend(session, old, attempt.target)
+            self._swaps.mend(session, old, attempt.target)  # first, as the file of a half swap may be the only copy
             if old != attempt.temp:
                 self.temps.clear(session, old)
-        self.links.elsewhere.gone(attempt.stale_names)
+        self.links.temp_record.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
         """Resume what an earlier attempt at the same bytes has stored; whether the temporary file is whole now."""
@@ -320,7 +323,7 @@ class Publisher:
                 if first is None:
                     raise
                 # The server sent more than one reply to the STOR before, so replies no longer match commands.
-                session.wire.spoilt = True
+                session.control.spoilt = True
                 raise first from exc
             else:
                 attempt.learns.append(walk.worked)

@@ -21,9 +21,9 @@ from ..shared.checksum import WrongHash
 from ..shared.means import APPEND, DELETE, FINAL_STAT
 from ..shared.profile import Walk
 from . import packets
-from .attempt import Attempt, Ended, Ending, Server, is_ok, is_status
-from .begin import Beginning
-from .checksum import Hashes
+from .attempt import Attempt, EndReplies, EndRequests, Server, is_ok, is_status
+from .checksum import Checksums
+from .opening import Opener
 from .packets import Attrs, Handle, Reply, string
 from .proof import append_works
 from .settled import settled
@@ -34,9 +34,9 @@ class Appender:
     """Appends to files over one connection, where this server is known to take appends. ``follow``: a link on the server stays, and
     the file that it points to is written."""
 
-    def __init__(self, server: Server, hashes: Hashes, beginning: Beginning, *, follow: bool) -> None:
+    def __init__(self, server: Server, checksums: Checksums, opener: Opener, *, follow: bool) -> None:
         self._server, self._profile = server, server.profile
-        self._hashes, self._beginning = hashes, beginning
+        self._checksums, self._opener = checksums, opener
         self._follow = follow
 
     async def put(self, attempt: Attempt) -> Sent:
@@ -44,7 +44,7 @@ class Appender:
         how, profile = attempt.job.append, self._profile
         assert how is not None
         if not self._follow:
-            await self._beginning.no_link(attempt)
+            await self._opener.no_link(attempt)
         walk = profile.walk(APPEND)
         if walk.rung == "none":
             raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']}")
@@ -83,8 +83,8 @@ class Appender:
         if verified != "size":
             return verified
         try:
-            await self._hashes.be_seen(attempt.job, self._server.leftovers, attempt.known_temp())
-            return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
+            await self._checksums.be_seen(attempt.job, self._server.leftovers, attempt.known_temp())
+            return await self._checksums.check(attempt.job, attempt.fd, attempt.target)
         except WrongHash as exc:
             # Readers see the wrong bytes under the final name already: the whole file has to replace them at once.
             raise NotAsLeft(str(exc)) from exc
@@ -116,7 +116,7 @@ async def append(attempt: Attempt, how: Append) -> Sent:
     await attempt.check_hash()
     attempt.confirm()
     attempt.progress(start)
-    endings: list[Ending] = []
+    endings: list[EndRequests] = []
     seen: list[asyncio.Future[Reply]] = []
 
     def finish() -> None:
@@ -181,7 +181,7 @@ async def _ends_as_ours(attempt: Attempt, end: int) -> bool:
     return await attempt.is_same_up_to(end, tail) is True
 
 
-def _after_close(attempt: Attempt, ended: Ended, stat: Attrs, last: Reply, found: Reply) -> Sent:
+def _after_close(attempt: Attempt, ended: EndReplies, stat: Attrs, last: Reply, found: Reply) -> Sent:
     """The result, from the STAT of the name behind the last WRITE (``last``) and after the CLOSE (``found``): the name is the file
     that was written, or there is no file any more, as a program took it away. NotAsLeft where the bytes may have gone to a file
     that was renamed."""

@@ -23,9 +23,10 @@ from .window import Window
 DEFAULT_WRITE = 32 * 1024
 """Bytes of a WRITE that every server takes (section 3 of the draft)."""
 _LARGEST_WRITE = 255 * 1024  # OpenSSH ends the connection above 262,115 bytes
-_BACKLOG = 512 * 1024  # bytes read from files and not yet taken by the stream
+_BACKLOG = 512 * 1024  # bytes read and not yet taken by the stream: it never runs dry, and a small file waits behind few
 _WRITE_HEAD = 1024  # what a WRITE needs beside its bytes, as OpenSSH reckons
 SHORT_FILE = 64 * 1024
+"""Bytes: a file of no more is sent before longer ones, which it hardly delays."""
 
 
 class Client:

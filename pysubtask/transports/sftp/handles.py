@@ -34,7 +34,7 @@ def may_be_limit(answer: Reply) -> bool:
     return isinstance(answer, Status) and (answer.code not in _NEVER or names_limit(answer))
 
 
-_WAITS = (0.05, 0.2, 0.5)
+_WAITS = (0.05, 0.2, 0.5)  # before further tries at a refused OPEN while no other file is open; then the queue waits
 
 
 class Handles:

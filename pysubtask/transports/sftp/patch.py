@@ -21,15 +21,15 @@ from ..base import Copy, Job, RemoteStat
 from ..shared.means import APPEND, WRITES
 from ..shared.profile import Walk
 from . import packets
-from .attempt import SLOW_DISK, Attempt, Ending, Server, is_ok, opened
+from .attempt import SLOW_DISK, Attempt, EndRequests, Server, is_ok, opened
 from .links import is_link
 from .packets import Attrs, Handle, Reply, string
 from .sending import Stored
 from .status_errors import refusal
 from .transfer import Transfer
 
-_PIECE = 16 * 1024 * 1024
-_AT_ONCE = 4 * _PIECE
+_PIECE = 16 * 1024 * 1024  # bytes: 16 s at ``SLOW_DISK``, as the server answers nothing else while it copies
+_AT_ONCE = 4 * _PIECE  # so that the server always has the next piece, and a refusal wastes few
 _MOST_NAMES = 1000  # files whose refused copies are kept; only a bound for the memory
 
 
@@ -52,7 +52,7 @@ class Patch:
         self._gaps: list[Transfer] = []
         self._unsent = 1  # gaps, and the rest of the copies
         self._done = 0
-        self._ends: list[tuple[Ending, asyncio.Future[Reply]]] = []
+        self._ends: list[tuple[EndRequests, asyncio.Future[Reply]]] = []
         self._entered = 0
 
     def leave(self) -> None:
@@ -87,7 +87,7 @@ class Patch:
             raise NotAsLeft(str(refusal("open", job.name, created)))
         if is_link(stat):
             raise NotAsLeft(f"{job.name}: a link stands there")
-        attempt.place = attempt.place._replace(exists=True)
+        attempt.resolved = attempt.resolved._replace(exists=True)
         self._check(await client.request(packets.FSTAT, string(attempt.origin)))
         await attempt.cleared()
 

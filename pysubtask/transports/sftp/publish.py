@@ -31,15 +31,15 @@ from ..shared.turns import Turns
 from . import packets
 from .append import Appender
 from .attempt import Attempt, Server, is_status
-from .begin import Beginning
-from .checksum import Hashes
+from .checksum import Checksums
 from .client import Client
+from .folders import Folders
 from .handles import FIRST, KIND, Handles
 from .in_place import is_in_place
 from .leftovers import Leftovers
 from .links import not_followed
-from .mkdirs import Folders
-from .name_checks import Named
+from .name_checks import NameChecks
+from .opening import Opener
 from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patcher
 from .resume import ProgressNotes, ResumePoint, resume_point_of
@@ -67,7 +67,7 @@ class Publisher:
         client: Client,
         folder: str,
         swaps: Swaps | None,
-        hashes: Hashes | None = None,
+        checksums: Checksums | None = None,
         profile: Profile | None = None,
         *,
         follow: bool = True,
@@ -77,12 +77,12 @@ class Publisher:
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
         self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps)
         self._client, self._folder = client, folder
-        self._hashes = hashes or Hashes(client, Checks({}), None)
-        self._beginning = Beginning(self.server, Folders(client), follow=follow)
-        self._named = Named(client, folder, names or AlteredNames(profile))
+        self._checksums = checksums or Checksums(client, Checks({}), None)
+        self._opener = Opener(self.server, Folders(client), follow=follow)
+        self._name_checks = NameChecks(client, folder, names or AlteredNames(profile))
         self._turns = Turns(key)
         self._swaps = swaps
-        self._appender = Appender(self.server, self._hashes, self._beginning, follow=follow)
+        self._appender = Appender(self.server, self._checksums, self._opener, follow=follow)
         self._patcher = Patcher(self.server)
         self.keeps_mtime = self.tells_mtime = True
 
@@ -95,7 +95,7 @@ class Publisher:
         """Put one file under its name; see Transport.upload."""
         if job.append or job.replaces is not None:
             return await self._carried(job, progress)
-        self._named.check(job)
+        self._name_checks.check(job)
         turn = await self._turns.enter(job.name)
         try:
             return await self._carried(job, progress)
@@ -134,7 +134,7 @@ class Publisher:
         finally:
             attempt.stop()
             attempt.close()
-        await self._beginning.believe(attempt)
+        await self._opener.believe(attempt)
         for learned in attempt.learns:
             learned()
         self.tells_mtime = self.tells_mtime and (sent.remote.mtime is not None or sent.verified == "taken")
@@ -167,10 +167,10 @@ class Publisher:
             try:
                 return await self._whole(attempt, point if first else None, notes, copies=first)
             except FileRefused as exc:
-                if attempt.place.link is None or attempt.place.link.done != "followed":
+                if attempt.resolved.link is None or attempt.resolved.link.done != "followed":
                     raise
                 await self._tidy(attempt)
-                attempt.place = not_followed(attempt.target, attempt.place.link, exc.server_text or str(exc))
+                attempt.resolved = not_followed(attempt.target, attempt.resolved.link, exc.server_text or str(exc))
                 attempt.walk = None
             except MeansRefused as exc:
                 if exc.means != TEMP.name:
@@ -190,7 +190,7 @@ class Publisher:
         stored: Stored | None = None
         if went_on:
             assert point is not None and writes is not None
-            await self._named.before(attempt)
+            await self._name_checks.before(attempt)
             attempt.progress(point.offset)
             attempt.learns.append(writes.worked)
             try:
@@ -204,23 +204,25 @@ class Publisher:
         elif job.copies and copies:
             stored = await self._patcher.put(attempt)
         if stored is None:
-            if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
+            if await self._is_in_place(attempt) or not await self._opener.open(attempt):
                 return await self._in_place(attempt)
-            await self._named.before(attempt)
+            await self._name_checks.before(attempt)
             stored = await send(attempt, 0)
+        # All checks stand before the rename: after it, readers have the file and the old one is gone.
         await attempt.check_hash()
-        checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
+        checked = await self._checksums.check(job, attempt.fd, attempt.temp, fresh=True)
         verified = checked if checked == "hash" else stored.verified
         attempt.confirm()
         if attempt.resumable:
+            # Noted before the rename is requested: a frozen server may carry it out late, so no new file gets this name.
             notes.last(named=True)
         if not await self._publish(attempt, stored, went_on=went_on):
             await self._tidy(attempt)
             return await self._in_place(attempt)
-        await self._named.after(attempt)
+        await self._name_checks.after(attempt)
         self._patcher.whole_arrived(job)
         self.keeps_mtime = self.keeps_mtime and stored.timed
-        return Sent(stored.remote, attempt.sent, verified, attempt.place.link)
+        return Sent(stored.remote, attempt.sent, verified, attempt.resolved.link)
 
     async def _is_in_place(self, attempt: Attempt) -> bool:
         return await is_in_place(attempt)
@@ -228,10 +230,11 @@ class Publisher:
     async def _in_place(self, attempt: Attempt) -> Sent:
         """Write the file under its final name: a reader may find half of it, which the settings allow (StoreInPlace)."""
         job = attempt.job
-        await self._named.before(attempt)
+        # The OPEN truncates what readers have, so everything that can be checked is checked before it.
+        await self._name_checks.before(attempt)
         await attempt.check_hash()
         attempt.confirm()
-        await self._beginning.open_in_place(attempt)
+        await self._opener.open_in_place(attempt)
         for means in (TEMP, PUBLISH):
             if self._profile.rung(means) == "in_place":
                 self._profile.walk(means, trial=False).worked()
@@ -239,13 +242,13 @@ class Publisher:
             stored = await send(attempt, 0)
             if attempt.handle is not None:
                 await attempt.ended(attempt.end())
-            verified = await self._hashes.check(job, attempt.fd, attempt.temp)
+            verified = await self._checksums.check(job, attempt.fd, attempt.temp)
         except (FileRefused, AttemptFailed) as exc:
             exc.spoilt("the file under this name is not whole now, as it was written in place (StoreInPlace)")
             raise
-        await self._named.after(attempt)
+        await self._name_checks.after(attempt)
         self.keeps_mtime = self.keeps_mtime and stored.timed
-        return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.place.link)
+        return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.resolved.link)
 
     async def _tidy(self, attempt: Attempt) -> None:
         """Remove the files of this attempt from the server, or record them where that is refused."""
@@ -253,7 +256,7 @@ class Publisher:
         await self.server.leftovers.removed(attempt.discard(temp=True), reusable=not attempt.renamed)
         if borrowed and self.server.leftovers.has(temp):
             self._profile.leave(os.fsdecode(temp), reusable=not attempt.renamed)
-        await self._beginning.tidy(attempt)
+        await self._opener.tidy(attempt)
 
     async def _go_on(self, attempt: Attempt, point: ResumePoint) -> bool:
         """Open the temporary file of an upload that was cut; whether it is open and holds the bytes of the note."""
@@ -263,14 +266,14 @@ class Publisher:
         await handles.enter()
         opening = client.request(packets.OPEN, body)
         looking = client.request(packets.LSTAT, string(attempt.target))
-        await attempt.clear()
+        await attempt.clear()  # before any rename: a late request of an earlier attempt must find no file
         answer = await handles.granted(await opening, lambda: client.request(packets.OPEN, body))
         if not isinstance(answer, Handle):
             return False
         attempt.handle, attempt.opening = answer.handle, opening
         asked = client.request(packets.FSTAT, string(answer.handle))
         tail = attempt.read_tail(point.offset)
-        stat, linked = await asked, await self._beginning.place(attempt, await looking)
+        stat, linked = await asked, await self._opener.resolve(attempt, await looking)
         long_enough = isinstance(stat, Attrs) and stat.size is not None and point.offset <= stat.size <= point.size
         if await attempt.is_same_up_to(point.offset, tail) and long_enough and not linked:
             await attempt.cleared()
@@ -284,31 +287,33 @@ class Publisher:
 
     async def _publish(self, attempt: Attempt, stored: Stored, *, went_on: bool) -> bool:
         """Round trip 3: CLOSE and rename. False where the file has to be written under its final name."""
-        job, target = attempt.job, attempt.place.path
+        job, target = attempt.job, attempt.resolved.path
         rungs = _RUNGS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
         # A better rung is tried only where a file exists under the name: else the rename proves nothing.
-        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.place.exists))
+        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.resolved.exists))
         closing = attempt.end() if attempt.handle is not None else None
+        # Without a sync, the reply to CLOSE is the last to tell of lost bytes; and some servers rename no open file.
         if closing is not None and not (stored.synced and walk.rung == "posix_rename"):
             await attempt.ended(closing)
         first: Reply | None = None
         plain: Status | None = None
         while walk.rung != "in_place":
-            attempt.renamed = True
+            attempt.renamed = True  # before the request, whose reply may be lost
             answer, plain = await self._renamed(walk.rung, attempt.temp, target, plain)
             if is_status(answer, packets.OK):
                 walk.worked()
                 if closing is not None:
                     await closing
+                # Off the record only after the rename: until then it is all that leads to the file after a crash.
                 self._profile.gone([os.fsdecode(attempt.temp)])
-                await self._beginning.tidy(attempt)
+                await self._opener.tidy(attempt)
                 return True
             if is_status(answer, packets.NO_SUCH_FILE):
                 await self._require_temp(attempt, went_on=went_on)
             attempt.renamed = False
             first = first or answer
             if walk.refused(str(answer), unknown=is_unknown(answer)) is None:
-                remedy = walk.condemned().remedy if not walk.condemned().others_pass else ""
+                remedy = walk.exhausted().remedy if not walk.exhausted().others_pass else ""
                 raise refusal("rename", job.name, first, remedy=remedy)
         attempt.learns.append(walk.worked)
         return False

@@ -16,7 +16,7 @@ MOST_RESTING = 64
 """Above this number of resting files, the one that has rested longest is reused."""
 
 
-class Left:
+class LeftoverTemps:
     """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``on_change`` is called when there is a change to store.
 
     ``left``: the files by path; True where one may be written to again. ``rests``: since when (wall clock) those of uploads that

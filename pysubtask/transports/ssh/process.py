@@ -33,18 +33,18 @@ from .errors import NO_ACCOUNT, verdict
 from .options import shell_argv, show_argv, ssh_argv
 from .orphans import TAG, new_tag
 from .process_record import end_leftover, kill_group, write_record
-from .socket_handover import HandOver, with_a_shell
+from .socket_handover import SocketHandover, with_a_shell
 from .sockets import SSHSockets
 from .stream import FdStream
 from .tcp_latency import hasten
 
-_PIPE_BYTES = 1024 * 1024
-_STDERR_KEPT = 8 * 1024
-_LAST_WORDS_SECS = 0.5
-_GOODBYE_SECS = 0.7
-_KILL_SECS = 0.5
-_POLL_SECS = 0.01
-_SHOW_SECS = 10.0
+_PIPE_BYTES = 1024 * 1024  # the most that a user may ask for (pipe(7)): fewer changes between the two processes
+_STDERR_KEPT = 8 * 1024  # bytes: the reason is in the last lines, and ``errors`` reads no more
+_LAST_WORDS_SECS = 0.5  # ssh ends within milliseconds after its stdout; what holds stderr open for longer has no more to say
+_GOODBYE_SECS = 0.7  # about a round trip on a slow link, so that the server sees a proper end
+_KILL_SECS = 0.5  # with _GOODBYE_SECS, ``finish`` stays below 2 s
+_POLL_SECS = 0.01  # only where there is no pidfd to wait for
+_SHOW_SECS = 10.0  # for ``ssh -G`` and setpriv, which answer at once unless a Match exec hangs
 _RECORD = SSH_RECORD
 _SHELL_RECORD = SHELL_RECORD
 
@@ -56,7 +56,7 @@ class SSHStream(FdStream):
         self,
         process: subprocess.Popen[bytes],
         fds: tuple[int, int, int],
-        helpers: tuple[Askpass | None, HandOver | None],
+        helpers: tuple[Askpass | None, SocketHandover | None],
         record: str,
         meter: Meter,
         where: str = "the server",
@@ -224,7 +224,7 @@ async def start_ssh(
     }
     environment[TAG] = new_tag()
     askpass: Askpass | None = None
-    hand_over: HandOver | None = None
+    hand_over: SocketHandover | None = None
     try:
         prefix = await asyncio.to_thread(_dies_with_us)
         if password:
@@ -235,7 +235,7 @@ async def start_ssh(
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
         if sock is not None:
-            hand_over = HandOver(sock, askpass.folder if askpass is not None else "")
+            hand_over = SocketHandover(sock, askpass.folder if askpass is not None else "")
             argv, environment = [argv[0], *hand_over.options, *argv[1:]], with_a_shell(environment)
             hand_over.start(asyncio.get_running_loop())
         return _start(
@@ -258,7 +258,7 @@ async def start_ssh(
         raise
 
 
-def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
+def _close_all(*helpers: Askpass | SocketHandover | socket.socket | None) -> None:
     for helper in helpers:
         if helper is not None:
             helper.close()
@@ -267,7 +267,7 @@ def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
 def _start(
     argv: list[str],
     environment: Mapping[str, str],
-    helpers: tuple[Askpass | None, HandOver | None],
+    helpers: tuple[Askpass | None, SocketHandover | None],
     record: str,
     meter: Meter,
     where: str,

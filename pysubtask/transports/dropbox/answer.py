@@ -13,9 +13,9 @@ from http.client import HTTPResponse
 from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
-"""The longest reply, uncompressed."""
+"""The longest reply, uncompressed: far above Dropbox's own, and what answers in its place must not fill the memory."""
 GRACE_SECS = 2.0
-"""Seconds beyond ``StallSecs`` within which the whole reply must have arrived."""
+"""Seconds beyond ``StallSecs`` within which the whole reply must have arrived: replies are short, so one that drips is no reply."""
 
 
 class _TimedReader(io.RawIOBase):

@@ -42,7 +42,7 @@ _NO_RENAME = (
     "if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
     "a reader may then find half a file"
 )
-_PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)
+_PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)  # RFC 959 has no code of its own for it, and servers differ
 _GRANULARITY_SECS = 2  # FAT stores times in steps of two seconds
 
 

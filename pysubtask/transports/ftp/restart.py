@@ -26,7 +26,8 @@ from .server_features import CannotTell, DataLost, ServerFeatures
 from .session import Session
 
 TAIL = 4096
-"""Bytes at the end of the server's file that are compared with the source, before more bytes are stored behind them."""
+"""Bytes at the end of the server's file that are compared with the source, before more bytes are stored behind them: a few
+packets, and hardly ever the same in another file."""
 _RECORD = RESTART_RECORD
 _TRIAL = b"01234567ab"
 _STEPS = ((0, 8, 8), (4, 6, 8), (8, 10, 10))  # offset, end, expected size afterwards

@@ -37,7 +37,7 @@ from .swap import Swaps
 from .transfer import Transfer, WriteRefused
 
 SLOW_DISK = 1024 * 1024
-"""Bytes/s: what a server's disk is trusted to sync or copy at least."""
+"""Bytes/s: what a server's disk is trusted to sync or copy at least; a slower one would be taken for a server that hangs."""
 TAIL = 32 * 1024
 """Bytes before the end of an existing file that are compared with the source; every server returns this number in one READ."""
 

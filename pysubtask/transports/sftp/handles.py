@@ -20,7 +20,7 @@ from .packets import Handle, Reply, Status
 
 KIND = "open files"
 FIRST = 8
-"""Files opened at once on a server of which no limit is known."""
+"""Files opened at once on a server of which no limit is known: few enough for the lowest limits, and doubled by each round trip."""
 _NEVER = (packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.OP_UNSUPPORTED, packets.BAD_MESSAGE, packets.OK)
 
 

@@ -23,7 +23,8 @@ ALGORITHMS = ("sha256", "sha512", "sha1", "md5", "crc32")
 """The algorithms that can be computed here, the preferred first."""
 
 SLOW_READ = 2 * 1024 * 1024
-"""Bytes per second: the least rate at which a server is expected to read and hash."""
+"""Bytes per second: the least rate at which a server is expected to read and hash; files that take a slower one too long are
+delivered without a hash."""
 
 _BLOCK = 1024 * 1024  # bytes read at a time: large enough that the calls cost nothing beside the hash
 _BIG = 16 * 1024 * 1024  # bytes: a smaller file is hashed so soon that a late reply is the link's fault

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 DELAY_SECS = 0.25
 """RFC 8305, section 5: the recommended Connection Attempt Delay."""
 _SLICE_SECS = 0.1  # a thread that waits sees the end of its connection this soon
-_GOING_ON = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+_GOING_ON = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)  # a connect(2) that is not over
 
 Place = tuple[int, Any]
 """Family and socket address."""

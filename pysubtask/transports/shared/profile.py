@@ -29,12 +29,15 @@ from .leftover_temps import LeftoverTemps
 from .means import ALL, BY_NAME, Means, by_default, lower
 
 TRIAL_SECS = 24 * 3600.0
-"""Seconds after which a better rung is tried again at the latest."""
+"""Seconds after which a better rung is tried again at the latest: a day, within which somebody may have changed the server."""
 SOON = 3
-"""At first, one use of a means in this many is a trial of a better rung."""
+"""At first, one use of a means in this many is a trial of a better rung: a refusal that was an accident costs few files."""
 SELDOM = 256
 """One use in this many is a trial at least: a server that was changed is noticed, and trials are a small part of the costs."""
-_PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
+_PATIENT, _PATIENT_UNKNOWN = (
+    16,
+    4,
+)  # trials refused one after the other before they become more seldom: a server that knows no such thing seldom learns it
 _LONGEST_WHY = 300  # characters of a server's words that are kept with a rung
 _MOST_KINDS = 200  # kinds that are kept; only a bound for the record
 

@@ -90,7 +90,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/ssh/tcp_latency.py": ({"open"}, "reads /proc/self/status"),
     "transports/ssh/orphans.py": ({"open"}, "reads /proc/PID/environ"),
-    "transports/ssh/process.py": ({"open"}, "reads /proc/PID/cmdline"),
+    "transports/ssh/process_record.py": ({"open"}, "reads /proc/PID/cmdline"),
     "transports/ssh/sockets.py": ({"open"}, "reads /proc/PID/children"),
     "control/run/unit_install.py": (
         {"open", "os.makedirs", "os.chmod", "os.replace", "os.rmdir", "os.unlink"},

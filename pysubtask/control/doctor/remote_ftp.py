@@ -81,11 +81,11 @@ class FTPRemote(FTPTransport, Remote):
         name = below(path, f".pysubtask-{os.urandom(8).hex()}.part")
 
         def tried(session: Session) -> bool:
-            sock, _ = session.wire.open_data(f"STOR {name}")
+            sock, _ = session.control.open_data(f"STOR {name}")
             if sock is None:
                 return False
-            session.wire.drop(sock)
-            session.wire.read_reply()
+            session.control.drop(sock)
+            session.control.read_reply()
             return session.delete(name).ok
 
         with contextlib.suppress(OSError, EOFError):
@@ -118,15 +118,15 @@ class FTPRemote(FTPTransport, Remote):
 
         def reused(session: Session) -> bool | None:
             with session.translated_errors():
-                sock, _ = session.wire.open_data("NLST")
+                sock, _ = session.control.open_data("NLST")
                 if sock is None:
                     return None
                 reuse = getattr(sock, "session_reused", None)
                 try:
-                    receive(session.wire, sock, _LONGEST_LIST)
+                    receive(session.control, sock, _LONGEST_LIST)
                 finally:
-                    session.wire.drop(sock)
-                session.wire.read_reply()
+                    session.control.drop(sock)
+                session.control.read_reply()
                 return reuse
 
         return await self.on_session(reused)
@@ -139,7 +139,7 @@ class FTPRemote(FTPTransport, Remote):
         """The fields of the server's certificate; empty without TLS, or where the certificate is pinned by its fingerprint."""
 
         def fields(session: Session) -> dict[str, Any]:
-            get = getattr(session.wire.sock, "getpeercert", None)
+            get = getattr(session.control.sock, "getpeercert", None)
             return dict(get() or {}) if get is not None else {}
 
         return await self.on_session(fields)

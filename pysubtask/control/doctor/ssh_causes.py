@@ -8,7 +8,7 @@ from typing import Any
 
 from ...common import advice
 from ...common.errors import LoginRefused
-from ...transports.shared.key_file import Trouble
+from ...transports.shared.key_file import KeyFault
 from ...transports.ssh.algorithms import for_an_rsa_key, offered_alone
 from ...transports.ssh.errors import AS_WELL, BETWEEN
 from .finding import Finding, fail, port_of
@@ -66,7 +66,7 @@ def of_ssh(
             words="This line shows what that program does.",
         )
     if isinstance(exc, LoginRefused):
-        if isinstance(seen := exc.seen, Trouble):
+        if isinstance(seen := exc.seen, KeyFault):
             return fail("login", seen.cause, exc.cause, commands=seen.commands, words=seen.words)
         return _refused_by_ssh(reason, settings, missing_key, named, public, rsa)
     if "no login within" in reason:

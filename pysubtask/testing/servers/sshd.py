@@ -26,25 +26,16 @@ from typing import Any
 from . import _processes
 from ._processes import descendants as descendants
 from ._processes import dies_with_us as dies_with_us
+from ._settings import login_settings
+from ._ssh_keys import find_program as find_program  # a test may import these from here
+from ._ssh_keys import fingerprint as fingerprint
+from ._ssh_keys import login_by_key as login_by_key
+from ._ssh_keys import make_key as make_key
+from ._ssh_keys import write_known_hosts
 from .ports import OwnPorts
 
-_PLACES = (
-    "/usr/sbin",
-    "/usr/local/sbin",
-    "/sbin",
-    "/usr/lib/openssh",
-    "/usr/libexec/openssh",
-    "/usr/libexec",
-    "/usr/lib/ssh",
-    "/usr/libexec/sftp-server",
-)
 _START_SECS = 20.0
 _END_SECS = 10.0
-
-
-def find_program(name: str) -> str | None:
-    """The path of a program of OpenSSH; None where it is not installed."""
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_PLACES))
 
 
 def missing() -> str | None:
@@ -93,17 +84,7 @@ class OpenSSHServer(OwnPorts):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, with the host key from known_hosts and no user's ssh configuration."""
-        return {
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": self.user,
-            "HostPath": "",
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-            **login_by_key(self.key_file, self.known_hosts),
-            **more,
-        }
+        return {**login_settings(self.host, self.port, self.user), **login_by_key(self.key_file, self.known_hosts), **more}
 
     def start(self) -> None:
         """Start sshd; the second time on the port it had. RuntimeError where it does not answer."""
@@ -120,7 +101,9 @@ class OpenSSHServer(OwnPorts):
                 self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if self._answers(port, log_offset):
                 self.port = port
-                self._write_known_hosts()
+                write_known_hosts(
+                    self.known_hosts, self.host, self.port, self.root / "host_ed25519.pub", self.root / "host_ecdsa.pub"
+                )
                 return
             self.kill()
             if not self.port:
@@ -238,13 +221,6 @@ class OpenSSHServer(OwnPorts):
         path.write_text(f"cd '{self.files}'\n{limit}{command}\n")
         return path
 
-    def _write_known_hosts(self) -> None:
-        lines = []
-        for key in ("host_ed25519", "host_ecdsa"):
-            words = (self.root / f"{key}.pub").read_text().split()
-            lines.append(f"[{self.host}]:{self.port} {words[0]} {words[1]}\n")
-        self.known_hosts.write_text("".join(lines))
-
     def _answers(self, port: int, log_offset: int) -> bool:
         assert self._process is not None
         log = self._logs / "sshd.log"
@@ -325,43 +301,6 @@ def openssh_server(
         yield server
     finally:
         server.close()
-
-
-def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
-    """Settings of an SFTP login with this key, to a server whose host key is in that file; no user's ssh configuration."""
-    return {
-        "KeyFile": str(key_file),
-        "HostSFTPPath": None,
-        "Password": None,
-        "HostKey": None,
-        "HostKeyPolicy": "strict",
-        "KnownHostsFile": str(known_hosts),
-        "SSHProgram": "ssh",
-        "SSHConfigFile": "none",
-        "KeepAliveSecs": 15,
-        "KeepAliveCount": 3,
-    }
-
-
-def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
-    """Create a key pair at ``path`` and ``path``.pub; an existing one stays."""
-    if path.exists():
-        return
-    program = find_program("ssh-keygen")
-    assert program is not None
-    subprocess.run(
-        [program, "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True, stdin=subprocess.DEVNULL
-    )
-
-
-def fingerprint(public_key: Path) -> str:
-    """``SHA256:...`` of a public key file."""
-    program = find_program("ssh-keygen")
-    assert program is not None
-    completed = subprocess.run(
-        [program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    return completed.stdout.split()[1]
 
 
 def _age(path: Path) -> tuple[bool, float]:

@@ -89,10 +89,6 @@ LARGE_CLASSES: dict[str, tuple[int, int]] = {
     "subtask/spool/name_claims.py:Claims": (17, 8),
     "subtask/spool/queue.py:Spool": (12, 28),
     "subtask/upload_subtask.py:UploadSubtask": (10, 18),
-    "subtask/watch/file_events.py:FileEvents": (16, 13),
-    "subtask/watch/folder.py:Folder": (23, 9),
-    "subtask/watch/folders.py:Folders": (17, 9),
-    "subtask/watch/watcher.py:Watch": (33, 15),
     "master/archive.py:Archive": (14, 4),
 }
 LARGE_FUNCTIONS: dict[str, tuple[int, int]] = {
@@ -105,7 +101,6 @@ LARGE_FUNCTIONS: dict[str, tuple[int, int]] = {
     "subtask/spool/queue.py:_send": (78, 3),
     "subtask/spool/queue.py:delivered": (53, 4),
     "subtask/upload_subtask.py:begin": (41, 1),
-    "subtask/watch/folder.py:scan": (43, 11),
     "master/child_config.py:plan": (63, 13),
     "master/task_master.py:_prepare": (55, 7),
     "master/task_master.py:stop": (35, 13),

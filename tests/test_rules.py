@@ -123,7 +123,6 @@ LONG = {
     "pysubtask/subtask/snapshot/snapshotter.py": 450,
     "pysubtask/subtask/spool/queue.py": 740,
     "pysubtask/subtask/state_migration.py": 440,
-    "pysubtask/subtask/watch/watcher.py": 640,
     "pysubtask/testing/servers/sshd.py": 440,
     "pysubtask/transports/ftp/publish.py": 460,
     "pysubtask/transports/sftp/client.py": 450,

@@ -158,9 +158,10 @@ class Folder:
                     more += 1
         self.left = (left, more)
         self.fresh = False
-        new = [name for name in listing.odd if name not in self.known]
-        gone = self.known.compare({*quiet, *listing.odd}, listing.odd, listing.notified)
-        return listing._replace(gone=gone, new=new)
+        odd = listing.odd
+        new = [name for name in odd if name not in self.known] if odd else []
+        gone = self.known.compare({*quiet, *odd}, odd, listing.notified)
+        return Listing(odd, listing.notified, listing.held, gone, listing.subs, new)
 
     def _sort(self, item: os.DirEntry[str], listing: Listing) -> bool:
         """Put an item where it belongs in the listing; False where it is none of that."""

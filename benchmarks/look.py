@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, read_stamp
-from pysubtask.subtask.watch.watcher import Watch
+from pysubtask.subtask.watch.watcher import Watcher
 
 _TICK_SECS, _LEAST_SECS, _LOOKS_LONG = 2.0, 60.0, 100
 _LOOKS = 5
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure and print."""
     folder = Path(sys.argv[1])
     entries = read_entries([{"dir": str(folder), "notify_files": False}])
-    watch = Watch(entries, _AllKnown(folder), [], lambda: None, use_events=False)
+    watch = Watcher(entries, _AllKnown(folder), [], lambda: None, use_events=False)
     now = time.monotonic()
 
     begun = time.perf_counter()

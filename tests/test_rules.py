@@ -102,11 +102,7 @@ def test_words_are_told_apart(name, is_found):
 # ---- files
 
 # Above 400 lines, and at most as long as they are now: what is cut up takes its row away.
-LONG = {
-    "pysubtask/subtask/base_subtask.py": 860,
-    "pysubtask/subtask/snapshot/pipeline.py": 490,
-    "pysubtask/subtask/watch/watcher.py": 640,
-}
+LONG = {"pysubtask/subtask/base_subtask.py": 860, "pysubtask/subtask/snapshot/pipeline.py": 490}
 
 
 def test_modules_are_short():

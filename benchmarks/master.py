@@ -155,9 +155,9 @@ def _row(name: str, runs: list[dict[str, Any]], megabytes: int) -> dict[str, Any
         row["share"] = 100 * statistics.median(run["share"] for run in runs)
         if _HOW[name] != "nothing":
             row["mb_per_sec"] = statistics.median(megabytes / run["secs"] for run in runs)
-    told = [each for run in runs for each in run.get("notify", [])]
-    if told:
-        row |= {"notify_us": 1e6 * statistics.median(told), "notify_p99": 1e6 * percentile(told, 0.99)}
+    times = [each for run in runs for each in run.get("notify", [])]
+    if times:
+        row |= {"notify_us": 1e6 * statistics.median(times), "notify_p99": 1e6 * percentile(times, 0.99)}
     return row
 
 

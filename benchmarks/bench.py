@@ -47,12 +47,12 @@ class Failed(Exception):
 
 class Run(NamedTuple):
     """One finished program. ``cpu``: seconds of user and system time, with the processes it waited for. ``rss``: bytes,
-    the peaks of all its processes added up. ``said``: its standard output."""
+    the peaks of all its processes added up. ``output``: its standard output."""
 
     secs: float
     cpu: float
     rss: int
-    said: str
+    output: str
 
 
 class Place(NamedTuple):

@@ -150,7 +150,7 @@ def _scan(bench: Bench, count: int) -> dict[str, Any]:
         run = bench.run([sys.executable, "-m", "benchmarks.scan", str(folder)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    said = json.loads(run.said)
+    said = json.loads(run.output)
     return {"first_ms": 1000 * said["first"], "again_ms": 1000 * said["again"], "part": 100 * said["part"], "rss_mb": run.rss / _MB}
 
 

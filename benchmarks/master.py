@@ -68,7 +68,7 @@ def _upload(bench: Bench, how: str, source: Path, secs: float) -> dict[str, Any]
         "secs": secs if how == "nothing" else _LIMIT_SECS,
     }
     try:
-        found: dict[str, Any] = json.loads(bench.run([sys.executable, "-m", "benchmarks.app"], json.dumps(given)).said)
+        found: dict[str, Any] = json.loads(bench.run([sys.executable, "-m", "benchmarks.app"], json.dumps(given)).output)
         if how != "nothing" and not found["arrived"]:
             raise Failed(f"not uploaded within {_LIMIT_SECS:.0f} s")
         return found
@@ -78,8 +78,8 @@ def _upload(bench: Bench, how: str, source: Path, secs: float) -> dict[str, Any]
 
 
 def _import(bench: Bench, modules: str) -> tuple[float, float]:
-    modules = modules or bench.run([sys.executable, "-c", _LOADED]).said
-    milli, megabytes = json.loads(bench.run([sys.executable, "-c", _IMPORT, modules]).said)
+    modules = modules or bench.run([sys.executable, "-c", _LOADED]).output
+    milli, megabytes = json.loads(bench.run([sys.executable, "-c", _IMPORT, modules]).output)
     return float(milli), float(megabytes)
 
 

@@ -51,7 +51,7 @@ def _alone(concurrency: int) -> Callable[[Bench, Path, Place], float]:
             "files": files,
         }
         run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
-        return float(json.loads(run.said)["secs"])
+        return float(json.loads(run.output)["secs"])
 
     return measure
 

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pysubtask"
 ARCHITECTURE = ROOT / "docs" / "ARCHITECTURE.md"
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 # ---- names
 
 # Words that once had a meaning of their own here, or too many meanings.
@@ -284,6 +286,19 @@ def begin() -> None:
         "begin has no docstring",
         "raises OSError, which no docstring names",
     ]
+
+
+# ---- the pages that follow the code
+
+
+def test_the_page_that_follows_one_upload_names_functions_that_are_there():
+    rows = re.findall(r"^\| (\d+) \| `([^`]+)` \| ([^|]+) \|", (ROOT / "docs" / "one-upload.md").read_text("utf-8"), re.MULTILINE)
+    assert [number for number, _, _ in rows].count("1") == 3
+    missing = []
+    for _, path, functions in rows:
+        names = {node.name for node in ast.walk(ast.parse((PACKAGE / path).read_text("utf-8"))) if isinstance(node, FUNCTIONS)}
+        missing += [f"{path}: {function}" for function in re.findall(r"`(\w+)`", functions) if function not in names]
+    assert missing == []
 
 
 # ---- what master and child agree on

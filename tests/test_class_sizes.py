@@ -106,7 +106,6 @@ LARGE_FUNCTIONS: dict[str, tuple[int, int]] = {
     "subtask/spool/queue.py:delivered": (53, 4),
     "subtask/upload_subtask.py:begin": (41, 1),
     "subtask/watch/folder.py:scan": (43, 11),
-    "master/child_config.py:plan": (63, 13),
     "master/task_master.py:_prepare": (55, 7),
     "master/task_master.py:stop": (35, 13),
 }

@@ -324,6 +324,7 @@ THE_APPS_HALF = {"pysubtask"} | {
         "common.notify",
         "common.own_files",
         "common.place",
+        "common.problem",
         "common.process",
         "common.program",
         "common.state_files",

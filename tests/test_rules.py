@@ -114,7 +114,6 @@ LONG = {
     "pysubtask/control/doctor/server.py": 510,
     "pysubtask/control/run/task_runner.py": 430,
     "pysubtask/defaults_config.py": 680,
-    "pysubtask/master/child_config.py": 470,
     "pysubtask/master/task_master.py": 700,
     "pysubtask/subtask/base_subtask.py": 860,
     "pysubtask/subtask/delivery/dispatcher.py": 720,

@@ -9,9 +9,9 @@ from .. import defaults_config
 from ..common.config import (
     SECTIONS,
     Section,
+    Setting,
     is_secret,
     masked,
-    masked_value,
     resolve,
     resolve_alone,
     resolve_burst,
@@ -22,11 +22,10 @@ from ..common.config import (
 from ..common.entries import Entry, first_folder
 from ..common.errors import ConfigError
 from ..common.label import FIRST_TASK, label_of
+from ..common.problem import Problems, Text, spelt, type_of
 
 UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
-_TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
-_LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
 _LONGEST_NAME = 100  # bytes of a TaskName, which becomes part of file names (255 at most), and of a module name
 _WITH_PLACEHOLDERS = ("HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName")
 """Settings in which ``{hostname}`` and ``{task}`` are replaced by what differs from station to station."""
@@ -79,72 +78,99 @@ class Plan(NamedTuple):
         return f"Plan({self.extension!r}, {self.module!r}, {masked(self.settings)!r}, {self.state_dir!r})"
 
 
-def plan(extension: str, module: str, config: Any, folder: str, config_file: str = "") -> Plan:
+def plan(extension: str, module: str, config: Any, folder: str, config_file: str = "", problems: Problems | None = None) -> Plan:
     """The child ``extension``, run by ``module``; ``folder`` is the first entry's, ``config_file`` the file that the config was
-    read from. ConfigError names key and remedy."""
-    section = extension if extension in UPLOADERS else None
-    settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
-    if extension == "ftp":
-        if ":" in settings["Host"]:
-            from .host_address import spread  # an app whose config has no URL does not load it
-
-            rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
-            spread(settings, values_of(section_of(config, "ftp")), rows)
-        _check_ftp(settings)
-    elif extension == "dropbox":
-        _check_dropbox(settings)
-    task = _check_task_name(settings["TaskName"])
+    read from. ConfigError names key and remedy, and has everything that is wrong; where ``problems`` are collected it is added
+    there, and the plan has defaults in its place."""
+    found = Problems() if problems is None else problems
+    section = extension if extension in UPLOADERS else "base"
+    settings = _checked_settings(extension, section, config, found)
+    task = found.result(FIRST_TASK, _check_task_name, settings["TaskName"])
+    rows = {row.key: row for name in ("base", section) for row in defaults_config.SETTINGS[name]}
     for key in ("Master_Log_FileName", "Subtask_Log_FileName"):
-        default = {row.key: row.default for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}[key]
+        default = rows[key].default
         if task != FIRST_TASK and settings[key] == default:
             settings[key] = _log_of_its_own(default, task)
     if config_file:
         settings["BakToFolder"] = _out_of_view(extension, settings["BakToFolder"], config)
-    bak = settings["BakToFolder"]
-    if bak is not None and not bak.strip():
-        raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
-    _check_place(section, settings, "RequiresMount", "Give the folder that the disk is mounted on, as '/media/usb'.")
-    if settings["RunAs"] is not None:
-        from ..common.run_as import identity
-
-        identity(settings["RunAs"])
-    if settings["StatusGroup"] is not None:
-        from ..common import status_group
-
-        status_group.check(settings["StatusGroup"])
-    archive = settings["ArchiveToFolder"]
-    if archive is not None and not archive.strip():
-        raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
-    _check_place(section, settings, "StateFolder", "Give a folder of this user's own, as '/var/lib/station'.")
+    _check_folders_and_users(section, settings, rows, found)
     label = label_of(task, config_file, folder)
-    for key in _WITH_PLACEHOLDERS:
-        if "{" in str(settings.get(key) or ""):
-            from ..common.placeholders import filled
-
-            settings[key] = filled(f"{section or 'base'}.{key}", settings[key], label)
-    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config)
+    _fill_placeholders(section, settings, label, found)
+    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config, found)
+    burst = resolve_burst(defaults_config.SETTINGS, defaults_config, config, found)
+    if problems is None:
+        found.raise_all()
     if alerts["Command"] is not None:
         from ..common.alert_command import absolute
 
         alerts["Command"] = absolute(alerts["Command"], os.getcwd())  # one of a config file is absolute by now
     from .excluded_files import of_command, of_config, of_settings
 
-    rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
     built = Plan(
         extension,
         module,
         _CHILD_NAMES.get(extension, "BaseSubtask"),
         task,
         settings,
-        resolve_burst(defaults_config.SETTINGS, defaults_config, config),
+        burst,
         "",
         None,
         label,
         config_file,
-        of_config(config, config_file) | of_settings(section or "base", rows.values(), settings) | of_command(alerts["Command"]),
+        of_config(config, config_file) | of_settings(section, rows.values(), settings) | of_command(alerts["Command"]),
         alerts=alerts,
     )
     return placed(built, folder)
+
+
+def _checked_settings(extension: str, section: str, config: Any, problems: Problems) -> dict[str, Any]:
+    """The resolved settings of a child, those of its destination checked."""
+    settings = resolve(defaults_config.SETTINGS, defaults_config, config, section if extension in UPLOADERS else None, problems)
+    if extension == "ftp":
+        given = values_of(section_of(config, "ftp"))
+        if ":" in settings["Host"]:
+            from .host_address import spread  # an app whose config has no URL does not load it
+
+            rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
+            spread(settings, given, rows, problems)
+        from .destination_checks import check_ftp
+
+        check_ftp(settings, given, problems)
+    elif extension == "dropbox":
+        from .destination_checks import check_dropbox
+
+        check_dropbox(settings, problems)
+    return settings
+
+
+def _fill_placeholders(section: str, settings: dict[str, Any], label: str, problems: Problems) -> None:
+    for key in _WITH_PLACEHOLDERS:
+        if "{" in str(settings.get(key) or ""):
+            from ..common.placeholders import filled
+
+            settings[key] = problems.result(settings[key], filled, (section, key), settings[key], label)
+
+
+def _check_folders_and_users(section: str, settings: dict[str, Any], rows: Mapping[str, Setting], problems: Problems) -> None:
+    """The folders and users that settings name. Folders become plain absolute paths; what cannot be one gets its default."""
+    _check_not_blank(section, settings, rows["BakToFolder"], "snapshots", problems)
+    _check_place(section, settings, "RequiresMount", "Give the folder that the disk is mounted on, as '/media/usb'.", problems)
+    if settings["RunAs"] is not None:
+        from ..common.run_as import identity
+
+        problems.result(None, identity, settings["RunAs"])
+    if settings["StatusGroup"] is not None:
+        from ..common import status_group
+
+        problems.result(None, status_group.check, settings["StatusGroup"])
+    _check_not_blank(section, settings, rows["ArchiveToFolder"], "archive", problems)
+    _check_place(section, settings, "StateFolder", "Give a folder of this user's own, as '/var/lib/station'.", problems)
+
+
+def _check_not_blank(section: str, settings: dict[str, Any], row: Setting, purpose: str, problems: Problems) -> None:
+    if settings[row.key] is not None and not settings[row.key].strip():
+        problems.add((section, row.key), "it is empty", ("Give a folder, or ", spelt(None), f" for no {purpose}."))
+        settings[row.key] = row.default
 
 
 def placed(built: Plan, folder: str) -> Plan:
@@ -215,17 +241,18 @@ def check_state(plans: Sequence[Plan]) -> None:
         )
 
 
-def _check_place(section: str | None, settings: dict[str, Any], name: str, remedy: str) -> None:
-    """A folder that a setting names. Also makes it a plain absolute path."""
-    place, key = settings[name], f"{section or 'base'}.{name}"
+def _check_place(section: str, settings: dict[str, Any], name: str, remedy: str, problems: Problems) -> None:
+    """A folder that a setting names. Also makes it a plain absolute path; None where it cannot be one."""
+    place, key = settings[name], (section, name)
     if place is None:
         return
-    found = os.path.normpath(os.path.expanduser(place))
+    settings[name] = found = os.path.normpath(os.path.expanduser(place))
     if not os.path.isabs(found):
-        raise ConfigError(key, f"{place!r} is no absolute path", remedy)
-    if os.path.exists(found) and not os.path.isdir(found):
-        raise ConfigError(key, f"{found} is a file", remedy)
-    settings[name] = found
+        problems.add(key, (spelt(place), " is no absolute path"), remedy, place)
+        settings[name] = None
+    elif os.path.exists(found) and not os.path.isdir(found):
+        problems.add(key, f"{found} is a file", remedy, place)
+        settings[name] = None
 
 
 def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
@@ -233,7 +260,8 @@ def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
     for one in plans:
         place = one.settings["RequiresMount"]
         if place is not None and not any(f"{entry.path}{os.sep}".startswith(os.path.join(place, "")) for entry in entries):
-            remedy = f"Watch a folder in it (now: {', '.join(entry.path for entry in entries) or 'nothing'}), or set it to None."
+            now = ", ".join(entry.path for entry in entries) or "nothing"
+            remedy = (f"Watch a folder in it (now: {now}), or set it to ", spelt(None), ".")
             raise ConfigError("base.RequiresMount", f"nothing that is watched lies in {place}", remedy)
 
 
@@ -266,7 +294,8 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
         archive = os.path.normpath(os.path.join(first, plan.settings["ArchiveToFolder"]))
         if any(entry.recursive and entry.path == archive for entry in entries):
             problem = f"{archive} is watched with all that is in it"
-            raise ConfigError("base.ArchiveToFolder", problem, "Give it a folder of its own, or None for no archive.")
+            remedy = ("Give it a folder of its own, or ", spelt(None), " for no archive.")
+            raise ConfigError("base.ArchiveToFolder", problem, remedy)
         if archive != first:
             closed.append(archive)
     return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs), *_of_the_home(entries)]))
@@ -284,26 +313,37 @@ def _of_the_home(entries: Sequence[Entry]) -> list[str]:
     return [path for path in own if path.startswith(above)]
 
 
-def switched_on(config: Any) -> list[str]:
-    """The extensions a config switches on; ConfigError where there is none."""
-    ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name) for name in UPLOADERS)
+def switched_on(config: Any, problems: Problems | None = None) -> list[str]:
+    """The extensions a config switches on; ConfigError where there is none, with all settings that are wrong. Where ``problems``
+    are collected it is added there; that there is none only where nothing makes this doubtful."""
+    from .destination_checks import LOGIN, TOKENS, is_set
+
+    found = Problems() if problems is None else problems
+    ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name, found) for name in UPLOADERS)
     enabled = {
         "ftp": bool(ftp["Host"]) if ftp["UseFTP"] is None else ftp["UseFTP"],
-        "dropbox": any(_is_set(dropbox[key]) for key in _TOKENS) if dropbox["UseDropbox"] is None else dropbox["UseDropbox"],
+        "dropbox": any(is_set(dropbox[key]) for key in TOKENS) if dropbox["UseDropbox"] is None else dropbox["UseDropbox"],
     }
     on = [name for name in UPLOADERS if enabled[name]]
-    if not on:
-        off = "it is False, and no other destination is switched on" if ftp["UseFTP"] is False else "no destination is switched on"
-        remedy = f"Set ftp.Host to the server's name (and UseFTP = True), or for Dropbox {_LOGIN}."
-        raise ConfigError("ftp.UseFTP", off, remedy)
+    doubtful = found.doubts_a_section() or found.doubts("ftp", "Host") or any(found.doubts("dropbox", key) for key in TOKENS)
+    if not on and (ftp["UseFTP"] is False or not doubtful):
+        none = "no destination is switched on"
+        off: Text = ("it is ", spelt(False), ", and no other destination is switched on") if ftp["UseFTP"] is False else none
+        found.add(
+            "ftp.UseFTP", off, ("Set ftp.Host to the server's name (and UseFTP = ", spelt(True), f"), or for Dropbox {LOGIN}.")
+        )
+    if problems is None:
+        found.raise_all()
     return on
 
 
-def check_config(config: Any) -> Any:
-    """A config with sections, as it was given; ConfigError where a section's name is not known."""
+def check_config(config: Any, problems: Problems | None = None) -> Any:
+    """A config with sections, as it was given; ConfigError where a section's name is not known. Where ``problems`` are collected,
+    names that are not known are added there."""
+    found = Problems() if problems is None else problems
     if isinstance(config, str) or config is None:
-        problem = f"it is of type {type(config).__name__}"
-        raise ConfigError("config", problem, f"Give a module or object with the sections {', '.join(SECTIONS)}.")
+        remedy = f"Give a module or object with the sections {', '.join(SECTIONS)}."
+        raise ConfigError("config", ("it is ", type_of(config)), remedy)
     if isinstance(config, Mapping):
         names = [str(name) for name in config]
     else:
@@ -311,7 +351,9 @@ def check_config(config: Any) -> Any:
         names = [name for name, value in values_of(config).items() if isinstance(value, Section)]
     for name in names:
         if name not in SECTIONS:
-            raise unknown_key("config", name, SECTIONS)
+            found.take(unknown_key("config", name, SECTIONS))
+    if problems is None:
+        found.raise_all()
     return config
 
 
@@ -330,7 +372,7 @@ def own_module(name: Any, script: str | None) -> str:
     what is not the name of a module."""
     where, remedy = "SubtaskModuleName", "Give the dotted name of a module that 'python -m' can run."
     if not isinstance(name, str):
-        raise ConfigError(where, f"it is of type {type(name).__name__}", remedy)
+        raise ConfigError(where, ("it is ", type_of(name)), remedy)
     module: str = name
     if module == "__main__":
         module, ending = os.path.splitext(os.path.basename(script or ""))
@@ -345,104 +387,7 @@ def own_module(name: Any, script: str | None) -> str:
 def _check_task_name(name: str) -> str:
     remedy = "Give a short plain name, such as 'main' or 'station-7'."
     if not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\"):
-        raise ConfigError("base.TaskName", f"{name!r} cannot be the name of a folder", remedy)
+        raise ConfigError("base.TaskName", (spelt(name), " cannot be the name of a folder"), remedy, name)
     if len(os.fsencode(name)) > _LONGEST_NAME:
         raise ConfigError("base.TaskName", f"it is longer than {_LONGEST_NAME} bytes", remedy)
     return name
-
-
-def _check_ftp(settings: Mapping[str, Any]) -> None:
-    host = settings["Host"]
-    if not host:
-        raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
-    # A host that begins with a dash would be an option of the ssh program.
-    if host.startswith("-") or any(sign in "/@" or sign.isspace() or not sign.isprintable() for sign in host):
-        remedy = "Give the name or address alone (the login name is ftp.User), or a URL such as 'sftp://user@host/folder'."
-        raise ConfigError("ftp.Host", f"{host!r} is not the name of a server", remedy)
-    user = settings["User"]
-    if user.startswith("-") or not user.isprintable():
-        raise ConfigError("ftp.User", f"{user!r} is not a login name", "Give the login name, or leave it empty.")
-    _check_protocol(settings)
-    if settings["HostPort"] == 0:
-        raise ConfigError("ftp.HostPort", "0 is not a port", "Give a number from 1 to 65535, or -1 for the protocol's own.")
-    if any("\\" in (settings[key] or "") for key in ("HostPath", "HostSFTPPath", "HostFTPPath")):
-        from ..common.address import check_paths
-
-        check_paths(settings)
-
-
-def _check_protocol(settings: Mapping[str, Any]) -> None:
-    """ConfigError for settings of the other protocol: they show a misunderstanding about how safe this one is."""
-    if settings["UseSFTP"]:
-        for key in ("UseTLS", "CAFile", "TLSFingerprint"):
-            if settings[key] is not None:
-                problem = "it is for FTPS, and UseSFTP is True; SFTP is encrypted by itself"
-                raise ConfigError(f"ftp.{key}", problem, f"Set {key} = None, or UseSFTP = False for an FTPS server.")
-        if settings["StoreInPlace"] and settings["SFTPLibrary"] is not None:
-            remedy = "Set StoreInPlace = False, or SFTPLibrary = None."
-            raise ConfigError("ftp.StoreInPlace", f"{settings['SFTPLibrary']} does not know it", remedy)
-        if settings["SFTPLibrary"] is not None and (settings["SSHConfigFile"] or "none").lower() != "none":
-            problem = f"{settings['SFTPLibrary']} does not read it"
-            raise ConfigError("ftp.SSHConfigFile", problem, "Set SFTPLibrary = None, or SSHConfigFile = None.")
-        return
-    if settings["SFTPLibrary"] is not None:
-        raise ConfigError("ftp.SFTPLibrary", "it is for SFTP, and UseSFTP is False", "Set SFTPLibrary = None, or UseSFTP = True.")
-    for key in ("KeyFile", "HostKey", "KnownHostsFile"):
-        if settings[key] is not None:
-            remedy = f"Set {key} = None (FTP has User and Password, FTPS also TLSFingerprint or CAFile), or UseSFTP = True."
-            raise ConfigError(f"ftp.{key}", "it is for SFTP, and UseSFTP is False", remedy)
-    for key in ("CAFile", "TLSFingerprint"):
-        if settings[key] is not None and settings["UseTLS"] is None:
-            raise ConfigError(f"ftp.{key}", "it is for FTPS, and UseTLS is None", "Set UseTLS = 'explicit' or UseTLS = 'implicit'.")
-
-
-def _is_set(token: str | None) -> bool:
-    """Whether a token, or the name of its file, is one: version 1 had asterisks as its default."""
-    return bool(token and token.strip("*"))
-
-
-def _check_dropbox(settings: dict[str, Any]) -> None:
-    """Also makes what is not set None, and file names absolute: a restart may come after the app has changed its folder."""
-    for key in _TOKENS:
-        if not _is_set(settings[key]):
-            settings[key] = None
-    tokens = [key for key in _TOKENS if settings[key] is not None]
-    if not tokens:
-        raise ConfigError("dropbox.RefreshToken", "it is not set, nor is another token", f"To log in, {_LOGIN}.")
-    if settings["RefreshToken"] is not None and settings["RefreshTokenFile"] is not None:
-        remedy = "Set RefreshToken = None, or RefreshTokenFile = None."
-        raise ConfigError("dropbox.RefreshTokenFile", "RefreshToken is set too", remedy)
-    for key in ("AppKey", "RefreshToken", "AccessToken"):
-        value = settings[key]
-        if value and not (value.isascii() and value.isprintable() and " " not in value):
-            raise ConfigError(f"dropbox.{key}", "it holds a space or a sign that no key or token has", "Copy it once more.")
-    if not settings["AppKey"] and tokens[0] != "AccessToken":
-        raise ConfigError("dropbox.AppKey", f"it is not set, and {tokens[0]} needs it", f"To log in, {_LOGIN}.")
-    parts = settings["HostPath"].split("/")
-    if "\\" in settings["HostPath"] or ".." in parts or "." in parts:
-        remedy = "Name the folder as Dropbox shows it, such as 'incoming/station7'."
-        raise ConfigError("dropbox.HostPath", f"{settings['HostPath']!r} is not a folder in Dropbox", remedy)
-    _check_proxy(settings["Proxy"])
-    for key in ("RefreshTokenFile", "CAFile"):
-        if settings[key] is None:
-            continue
-        settings[key] = os.path.abspath(os.path.expanduser(settings[key]))
-        if not os.path.isfile(settings[key]):
-            log_in = f"Run: python -m pysubtask.dropbox --login --store {settings[key]}"
-            remedy = "Set CAFile = None." if key == "CAFile" else log_in
-            raise ConfigError(f"dropbox.{key}", f"there is no file {settings[key]}", remedy)
-
-
-def _check_proxy(proxy: str | None) -> None:
-    if not proxy:
-        return
-    scheme, _, rest = proxy.partition("://")
-    place = rest.rpartition("@")[2].removesuffix("/")
-    host, _, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
-    if not host:
-        host, port = port, ""
-    numbered = not port or (port.isascii() and port.isdecimal() and 0 < int(port) < 65536)
-    plain = proxy.isprintable() and not any(sign in "/ " for sign in place)
-    if scheme not in ("http", "https") or not host or not numbered or not plain:
-        remedy = "Give it as 'http://host:port' or 'http://user:password@host:port', '' for none, None for the environment's."
-        raise ConfigError("dropbox.Proxy", f"{masked_value('Proxy', proxy)!r} is not the URL of an HTTP proxy", remedy)

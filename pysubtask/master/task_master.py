@@ -14,25 +14,13 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ..common.entries import Entry, filled_in, first_folder, read_entries
+from ..common.entries import Entry, filled_in
 from ..common.errors import ConfigError
 from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
-from .child_config import (
-    UPLOADERS,
-    Plan,
-    check_config,
-    check_mount_covers,
-    check_state,
-    closed_paths,
-    own_module,
-    placed,
-    plan,
-    switched_on,
-    with_sections,
-)
+from .child_config import UPLOADERS, Plan, check_mount_covers, check_state, closed_paths, own_module, placed, with_sections
 from .child_control import ChildControl
 from .managed_child import ChildStatus as ChildStatus
 from .managed_child import ManagedChild, status_of
@@ -94,9 +82,11 @@ class BaseMaster(ChildControl):
     ) -> None:
         module = own_module(SubtaskModuleName, _script())
         extension = module.rpartition(".")[2]
-        entries = read_entries(WatchFilesDirs, need_one=extension in UPLOADERS)
+        from .checked_config import entries_and_plans
+
         config = with_sections(pconfig)
-        plans = [plan(extension, module, config, first_folder(entries))]
+        need_one = extension in UPLOADERS
+        entries, plans = entries_and_plans(WatchFilesDirs, config, {extension: module}, need_one=need_one)
         self._prepare(entries, plans, LogFileName, LogToConsole, Logger, config)
 
     def _prepare(
@@ -627,20 +617,20 @@ class TaskMaster(BaseMaster):
         LogToConsole: bool = True,
         Logger: "logging.Logger | str | None" = None,
     ) -> None:
-        entries = read_entries(watchfilesdirs)
-        self._prepare_extensions(entries, config, switched_on(check_config(config)), LogFileName, LogToConsole, Logger)
+        self._prepare_extensions(watchfilesdirs, config, None, LogFileName, LogToConsole, Logger)
 
     def _prepare_extensions(
         self,
-        entries: list[Entry],
+        watchfilesdirs: object,
         config: Any,
-        on: list[str],
+        modules: Mapping[str, str] | None,
         log_file: str | None,
         console: bool,
         app_logger: "logging.Logger | str | None" = None,
     ) -> None:
-        folder = first_folder(entries)
-        plans = [plan(name, f"pysubtask.{name}", config, folder, self._config_file) for name in on]
+        from .checked_config import entries_and_plans
+
+        entries, plans = entries_and_plans(watchfilesdirs, config, modules, self._config_file)
         self._prepare(entries, plans, log_file, console, app_logger, config)
 
 

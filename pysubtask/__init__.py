@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .base import BaseMaster, BaseTaskMaster
+    from .common.any_settings_types import AnySettings
     from .common.config import Section
     from .common.config_types import Config
     from .common.entry_types import FileEntry, FilePath, FolderEntry, WatchEntry
@@ -42,18 +43,17 @@ if TYPE_CHECKING:
         TransportError,
         TransportLost,
     )
+    from .common.event_types import EventFields, OrderedBy
     from .common.events import Event
     from .common.page_types import (
         BusyFile,
         ChildState,
         DiskRoom,
-        EventFields,
         ExcludedFile,
         LastDelivery,
         LastError,
         MissingFolder,
         MovingFile,
-        OrderedBy,
         ParkedFile,
         PausedName,
         Problem,
@@ -64,15 +64,7 @@ if TYPE_CHECKING:
         UnreadableFile,
         WatchedEntry,
     )
-    from .common.settings_types import (
-        AlertSettings,
-        AnySettings,
-        BaseSettings,
-        BurstSettings,
-        DropboxSettings,
-        FTPSettings,
-        LiveSettings,
-    )
+    from .common.settings_types import AlertSettings, BaseSettings, BurstSettings, DropboxSettings, FTPSettings, LiveSettings
     from .dropbox import DropboxSubtask, DropboxTaskMaster
     from .freeze import freeze_support
     from .ftp import FTPSubtask, FTPTaskMaster
@@ -155,7 +147,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AnySettings": "common.settings_types",
+    "AnySettings": "common.any_settings_types",
     "BaseMaster": "master.task_master",
     "BaseSettings": "common.settings_types",
     "BaseSubtask": "subtask.base_subtask",
@@ -173,7 +165,7 @@ _HOMES = {
     "DropboxTaskMaster": "dropbox",
     "Event": "common.events",
     "EventCallback": "master.child_events",
-    "EventFields": "common.page_types",
+    "EventFields": "common.event_types",
     "EventPosition": "master.child_events",
     "ExcludedFile": "common.page_types",
     "FTPSettings": "common.settings_types",
@@ -188,7 +180,7 @@ _HOMES = {
     "MasterStatus": "master.task_master",
     "MissingFolder": "common.page_types",
     "MovingFile": "common.page_types",
-    "OrderedBy": "common.page_types",
+    "OrderedBy": "common.event_types",
     "ParkedFile": "common.page_types",
     "PausedName": "common.page_types",
     "Problem": "common.page_types",

@@ -7,7 +7,7 @@ import time
 from pysubtask import defaults_config
 from pysubtask.base import main
 from pysubtask.common.config import values_of
-from pysubtask.subtask.snapshot import read_errors, snapshotter
+from pysubtask.subtask.snapshot import file_blocks, read_errors
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.folder.transport import FolderTransport
 
@@ -24,7 +24,7 @@ async def _hang_once(self):
 
 FolderTransport.connect = _hang_once
 
-_blocks = snapshotter._blocks
+_blocks = file_blocks.blocks
 
 
 def _slow_disk(*args):
@@ -35,7 +35,7 @@ def _slow_disk(*args):
         yield data, offset, block
 
 
-snapshotter._blocks = _slow_disk
+file_blocks.blocks = _slow_disk
 
 read_errors.FIRST_WAIT = float(os.environ.get("TEST_FIRST_WAIT", read_errors.FIRST_WAIT))
 

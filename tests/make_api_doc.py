@@ -167,10 +167,16 @@ def events_part() -> str:
 
 def page_part() -> str:
     """The fields of a status page, and of what is in it."""
-    from pysubtask.common import page_types
+    from pysubtask.common import event_types, page_types
 
     lines = [*_fields(pysubtask.StatusPage), "### What is in them", ""]
-    for name, kind in vars(page_types).items():
+    own = [
+        (name, kind)
+        for module in (page_types, event_types)
+        for name, kind in vars(module).items()
+        if getattr(kind, "__module__", "") == module.__name__
+    ]
+    for name, kind in own:
         if name in pysubtask.__all__ and name not in ("StatusPage", "EventFields") and hasattr(kind, "__annotations__"):
             lines += [f"#### `{name}`", "", prose(kind.__doc__), "", *_fields(kind)]
     words = ", ".join(f"`{word}`" for word in typing.get_args(pysubtask.ChildState))

@@ -11,7 +11,7 @@ import pysubtask
 from pysubtask.common.config import CommandSetting, Setting
 from pysubtask.defaults_config import SETTINGS
 
-FILE = Path(pysubtask.__file__).parent / "common" / "settings_types.py"
+FOLDER = Path(pysubtask.__file__).parent / "common"
 COMMAND = "python -m tests.make_settings_types"
 _NAMES = {
     "base": "BaseSettings",
@@ -20,14 +20,19 @@ _NAMES = {
     "dropbox": "DropboxSettings",
     "alerts": "AlertSettings",
 }
-_HEAD = '''"""What each setting takes, for type checkers. Made from ``defaults_config`` by ``{command}``.
+_HEAD = '''"""{title}. Made from ``defaults_config`` by ``{command}``.
 
-For a config that is made of dicts: ``ftp: FTPSettings = {{'Host': 'files.example.org'}}``. Every setting of ``base`` may
-also stand in ``ftp`` and ``dropbox``. docs/config.md has the defaults, too. No app loads this unless it asks for it.
+{text} No app loads this unless it asks for it.
 """
 
 from typing import Literal, TypedDict
 '''
+_TEXT = """For a config that is made of dicts: ``ftp: FTPSettings = {'Host': 'files.example.org'}``. Every setting of ``base`` may
+also stand in ``ftp`` and ``dropbox``. docs/config.md has the defaults, too."""
+_REST = """
+from .any_settings_types import AnySettings as AnySettings
+from .section_attributes_types import SectionAttributes as SectionAttributes
+"""
 _MEANINGS = {
     "base": "Section ``base``: every child.",
     "burst_mode": "Section ``burst_mode``: when the master holds notifies back.",
@@ -74,26 +79,53 @@ def every() -> dict[str, Setting]:
     return found
 
 
-def text() -> str:
-    """The whole module."""
-    parts = [_HEAD.format(command=COMMAND).rstrip("\n")]
+def _module(title: str, text: str, *classes: str, rest: str = "") -> str:
+    head = _HEAD.format(title=title, command=COMMAND, text=text) + rest
+    return "\n\n\n".join([head.rstrip("\n"), *classes]) + "\n"
+
+
+def _sections() -> str:
+    """The module with a class for each section, and one for what a running child takes."""
+    classes = []
     base = {row.key for row in SETTINGS["base"]}
     for section, rows in SETTINGS.items():
         inherits = section in ("ftp", "dropbox")
         own = [row for row in rows if not (inherits and row.key in base)]
-        parts.append(_dict(_NAMES[section], _MEANINGS[section], _NAMES["base"] if inherits else "TypedDict", own))
+        classes.append(_dict(_NAMES[section], _MEANINGS[section], _NAMES["base"] if inherits else "TypedDict", own))
     live: dict[str, Setting] = {}
     for row in (row for rows in SETTINGS.values() for row in rows if row.live):
         live.setdefault(row.key, row)
     meaning = "What a running child takes anew: ``master.set(RateLimit=50_000)``."
-    parts.append(_dict("LiveSettings", meaning, "TypedDict", live.values(), short=True))
+    classes.append(_dict("LiveSettings", meaning, "TypedDict", live.values(), short=True))
+    return _module("What each setting takes, for type checkers", _TEXT, *classes, rest=_REST)
+
+
+def _any() -> str:
+    """The module of the class with every setting."""
     meaning = "Every setting of any section: what ``Section(...)`` takes."
-    parts.append(_dict("AnySettings", meaning, "TypedDict", every().values(), short=True))
-    lines = _fields(every().values(), short=True)
+    title = "The settings of all sections in one, for type checkers"
+    return _module(
+        title, "docs/config.md has the defaults, too.", _dict("AnySettings", meaning, "TypedDict", every().values(), short=True)
+    )
+
+
+def _attributes() -> str:
+    """The module of the class with every setting as an attribute."""
     meaning = '    """The attributes of a ``Section``, for type checkers alone."""'
-    parts.append("\n".join(["class SectionAttributes:", meaning, "", *lines]))
-    return "\n\n\n".join(parts) + "\n"
+    attributes = "\n".join(["class SectionAttributes:", meaning, "", *_fields(every().values(), short=True)])
+    text = _module("The attributes of a section, for type checkers", "docs/config.md has the defaults, too.", attributes)
+    return text.replace("from typing import Literal, TypedDict", "from typing import Literal")
+
+
+def texts() -> dict[Path, str]:
+    """Each module that is made, by its path."""
+    return {
+        FOLDER / "settings_types.py": _sections(),
+        FOLDER / "any_settings_types.py": _any(),
+        FOLDER / "section_attributes_types.py": _attributes(),
+    }
 
 
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    for path, text in texts().items():
+        path.write_text(text, encoding="utf-8")

@@ -89,7 +89,8 @@ def test_types_cost_an_app_nothing():
 
 
 def test_types_of_settings_are_made_from_the_table_of_settings():
-    assert make_settings_types.FILE.read_text() == make_settings_types.text(), f"run: {make_settings_types.COMMAND}"
+    for path, text in make_settings_types.texts().items():
+        assert path.read_text() == text, f"run: {make_settings_types.COMMAND}"
     assert set(settings_types.AnySettings.__annotations__) == set(settings_types.SectionAttributes.__annotations__)
     assert set(config_types.Config.__annotations__) == set(SECTIONS)
 
@@ -181,7 +182,7 @@ def test_a_section_may_be_a_subclass(tmp_path):
     one = Roof(User="station7")
     assert dict.fromkeys(one) == dict.fromkeys(["Host", "RetryCount", "User"])
     master = TaskMaster([{"file": tmp_path / "a.csv"}], {"ftp": one}, None, False)
-    settings = master._children[0].plan.settings
+    settings = master._supervisor.children[0].plan.settings
     assert (settings["Host"], settings["RetryCount"], settings["User"]) == ("files.example.org", 9, "station7")
 
 

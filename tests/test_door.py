@@ -1,5 +1,5 @@
 """No file is opened, made, renamed or removed by its path but where that is right: every other module goes through a door that
-looks at what is there (``own_files``, ``beneath``, ``log_place``, ``sources``, ``bak_folder``, ``mover``)."""
+looks at what is there (``own_files``, ``own_folders``, ``beneath``, ``log_place``, ``sources``, ``bak_folder``, ``mover``)."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ QUESTIONS = {"which", "disk_usage", "get_terminal_size"}
 
 ALLOWED: dict[str, tuple[set[str], str]] = {
     # The doors.
-    "common/own_files.py": (
-        {"os.open", "os.replace", "os.rename", "os.makedirs", "os.mkdir", "os.chmod", "os.unlink", "os.rmdir", "shutil.rmtree"},
-        "the door to our own files",
+    "common/own_files.py": ({"os.open", "os.replace", "os.rename", "os.unlink"}, "the door to our own files"),
+    "common/own_folders.py": (
+        {"os.open", "os.makedirs", "os.mkdir", "os.chmod", "os.rmdir", "shutil.rmtree"},
+        "the door to our own folders",
     ),
     "common/beneath.py": ({"os.open", "os.mkdir"}, "goes a watched path by its parts, relative to descriptors"),
     "common/log_place.py": (
@@ -73,7 +74,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/shared/source.py": ({"os.open"}, "opens what is sent: a copy relative to its folder, else as its caller says"),
     # Databases: SQLite opens by path, what is there is looked at before.
     "subtask/spool/database.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
-    "subtask/spool/name_claims.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
+    "subtask/spool/claims_file.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
     # Folders above ours, of the user's own home.
     "common/registry.py": ({"os.makedirs"}, "the folders above the registry, in the user's home"),
     # Files that the system keeps.
@@ -89,7 +90,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/ssh/tcp_latency.py": ({"open"}, "reads /proc/self/status"),
     "transports/ssh/orphans.py": ({"open"}, "reads /proc/PID/environ"),
-    "transports/ssh/process.py": ({"open"}, "reads /proc/PID/cmdline"),
+    "transports/ssh/process_record.py": ({"open"}, "reads /proc/PID/cmdline"),
     "transports/ssh/sockets.py": ({"open"}, "reads /proc/PID/children"),
     "control/run/unit_install.py": (
         {"open", "os.makedirs", "os.chmod", "os.replace", "os.rmdir", "os.unlink"},
@@ -105,11 +106,13 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     # Files that a person names, and those of his own home.
     "common/heartbeat.py": ({"open"}, "a file that a monitor names"),
+    "common/secret_file.py": ({"open"}, "secret files that a config or a command names; the opened file is looked at"),
     "common/other_configs.py": ({"os.open"}, "configs of others: no link is followed, a descriptor is looked at"),
     "control/config/config_file.py": ({"open"}, "the config; the opened file is looked at"),
-    "control/doctor/local.py": ({"open", "os.open", "os.unlink"}, "ssh's own config; a new file in the folder that is tried"),
+    "control/doctor/local.py": ({"open"}, "the config"),
+    "control/doctor/state_folder.py": ({"os.open", "os.unlink"}, "a new file in the folder that is tried"),
     "control/doctor/login_files.py": ({"open"}, "keys that the config names"),
-    "control/doctor/server.py": ({"open"}, "a file in a new temporary folder"),
+    "control/doctor/probe.py": ({"open"}, "a file in a new temporary folder"),
     "control/doctor/source.py": ({"open"}, "a config that is a module; the opened file is looked at"),
     "control/run/exposure.py": ({"open"}, "a new temporary folder"),
     "control/setup/first_config.py": (
@@ -118,17 +121,14 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "control/commands/init.py": ({"os.makedirs"}, "the folder of a password file that a person names"),
     "control/push/files.py": ({"open", "os.open"}, "files that the command names"),
-    "control/config/secrets.py": ({"open"}, "secret files that the config names; the opened file is looked at"),
     "control/selftest/feed.py": ({"open", "os.makedirs"}, "a new temporary folder"),
     "control/selftest/link.py": ({"open"}, "a new temporary folder"),
     "control/selftest/run.py": ({"shutil.rmtree"}, "a new temporary folder"),
     "master/excluded_files.py": ({"open", "os.open"}, "modules of the app, looked at for secrets"),
-    "subtask/cli.py": ({"open"}, "the password file that the command names; the opened file is looked at"),
     "transports/dropbox/login.py": ({"open", "os.replace", "os.unlink"}, "the token file that the command names, by mkstemp"),
     "subtask/delta/signature.py": ({"io.FileIO", "os.open"}, "reads for digests alone, which only compare"),
     "subtask/snapshot/append_tracker.py": ({"os.open"}, "reads for digests alone, which only compare"),
     "subtask/watch/watchdog_events.py": ({"os.open"}, "whether a folder may be read"),
-    "transports/dropbox/account.py": ({"open"}, "the token file that the config names"),
     "transports/dropbox/http_session.py": ({"open"}, "the CA file that the config names"),
     "transports/shared/key_file.py": ({"open"}, "the key that the config names"),
     "transports/shared/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),

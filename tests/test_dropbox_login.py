@@ -250,7 +250,7 @@ def test_a_token_that_would_be_of_no_use_is_refused(token: str, scope: str | Non
     if expected is None:
         login_program._check(token, scope)
         return
-    with pytest.raises(login_program._Ended, match=expected):
+    with pytest.raises(login_program._LoginEnded, match=expected):
         login_program._check(token, scope)
 
 

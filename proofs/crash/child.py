@@ -190,9 +190,8 @@ class _Child(UploadSubtask):
         """Deliver until nothing is due before ``deadline``."""
         dispatcher = self._dispatcher
         assert dispatcher is not None
-        dispatcher._deadline = deadline
-        await dispatcher._main()
-        dispatcher._deadline = None
+        dispatcher.stop(deadline)
+        await dispatcher.main()
 
 
 def live(
@@ -283,7 +282,7 @@ def live(
     for turn in range(_TURNS):
         child.tick(loop.time())
         loop.run_until_complete(child.carry(loop.time() + _LONGEST_SECS))
-        counts = child._spool_thread.run(child._spool_thread.spool.counts)
+        counts = child._spool_thread.run(child._spool_thread.spool.queue_admin.counts)
         empty = turn > 1 and not (counts.waiting or counts.sending or counts.parked)
         if empty:
             break

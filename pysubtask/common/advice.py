@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from .own_files import is_root
+from .own_folders import is_root
 
 _MEDIA = ("/media", "/mnt", "/run/media", "/Volumes")
 """Below these a missing folder is a disk that is not mounted, mostly."""

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from . import own_files
 from .line_rate import IN_THE_APP, LineRate, kind_of
-from .log_lines import Json
+from .log_lines import JsonFormatter
 from .state_files import LOG_LINES
 
 FILE = LOG_LINES
@@ -83,7 +83,7 @@ class LineFile(logging.Handler):
         super().__init__()
         self._state_dir = state_dir
         self.dropped = 0
-        self.setFormatter(Json(logger_name, task, None))
+        self.setFormatter(JsonFormatter(logger_name, task, None))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append the line. Never raises: a line that cannot be written is counted in ``dropped``."""

@@ -15,7 +15,8 @@ from .problem import NOT_GIVEN, Part, Path, Problems, Text, joined, known_keys, 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .settings_types import AnySettings, SectionAttributes
+    from .any_settings_types import AnySettings
+    from .section_attributes_types import SectionAttributes
 else:
     SectionAttributes = object
 
@@ -267,6 +268,11 @@ class CommandSetting(Setting):
 Table = Mapping[str, tuple[Setting, ...]]
 
 
+def rows_of(table: Table, extension: str | None) -> dict[str, Setting]:
+    """The rows of a child, by key: those of base, and in their place those of its own section, where ``extension`` has one."""
+    return {row.key: row for row in (*table["base"], *table.get(extension or "base", ()))}
+
+
 def values_of(section: Any) -> dict[str, Any]:
     """The settings of a section: a Section, a mapping, a module, a class, or any object with attributes.
 
@@ -335,8 +341,7 @@ def check_section(table: Table, name: str, user: Any, problems: Problems | None 
     """What the user set in one section, checked against its rows and base's. ConfigError with all that is wrong; where
     ``problems`` are collected it is added there, and what is wrong is left out."""
     found = Problems() if problems is None else problems
-    rows = {row.key: row for row in table["base"]} if name not in ("base", *ALONE) else {}
-    rows.update({row.key: row for row in table[name]})
+    rows = {row.key: row for row in table[name]} if name in ALONE else rows_of(table, name)
     checked = {}
     for key, value in values_of(user).items():
         with found:
@@ -351,15 +356,14 @@ def check_section(table: Table, name: str, user: Any, problems: Problems | None 
 def resolve(table: Table, defaults: Any, config: Any, extension: str | None, problems: Problems | None = None) -> dict[str, Any]:
     """The settings of one child, flat.
 
-    A value the user set in the extension's section wins over one set in ``base``, that over the
-    section's default, that over base's default. ``defaults`` is the defaults module; a value assigned
-    to a section of it counts as set by the user, after those of ``config``. ``extension`` is None for
-    a child without a section of its own. ConfigError with all that is wrong; where ``problems`` are collected it is added
-    there, and what is wrong counts as not set.
+    A value the user set in the extension's section wins over one set in ``base``, that over the section's default, that over
+    base's default. ``defaults`` is the defaults module; a value assigned to a section of it counts as set by the user, after
+    those of ``config``. ``extension`` is None for a child without a section of its own. ConfigError with all that is wrong;
+    where ``problems`` are collected it is added there, and what is wrong counts as not set.
     """
     found = Problems() if problems is None else problems
     names = ["base"] if extension is None else ["base", extension]
-    merged = {row.key: row.default for name in names for row in table[name]}
+    merged = {key: row.default for key, row in rows_of(table, extension).items()}
     for name in names:
         rows = {row.key: row.default for row in table[name]}
         given = check_section(table, name, section_of(defaults, name), found)

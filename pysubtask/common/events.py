@@ -20,7 +20,7 @@ from .redact import redacted
 from .state_files import EVENTS
 
 if TYPE_CHECKING:
-    from .page_types import EventFields
+    from .event_types import EventFields
 
 FILE = EVENTS
 ROTATE_BYTES = 1024 * 1024  # about 5,000 events; as many again in events.jsonl.1

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from . import own_files
+from . import own_files, own_folders
 from .errors import AlreadyRunning
 from .process import is_alive as is_alive
 from .process import process_start as process_start
@@ -75,7 +75,7 @@ class StateLock:
             _write(kept, me)
             self._fd, self._owner = kept, os.getpid()
             return
-        own_files.make_folder(self._folder)
+        own_folders.make_folder(self._folder)
         unknown_until = time.monotonic() + patience
         while True:
             fd = own_files.open_update(self._folder, self._name)
@@ -158,7 +158,7 @@ class StateLock:
     def _open_existing(self) -> int:
         try:
             return own_files.open_update(self._folder, self._name, make=False)
-        except own_files.NotOurs:
+        except own_folders.NotOurs:
             return own_files.open_read(self._folder, self._name, any_owner=True)  # root reads the state of another user
 
     def holder(self) -> Holder | None:

@@ -12,7 +12,7 @@ from .redact import redacted
 VARIABLE = "JOURNAL_STREAM"
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line, in ASCII: at (UTC), level, task, who, pid, message, and trace where there is one."""
 
     def __init__(self, logger_name: str, task: str, longest: int | None) -> None:
@@ -45,7 +45,7 @@ class Json(logging.Formatter):
         return line
 
 
-class Journal(logging.Formatter):
+class JournalFormatter(logging.Formatter):
     """Lines for the journal, which has a time of its own: the priority before each, as in sd-daemon(3)."""
 
     _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from . import beneath, own_files
+from . import beneath, own_files, own_folders
 
 _FLAGS = (
     os.O_WRONLY
@@ -103,17 +103,17 @@ def _open(name: str, path: str, at: int | None) -> int:
         handle = os.open(name, _FLAGS | os.O_CREAT | _NO_LINK, 0o640, dir_fd=at)
     except OSError as exc:
         if exc.errno in (errno.ENXIO, errno.ELOOP):
-            raise own_files.NotOurs(path, "is no regular file") from exc
+            raise own_folders.NotOurs(path, "is no regular file") from exc
         raise
     try:
         found = os.fstat(handle)
         if stat.S_ISCHR(found.st_mode) and _is_the_systems(at):
             return handle
         if not stat.S_ISREG(found.st_mode):
-            raise own_files.NotOurs(path, "is no regular file")
+            raise own_folders.NotOurs(path, "is no regular file")
         # One that root has made for this user to write counts, where nobody else can have put it there.
         if found.st_uid != os.geteuid() and not (found.st_uid == 0 and _is_the_systems(at)):
-            raise own_files.NotOurs(path, "belongs to another user")
+            raise own_folders.NotOurs(path, "belongs to another user")
         if found.st_nlink <= 1:
             return handle
         own = _copied(name, path, at, stat.S_IMODE(found.st_mode))
@@ -140,7 +140,7 @@ def _copied(name: str, path: str, at: int | None, mode: int) -> int:
                 own_files.write_all(handle, block)
             os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
             if os.fstat(handle).st_nlink > 1:
-                raise own_files.NotOurs(path, "has a second name")
+                raise own_folders.NotOurs(path, "has a second name")
         except BaseException:
             os.close(handle)
             with contextlib.suppress(OSError):

@@ -124,8 +124,12 @@ def _formatter(name: str, task: str, form: str, *, console: bool) -> logging.For
     from . import log_lines
 
     journal = console and log_lines.is_journal(sys.stderr)
-    inner = log_lines.Json(name, task, longest) if form == "json" else _Text(name, longest, _JOURNAL_LINE if journal else _LINE)
-    return log_lines.Journal(inner) if journal else inner
+    inner = (
+        log_lines.JsonFormatter(name, task, longest)
+        if form == "json"
+        else _Text(name, longest, _JOURNAL_LINE if journal else _LINE)
+    )
+    return log_lines.JournalFormatter(inner) if journal else inner
 
 
 class _Logger(logging.Logger):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from . import own_files
+from . import own_files, own_folders
 from .entries import STATE_FOLDER
 from .label import label_of
 from .place import why_not
@@ -60,10 +60,10 @@ def make_folder(name: str = "") -> str:
     """Make the folder for these files, or the one ``name`` in it, for this user alone; its path. Raises OSError."""
     place = _place()
     os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
-    own_files.make_folder(place)
+    own_folders.make_folder(place)
     if name:
         place = os.path.join(place, name)
-        own_files.make_folder(place)
+        own_folders.make_folder(place)
     return place
 
 
@@ -83,8 +83,8 @@ def announce(record: Record, group: int | None = None) -> None:
     if group is not None:
         above = os.path.dirname(place)
         if os.path.basename(above) == _ABOVE:
-            own_files.share_folder(above, group)
-        own_files.share_folder(place, group, own_files.LISTED)
+            own_folders.share_folder(above, group)
+        own_folders.share_folder(place, group, own_folders.LISTED)
     own_files.replace(place, name, json.dumps(record._asdict()).encode("ascii"), group=group)
 
 
@@ -92,7 +92,7 @@ def shared(place: str, uid: int) -> list[Record]:
     """Those in the registry ``place`` of the user ``uid`` that a group of this user's may read, completed; to be shown alone."""
     found = []
     with contextlib.suppress(OSError):
-        for name in own_files.names(place, any_owner=True):
+        for name in own_folders.names(place, any_owner=True):
             if name.endswith(".json"):
                 with contextlib.suppress(OSError):
                     record = _parsed(own_files.read_shared(place, name, uid, most=_MOST_BYTES))
@@ -137,7 +137,7 @@ def _records() -> tuple[list[Record], list[Record]]:
     away: list[Record] = []
     place = _place()
     try:
-        names = own_files.names(place)
+        names = own_folders.names(place)
     except OSError:
         return [], []
     for name in names:

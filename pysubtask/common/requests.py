@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from . import as_user, own_files
+from . import as_user, own_files, own_folders
 from .events import utc
 from .state_files import REPLIES as REPLIES
 from .state_files import REQUESTS as REQUESTS
@@ -172,7 +172,7 @@ def _owner(state_dir: str) -> int:
     """The user id of the owner of a state folder. Raises OSError."""
     if not hasattr(os, "geteuid"):
         return os.stat(state_dir).st_uid
-    with own_files.opened_folder(state_dir, any_owner=True) as at:
+    with own_folders.opened_folder(state_dir, any_owner=True) as at:
         return os.fstat(at).st_uid
 
 
@@ -186,13 +186,13 @@ def _as_owner(state_dir: str, action: Callable[[], None]) -> None:
 
 
 def _put(folder: str, id: str, data: bytes) -> None:
-    own_files.make_folder(folder)
+    own_folders.make_folder(folder)
     own_files.replace(folder, id + ".json", data)
 
 
 def _names(folder: str) -> list[str]:
     try:
-        return own_files.names(folder)
+        return own_folders.names(folder)
     except OSError:
         return []
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from . import own_files, registry
-from .own_files import STATE_FOLDER
+from .own_folders import STATE_FOLDER, make_folder, opened_folder
 from .state_files import MOVED_TO as MOVED_TO
 from .state_files import QUEUE
 from .trust import doubt_about
@@ -125,7 +125,7 @@ def holding(state_dir: str, others: Iterable[str]) -> str:
         for other in others:
             with contextlib.suppress(OSError):
                 if has_queue(other):
-                    with own_files.opened_folder(other):
+                    with opened_folder(other):
                         return other
     return state_dir
 
@@ -153,8 +153,8 @@ def make_outside(state_dir: str, folder: str) -> None:
         missing.append(base)
         base = os.path.dirname(base)
     for path in reversed(missing):
-        own_files.make_folder(path)
-    own_files.make_folder(state_dir)
+        make_folder(path)
+    make_folder(state_dir)
     top, text = os.path.dirname(os.path.dirname(state_dir)), os.fsencode(os.path.realpath(folder)) + b"\n"
     try:
         if own_files.read(top, PATH_FILE, most=_MOST_BYTES) == text:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import own_files
+from . import own_folders
 from .errors import ConfigError
 from .problem import spelt
 from .state_place import base_of, home_base, is_inside
@@ -77,12 +77,12 @@ def share(state_dir: str, settings: Mapping[str, Any], log: logging.Logger) -> i
     group = of(settings)
     try:
         if group is None:
-            own_files.unshare_folder(state_dir)
+            own_folders.unshare_folder(state_dir)
             return None
-        own_files.share_folder(state_dir, group)
+        own_folders.share_folder(state_dir, group)
         if not is_inside(state_dir) and base_of(state_dir) == home_base():
             for path in (home_base(), os.path.dirname(home_base())):
-                own_files.share_folder(path, group)
+                own_folders.share_folder(path, group)
     except OSError as exc:
         log.warning("The group of StatusGroup does not see this task: %s", exc)
         return None

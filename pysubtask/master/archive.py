@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..common.clock import Steps, since_boot
+from ..common.clock import since_boot
 from ..common.entries import Entry, first_folder
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.watched import Dirs
+from .file_ages import FileAges
 from .mover import Changed, Mover, Old
 
 _AT_ONCE = 100  # directory entries or receipts between two reads of the clock
@@ -117,9 +118,6 @@ class Archive:
 
     ``in_use``: the paths of files that must stay, such as logs; the program's own modules and whatever it has open
     stay anyway. ``wall`` in seconds since the epoch, ``clock`` monotonic, ``boot`` as ``since_boot``.
-
-    A modification time of before the clock was set is no evidence of age: for such a file the change of its inode (ctime) and the
-    time of its delivery count, and it stays where these are no evidence either.
     """
 
     def __init__(
@@ -138,11 +136,9 @@ class Archive:
         self._days = days
         self._in_use = in_use
         self._logger = logger
-        self._wall = wall
         self._clock = clock
-        self._boot = boot
-        self._steps_of_clock = Steps(wall(), boot())
-        self._young: dict[str, float] = {}
+        self.ages = FileAges(wall, boot)
+        """The ages of the files, by this machine's clocks."""
         self._steps: Iterator[bool] | None = None
         self._day: tuple[int, ...] = ()
         self._troubled: set[str] = set()
@@ -150,17 +146,14 @@ class Archive:
 
     def begin(self) -> None:
         """Scan everything again, from the next ``work`` on."""
-        now = self._wall()
-        self._steps_of_clock.note(now, self._boot())
-        self._young.clear()
+        now = self.ages.begin()
         self._day = time.localtime(now)[:3]
         self._troubled.clear()
         self._steps = None if self._where.root is None else self._run(self._where.root, expiry(now, self._days))
 
     def is_another_day(self) -> bool:
         """Whether the last scan was begun on another day."""
-        self._steps_of_clock.note(self._wall(), self._boot())
-        return time.localtime(self._wall())[:3] != self._day
+        return time.localtime(self.ages.now())[:3] != self._day
 
     def work(self, secs: float) -> int:
         """Go on for at most this long; how many files were moved."""
@@ -208,7 +201,7 @@ class Archive:
                     (ours if is_ours(self._where, old.path) else others).append(old)
                 yield False
             for old in others:
-                yield not self._steps_of_clock.is_doubtful(self._when(old)) and self._move(root, old)
+                yield not self.ages.is_doubtful(old) and self._move(root, old)
         if not ours:
             return
         paths = {old.path for old in ours}
@@ -226,12 +219,8 @@ class Archive:
             yield is_proven(old, newest) and self._is_old_enough(old, newest, before) and self._move(root, old, ours=True)
 
     def _is_old_enough(self, old: Old, newest: Sequence[Mapping[str, Receipt]], before: float) -> bool:
-        """Whether a file without a plausible time was delivered long ago."""
-        if old.path not in self._young:
-            return True
-        at = max([self._young[old.path], *(_seconds(each[old.path].at) for each in newest)])
-        self._young[old.path] = at
-        return at < before and not self._steps_of_clock.is_doubtful(at)
+        """Whether a file was delivered long ago, where its own time says nothing."""
+        return self.ages.is_plausible(old) or self.ages.is_delivered_before(old, [each[old.path].at for each in newest], before)
 
     def _olds(self, folder: str, before: float, stays: set[tuple[int, int]]) -> Iterator[Old | None]:
         """The old files of a folder; None now and then for those that are not."""
@@ -245,11 +234,8 @@ class Archive:
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         found = item.stat(follow_symlinks=False)
-                        if found.st_mtime < before and (found.st_dev, found.st_ino) not in stays:
-                            if self._steps_of_clock.is_doubtful(found.st_mtime):
-                                if found.st_ctime >= before:
-                                    continue
-                                self._young[item.path] = max(found.st_mtime, found.st_ctime)
+                        is_old = found.st_mtime < before and (found.st_dev, found.st_ino) not in stays
+                        if is_old and self.ages.is_to_be_judged(item.path, found, before):
                             yield Old(item.path, found.st_size, found.st_mtime_ns, found.st_ino)
         except OSError as exc:
             self._trouble(folder, exc)
@@ -258,7 +244,7 @@ class Archive:
         if not os.path.isdir(self._where.first):
             return False
         try:
-            target = self._mover.move(old, day_folder(root, int(self._when(old) * 1e9)), sure=ours)
+            target = self._mover.move(old, day_folder(root, int(self.ages.changed_at(old) * 1e9)), sure=ours)
         except Changed as exc:
             if exc.kept:
                 text = "[%s] was written while it was archived, and stays as [%s] (%s)."
@@ -276,25 +262,11 @@ class Archive:
                 self._mover.unlink(signal)
         return True
 
-    def _when(self, old: Old) -> float:
-        """When a file was last changed, as far as that is known."""
-        return self._young.get(old.path, old.mtime_ns / 1e9)
-
     def _trouble(self, folder: str, exc: OSError) -> None:
         if folder not in self._troubled:
             self._troubled.add(folder)
             why = "the archive is on another file system" if exc.errno == errno.EXDEV else exc
             self._logger.warning("Old files in [%s] stay: %s", folder, why)
-
-
-def _seconds(at: str) -> float:
-    """A receipt's time in seconds since the epoch; 0 where it is none."""
-    from calendar import timegm  # for the few files whose own time says nothing
-
-    try:
-        return float(timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")))
-    except ValueError:
-        return 0.0
 
 
 def _destination(proof: Proof) -> str | None:

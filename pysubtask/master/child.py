@@ -60,6 +60,10 @@ class Restarts(NamedTuple):
         wait = next_wait(self.wait, now - self.started)
         return self._replace(wait=wait, times=self.times + 1, due=now + wait)
 
+    def postponed(self, due: float | None) -> Self:
+        """The state in which the next start is due at this time (monotonic seconds); None: not at all."""
+        return self._replace(due=due)
+
 
 class Launch(NamedTuple):
     """How a child is started: ``python -P -m module --handoff --label=LABEL`` with these folders added to PYTHONPATH.
@@ -160,9 +164,9 @@ class Child:
         return found is not None and self._pidfd_stat is not None and os.path.samestat(found, self._pidfd_stat)
 
     @property
-    def _pidfd(self) -> int | None:
-        """That descriptor, None where there is none. An app that turns into a daemon, or closes all it has, closes this one too,
-        and the number may be a file of its own by then: that one is left alone, and another descriptor is opened."""
+    def pidfd(self) -> int | None:
+        """A descriptor of the process, None where there is none. An app that turns into a daemon, or closes all it has, closes this
+        one too, and the number may be a file of its own by then: that one is left alone, and another descriptor is opened."""
         if self._pidfd_kept is not None and not self._pidfd_is_mine():
             self._pidfd_kept = None
             if os.getpid() == self._owner and self._start is not None and process_start(self.pid) == self._start:
@@ -200,7 +204,7 @@ class Child:
             worker = unpacked(self.pid) if self._unpacks else self.pid
             if worker != self.pid:
                 os.kill(worker, number)
-            elif (fd := self._pidfd) is not None:
+            elif (fd := self.pidfd) is not None:
                 signal.pidfd_send_signal(fd, number)
             else:
                 self._process.send_signal(number)
@@ -208,7 +212,7 @@ class Child:
             pass  # it has just ended: the next poll returns that
 
     def _reap(self) -> str | None:
-        fd = self._pidfd
+        fd = self.pidfd
         if fd is None:
             if self._pidfd_stat is not None:
                 return _UNKNOWN  # its descriptor was closed by the app, and there is no such process any more
@@ -232,7 +236,7 @@ def wait(children: Iterable[Child], limit: float) -> list[Child]:
         left = until - time.monotonic()
         if not living or left <= 0:
             return living
-        fd = living[0]._pidfd
+        fd = living[0].pidfd
         if fd is None or not hasattr(select, "poll"):
             time.sleep(min(_POLL_SECS, left))
         else:

@@ -1,9 +1,10 @@
-"""Which children a config asks for, and with which settings: checked before anything is started."""
+"""Which children a config asks for, with which settings (checked before anything is started), and what each is handed."""
 
 import os
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import defaults_config
 from ..common.config import (
@@ -19,10 +20,13 @@ from ..common.config import (
     unknown_key,
     values_of,
 )
-from ..common.entries import Entry, first_folder
 from ..common.errors import ConfigError
 from ..common.label import FIRST_TASK, label_of
 from ..common.problem import Problems, Text, spelt, type_of
+
+if TYPE_CHECKING:
+    from ..common.entries import Entry
+    from ..common.handoff import Handoff
 
 UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
@@ -78,6 +82,59 @@ class Plan(NamedTuple):
         return f"Plan({self.extension!r}, {self.module!r}, {masked(self.settings)!r}, {self.state_dir!r})"
 
 
+class Shared(NamedTuple):
+    """What all children of a task are handed alike."""
+
+    entries: "list[Entry]"
+    """What is watched."""
+    cwd: str
+    """The folder that relative log files are in."""
+    console: bool
+    """Whether lines go to the console, too."""
+    master_pid: int
+    """The process id of the master."""
+    master_start: str
+    """When the master was started (``process_start``)."""
+    closed: tuple[str, ...]
+    """Absolute paths of what is left out where it lies inside a recursive folder."""
+    own: Mapping[str, str]
+    """Files that are no data (absolute path -> what it is)."""
+    log_lines: bool
+    """Whether the master reads the lines of the children's logs."""
+
+
+def handoff(plan: Plan, shared: Shared, residual: Sequence[str], *, owns_heartbeat: bool) -> "Handoff":
+    """What the child of ``plan`` is handed. ``residual``: paths of files of earlier runs; ``owns_heartbeat``: whether this child
+    keeps the local heartbeat file."""
+    from ..common.handoff import Handoff
+
+    log_file = plan.settings["Subtask_Log_FileName"]
+    return Handoff(
+        task=plan.task,
+        extension=plan.extension,
+        module=plan.module,
+        entries=shared.entries,
+        settings=plan.settings,
+        burst=plan.burst,
+        state_dir=plan.state_dir,
+        bak_dir=plan.bak_dir,
+        log_file=os.path.normpath(os.path.join(shared.cwd, log_file)) if log_file is not None else None,
+        log_to_console=shared.console,
+        master_pid=shared.master_pid,
+        master_start=shared.master_start,
+        residual=list(residual),
+        owns_heartbeat=owns_heartbeat,
+        mark=plan.settings_fingerprint,
+        left_out=shared.closed,
+        label=plan.label,
+        config_file=plan.config_file,
+        own=shared.own,
+        state_why=plan.state_why,
+        state_elsewhere=plan.state_elsewhere,
+        log_lines=shared.log_lines,
+    )
+
+
 def plan(extension: str, module: str, config: Any, folder: str, config_file: str = "", problems: Problems | None = None) -> Plan:
     """The child ``extension``, run by ``module``; ``folder`` is the first entry's, ``config_file`` the file that the config was
     read from. ConfigError names key and remedy, and has everything that is wrong; where ``problems`` are collected it is added
@@ -96,14 +153,10 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     _check_folders_and_users(section, settings, rows, found)
     label = label_of(task, config_file, folder)
     _fill_placeholders(section, settings, label, found)
-    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config, found)
+    alerts = _alerts_of(config, found)
     burst = resolve_burst(defaults_config.SETTINGS, defaults_config, config, found)
     if problems is None:
         found.raise_all()
-    if alerts["Command"] is not None:
-        from ..common.alert_command import absolute
-
-        alerts["Command"] = absolute(alerts["Command"], os.getcwd())  # one of a config file is absolute by now
     from .excluded_files import of_command, of_config, of_settings
 
     built = Plan(
@@ -121,6 +174,16 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         alerts=alerts,
     )
     return placed(built, folder)
+
+
+def _alerts_of(config: Any, problems: Problems) -> dict[str, Any]:
+    """The ``alerts`` values."""
+    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config, problems)
+    if alerts["Command"] is not None:
+        from ..common.alert_command import absolute
+
+        alerts["Command"] = absolute(alerts["Command"], os.getcwd())  # one of a config file is absolute by now
+    return alerts
 
 
 def _checked_settings(extension: str, section: str, config: Any, problems: Problems) -> dict[str, Any]:
@@ -208,39 +271,6 @@ def _out_of_view(extension: str, bak: str | None, config: Any) -> str | None:
     return f".{bak}" if bak == default_bak(extension) and not asked else bak
 
 
-def check_state(plans: Sequence[Plan]) -> None:
-    """ConfigError where the state is not kept in the watched folder, and cannot be kept where it is to be: nothing is begun there
-    or anywhere else then."""
-    for one in plans:
-        if not one.state_why or not hasattr(os, "geteuid"):
-            continue
-        from ..common.place import existing
-        from ..common.state_place import base_of
-        from ..common.trust import doubt_about
-
-        base, key = base_of(one.state_dir), one.state_named_by
-        there = existing(base)
-        explicit = key == "StateFolder"
-        if explicit and there != base:
-            continue  # it is waited for
-        remedy = "Name a folder of this user's own that nobody else may write."
-        if explicit:
-            doubt = doubt_about(there)
-            if doubt is not None:
-                raise ConfigError("base.StateFolder", f"{doubt}, so the state would not be safe in {base}", remedy)
-        if os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-            continue
-        problem = f"the state cannot be kept in {base} ({key}), which this user may not write here"
-        if not explicit:
-            problem += f"; it is not kept beside the data, since {one.state_why}"
-        raise ConfigError(
-            "base.StateFolder",
-            problem,
-            f"{remedy} A systemd unit has to let it be written: one that "
-            "'pysubtask service --install' makes anew does (StateDirectory=, ReadWritePaths=).",
-        )
-
-
 def _check_place(section: str, settings: dict[str, Any], name: str, remedy: str, problems: Problems) -> None:
     """A folder that a setting names. Also makes it a plain absolute path; None where it cannot be one."""
     place, key = settings[name], (section, name)
@@ -255,68 +285,16 @@ def _check_place(section: str, settings: dict[str, Any], name: str, remedy: str,
         settings[name] = None
 
 
-def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
-    """ConfigError where nothing that is watched lies in the folder of RequiresMount."""
-    for one in plans:
-        place = one.settings["RequiresMount"]
-        if place is not None and not any(f"{entry.path}{os.sep}".startswith(os.path.join(place, "")) for entry in entries):
-            now = ", ".join(entry.path for entry in entries) or "nothing"
-            remedy = (f"Watch a folder in it (now: {now}), or set it to ", spelt(None), ".")
-            raise ConfigError("base.RequiresMount", f"nothing that is watched lies in {place}", remedy)
-
-
 def _log_of_its_own(default: str, task: str) -> str:
     """The default log of a task with a name of its own: two tasks share a log only where the config says so."""
     head, dot, tail = default.partition(".log")
     return f"{head}.{task}{dot}{tail}"
 
 
-def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence[str]) -> tuple[str, ...]:
-    """What is left out where it lies inside a recursive folder: folders for snapshots and archive, log files and theirs, and
-    what this program or ssh keeps in the user's home.
-
-    ConfigError where old files would be moved to a place from which they are taken for new ones.
-    """
-    first = first_folder(entries)
-    closed = [plan.bak_dir for plan in plans if plan.bak_dir is not None]
-    for plan in plans:
-        if plan.state_why:
-            # The place itself, and files that an earlier version left beside the data.
-            closed.append(os.path.dirname(os.path.dirname(plan.state_dir)))
-            if plan.settings["BakToFolder"] is not None:
-                closed.append(os.path.normpath(os.path.join(first, plan.settings["BakToFolder"])))
-        if plan.config_file:
-            # The folder that an earlier version kept the copies in.
-            closed.append(os.path.normpath(os.path.join(first, default_bak(plan.extension))))
-    for plan in plans:
-        if plan.settings["ArchiveToFolder"] is None:
-            continue
-        archive = os.path.normpath(os.path.join(first, plan.settings["ArchiveToFolder"]))
-        if any(entry.recursive and entry.path == archive for entry in entries):
-            problem = f"{archive} is watched with all that is in it"
-            remedy = ("Give it a folder of its own, or ", spelt(None), " for no archive.")
-            raise ConfigError("base.ArchiveToFolder", problem, remedy)
-        if archive != first:
-            closed.append(archive)
-    return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs), *_of_the_home(entries)]))
-
-
-def _of_the_home(entries: Sequence[Entry]) -> list[str]:
-    """Keys, configs and records, where a home folder is watched with its subfolders."""
-    above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
-    if not above:
-        return []
-    from ..common import registry, state_place
-
-    config = os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "pysubtask")
-    own = (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder()), os.path.abspath(state_place.home_base()))
-    return [path for path in own if path.startswith(above)]
-
-
 def switched_on(config: Any, problems: Problems | None = None) -> list[str]:
     """The extensions a config switches on; ConfigError where there is none, with all settings that are wrong. Where ``problems``
     are collected it is added there; that there is none only where nothing makes this doubtful."""
-    from .destination_checks import LOGIN, TOKENS, is_set
+    from .destination_checks import LOGIN, TOKENS, is_set  # whoever only imports a master does not load them
 
     found = Problems() if problems is None else problems
     ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name, found) for name in UPLOADERS)
@@ -365,6 +343,11 @@ def with_sections(config: Any) -> Any:
         if not isinstance(section_of(config, name), (type(None), str, int, float, list, tuple)):
             return check_config(config)
     return {"base": config}
+
+
+def script_of_app() -> str | None:
+    """The file of the app's main module; None where it has none."""
+    return getattr(sys.modules.get("__main__"), "__file__", None)
 
 
 def own_module(name: Any, script: str | None) -> str:

@@ -22,16 +22,23 @@ class OldFiles:
     """
 
     def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], own: NeverSent, logger: logging.Logger) -> None:
-        settings = plans[0].settings
-        first = first_folder(entries)
-        closed = [folder for plan in plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first))]
-        proofs = [Proof(plan.state_dir, plan.settings_fingerprint) for plan in plans]
-        where = scope(entries, settings["ArchiveToFolder"], closed, own)
-        self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(own.files), logger)
-        self._plans = plans
+        self._entries = entries
+        self._own = own
         self._logger = logger
         self.daily = False
         self.left_over: list[str] = []
+        self.take(plans)
+
+    def take(self, plans: Sequence[Plan]) -> None:
+        """The plans as they are now; what was found under others is forgotten."""
+        settings = plans[0].settings
+        first = first_folder(self._entries)
+        closed = [folder for plan in plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first))]
+        proofs = [Proof(plan.state_dir, plan.settings_fingerprint) for plan in plans]
+        where = scope(self._entries, settings["ArchiveToFolder"], closed, self._own)
+        self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(self._own.files), self._logger)
+        self._plans = plans
+        self.left_over = []
 
     def start(self, precleanup: bool) -> None:
         """The children are about to start; with ``precleanup`` everything is scanned, as once a day from then on."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import defaults_config
-from ..common.config import Setting, unknown_key
+from ..common.config import rows_of, unknown_key
 from ..common.errors import ConfigError
 from ..common.problem import Problems
 from .child_config import Plan
@@ -15,7 +15,7 @@ def checked(plans: Sequence[Plan], settings: Mapping[str, Any]) -> list[tuple[st
 
     ConfigError where no child has one of them, where it is not live, or where a value is wrong.
     """
-    found = {plan.state_dir: (plan.extension, _rows(plan.extension)) for plan in plans}
+    found = {plan.state_dir: (plan.extension, rows_of(defaults_config.SETTINGS, plan.extension)) for plan in plans}
     known = {key: row for _, rows in found.values() for key, row in rows.items()}
     if not settings:
         raise ConfigError("set", "no setting is named", "Give at least one: set(RateLimit=50_000).")
@@ -36,8 +36,3 @@ def checked(plans: Sequence[Plan], settings: Mapping[str, Any]) -> list[tuple[st
             orders.append((state_dir, values))
     problems.raise_all()
     return orders
-
-
-def _rows(extension: str) -> dict[str, Setting]:
-    sections = ("base", extension) if extension in defaults_config.SETTINGS else ("base",)
-    return {row.key: row for section in sections for row in defaults_config.SETTINGS[section]}

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ..common.process import is_alive
+from ..common.process import EXIT_STOPPED, is_alive
 from .child import Child, Restarts
 from .child_config import Plan
 
 if TYPE_CHECKING:
     from ..common.page_types import StatusPage
+    from .start_requests import StartRequests
 
 
 class ChildStatus(NamedTuple):
@@ -55,16 +56,50 @@ class MasterStatus(NamedTuple):
 
 
 class ManagedChild:
-    """One child to be kept running: its plan, and the process that runs now."""
+    """One child to be kept running: its plan, and the process that runs now. ``folders`` are added to its PYTHONPATH."""
 
-    __slots__ = ("child", "last_exit", "plan", "restarts", "stopped")
+    __slots__ = ("child", "folders", "last_exit", "plan", "restarts", "start_requests", "stopped")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, folders: tuple[str, ...], start_requests: "StartRequests") -> None:
         self.plan = plan
+        self.folders = folders
+        self.start_requests = start_requests
+        """The requests to start it that its next start carries out."""
         self.child: Child | None = None
         self.restarts = Restarts()
         self.last_exit: str | None = None
         self.stopped = False
+        """Whether it was stopped by a request."""
+
+    def reap(self, now: float) -> str | None:
+        """None while the process runs; once it has ended, how, in words. ``now``: monotonic seconds."""
+        ending = None if self.child is None else self.child.poll()
+        if ending is None:
+            return None
+        self.child, self.last_exit = None, ending
+        if ending == f"exit status {EXIT_STOPPED}":
+            self.last_exit, self.stopped = "stopped by an order", True
+        else:
+            self.restarts = self.restarts.ended(now)
+        return ending
+
+    def is_due(self, now: float) -> bool:
+        """Whether it has to be started again at ``now`` (monotonic seconds)."""
+        return self.restarts.due is not None and now >= self.restarts.due
+
+    def wait_until(self, due: float, why: str) -> None:
+        """The start is tried again at ``due`` (monotonic seconds), since it cannot be started now."""
+        self.last_exit = f"not started: {why}"
+        self.restarts = self.restarts.postponed(due)
+
+    def failed(self, now: float, exc: OSError) -> None:
+        """A start has failed at ``now`` (monotonic seconds)."""
+        self.last_exit = f"not started: {exc}"
+        self.restarts = self.restarts.ended(now)
+
+    def forget(self) -> None:
+        """In a copy of the app that takes the task over: the process is that of the original."""
+        self.child = None
 
 
 def status_of(managed: ManagedChild, now: float, missing: str = "") -> ChildStatus:

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..common.own_files import BY_DESCRIPTOR
+from ..common.own_folders import BY_DESCRIPTOR
 from ..common.trust import is_own_group
 
 # No folder is listed here: the right to search it is enough.

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 
-from ..common import own_files
+from ..common import own_files, own_folders
 from ..common.notify import HOLD, NOTIFY, data_name, read_stamp, remove_signal
 from ..common.state_files import HANDLED
 
@@ -27,8 +27,8 @@ def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
     folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
     if not os.path.exists(folder):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
-    if f"{os.sep}{own_files.STATE_FOLDER}{os.sep}" in state_dir:
-        own_files.make_folder(state_dir)
+    if f"{os.sep}{own_folders.STATE_FOLDER}{os.sep}" in state_dir:
+        own_folders.make_folder(state_dir)
     else:
         from ..common.state_place import make_outside
 

@@ -7,45 +7,37 @@ died is started again, with back-off, by the next call of anything.
 
 import logging
 import os
-import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ..common.entries import Entry, filled_in
-from ..common.errors import ConfigError
-from ..common.logs import follow, log_options, set_level, setup_logging
-from ..common.process import EXIT_STOPPED, is_alive, process_start
-from ..common.watched import Watched
-from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
-from .child_config import UPLOADERS, Plan, check_mount_covers, check_state, closed_paths, own_module, placed, with_sections
-from .child_control import ChildControl
+from ..common.entries import Entry, first_folder
+from .child_config import UPLOADERS, Plan, own_module, script_of_app, with_sections
 from .managed_child import ChildStatus as ChildStatus
-from .managed_child import ManagedChild, status_of
+from .managed_child import ManagedChild
 from .managed_child import MasterStatus as MasterStatus
-from .notify_writer import Stamps
-from .state_dir import make_ready, remove_handled
+from .state_dir import make_ready
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from ..common.config_types import Config
     from ..common.entry_types import WatchEntry
-    from ..common.settings_types import BaseSettings
+    from ..common.settings_types import BaseSettings, LiveSettings
     from .alerter import Alerter
-    from .app_lines import AppLines
+    from .child_events import ChildEvent, EventCallback, EventPosition, Listeners
+    from .notifier import Notifier
+    from .supervisor import Supervisor
+    from .task_plan import ConfigOrigin, TaskPlan
 
 # Seconds that a call may spend on old files: check_pending_notifications, which is called on a timer, and any other call.
 _TIMER_SECS = 0.05
 _WORK_SECS = 0.005
-_SUPERVISE_EVERY_SECS = 0.25  # an app may notify thousands of times a second
-_FOLLOW_SECS = 3.0  # between two checks for a log that was moved away
-_FOLDER_SECS = 1.0  # between two checks for a watched folder that is missing
-_KILL_WAIT_SECS = 5.0  # SIGKILL takes effect at once, except in a system call that hangs
-_STOP_MARGIN_SECS = 5.0  # beyond StopWaitSecs, for closing the connection and the queue
+
+# Modules that only an instance or a single call needs are loaded there: importing this module must cost an app next to nothing.
 
 
-class BaseMaster(ChildControl):
+class BaseMaster:
     """A master with one child that runs ``SubtaskModuleName``.
 
     ``WatchFilesDirs``: entries, see :mod:`pysubtask.common.entries`. ``pconfig``: the base section, or a
@@ -57,19 +49,15 @@ class BaseMaster(ChildControl):
 
     display_name = "BaseTaskMaster"
     display_module = "base"
-    _config_file = ""
-    _beside: Mapping[str, str] = {}
-    """Files that are no data, besides those of the plans: absolute path -> what it is."""
-    _closed_beside: tuple[str, ...] = ()
-    """Folders that are left out, besides those of the plans."""
-    _read_from: Mapping[str, tuple[str, int, int]] | None = None
-    """The files that the settings were read from, as they were then; None: the modules of the config as they are now."""
-
-    _app_lines: "AppLines | None" = None
-    """The app's own logging, where it was asked for."""
-
+    _origin: "ConfigOrigin | None" = None
+    """Where the config comes from; None for an app's own config."""
     _started_again = "'pysubtask start' or reset() starts it again"
     """For the log: what starts a child that was stopped by an order."""
+    _listeners: "Listeners | None" = None
+    """The callbacks of the app, once it has given one."""
+    _task: "TaskPlan"
+    _notifier: "Notifier"
+    _supervisor: "Supervisor"
 
     def __init__(
         self,
@@ -80,7 +68,7 @@ class BaseMaster(ChildControl):
         LogToConsole: bool = True,
         Logger: "logging.Logger | str | None" = None,
     ) -> None:
-        module = own_module(SubtaskModuleName, _script())
+        module = own_module(SubtaskModuleName, script_of_app())
         extension = module.rpartition(".")[2]
         from .checked_config import entries_and_plans
 
@@ -98,90 +86,42 @@ class BaseMaster(ChildControl):
         app_logger: "logging.Logger | str | None" = None,
         config: Any = None,
     ) -> None:
+        from .start_requests import StartRequests
+        from .task_plan import ConfigOrigin, LogPlan, check_start, task_plan
+
+        log = LogPlan(log_file, console)
         if app_logger is not None:
-            from .app_lines import AppLines, logger_of, without_default_logs
+            from .app_lines import logger_of, without_default_logs
 
-            self._app_lines = AppLines(logger_of(app_logger))
-            plans, console = [without_default_logs(each, config) for each in plans], False
-        _check_not_imported_again()
-        for each in plans:
-            can_be_started(each.module)
-        entries = filled_in(entries, plans[0].label)
-        if os.name == "posix":
-            from ..common.run_as import IN_APP, check_folders, check_process
-
-            check_process(each.settings["RunAs"] for each in plans)
-            check_folders(entries, IN_APP)
-            from ..common.named_files import check_files
-
-            for each in plans:
-                check_files(each.extension, each.settings)
-        self._alerter: Alerter | None = None
+            log = LogPlan(log_file, False, logger_of(app_logger))
+            plans = [without_default_logs(each, config) for each in plans]
+        entries = check_start(entries, plans)
+        alerter: Alerter | None = None
         if plans[0].alerts["Command"] is not None:
             from .alerter import create
 
-            self._alerter = create(plans[0].alerts)
-        self._entries = entries
-        self._children = [ManagedChild(plan) for plan in plans]
-        # Modules that only an instance needs are loaded here: importing this module must cost an app next to nothing.
-        from .burst import Rule
-
-        self._rule = Rule.of(plans[0].burst)
-        # A restart may come after the app has changed its working folder or sys.path: the present ones are kept.
-        self._cwd = os.getcwd()
-        script = _script()
-        search = [*sys.path, *([os.path.dirname(os.path.abspath(script))] if script else []), self._cwd]
-        self._folders = [folders_for(plan.module, _package_file(), search) for plan in plans]
-        self._console = console
-        self._log_file = plans[0].settings["Master_Log_FileName"] if log_file == "" else log_file
-        logs = [self._log_file, *(plan.settings["Subtask_Log_FileName"] for plan in plans)]
-        self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
-        self._closed = (*closed_paths(entries, plans, self._logs), *self._closed_beside)
-        check_mount_covers(entries, plans)
-        check_state(plans)
-        from .excluded_files import CONFIG, all_own, check_entries
-
-        self._never_sent = all_own(entries, plans, self._logs, self._beside)
-        check_entries(entries, self._never_sent)
-        if self._read_from is None:
-            from ..common.read_from import stamps_of
-
-            self._read_from = stamps_of({path: "the config" for path, what in plans[0].own.items() if what == CONFIG})
-        self._watched = Watched(entries, set(self._closed), self._never_sent)
-        self._static = list(self._watched.files.values())
-        self._running = False
-        self._own()
+            alerter = create(plans[0].alerts)
+        self._task = task_plan(entries, plans, log, self._origin or ConfigOrigin())
+        pairs = zip(self._task.plans, self._task.folders, strict=True)
+        self._own([ManagedChild(each, folders, StartRequests()) for each, folders in pairs], alerter)
         if not entries:
             self.logger.error("No Watch files or dirs specified!")
 
-    def _own(self) -> None:
+    def _own(self, children: Sequence[ManagedChild], alerter: "Alerter | None") -> None:
         """This process supervises the children from here on."""
-        self._pid = os.getpid()
-        self._start = process_start(self._pid) or ""
-        self._session = _session()
-        self._lock = threading.RLock()  # may be taken again: a signal handler of the app may call in at any moment
-        self._busy = False
-        self._next_follow = 0.0
-        self._next_check = 0.0
-        self._reported_copy = False
-        first = self._children[0].plan
-        logger_name = f"{self.display_module}.{self.display_name}.{self._pid}"
-        self.logger = setup_logging(logger_name, self._log_file, self._console, task=first.task, **log_options(first.settings))
-        set_level(self.logger, first.settings["LogLevel"])
-        from ..common.line_rate import limit
+        from .master_log import MasterLog
+        from .owner import Owner
 
-        limit(self.logger)
-        if self._app_lines is not None:
-            self._app_lines.begin(self.logger, self._children)
-        self._stamps = Stamps(self.logger)
-        from .burst_holds import Holds
-        from .housekeeping import OldFiles
+        owner = Owner()
+        log = MasterLog(self.display_name, self.display_module, owner.pid, self._task.log, children)
+        self.logger = log.logger
+        # What the log loads needs room for a moment: the rest is loaded after it.
+        from .notifier import Notifier
+        from .supervisor import Supervisor
 
-        self._holds = Holds(self._rule, self._stamps, self.logger)
-        from .places import Places
-
-        self._places = Places(self._entries, [managed.plan for managed in self._children])
-        self._old_files = OldFiles(self._entries, [managed.plan for managed in self._children], self._never_sent, self.logger)
+        self._notifier = Notifier(self._task, self.logger)
+        self._supervisor = Supervisor(self._task, owner, children, self._notifier, log, self._started_again)
+        self._supervisor.alerter = alerter
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -190,7 +130,7 @@ class BaseMaster(ChildControl):
         )
 
     def __enter__(self) -> Self:
-        if not self._running:
+        if not self._supervisor.running:
             self.start()
         return self
 
@@ -208,22 +148,15 @@ class BaseMaster(ChildControl):
         In a forked copy of the app whose original has ended this takes the task over. A copy that has become a daemon meanwhile
         (setsid) takes it over at its next call of any method.
         """
-        if not self._owned(take_over=True):
+        if not self._is_owner(take_over=True):
             return
-        with self._lock:
-            if self._running:
+        with self._supervisor.owner.lock:
+            if self._supervisor.running:
                 self.logger.warning("START!: %s is running already.", self.display_name)
                 return
-            if any(managed.child is not None for managed in self._children):
+            if self._supervisor.has_processes():
                 self.stop(forcekill=True)  # an earlier stop was interrupted
-            self._old_files.start(precleanup_old_files)
-            self.logger.info("START!")
-            self._tell_of_state()
-            self._running = True
-            for index, managed in enumerate(self._children):
-                managed.restarts = Restarts()
-                self._spawn(index)
-            self._supervise_alerter(time.monotonic())
+            self._supervisor.start(precleanup_old_files)
 
     def stop(self, forcekill: bool = True) -> None:
         """Notify what a burst holds back, then stop the children and reap them.
@@ -232,60 +165,30 @@ class BaseMaster(ChildControl):
         each child may go on for ``StopWaitSecs`` to deliver what is due, and the ``.notify`` and ``.hold``
         files that every destination has handled are removed. Harmless before a start, and twice.
         """
-        if not self._owned():
+        if not self._is_owner():
             return
-        with self._lock:
-            children = [(managed, managed.child) for managed in self._children if managed.child is not None]
-            if not self._running and not children:
-                return
-            self._running = False
-            self._holds.release()
-            self._stamps.again()
-            if self._alerter is not None:
-                self._alerter.end()
-            for managed, child in children:
-                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.display_name, managed.plan.child_name, child.pid)
-            if not forcekill:
-                for _, child in children:
-                    child.terminate()
-                limit = max(managed.plan.settings["StopWaitSecs"] for managed in self._children) + _STOP_MARGIN_SECS
-                for child in wait([child for _, child in children], limit):
-                    self.logger.warning("Process [%d] did not stop in time: killing it.", child.pid)
-            for _, child in children:
-                child.kill()
-            for child in wait([child for _, child in children], _KILL_WAIT_SECS):
-                self.logger.error("Process [%d] was killed, but the system has not ended it yet.", child.pid)
-            for managed, child in children:
-                managed.last_exit, managed.child = child.poll() or "killed", None
-            for managed in self._children:
-                managed.restarts = managed.restarts._replace(due=None)
-            self._old_files.left_over = []
-            if not forcekill:
-                remove_handled([managed.plan.state_dir for managed in self._children], self._watched.has, self.logger)
-            names = ", ".join(managed.plan.settings["SubtaskDescription"] for managed in self._children)
-            self._tell_sums(everything=True)
-            if self._app_lines is not None:
-                self._app_lines.read(everything=True)
-            self.logger.info("***** GOODBYE!: [%s] *****", names)
+        with self._supervisor.owner.lock:
+            if self._supervisor.running or self._supervisor.has_processes():
+                self._supervisor.stop(forcekill)
 
     def reset(self) -> None:
         """Kill the children and start new ones."""
-        if not self._owned():
+        if not self._is_owner():
             return
-        names = " and ".join([self.display_name, *(managed.plan.child_name for managed in self._children)])
+        names = " and ".join([self.display_name, *(managed.plan.child_name for managed in self._supervisor.children)])
         self.logger.info("RESET: %s (Timer)!", names)
-        daily = self._old_files.daily
+        daily = self._supervisor.old_files.daily
         self.stop(forcekill=True)
         self.start()
-        self._old_files.daily = daily
+        self._supervisor.old_files.daily = daily
 
     # ---- notify
 
     def notify_all_files(self) -> bool:
         """Notify every static file, burst or not (folders are watched by themselves); whether all are stamped."""
-        stamped = [self._stamp(path) for path in self._static]
+        stamped = self._notifier.notify_all()
         self._supervise()
-        return all(stamped)
+        return stamped
 
     def notify_file_by_index(self, i: int, ignore_burst_mode: bool = False) -> bool:
         """Notify one static file, counted from 0 in the order of the list; whether it is stamped (or held).
@@ -294,13 +197,7 @@ class BaseMaster(ChildControl):
         where there is no such file, or the stamp cannot be written now: it is then kept and written by the
         next call that can.
         """
-        if not isinstance(i, int) or not 0 <= i < len(self._static):
-            self.logger.error("Notify file index [%s] out of range!", i)
-            self._supervise()
-            return False
-        notify = self._static[i]
-        at_once = ignore_burst_mode or notify not in self._watched.bursting or self._stamps.is_closed(notify)
-        stamped = self._stamp(notify) if at_once else self._holds.call(notify)
+        stamped = self._notifier.notify_index(i, ignore_burst_mode)
         self._supervise()
         return stamped
 
@@ -310,26 +207,9 @@ class BaseMaster(ChildControl):
         A relative path starts at the present working folder. In a folder with ``burstmode`` each file has
         its own bursts. False, and an error in the log, for a file that is not watched, or left out by its folder's patterns.
         """
-        try:
-            notify = self._watched.notify_of(os.path.abspath(os.fsdecode(path)))
-        except (TypeError, ValueError, OSError):
-            notify = None
-        if notify is None:
-            self.logger.error("Notify file [%s] is not watched!%s", path, self._why_own(path))
-            stamped = False
-        elif ignore_burst_mode or not self._watched.bursts(notify) or self._stamps.is_closed(notify):
-            stamped = self._stamp(notify)
-        else:
-            stamped = self._holds.call(notify)
+        stamped = self._notifier.notify_path(path, ignore_burst_mode)
         self._supervise()
         return stamped
-
-    def _why_own(self, path: str | bytes | os.PathLike[str]) -> str:
-        try:
-            why = self._never_sent.why(os.path.abspath(os.fsdecode(path)))
-        except (TypeError, ValueError, OSError):
-            return ""
-        return f" It is never sent: {why}." if why else ""
 
     def check_pending_notifications(self) -> None:
         """Handle what waits: held data that is due, stamps that could not be written, dead children, old files, and the
@@ -337,15 +217,10 @@ class BaseMaster(ChildControl):
 
         Call it on a timer.
         """
-        self._holds.check_due()
+        self._notifier.holds.check_due()
         self._supervise(_TIMER_SECS)
-        self._serve()
-
-    def _stamp(self, notify: str) -> bool:
-        stamped = self._stamps.stamp(notify)
-        if stamped:
-            self._holds.clear(notify)
-        return stamped
+        if self._listeners is not None:
+            self._listeners.serve()
 
     # ---- old files
 
@@ -357,10 +232,10 @@ class BaseMaster(ChildControl):
         once every destination has confirmed it as it is. Logs, signal files, hidden files, and what this
         program has loaded or open stay. Where there are thousands of files, later calls move the rest.
         """
-        if not self._owned():
+        if not self._is_owner():
             return 0
-        with self._lock:
-            return self._old_files.archive()
+        with self._supervisor.owner.lock:
+            return self._supervisor.old_files.archive()
 
     def copy_residual_files(self) -> list[str]:
         """Have files of earlier runs delivered: those beside the first static file with an ending of any static file.
@@ -369,233 +244,116 @@ class BaseMaster(ChildControl):
         go again. (The children find files in watched folders in any case.) Running children take them within
         ``TimerIntervalSecs``; before a start they are kept for it. Returns their paths.
         """
-        if self._owned():
-            with self._lock:
-                self._old_files.scan()
-                if self._running:
-                    self._old_files.offer()
-        return list(self._old_files.left_over)
+        if self._is_owner():
+            with self._supervisor.owner.lock:
+                self._supervisor.old_files.scan()
+                if self._supervisor.running:
+                    self._supervisor.old_files.offer()
+        return list(self._supervisor.old_files.left_over)
 
-    # ---- children
+    # ---- status and events
 
     def status(self) -> MasterStatus:
         """The status of each child, from the master and from the files that the children have written."""
         self._supervise()
-        now = time.monotonic()
-        children = tuple(status_of(managed, now, self._places.why) for managed in self._children)
-        return MasterStatus(self._running, len(self._stamps), children, len(self._holds))
+        supervisor, notifier = self._supervisor, self._notifier
+        return MasterStatus(supervisor.running, len(notifier.stamps), supervisor.statuses(), len(notifier.holds))
+
+    def events(self, since: Mapping[str, tuple[int, int]] | None = None) -> "tuple[list[ChildEvent], EventPosition]":
+        """The events of the children, by time: those behind the position ``since`` (None: all that the files hold), and the
+        position to ask with the next time. Each event has ``extension`` and ``event`` (epoch, n, at, kind, fields)."""
+        from .child_events import events_since
+
+        self._supervise()
+        return events_since(self._state_dirs(), since)
+
+    def on_event(self, callback: "EventCallback") -> "EventCallback":
+        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the app's
+        own thread. An error that it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
+        from .child_events import Listeners
+
+        if self._listeners is None:
+            self._listeners = Listeners(self._state_dirs(), self.logger)
+        self._listeners.add(callback)
+        return callback
+
+    def off_event(self, callback: "EventCallback") -> None:
+        """Call this one no more. ValueError where it was never added."""
+        if self._listeners is None:
+            raise ValueError("this callback was never added")
+        self._listeners.remove(callback)
+
+    def wait_delivered(self, path: str | bytes | os.PathLike[str], timeout: float) -> bool:
+        """Wait, ``timeout`` seconds at most, until every destination has confirmed the file as it is now (size and time);
+        whether it has. For scripts: an app that must not wait asks :meth:`events` or ``receipts.jsonl`` instead."""
+        from .child_events import wait_delivered
+
+        whole = os.path.abspath(os.fsdecode(path))
+        return wait_delivered(whole, list(self._state_dirs().values()), timeout, self.check_pending_notifications)
+
+    # ---- requests
+
+    def pause(self, *names: str) -> None:
+        """Send nothing, or these files not (remote names or paths that are queued), until :meth:`resume`; kept over restarts.
+
+        A request, like ``resume`` and ``set``: it does not wait. The children carry it out at their next tick and confirm it by
+        an event; a dead child does so at its next start. OSError where the request cannot be written.
+        """
+        self._order("pause", {"names": list(names)})
+
+    def resume(self, *names: str) -> None:
+        """Go on with these files, or, without a name, with everything that was paused. OSError as for ``pause``."""
+        self._order("resume", {"names": list(names)})
+
+    def set(self, keep: bool = False, **settings: "Unpack[LiveSettings]") -> None:
+        """Change live settings (see ``docs/config.md``) of the children that have them: ``master.set(RateLimit=50_000)``.
+
+        ``keep`` keeps the values over restarts, until the config is changed. All are checked first: after a ConfigError nothing
+        is changed. OSError as for ``pause``.
+        """
+        from .live_settings import checked
+
+        plans = [managed.plan for managed in self._supervisor.children]
+        for state_dir, values in checked(plans, settings):
+            self._order("set", {"settings": values, "keep": keep}, state_dir)
+
+    def _order(self, op: str, args: dict[str, Any], state_dir: str | None = None) -> None:
+        from ..common.requests import myself, send
+
+        for folder in [state_dir] if state_dir is not None else self._state_dirs().values():
+            make_ready(folder, first_folder(self._task.entries), fresh=False)
+            send(folder, op, args, myself(f"{self.display_name}.{op}"))
+        self._supervise()
+
+    # ---- supervision
+
+    def _state_dirs(self) -> Mapping[str, str]:
+        return {managed.plan.extension: managed.plan.state_dir for managed in self._supervisor.children}
 
     def _supervise(self, work: float = _WORK_SECS) -> None:
         """What every call does besides its own work: never waits, and checks the children at most four times a second."""
-        if self._stamps:
-            self._stamps.again()
-        now = time.monotonic()
-        if now >= self._next_check and self._running and os.getpid() != self._pid:
-            self._next_check = now + _SUPERVISE_EVERY_SECS
-            if self._is_daemon_now():
-                daily = self._old_files.daily
-                self.start()
-                self._old_files.daily = daily
-                return
-        if now < self._next_check or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
-            return
-        try:
-            # A signal handler of the app may call in while this very thread is in here.
-            if self._busy or not self._running:
-                return
-            self._busy = True
-            try:
-                self._next_check = now + _SUPERVISE_EVERY_SECS
-                if now >= self._next_follow:
-                    self._next_follow = now + _FOLLOW_SECS
-                    follow(self.logger)
-                    self._tell_sums()
-                for index in range(len(self._children)):
-                    self._check_child(index, now)
-                self._supervise_alerter(now)
-                self._old_files.work(work)
-                if self._app_lines is not None:
-                    self._app_lines.read()
-            finally:
-                self._busy = False
-        finally:
-            self._lock.release()
+        stamps = self._notifier.stamps
+        if stamps.waiting:
+            stamps.again()
+        if self._supervisor.check(work):
+            daily = self._supervisor.old_files.daily
+            self.start()
+            self._supervisor.old_files.daily = daily
 
-    def _tell_sums(self, *, everything: bool = False) -> None:
-        from ..common.line_rate import tell_sums
-
-        tell_sums(self.logger, everything=everything)
-
-    def _check_child(self, index: int, now: float) -> None:
-        managed = self._children[index]
-        if managed.child is not None:
-            ending = managed.child.poll()
-            if ending is None:
-                return
-            pid, managed.child, managed.last_exit = managed.child.pid, None, ending
-            if ending == f"exit status {EXIT_STOPPED}":
-                managed.last_exit, managed.stopped = "stopped by an order", True
-                self.logger.warning("%s [%d] was stopped by an order: %s.", managed.plan.child_name, pid, self._started_again)
-                return
-            managed.restarts = managed.restarts.ended(now)
-            text = "%s [%d] ended by itself (%s): next start in [%g] secs."
-            self.logger.error(text, managed.plan.child_name, pid, ending, managed.restarts.wait)
-        elif managed.stopped:
-            from ..common.requests import is_start_requested
-
-            if is_start_requested(managed.plan.state_dir):
-                managed.stopped = False
-                self._spawn(index)
-        elif managed.restarts.due is not None and now >= managed.restarts.due:
-            self._spawn(index)
-
-    def _spawn(self, index: int) -> None:
-        managed = self._children[index]
-        managed.stopped = False
-        waited, usable = bool(self._places.why), self._places.check(self.logger)
-        if usable and self._places.is_new():
-            self._place_again()
-        self._stamps.closed = self._places.closed
-        if not usable:
-            managed.last_exit = f"not started: {self._places.why}"
-            managed.restarts = managed.restarts._replace(due=time.monotonic() + _FOLDER_SECS)
-            return
-        if waited and self._old_files.daily:
-            self._old_files.start(True)
-        managed.restarts = managed.restarts.began(time.monotonic())
-        try:
-            make_ready(managed.plan.state_dir, self._places.folder)
-            self._note_read_from(managed.plan.state_dir)
-            child = self._launch(index)
-        except OSError as exc:
-            managed.last_exit = f"not started: {exc}"
-            managed.restarts = managed.restarts.ended(time.monotonic())
-            text = "%s cannot be started (%s): next try in [%g] secs."
-            self.logger.error(text, managed.plan.child_name, exc, managed.restarts.wait)
-            return
-        if not self._running:  # a signal handler of the app has called stop in between
-            child.kill()
-            wait([child], _KILL_WAIT_SECS)
-            return
-        managed.child = child
-        self.logger.info("%s PID = [%d] %s PID = [%d]", self.display_name, self._pid, managed.plan.child_name, child.pid)
-
-    def _supervise_alerter(self, now: float) -> None:
-        if self._alerter is not None:
-            self._alerter.supervise(now, self._alert_launch, self.logger)
-            if not self._running:  # a signal handler of the app has called stop in between
-                self._alerter.end()
-
-    def _alert_launch(self) -> tuple[Launch, int]:
-        from .alerter import handed
-
-        first = self._children[0].plan
-        log_file = None if self._log_file is None else os.path.normpath(os.path.join(self._cwd, self._log_file))
-        assert self._alerter is not None
-        fd = handed(
-            [managed.plan for managed in self._children],
-            self._entries,
-            self._alerter.settings,
-            log_file,
-            self._console,
-            (self._pid, self._start),
-        )
-        from ..common.alert_handoff import MODULE
-
-        return Launch(MODULE, folders_for(MODULE, _package_file(), ()), self._cwd, self._console, log_file, first.label), fd
-
-    def _place_again(self) -> None:
-        """The first folder was missing when the master was created: only now it is known whether it may hold the state."""
-        before = [managed.plan for managed in self._children]
-        for managed in self._children:
-            managed.plan = placed(managed.plan, self._places.folder)
-        plans = [managed.plan for managed in self._children]
-        if plans == before:
-            return
-        from .housekeeping import OldFiles
-
-        self._places.take(plans)
-        if self._alerter is not None:
-            self._alerter.renew()
-        daily, self._old_files = self._old_files.daily, OldFiles(self._entries, plans, self._never_sent, self.logger)
-        self._old_files.daily = daily
-        self._tell_of_state()
-
-    def _tell_of_state(self) -> None:
-        for managed in self._children:
-            if managed.plan.state_why:
-                text = "%s keeps its state in [%s]: %s."
-                self.logger.info(text, managed.plan.child_name, managed.plan.state_dir, managed.plan.state_why)
-
-    def _note_read_from(self, state_dir: str) -> None:
-        """For the reason of a refused login: a file may have been corrected since it was read."""
-        from ..common.read_from import write
-
-        try:
-            write(state_dir, self._read_from or {})
-        except OSError as exc:
-            self.logger.info("Nobody will be told which files of the config were changed since the start: %s", exc)
-
-    def _launch(self, index: int) -> Child:
-        plan = self._children[index].plan
-        log_file = plan.settings["Subtask_Log_FileName"]
-        log_file = os.path.normpath(os.path.join(self._cwd, log_file)) if log_file is not None else None
-        from ..common.handoff import Handoff, write
-
-        fd = write(
-            Handoff(
-                task=plan.task,
-                extension=plan.extension,
-                module=plan.module,
-                entries=self._entries,
-                settings=plan.settings,
-                burst=plan.burst,
-                state_dir=plan.state_dir,
-                bak_dir=plan.bak_dir,
-                log_file=log_file,
-                log_to_console=self._console,
-                master_pid=self._pid,
-                master_start=self._start,
-                residual=self._old_files.left_over,
-                owns_heartbeat=index == 0,
-                mark=plan.settings_fingerprint,
-                left_out=self._closed,
-                label=plan.label,
-                config_file=plan.config_file,
-                own=self._never_sent.files,
-                state_why=plan.state_why,
-                state_elsewhere=plan.state_elsewhere,
-                log_lines=self._app_lines is not None,
-            )
-        )
-        try:
-            return Child(Launch(plan.module, self._folders[index], self._cwd, self._console, log_file, plan.label), fd)
-        finally:
-            os.close(fd)
-
-    def _is_daemon_now(self) -> bool:
-        """Whether this forked copy continues the app as a daemon: the original has ended, and this copy has left its session. A
-        worker that outlives its app is still in that session, and takes nothing over."""
-        return _session() != self._session and not is_alive(self._pid, self._start)
-
-    def _owned(self, *, take_over: bool = False) -> bool:
+    def _is_owner(self, *, take_over: bool = False) -> bool:
         """Whether this process is the one that supervises the children; a forked copy of it is not."""
-        pid = os.getpid()
-        if pid == self._pid:
+        supervisor = self._supervisor
+        if supervisor.owner.is_this_process():
             return True
-        if take_over and not is_alive(self._pid, self._start):
-            self._running = False
-            for managed in self._children:
-                managed.child = None
-            if self._alerter is not None:
-                self._alerter.forget()
-            self._own()
-            return True
-        if not self._reported_copy:
-            self._reported_copy = True
-            text = "Process [%d] is a copy of [%d]: it may notify, but does not start or stop children."
-            self.logger.warning(text, pid, self._pid)
-        return False
+        if not take_over or supervisor.owner.is_alive():
+            supervisor.owner.report_copy(self.logger)
+            return False
+        for managed in supervisor.children:
+            managed.forget()
+        if supervisor.alerter is not None:
+            supervisor.alerter.forget()
+        self._own(supervisor.children, supervisor.alerter)
+        return True
 
 
 class TaskMaster(BaseMaster):
@@ -630,30 +388,9 @@ class TaskMaster(BaseMaster):
     ) -> None:
         from .checked_config import entries_and_plans
 
-        entries, plans = entries_and_plans(watchfilesdirs, config, modules, self._config_file)
+        config_file = "" if self._origin is None else self._origin.path
+        entries, plans = entries_and_plans(watchfilesdirs, config, modules, config_file)
         self._prepare(entries, plans, log_file, console, app_logger, config)
 
 
 BaseTaskMaster = BaseMaster
-
-
-def _check_not_imported_again() -> None:
-    """A process of multiprocessing that is spawned imports the app's main module once more, as ``__mp_main__``: a master that is
-    created by that import would be a second one of the same task. ConfigError."""
-    again = sys.modules.get("__mp_main__")
-    if again is not None and again is not sys.modules.get("__main__"):
-        problem = "it is made a second time, while a process of multiprocessing ('spawn', 'forkserver') imports the main module"
-        raise ConfigError("TaskMaster", problem, "Make it below: if __name__ == '__main__':")
-
-
-def _session() -> int | None:
-    """The session that this process is in; None on a system without."""
-    return os.getsid(0) if hasattr(os, "getsid") else None
-
-
-def _script() -> str | None:
-    return getattr(sys.modules.get("__main__"), "__file__", None)
-
-
-def _package_file() -> str:
-    return sys.modules[__name__.partition(".")[0]].__file__ or __file__

@@ -37,8 +37,8 @@ from ..common.state_place import SNAPSHOTS, has_queue, inside_of, is_inside, mak
 from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
 from ..common.watched import Watched
+from ..delivery_rules.retry import Policy, decide
 from ..transports.base import RemoteStat
-from .delivery.retry import Policy, decide
 from .platform.change_times import last_sign
 from .requests.request_handlers import Levers, RequestHandlers
 from .requests.request_server import RequestServer
@@ -48,9 +48,9 @@ from .snapshot.pipeline import TURN_SECS, Rules, SnapshotPipeline
 from .snapshot.read_errors import ReadErrors
 from .snapshot.snapshotter import Snapshotter
 from .spool.excluded_jobs import drop_own
-from .spool.queue import Done, Entry, Version
+from .spool.jobs import ClaimedJob, DeliveryResult, QueuedSnapshot
 from .spool.spool_thread import SpoolThread
-from .state_migration import Moving, tag_of
+from .state_migration import StateMigration, tag_of
 from .status import failed_start, heartbeat
 from .status.status_model import StatusModel
 from .status.status_writer import StatusWriter
@@ -76,10 +76,10 @@ class _Known:
         self._spool = spool_thread.spool
 
     def handled(self, notify_path: str) -> Stamp | None:
-        return self._spool.stamps.get(notify_path)
+        return self._spool.stamps.signals.get(notify_path)
 
     def source(self, path: str) -> Stamp | None:
-        found = self._spool.sources.get(path)
+        found = self._spool.stamps.sources.get(path)
         return None if found is None else found[0]
 
 
@@ -123,7 +123,7 @@ class BaseSubtask:
         self._wake_event = WakeEvent()
         self._lock = StateLock(os.path.join(handoff.state_dir, LOCK))
         self._first = first_folder(handoff.entries)
-        self._moving = Moving(
+        self._moving = StateMigration(
             handoff.state_dir,
             handoff.state_elsewhere,
             self._first,
@@ -310,10 +310,10 @@ class BaseSubtask:
         self._spool_thread = self.when_there_is_room(
             lambda: SpoolThread(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
         )
-        kept = str(self._spool_thread.run(self._spool_thread.spool.meta, "mounts", ""))
+        kept = str(self._spool_thread.run(self._spool_thread.spool.meta.get, "mounts", ""))
         self._disks = Disks(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall, self._disks)
-        tag = str(self._spool_thread.run(self._spool_thread.spool.meta, "tag", tag_of(handoff.state_dir)))
+        tag = str(self._spool_thread.run(self._spool_thread.spool.meta.get, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
         self._snapshotter = Snapshotter(
             handoff.bak_dir,
@@ -322,7 +322,7 @@ class BaseSubtask:
             own.why_opened,
             handoff.state_dir if goes_with_it else first,
         )
-        self.events = EventLog(handoff.state_dir, self._spool_thread.spool.epoch, self.wall, self.status_model.guard)
+        self.events = EventLog(handoff.state_dir, self._spool_thread.spool.start.epoch, self.wall, self.status_model.guard)
         self._status_writer = StatusWriter(
             handoff.state_dir, self.status_model, self.events, self._spool_thread, self.wall, status_group.of(self.settings)
         )
@@ -339,7 +339,7 @@ class BaseSubtask:
             started_at=utc(self.wall()),
             delivered=0,
             bytes_sent=0,
-            receipt=self._spool_thread.run(self._spool_thread.spool.meta, "receipt", 0),
+            receipt=self._spool_thread.run(self._spool_thread.spool.meta.get, "receipt", 0),
             label=handoff.label,
             folder=first,
             config_file=handoff.config_file,
@@ -360,11 +360,11 @@ class BaseSubtask:
             self.status_model.error("spool_damaged", self._spool_thread.damaged)
             self.status_model.over("spool_damaged")
         else:
-            kept_copies = self._spool_thread.run(self._spool_thread.spool.snapshots)
+            kept_copies = self._spool_thread.run(self._spool_thread.spool.queue.snapshots)
             self._snapshotter.sweep(kept_copies)
             if handoff.config_file:
                 sweep_former(first, self.settings["BakToFolder"], handoff.bak_dir, tag, kept_copies)
-        if self._spool_thread.spool.moved:
+        if self._spool_thread.spool.start.moved:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
         drop_own(self._spool_thread, own, self.events, self.log)
@@ -582,7 +582,7 @@ class BaseSubtask:
     def _reset_ordered(self) -> None:
         self._disks.forget()
         with contextlib.suppress(DiskLow, sqlite3.Error):  # the disk is full: the folders are reported as missing once more
-            self._spool_thread.run(self._spool_thread.spool.set_meta, "mounts", "")
+            self._spool_thread.run(self._spool_thread.spool.meta.set, "mounts", "")
         self._again = True
         self._poll_soon()
 
@@ -674,13 +674,13 @@ class BaseSubtask:
         kept = self._disks.text()
         if kept != before:
             try:
-                self._spool_thread.run(self._spool_thread.spool.set_meta, "mounts", kept)
+                self._spool_thread.run(self._spool_thread.spool.meta.set, "mounts", kept)
             except (DiskLow, sqlite3.Error) as exc:
                 self.log.warning("A disk that is missing at the next start will not be missed (%s)", exc)
 
     def _sent_from(self, folder: str) -> Iterator[tuple[str, Stamp]]:
         """The files of a folder that were snapshotted before, with their stamps."""
-        for path, (stamp, _) in list(self._spool_thread.spool.sources.items()):
+        for path, (stamp, _) in list(self._spool_thread.spool.stamps.sources.items()):
             if is_in(path, folder):
                 yield path, stamp
 
@@ -720,7 +720,7 @@ class BaseSubtask:
             self._status_writer.write(self.clock())
 
     def _hook_due(self) -> float | None:
-        return self._spool_thread.run(self._spool_thread.spool.next_due)
+        return self._spool_thread.run(self._spool_thread.spool.job_claims.next_due)
 
     def _master_gone(self) -> bool:
         pid, parent = self.handoff.master_pid, os.getppid()
@@ -764,13 +764,13 @@ class BaseSubtask:
     def coming(self) -> None:
         """Called when a snapshot is about to be made of a file that seems to be new."""
 
-    def queued(self, entries: list[Entry]) -> None:
+    def queued(self, entries: list[QueuedSnapshot]) -> None:
         """Called after each commit with the new entries of the queue."""
 
     def gone(self, paths: Collection[str]) -> None:
         """Called when data files have left their folders."""
 
-    def _noticed(self, entries: list[Entry]) -> None:
+    def _noticed(self, entries: list[QueuedSnapshot]) -> None:
         self._last_notice = self.clock()
         self._status_writer.touch()
         self.queued(entries)
@@ -779,19 +779,19 @@ class BaseSubtask:
 
     def _hand_on(self, now: float) -> bool:
         """Call ``process_notify`` for one batch of the queue; whether there may be more."""
-        taken: list[Version] = self._spool_thread.run(self._spool_thread.spool.take, 8, now, self.wall())
+        taken: list[ClaimedJob] = self._spool_thread.run(self._spool_thread.spool.job_claims.claim, 8, now, self.wall())
         for version in taken:
             self.source_path = version.path
             snapshot = version.snapshot
             if not self._hurried() and self._guarded("process_notify", lambda path=snapshot: self.process_notify(path)):  # type: ignore[misc]
-                done = Done(version.id, RemoteStat(version.size, None), 0, "hook")
+                done = DeliveryResult(version.id, RemoteStat(version.size, None), 0, "hook")
                 self._spool_thread.run(self._deliver, done)
             else:
                 wait = decide(version.attempts + 1, PysubtaskError(), self._policy, 0.0).secs
                 self._spool_thread.run(self._spool_thread.give_back, version.id, "process_notify failed", self.clock() + wait)
         return bool(taken)
 
-    def _deliver(self, done: Done) -> None:
+    def _deliver(self, done: DeliveryResult) -> None:
         """On the spool's thread, where the status page is written too: so a page has both a delivery and its event, or
         neither."""
         for _, receipt in self._spool_thread.deliver([done]):
@@ -836,6 +836,6 @@ class BaseSubtask:
     def _write_handled(self) -> None:
         """Write for the master which notify stamps are safely in the queue, so that it may remove those files."""
         try:
-            own_files.replace(self.handoff.state_dir, HANDLED, json.dumps(self._spool_thread.spool.stamps).encode("ascii"))
+            own_files.replace(self.handoff.state_dir, HANDLED, json.dumps(self._spool_thread.spool.stamps.signals).encode("ascii"))
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..common import effective_user, handoff
+from ..common import effective_user, handoff, secret_file
 from ..common.advice import keep_private
 from ..common.cores import forbid_cores, holds_secret
 from ..common.entries import Entry, first_folder, read_entries
@@ -24,7 +24,7 @@ from ..common.never_sent import of_task
 from ..common.place import near
 from ..common.plain import plain
 from ..common.run_as import BY_HAND, BY_RUN, check_folders, check_process
-from ..common.trust import owners
+from ..common.secret_file import NotPrivate
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -250,14 +250,11 @@ def _password(path: str | None) -> str | None:
     if path is None:
         return os.environ.pop(PASSWORD_VARIABLE, None)
     try:
-        with open(path, encoding="utf-8") as file:
-            if os.name == "posix":
-                found = os.fstat(file.fileno())
-                if found.st_uid not in owners():
-                    raise ConfigError("--password-file", f"{path} belongs to another user", "Name a text file of yours.")
-                if found.st_mode & 0o077:
-                    raise ConfigError("--password-file", f"{path} can be read by others", f"Run: {keep_private(path)}")
-            return file.readline().rstrip("\r\n")
+        return secret_file.first_line(secret_file.read(path))
+    except NotPrivate as exc:
+        if exc.is_foreign:
+            raise ConfigError("--password-file", f"{path} belongs to another user", "Name a text file of yours.") from exc
+        raise ConfigError("--password-file", f"{path} can be read by others", f"Run: {keep_private(path)}") from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError("--password-file", f"{path} cannot be read ({exc})", "Name a text file of yours.") from exc
 

@@ -26,13 +26,14 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..common import advice, own_files
+from ..common import own_files, own_folders
 from ..common.errors import DiskLow, PysubtaskError, SpoolDamaged
 from ..common.lock import Holder, StateLock
-from ..common.own_files import NotOurs
+from ..common.own_folders import NotOurs
 from ..common.requests import REPLIES, REQUESTS
 from ..common.state_files import HANDLED, LOCK, MOVED_FROM, READ_FROM, RESIDUAL
 from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
+from .other_state_folder import check, fingerprint_of, fits, may_hold_queue, not_ours, two_queues
 from .snapshot.bak_folder import BakFolder, is_hidden
 from .snapshot.snapshotter import copy_again
 from .spool import database
@@ -52,8 +53,10 @@ class StateOccupied(PysubtaskError):
     """Another state folder of this task keeps it from starting; the text says what a person has to do."""
 
 
-class Moving:
-    """``state_dir``: the folder for the state; ``others``: other folders that may have it. ``first``: the first watched folder.
+class StateMigration:
+    """The move of one task's state to its folder, as far as it is due.
+
+    ``state_dir``: the folder for the state; ``others``: other folders that may have it. ``first``: the first watched folder.
     ``bak``: the setting BakToFolder, ``bak_dir`` the folder that the setting means now. ``min_free``: returns the number of bytes
     of disk space that must be left. ``stopped``: whether a stop was requested. ``announce``: writes the new folder into the
     record of the task."""
@@ -72,7 +75,7 @@ class Moving:
         announce: Callable[[], None],
     ) -> None:
         self._new = state_dir
-        self._others = [other for other in others if _may_hold_a_queue(other)]
+        self._others = [other for other in others if may_hold_queue(other)]
         self._first = first
         self._bak = bak
         self._bak_dir = bak_dir
@@ -88,7 +91,7 @@ class Moving:
         has one; OSError."""
         for other in self._others:
             try:
-                _check(other)
+                check(other)
             except PermissionError as exc:
                 self._problems[other] = exc.problem if isinstance(exc, NotOurs) else f"cannot be opened ({exc.strerror})"
                 continue
@@ -118,17 +121,17 @@ class Moving:
             if begun:
                 self._log.warning("[%s] is left alone, it is not this task's: it %s", other, problem)
             else:
-                raise StateOccupied(_not_ours(other, problem))
+                raise StateOccupied(not_ours(other, problem))
         note = self._note()
         if begun:
-            strange = [other for other in queues if not _fits(other, note)]
+            strange = [other for other in queues if not fits(other, note)]
             if strange:
-                raise StateOccupied(_two(self._new, strange[0]))
+                raise StateOccupied(two_queues(self._new, strange[0]))
             if not note:
                 return []
             old = str(note.get("from"))
         elif len(queues) > 1:
-            raise StateOccupied(_two(*queues[:2]))
+            raise StateOccupied(two_queues(*queues[:2]))
         else:
             self._forget_moved()
             if not queues:
@@ -163,12 +166,12 @@ class Moving:
     # -- step 2 and 3
 
     def _copy(self, old: str) -> None:
-        for name in own_files.names(self._new):
+        for name in own_folders.names(self._new):
             # A temporary file of a move that was killed.
             if name.startswith(_COPY) or (name.startswith(".") and name.endswith(".part")):
                 own_files.remove(self._new, name)
         self._check_room(old)
-        note = {"from": old, **_fingerprint_of(old)}
+        note = {"from": old, **fingerprint_of(old)}
         for end in _BESIDE:
             if end != "-shm":
                 with contextlib.suppress(FileNotFoundError):
@@ -244,13 +247,13 @@ class Moving:
         return lost
 
     def _copy_files(self, old: str, new: str) -> None:
-        there = set(own_files.names(new))
-        for name in sorted(own_files.names(old)):
+        there = set(own_folders.names(new))
+        for name in sorted(own_folders.names(old)):
             if name in _NOT_COPIED or (name in _KEPT and name in there) or name.endswith(".part"):
                 continue
             found = os.lstat(os.path.join(old, name))
             if stat.S_ISDIR(found.st_mode) and name in (REQUESTS, REPLIES):
-                own_files.make_folder(os.path.join(new, name))
+                own_folders.make_folder(os.path.join(new, name))
                 self._copy_files(os.path.join(old, name), os.path.join(new, name))
             elif stat.S_ISREG(found.st_mode):
                 _copy_file(old, name, new, name)
@@ -280,11 +283,11 @@ class Moving:
         kept = (SPOOL, MOVED_TO, LOCK)
         for folder in (os.path.join(old, REQUESTS), os.path.join(old, REPLIES), old):
             with contextlib.suppress(FileNotFoundError):
-                for name in own_files.names(folder):
+                for name in own_folders.names(folder):
                     if name not in kept and not os.path.isdir(os.path.join(folder, name)):
                         own_files.remove(folder, name)
             if folder != old:
-                own_files.remove_empty(folder)
+                own_folders.remove_empty(folder)
         if not inside:
             for name in (SPOOL, PATH_FILE):
                 own_files.remove(old, name)
@@ -295,10 +298,10 @@ class Moving:
             task = os.path.dirname(old)
             top = os.path.dirname(task)
             for folder in (os.path.join(old, SNAPSHOTS), old):
-                own_files.remove_empty(folder)
-            if own_files.remove_empty(task) and own_files.names(top) == [PATH_FILE]:
+                own_folders.remove_empty(folder)
+            if own_folders.remove_empty(task) and own_folders.names(top) == [PATH_FILE]:
                 own_files.remove(top, PATH_FILE)
-                own_files.remove_empty(top)
+                own_folders.remove_empty(top)
 
     def _remove_snapshots(self, old: str) -> None:
         source = self._source(old)
@@ -328,56 +331,6 @@ class Moving:
 def tag_of(state_dir: str) -> str:
     """The beginning of the names of the snapshots of a queue: several queues may share a folder for them."""
     return hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:10]
-
-
-def _may_hold_a_queue(folder: str) -> bool:
-    """Whether there is a queue in a state folder, or the folder exists and its files cannot be listed."""
-    try:
-        os.lstat(os.path.join(folder, SPOOL))
-    except PermissionError:
-        return os.path.lexists(folder)
-    except OSError:
-        return False
-    return True
-
-
-def _check(folder: str) -> None:
-    """Raise NotOurs where a state folder, or one of the folders of this program above it, belongs to another user, or other users
-    may write it."""
-    found = os.lstat(folder)
-    # The mode is checked before the folder is opened, because that corrects the mode: a folder that others could write may hold
-    # their files.
-    if hasattr(os, "geteuid") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o022:
-        raise NotOurs(folder, f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})")
-    with own_files.opened_folder(folder):
-        pass
-    handle = own_files.open_read(folder, SPOOL)
-    os.close(handle)
-
-
-def _not_ours(folder: str, problem: str) -> str:
-    command = advice.list_path(folder)
-    return (
-        f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {command}. Where it belongs "
-        "to another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
-    )
-
-
-def _two(one: str, other: str) -> str:
-    return (
-        f"there are two queues of this task, in {one} and in {other}, so nothing is sent from either. Look which one is older "
-        f"({advice.list_path(os.path.join(one, SPOOL))}), move that folder elsewhere, and this task goes on with the other"
-    )
-
-
-def _fingerprint_of(folder: str) -> dict[str, int]:
-    found = os.lstat(os.path.join(folder, SPOOL))
-    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-
-
-def _fits(old: str, note: dict[str, Any]) -> bool:
-    """Whether this is the very queue that was copied, unchanged since."""
-    return note == {"from": old, **_fingerprint_of(old)}
 
 
 def _open_snapshot(path: str) -> int:
@@ -412,6 +365,6 @@ def _sync(folder: str, name: str = "") -> None:
         with os.fdopen(own_files.open_read(folder, name), "rb") as file:
             os.fsync(file.fileno())
         return
-    with own_files.opened_folder(folder) as at:
+    with own_folders.opened_folder(folder) as at:
         if at >= 0:
             os.fsync(at)

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..common import read_from
@@ -15,12 +16,13 @@ from ..common.errors import ConfigError, SourceChanged
 from ..common.watched import Dirs
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
+from .delivery.context import DeliveryContext
 from .delivery.dispatcher import Dispatcher
-from .delivery.uploads import Hooks
+from .delivery.interfaces import ChildSide, LoginContext
 from .snapshot.snapshotter import content_digest
 from .snapshot.sources import Place, opened, place_of
-from .spool.name_claims import Claims, Other
-from .spool.queue import Entry, Version
+from .spool.jobs import ClaimedJob, QueuedSnapshot
+from .spool.name_claims import NameClaims, Other
 from .watch.watcher import RESIDUAL, Due
 
 _LOGIN_KEYS = (
@@ -54,13 +56,13 @@ class UploadSubtask(BaseSubtask):
 
     transport = ""
     _dispatcher: Dispatcher | None = None
-    _names: Claims | None = None
+    _names: NameClaims | None = None
     _hangs_since: float | None = None
 
     def process_heartbeat(self, file: str) -> None:
         """Called when a heartbeat is due: the dispatcher writes and sends it."""
         if self._dispatcher is not None:
-            self._dispatcher.beat()
+            self._dispatcher.send_heartbeat()
 
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot before it is sent."""
@@ -86,39 +88,14 @@ class UploadSubtask(BaseSubtask):
         """Claim the names that this task has on the server, and start the dispatcher."""
         self._harmed: deque[str] = deque()
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
-        owners = self._spool_thread.run(self._spool_thread.spool.owners)
+        owners = self._spool_thread.run(self._spool_thread.spool.remote_files.owners)
         self._claims = {self._same(name): path for name, path in owners.items()}
         self._claimed = {path: name for name, path in self._claims.items()}
         self._asked_names: dict[tuple[str, str], Other | None] = {}
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         self._begin_names(owners)
-        hooks = Hooks(
-            self._page_changed,
-            self._snapshot_lost,
-            self._confirm,
-            self.write_heartbeat,
-            self._builds,
-            self._pipeline.signature_cache,
-            self._pipeline.prefixes,
-            self._open_live,
-            self._is_anothers,
-            self._name_harmed,
-        )
-        self._dispatcher = Dispatcher(
-            self._spool_thread,
-            open_transport(self.transport_name(), self.settings, self.handoff.state_dir),
-            self.settings,
-            self.status_model,
-            self.events,
-            self.log,
-            hooks,
-            self._login_fingerprint(),
-            self.clock,
-            self.wall,
-            self.handoff.config_file,
-            lambda: read_from.change_text(self.handoff.state_dir, self.handoff.config_file),
-        )
+        self._dispatcher = self._make_dispatcher()
         self.when_there_is_room(self._dispatcher.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
         if 0 < interval <= dead:
@@ -126,15 +103,29 @@ class UploadSubtask(BaseSubtask):
                 "HeartbeatIntervalSecs [%s] is not above the dead time [%s] secs: the connection will never rest", interval, dead
             )
 
+    def _make_dispatcher(self) -> Dispatcher:
+        settings = MappingProxyType(dict(self.settings))
+        return Dispatcher(
+            DeliveryContext(self._spool_thread, self.status_model, self.events, self.log, self.clock, self.wall),
+            open_transport(self.transport_name(), settings, self.handoff.state_dir),
+            settings,
+            ChildSide(self, self, self, self._pipeline.signature_cache, self._pipeline.prefixes),
+            LoginContext(
+                self._login_fingerprint(),
+                self.handoff.config_file,
+                lambda: read_from.change_text(self.handoff.state_dir, self.handoff.config_file),
+            ),
+        )
+
     def settings_changed(self) -> None:
         """Have the dispatcher take the new values."""
         if self._dispatcher is not None:
-            self._dispatcher.settings_changed()
+            self._dispatcher.settings_changed(self.settings)
 
     def queue_changed(self) -> None:
         """Have the dispatcher read the queue again."""
         if self._dispatcher is not None:
-            self._dispatcher.wake()
+            self._dispatcher.queue_changed()
 
     def connect_now(self) -> dict[str, Any] | None:
         """See :meth:`Dispatcher.connect_now`."""
@@ -143,7 +134,7 @@ class UploadSubtask(BaseSubtask):
     def hold_paused(self) -> None:
         """Have the dispatcher call back the uploads that are paused."""
         if self._dispatcher is not None:
-            self._dispatcher.hold()
+            self._dispatcher.queue_changed()
 
     def check(self, now: float) -> str:
         """Return names to other tasks, send altered files again, and replace a dispatcher that hangs; a text where it has ended."""
@@ -152,7 +143,7 @@ class UploadSubtask(BaseSubtask):
             self._send_anew(self._harmed.popleft())
         if self._dispatcher is None or not self._dispatcher.is_alive():
             return "The courier ended; starting over"
-        if not self._dispatcher.hangs(now):
+        if not self._dispatcher.is_stalled(now):
             self._hangs_since = None
         elif self._hangs_since is None:
             # After SIGSTOP and SIGCONT of the whole process, the dispatcher must get the time for a turn first.
@@ -178,15 +169,14 @@ class UploadSubtask(BaseSubtask):
         if self._names is not None:
             self._names.close()
 
-    def queued(self, entries: list[Entry]) -> None:
+    def queued(self, entries: list[QueuedSnapshot]) -> None:
         """Call ``process_notify`` for each new entry, then have the dispatcher take them."""
         for entry in entries:
             self.source_path = entry.path
             path = entry.snapshot
             self._guarded("process_notify", lambda path=path: self.process_notify(path))  # type: ignore[misc]
         if self._dispatcher is not None:
-            self._dispatcher.notice()
-            self._dispatcher.grew()
+            self._dispatcher.jobs_added()
 
     def coming(self) -> None:
         """Have the dispatcher connect while the snapshot is made."""
@@ -264,7 +254,7 @@ class UploadSubtask(BaseSubtask):
     def _begin_names(self, owners: Mapping[str, str]) -> None:
         """Claim the names of this task among the tasks of this user: those of the files it has sent, as far as its entries still
         give them the same names."""
-        self._names = Claims(
+        self._names = NameClaims(
             self.destination(), self.handoff.state_dir, self._label, self.clock, case_sensitive=self._case_sensitive
         )
         for old in self._moved_from:
@@ -292,7 +282,7 @@ class UploadSubtask(BaseSubtask):
         }
         if lost:
             dropped, _, garbage = self._spool_thread.run(self._spool_thread.spool.queue_admin.drop, list(lost))
-            self._spool_thread.run(self._spool_thread.spool.forget, [lost[name] for name in dropped])
+            self._spool_thread.run(self._spool_thread.spool.stamps.forget, [lost[name] for name in dropped])
             self._spool_thread.drop(garbage)
             for name in dropped:
                 self._pipeline.again(lost[name])
@@ -309,8 +299,8 @@ class UploadSubtask(BaseSubtask):
 
     def _is_not_as_left(self, name: str, path: str) -> None:
         """Forget what was delivered under a name: another task has sent to it, so the file is sent again, whole."""
-        self._spool_thread.run(self._spool_thread.spool.not_as_left, name)
-        self._spool_thread.run(self._spool_thread.spool.forget, [path])
+        self._spool_thread.run(self._spool_thread.spool.remote_files.not_as_left, name)
+        self._spool_thread.run(self._spool_thread.spool.stamps.forget, [path])
 
     def _same(self, name: str) -> str:
         """A key for a remote name: equal for names that are one file at the destination."""
@@ -325,28 +315,33 @@ class UploadSubtask(BaseSubtask):
 
     # -- called by the dispatcher's thread -------------------------------------------------------------------
 
-    def _page_changed(self) -> None:
+    def page_changed(self) -> None:
+        """See :class:`~.delivery.interfaces.DispatcherClient`."""
         if self._status_writer.touch():
             self._wake_event.set()
 
-    def _builds(self, builds: bool, copies: bool) -> None:
+    def server_can(self, builds: bool, copies: bool) -> None:
+        """See :class:`~.delivery.interfaces.DispatcherClient`."""
         self._pipeline.signature_cache.needed = copies
         # A subclass with its own process_notify may rely on whole snapshots.
         self._pipeline.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
 
-    def _snapshot_lost(self, path: str) -> None:
+    def snapshot_lost(self, path: str) -> None:
+        """See :class:`~.delivery.interfaces.SourceFiles`."""
         self._pipeline.again(path)
         self._poll_soon()
 
-    def _is_anothers(self, name: str, path: str) -> bool:
+    def is_anothers(self, name: str, path: str) -> bool:
+        """See :class:`~.delivery.interfaces.NameOwners`."""
         owner = self._claims.get(self._same(name), path)
         return owner != path and os.path.exists(owner)
 
-    def _name_harmed(self, name: str) -> None:
+    def name_harmed(self, name: str) -> None:
+        """See :class:`~.delivery.interfaces.NameOwners`."""
         self._harmed.append(name)
         self._poll_soon()
 
-    def _confirm(self, version: Version) -> None:
+    def confirm(self, version: ClaimedJob) -> None:
         """Raise SourceChanged where a live file (no bak folder) does not hold the queued content any more, so that it is not
         published."""
         if not version.live:
@@ -362,7 +357,8 @@ class UploadSubtask(BaseSubtask):
         named = any(entry.kind == "file" and entry.path == path for entry in self.handoff.entries)
         return None if named else place_of(os.path.dirname(path))
 
-    def _open_live(self, path: str) -> int:
+    def open_live(self, path: str) -> int:
+        """See :class:`~.delivery.interfaces.SourceFiles`."""
         with opened(path, self._within(path)) as (handle, _):
             return os.dup(handle)
 
@@ -370,10 +366,10 @@ class UploadSubtask(BaseSubtask):
 
     def _login_fingerprint(self) -> str:
         """A few bits that change with the login settings; too few to guess a password from."""
-        salt = self._spool_thread.run(self._spool_thread.spool.meta, "salt")
+        salt = self._spool_thread.run(self._spool_thread.spool.meta.get, "salt")
         if salt is None:
             salt = os.urandom(16).hex()
-            self._spool_thread.run(self._spool_thread.spool.set_meta, "salt", salt)
+            self._spool_thread.run(self._spool_thread.spool.meta.set, "salt", salt)
         text = repr([self.settings.get(key) for key in _LOGIN_KEYS])
         return hashlib.sha256((salt + text).encode("utf-8", "surrogateescape")).hexdigest()[:4]
 

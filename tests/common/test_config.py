@@ -16,6 +16,7 @@ from pysubtask.common.config import (
     nearest,
     resolve,
     resolve_burst,
+    rows_of,
     section_of,
     values_of,
 )
@@ -317,3 +318,10 @@ def test_nearest():
     assert nearest("Pasword", ["Password", "HostPort"]) == "Password"
     assert nearest("elephant", ["Host", "User"]) is None
     assert nearest("x", []) is None
+
+
+def test_the_rows_of_a_child_are_those_of_base_and_in_their_place_its_own():
+    base, ftp = ({row.key: row for row in TABLE[name]} for name in ("base", "ftp"))
+    found = rows_of(TABLE, "ftp")
+    assert found == {**base, **ftp} and found["BakToFolder"] is ftp["BakToFolder"] is not base["BakToFolder"]
+    assert rows_of(TABLE, None) == rows_of(TABLE, "base") == rows_of(TABLE, "an app's own") == base

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from pysubtask.common import own_files, residual
+from pysubtask.common import own_files, own_folders, residual
 from pysubtask.common.events import EventLog, Tail, read_events
-from pysubtask.common.own_files import NotOurs
+from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.receipts import Receipt, append, compact, last_seq, read_receipts
 from pysubtask.common.settings_file import read_settings_page
 from pysubtask.common.status import read_status, write_status
@@ -22,7 +22,7 @@ needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0,
 def state(tmp_path):
     folder = tmp_path / "data" / ".pysubtask" / "main" / "ftp"
     folder.parent.parent.parent.mkdir()
-    own_files.make_folder(str(folder))
+    own_folders.make_folder(str(folder))
     return folder
 
 
@@ -34,7 +34,7 @@ def test_a_state_folder_is_made_private_in_all_its_parts(state):
 
 def test_the_data_folder_is_not_made(tmp_path):
     with pytest.raises(FileNotFoundError):
-        own_files.make_folder(str(tmp_path / "nowhere" / ".pysubtask" / "main" / "ftp"))
+        own_folders.make_folder(str(tmp_path / "nowhere" / ".pysubtask" / "main" / "ftp"))
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -102,7 +102,7 @@ def test_whatever_else_is_in_the_place_of_a_file_is_not_read_and_not_waited_for(
         (state / name).mkdir()
     else:
         other = tmp_path / "other"
-        own_files.make_folder(str(other))
+        own_folders.make_folder(str(other))
         WRITERS[name](str(other))
         (state / name).symlink_to(other / name)
     found = []
@@ -141,7 +141,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path, part):
 @pytest.mark.parametrize("part", [".pysubtask", "main", "ftp"])
 def test_root_too_refuses_a_state_folder_of_somebody_else(tmp_path, part):
     state = tmp_path / ".pysubtask" / "main" / "ftp"
-    own_files.make_folder(str(state))
+    own_folders.make_folder(str(state))
     residual.offer(str(state), ["/etc/shadow"])
     at = {".pysubtask": state.parent.parent, "main": state.parent, "ftp": state}[part]
     os.chown(at, 12345, 12345)
@@ -165,7 +165,7 @@ def test_a_state_folder_elsewhere_is_looked_at_from_its_hash_on(tmp_path, part):
     (tmp_path / "real" / "pysubtask" / "state").mkdir(parents=True)
     (tmp_path / "home").symlink_to(tmp_path / "real")
     state = tmp_path / "home" / "pysubtask" / "state" / HASH / "main" / "ftp"
-    own_files.make_folder(str(state))
+    own_folders.make_folder(str(state))
     own_files.replace(str(state), "status.json", b"ours")
     assert own_files.read(str(state), "status.json") == b"ours"
     place = tmp_path / "home" / "pysubtask" / "state" / part
@@ -174,12 +174,12 @@ def test_a_state_folder_elsewhere_is_looked_at_from_its_hash_on(tmp_path, part):
     with pytest.raises(NotOurs, match="which is a link or no folder"):
         own_files.read(str(state), "status.json")
     with pytest.raises(NotOurs):
-        own_files.make_folder(str(state))
+        own_folders.make_folder(str(state))
 
 
 def test_only_a_whole_hash_is_one():
-    assert own_files.is_root(HASH) and own_files.is_root(".pysubtask")
-    assert not any(map(own_files.is_root, (HASH[1:], HASH + "0", HASH[:-1] + "g", HASH.upper(), "", "data")))
+    assert own_folders.is_root(HASH) and own_folders.is_root(".pysubtask")
+    assert not any(map(own_folders.is_root, (HASH[1:], HASH + "0", HASH[:-1] + "g", HASH.upper(), "", "data")))
 
 
 def test_a_file_is_replaced_in_pieces(state, monkeypatch):
@@ -197,9 +197,9 @@ def test_a_file_is_replaced_in_pieces(state, monkeypatch):
 
 def test_only_an_empty_folder_of_ours_is_removed(state):
     own_files.replace(str(state), "status.json", b"x")
-    assert not own_files.remove_empty(str(state)) and not own_files.remove_empty(str(state / "nothing"))
+    assert not own_folders.remove_empty(str(state)) and not own_folders.remove_empty(str(state / "nothing"))
     own_files.remove(str(state), "status.json")
-    assert own_files.remove_empty(str(state)) and not state.exists()
+    assert own_folders.remove_empty(str(state)) and not state.exists()
 
 
 @needs_root
@@ -243,7 +243,7 @@ def test_what_is_read_whole_has_a_limit(state):
 def test_a_folder_made_again_is_not_taken_for_the_one_before(state):
     write_status(str(state), {"n": 1})
     state.rename(state.with_name("aside"))
-    own_files.make_folder(str(state))
+    own_folders.make_folder(str(state))
     write_status(str(state), {"n": 2})
     assert read_status(str(state)) == {"format": 1, "n": 2}
 

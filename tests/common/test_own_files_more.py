@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common import own_files, registry
+from pysubtask.common import own_folders, registry
 from pysubtask.common.errors import AlreadyRunning, TransportLost
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.control.push.record import Record
@@ -122,11 +122,11 @@ def test_folders_of_ours_are_removed_without_following_a_link(tmp_path: Path) ->
     (tmp_path / "run" / "requests").mkdir(parents=True)
     (tmp_path / "run" / "requests" / "one").write_text("1")
     (tmp_path / "run" / "out").symlink_to(tmp_path / "kept")
-    own_files.remove_folder(str(tmp_path / "run"))
-    own_files.remove_folder(str(tmp_path / "run"))
+    own_folders.remove_folder(str(tmp_path / "run"))
+    own_folders.remove_folder(str(tmp_path / "run"))
     (tmp_path / "run").symlink_to(tmp_path / "kept")
-    with pytest.raises(own_files.NotOurs):
-        own_files.remove_folder(str(tmp_path / "run"))
+    with pytest.raises(own_folders.NotOurs):
+        own_folders.remove_folder(str(tmp_path / "run"))
     assert (tmp_path / "kept" / "file").read_text() == "mine"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pysubtask.common.events import Event, EventLog
-from pysubtask.common.own_files import make_folder
+from pysubtask.common.own_folders import make_folder
 from pysubtask.common.page_events import brought_up, followed
 
 PAGE: dict[str, Any] = {

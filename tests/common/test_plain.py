@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.common.log_lines import Journal
+from pysubtask.common.log_lines import JournalFormatter
 from pysubtask.common.logs import _Text, close_logging, setup_logging
 from pysubtask.common.plain import one_line, plain
 from pysubtask.testing.servers.hostile_sftp import WORDS
@@ -83,7 +83,7 @@ def test_a_line_of_the_journal_is_cut_at_a_line_feed_alone(sign):
     import logging
 
     record = logging.LogRecord("x", logging.INFO, "", 0, "Copying [%s]", (f"b{sign}{FORGED}{sign}more.csv",), None)
-    said = Journal(_Text("a.B.1", None, "[%(logger_name)s]: %(message)s")).format(record)
+    said = JournalFormatter(_Text("a.B.1", None, "[%(logger_name)s]: %(message)s")).format(record)
     assert said.count("\n") == 0 and said.startswith("<6>[a.B.1]: Copying")
     assert re.findall(r"(?m)^<\d>", said) == ["<6>"]
 

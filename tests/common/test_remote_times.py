@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pysubtask.common.remote_times import is_same_time
-from pysubtask.subtask.delta.transfer_plan import Known, already_there
+from pysubtask.delivery_rules.remote_content import Known, already_there
 from pysubtask.transports.base import RemoteStat
 
 AT = 1_700_000_017

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from pysubtask.common import own_files, requests
-from pysubtask.common.own_files import NotOurs
+from pysubtask.common import own_folders, requests
+from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.requests import Who, answer, reply_to, send, sweep, waiting, withdraw
 from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
 
@@ -26,7 +26,7 @@ def tmp_path():
 def state(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    own_files.make_folder(str(data / ".pysubtask" / "main" / "ftp"))
+    own_folders.make_folder(str(data / ".pysubtask" / "main" / "ftp"))
     return data / ".pysubtask" / "main" / "ftp"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask import ConfigError
-from pysubtask.common import own_files, registry, status_group
-from pysubtask.common.own_files import NotOurs
+from pysubtask.common import own_files, own_folders, registry, status_group
+from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.status import read_shared_status, read_status, write_status
 from pysubtask.defaults_config import SETTINGS
 from pysubtask.master.child_config import plan
@@ -22,7 +22,7 @@ LOG = logging.getLogger("status_group")
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     folder = tmp_path / ".pysubtask" / "main" / "ftp"
-    own_files.make_folder(str(folder))
+    own_folders.make_folder(str(folder))
     return folder
 
 

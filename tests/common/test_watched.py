@@ -9,7 +9,8 @@ import pytest
 from pysubtask.common.entries import Entry, read_entries
 from pysubtask.common.errors import ConfigError
 from pysubtask.common.watched import Dirs, Watched
-from pysubtask.master.child_config import closed_paths, plan
+from pysubtask.master.child_config import plan
+from pysubtask.master.task_plan import closed_paths
 
 
 def test_whose_a_file_is() -> None:

@@ -73,7 +73,7 @@ def test_an_app_is_told_to_start_anew(tmp_path: Path, monkeypatch: pytest.Monkey
             ftp.pop(key, None)
         station = SFTPStation(tmp_path, tmp_path / "served", ftp, RetryWaitSecs=2)
         try:
-            station.master._read_from = read_from.stamps_of({str(module): "the config"})
+            station.master._supervisor._launcher.read_from = read_from.stamps_of({str(module): "the config"})
             module.write_text("ftp = 'another'\n")
             station.write("a.csv", "1\n")
             station.master.start()

@@ -16,11 +16,11 @@ from pysubtask.common.receipts import Receipt, append
 from pysubtask.control.commands import check
 from pysubtask.control.config.config_file import load
 from pysubtask.control.config.problems import ConfigProblems
-from pysubtask.control.doctor import local
+from pysubtask.control.doctor import watch_paths
 from pysubtask.control.preview.dry_run import dry_run
-from pysubtask.control.preview.name_owners import Names
+from pysubtask.control.preview.name_owners import NameOwners
 from pysubtask.control.preview.not_watched import NotWatched
-from pysubtask.subtask.spool.name_claims import Claims
+from pysubtask.subtask.spool.name_claims import NameClaims
 from pysubtask.subtask.watch.folder import Folder
 
 NOW = 1_790_000_000.0
@@ -265,7 +265,7 @@ def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypat
     done = CliRunner().invoke(check.command, [str(path)], standalone_mode=False)
     assert f"{tmp_path} is a home folder" in done.output and done.return_value == 0
     path.write_text(path.read_text().replace('dir = "."', 'dir = "/"'))
-    assert local.too_wide(load(str(path), {}).tasks[0].entries[0]) is not None
+    assert watch_paths.too_wide(load(str(path), {}).tasks[0].entries[0]) is not None
     (tmp_path / "camera").mkdir()
     path.write_text(path.read_text().replace('dir = "/"', 'dir = "camera"'))
     assert "home folder" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
@@ -439,7 +439,7 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     tasks = load(str(config), {}).tasks
-    with Names() as names:
+    with NameOwners() as names:
         found = [dry_run(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["now.csv", "deep/now.csv"], ["own.csv"], []]
     ((path, why),) = found[1].skipped
@@ -452,10 +452,10 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
     os.makedirs(state)
     lock = StateLock(os.path.join(state, "lock"))
     lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None))
-    running = Claims("sftp://me@h:22/in", state, "b/ftp", time.monotonic)
+    running = NameClaims("sftp://me@h:22/in", state, "b/ftp", time.monotonic)
     running.take("now.csv", str(tmp_path / "b" / "now.csv"))
     running.close()
-    with Names() as names:
+    with NameOwners() as names:
         found = [dry_run(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["deep/now.csv"], ["now.csv", "own.csv"], []]
     lock.release()

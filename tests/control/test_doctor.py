@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.errors import LoginRefused
-from pysubtask.control.doctor import namespace, rounds
-from pysubtask.control.doctor import server as server_checks
+from pysubtask.control.doctor import namespace, probe, rounds
 from pysubtask.control.doctor.causes import login_finding
 from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.finding import remedy_lines
-from pysubtask.control.doctor.server import Visit
+from pysubtask.control.doctor.server_checks import ServerChecks
 from pysubtask.control.doctor.source import of_plan
 from pysubtask.master.child_config import plan
 from pysubtask.testing import ftp_server, sftp_server
@@ -231,7 +230,7 @@ def test_names_that_do_not_resolve(tmp_path):
 @pytest.mark.slow
 def test_a_closed_port_and_one_that_a_firewall_swallows(tmp_path, monkeypatch):
     # Whoever runs this may have a server at one of the usual ports, and it would be found.
-    monkeypatch.setattr("pysubtask.control.doctor.examine._OTHER_SECS", 0.0)
+    monkeypatch.setattr("pysubtask.control.doctor.endpoint_checks._OTHER_SECS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     names(diagnose(at(port, UseSFTP=False), tmp_path), "port-closed", "ftp.HostPort = ", f"nc -vz -w 5 127.0.0.1 {port}")
@@ -482,8 +481,8 @@ def test_certificates(tmp_path, name, days, vouched, cause):
 @pytest.mark.parametrize(("speed", "most"), [(False, 2000), (True, 1_002_000)])
 def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypatch, speed, most):
     sent = []
-    put = server_checks._put
-    monkeypatch.setattr(server_checks, "_put", lambda path, data: (sent.append(len(data)), put(path, data)))
+    put = probe._put
+    monkeypatch.setattr(probe, "_put", lambda path, data: (sent.append(len(data)), put(path, data)))
     found = diagnose(worlds.pyftpdlib.settings(), tmp_path, speed=speed)
     assert ("speed up" in {finding.check for finding in found}) == speed
     assert 0 < sum(sent) <= most and (sum(sent) > 64 * 1024) == speed
@@ -674,7 +673,7 @@ def test_a_server_whose_clock_is_a_day_off(worlds, tmp_path):
         remote = open_remote("sftp", settings, str(tmp_path / "work"))
         await remote.connect()
         try:
-            visit = Visit(remote, settings, time.monotonic() + 20, wall=lambda: time.time() + 86400)
+            visit = ServerChecks(remote, settings, time.monotonic() + 20, wall=lambda: time.time() + 86400)
             return [finding async for finding in visit.findings()]
         finally:
             await remote.close()

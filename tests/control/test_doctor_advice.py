@@ -17,7 +17,22 @@ import pysubtask.control.doctor
 from pysubtask.common import account, limits
 from pysubtask.common.entries import Entry, read_entries
 from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
-from pysubtask.control.doctor import bbr, causes, certificate, examine, local, login_files, network, prepare, rounds, server
+from pysubtask.control.doctor import (
+    bbr,
+    causes,
+    certificate,
+    endpoint_checks,
+    examine,
+    file_causes,
+    local,
+    login_files,
+    network,
+    prepare,
+    rounds,
+    server_checks,
+    state_folder,
+    watch_paths,
+)
 from pysubtask.control.doctor.finding import Finding, remedy_lines
 from pysubtask.control.doctor.prepare import Endpoint
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
@@ -88,12 +103,12 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     disk = lambda free: lambda path: SimpleNamespace(free=free)  # noqa: E731
     found = local.check([good], read=few.get, disk=disk(1000), wall=lambda: 0.0)
     found += local.check([good], read=none, disk=disk(2 * good.settings["MinFreeBytes"]))
-    found.append(local.watch_path(Entry("dir", str(tmp_path / "file"))))
+    found.append(watch_paths.check(Entry("dir", str(tmp_path / "file"))))
     for watch in ("/kamera/pics", "/media/usb/camera", "/mnt", str(tmp_path / "new" / "deep"), str(tmp_path / "-rf")):
         found += local.check([target(tmp_path, [{"dir": watch}])], read=none, disk=disk(10**12))
     # The state folder's nearest is any folder above, down to the root; and each way in which it cannot be written.
     for number in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO):
-        patch.setattr(local, "_cannot_write", lambda folder, number=number: OSError(number, os.strerror(number)))
+        patch.setattr(state_folder, "_cannot_write", lambda folder, number=number: OSError(number, os.strerror(number)))
         for state in (
             "/kamera/.pysubtask/main/ftp",
             "/media/usb/camera/.pysubtask/main/ftp",
@@ -101,22 +116,22 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
             str(tmp_path / BAD / ".pysubtask/main/ftp"),
             str(tmp_path / "file" / ".pysubtask/main/ftp"),
         ):
-            found.append(local.state_folder(good._replace(state_dir=state, entries=None)))
+            found.append(state_folder.check(good._replace(state_dir=state, entries=None)))
     made = tmp_path / BAD / ".pysubtask" / "main" / "ftp"
     made.mkdir(parents=True)
     (made / "spool.db").touch()
-    patch.setattr(local, "_cannot_write", lambda folder: PermissionError(errno.EACCES, "Permission denied"))
-    ours = local.state_folder(good)
+    patch.setattr(state_folder, "_cannot_write", lambda folder: PermissionError(errno.EACCES, "Permission denied"))
+    ours = state_folder.check(good)
     assert ours.remedy.commands == () or "chmod u+rwx" in ours.remedy.commands[0]
     for user in (os.getuid(), os.getuid() + 1):
         patch.setattr(os, "getuid", lambda user=user: user)
-        found.append(local.state_folder(good))
+        found.append(state_folder.check(good))
         assert found[-1].remedy.commands
     patch.undo()
-    patch.setattr(local.os, "access", lambda path, mode: mode != os.R_OK | os.X_OK)
-    found.append(local.watch_path(good.entries[0]))
-    patch.setattr(local.os, "access", lambda path, mode: mode != os.W_OK)
-    found.append(local.watch_path(good.entries[0]))
+    patch.setattr(watch_paths.os, "access", lambda path, mode: mode != os.R_OK | os.X_OK)
+    found.append(watch_paths.check(good.entries[0]))
+    patch.setattr(watch_paths.os, "access", lambda path, mode: mode != os.W_OK)
+    found.append(watch_paths.check(good.entries[0]))
     patch.undo()
     config = tmp_path / "my config.py"
     config.write_text("class ftp:\n    Host = 'h'\n    UseSFTP = False\n    Password = 'hunter2'\n")
@@ -211,24 +226,25 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         found.append(causes.dropbox_finding(LoginRefused(said)))
     for said in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):
         for folder in ("/", "", "/sys/kernel", BAD):
-            found.append(causes.file_finding("write", FileRefused(said), one, folder))
+            found.append(file_causes.file_finding("write", FileRefused(said), one, folder))
     where = target(tmp_path, Host="h.example", KnownHostsFile=f"/{BAD}/known")
     look = examine._Examination(where, examine.Times(), 0.0, None, {}.get, False)
     look._place = Endpoint("h.example", 2222, "pi", True, (f"/{BAD}/known",))
+    checks = look._endpoint = look._checks_of(look._place)
     for online in ("head\nroute\n", "head\n"):
-        look._read = {"/proc/net/route": online}.get
-        found += [look._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
+        checks._read = {"/proc/net/route": online}.get
+        found += [checks._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
     elsewhere = examine._Examination(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
     elsewhere._place = look._place
-    look._addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
-    found.append(asyncio.run(_of_a_dead_address(look, patch)))
+    checks.addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
+    found.append(asyncio.run(_of_a_dead_address(checks, patch)))
     for cause in ("port-closed", "port-filtered", "no-route"):
-        found.append(asyncio.run(elsewhere._no_answer(network.NoAnswer(cause, "?"))))
+        found.append(asyncio.run(elsewhere._checks_of(elsewhere._place)._no_answer(network.NoAnswer(cause, "?"))))
     found += [elsewhere._refused(ImportError(name="dropbox")), look._refused(ImportError(name="pysftp"))]
     for said in ("another host key", "revoked", "not known"):
         found.append(asyncio.run(look._host_key(LoginRefused(f"{said}: ssh-ed25519 {KEY}"))))
     found.append(asyncio.run(look._host_key(AnotherKey(f"ssh-ed25519 {KEY}"))))
-    look._addresses = [(2, ("127.0.0.1", 1))]
+    checks.addresses = [(2, ("127.0.0.1", 1))]
     for problem in ("expired", "early", "name", "untrusted"):
         patch.setattr(certificate, "inspect", lambda *_, problem=problem: certificate.Certificate("AA", ("a",), "", problem, "?"))
         found.append(asyncio.run(look._certificate(LoginRefused("certificate"))))
@@ -240,12 +256,12 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     return found
 
 
-async def _of_a_dead_address(look, patch):
+async def _of_a_dead_address(checks, patch):
     async def dead(addresses, secs):
         return [network.NoAnswer("port-filtered", "127.0.0.2: no answer")]
 
     patch.setattr(network, "dead_among", dead)
-    told = await look._dead()
+    told = await checks.dead()
     patch.undo()
     return told
 
@@ -256,19 +272,20 @@ async def _of_hidden(look, patch):
 
     patch.setattr(prepare, "check", lambda settings: [])
     patch.setattr(prepare, "endpoint", lambda settings: Endpoint("h", 22))
-    look._name = look._port = look._who = good
+    for step in ("name", "port", "protocol"):
+        patch.setattr(endpoint_checks.EndpointChecks, step, lambda self: good())
     found = [finding async for finding in look.findings()]
     patch.undo()
     return found
 
 
 async def _of_a_clock():
-    visit = server.Visit(SimpleNamespace(folder=""), {}, 0.0, wall=lambda: 10.0**6)
+    visit = server_checks.ServerChecks(SimpleNamespace(folder=""), {}, 0.0, wall=lambda: 10.0**6)
 
     async def upload(*_):
         return SimpleNamespace(remote=SimpleNamespace(mtime=5.0))
 
-    visit._upload = upload
+    visit._probe.upload = upload
     return [finding async for finding in visit._clock()]
 
 

@@ -11,7 +11,7 @@ import pytest
 from pysubtask.common.entries import read_entries
 from pysubtask.common.errors import FileRefused, LoginRefused, TransportLost
 from pysubtask.common.registry import VARIABLE, Record, announce
-from pysubtask.control.doctor import bbr, causes, local, network
+from pysubtask.control.doctor import bbr, causes, file_causes, local, network
 from pysubtask.control.doctor.finding import fail, remedy_lines, setting_line
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
 from pysubtask.master.child_config import plan
@@ -87,13 +87,13 @@ def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path):
 
 def test_words_that_no_server_here_says():
     said = "a.csv: storing it: server said: '522 SSL connection failed: session reuse required' (the data connection failed)"
-    assert causes.file_finding("write", TransportLost(said), {"UseSFTP": False}, "in").cause == "session-reuse"
+    assert file_causes.file_finding("write", TransportLost(said), {"UseSFTP": False}, "in").cause == "session-reuse"
     said = "the login was refused. Check User. ssh said: 'Account locked due to 5 failed logins. Permission denied (password).'"
     assert causes.login_finding(LoginRefused(said), {"User": "pi", "Password": "x"}).cause == "account-locked"
     said = "the login was refused. Check User. ssh said: 'pi@h: Permission denied (password).'"
     assert causes.login_finding(LoginRefused(said), {"User": "pi"}).cause == "server-takes-passwords-only"
     said = "a.csv: writing: server said: Failure (a full disk or a quota is the usual reason)"
-    assert causes.file_finding("write", FileRefused(said), {}, "in").cause == "no-room"
+    assert file_causes.file_finding("write", FileRefused(said), {}, "in").cause == "no-room"
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_server_that_is_down_is_asked_for_first_and_another_protocol_is_only_p
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     config = config_of(tmp_path, f"ftp://me@127.0.0.1:{port}/in")
-    monkeypatch.setattr("pysubtask.control.doctor.examine._OTHER_SECS", 0.0)
+    monkeypatch.setattr("pysubtask.control.doctor.endpoint_checks._OTHER_SECS", 0.0)
     found = diagnose(config)
     assert found.cause == "port-closed" and found.remedy.words.startswith("Is the server up?")
     assert found.remedy.settings == (("Host", "ftp://me@127.0.0.1:PORT/in"),)
@@ -126,7 +126,7 @@ def test_a_server_that_is_down_is_asked_for_first_and_another_protocol_is_only_p
         async def elsewhere(self):
             return other.port, (await in_network(other.port))
 
-        monkeypatch.setattr("pysubtask.control.doctor.examine._Examination._elsewhere", elsewhere)
+        monkeypatch.setattr("pysubtask.control.doctor.endpoint_checks.EndpointChecks._elsewhere", elsewhere)
         found = diagnose(config)
     words = found.remedy.words
     assert words.startswith("Is the server up?") and words.index("Only if") < words.index(f"port {other.port} of it speaks SSH")

@@ -20,8 +20,9 @@ import pysubtask.transports
 from pysubtask.common.errors import ConfigError, ServerBusy, TransportLost
 from pysubtask.control.cli import main
 from pysubtask.control.push import place
-from pysubtask.control.push.sender import pause
+from pysubtask.control.push.tries import Tries
 from pysubtask.control.push.words import in_words_of_a_push
+from pysubtask.delivery_rules.retry import Policy
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
@@ -404,9 +405,10 @@ def test_a_real_error_at_a_url_and_at_a_task(tmp_path: Path, ftp: FTPServer):
 
 
 def test_waits_are_those_of_the_settings():
-    settings: dict[str, object] = {"RetryCount": 3, "RetryWaitSecs": 2, "RetryLongWaitSecs": 30}
-    assert [pause(tries, TransportLost(), settings) for tries in (1, 2, 3, 4)] == [2, 2, 30, 2]
-    assert pause(1, ServerBusy("x", 7.0), settings) == 7.0
+    settings = {"RetryCount": 3, "RetryWaitSecs": 2, "RetryLongWaitSecs": 30, "ParkedRetrySecs": 300}
+    tries = Tries(Policy.of(settings), 9, lambda: 0.0)
+    assert [tries.lost(TransportLost()).secs for _ in (1, 2, 3, 4)] == [2, 2, 30, 2]
+    assert tries.lost(ServerBusy("x", 7.0)).secs == 7.0
 
 
 @pytest.mark.slow

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pysubtask.common import own_files, registry
+from pysubtask.common import own_folders, registry
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.control.commands import check as check_module
-from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.spool.spool import Spool
 from tests.control.station import HUP, TERM, Run
 from tests.helpers import wait_until
 from tests.other_user import as_him, give_him, open_folder
@@ -114,7 +114,7 @@ def test_what_was_delivered_from_the_old_place_is_known_before_the_move(tmp_path
     path = station(tmp_path)
     found = os.stat(tmp_path / "data" / "a.csv")
     old = tmp_path / "data" / ".pysubtask" / "main" / "ftp"
-    own_files.make_folder(str(old))
+    own_folders.make_folder(str(old))
     receipt = Receipt(
         1,
         "2026-11-29T20:00:00.000Z",

@@ -269,8 +269,8 @@ def test_a_long_run_archives_once_a_day_on_its_own_calls(station, monkeypatch):
     pause(0.3)
     one.master.check_pending_notifications()
     assert stale.exists(), "today's look is over"
-    archive = one.master._old_files._archive
-    monkeypatch.setattr(archive, "_wall", lambda: time.time() + DAY)
+    ages = one.master._supervisor.old_files._archive.ages
+    monkeypatch.setattr(ages, "_wall", lambda: time.time() + DAY)
 
     def gone():
         one.master.check_pending_notifications()

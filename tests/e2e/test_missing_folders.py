@@ -54,7 +54,7 @@ class Site:
 
     @property
     def state(self) -> str:
-        return self.master._children[0].plan.state_dir
+        return self.master._supervisor.children[0].plan.state_dir
 
     def log(self, name: str = "master") -> str:
         return (self.root / "logs" / f"{name}.txt").read_text()
@@ -287,16 +287,16 @@ def test_another_disk_in_the_place_of_the_one_with_the_queue_is_not_written(site
 
     (tmp_path / "stick").mkdir()
     one = site([{"dir": "stick"}])
-    plan = one.master._children[0].plan
+    plan = one.master._supervisor.children[0].plan
     log, disk = logging.getLogger("test"), [os.makedev(8, 1)]
     monkeypatch.setattr(module, "device_of", lambda folder: disk[0])
     monkeypatch.setattr(module.os.path, "ismount", lambda folder: folder == str(tmp_path / "stick"))
-    places = Places(one.master._entries, [plan])
+    places = Places(one.master._task.entries, [plan])
     assert places.check(log)
     disk[0] = os.makedev(8, 17)
     assert not places.check(log)
     assert "another disk is mounted" in places.why and places.closed == str(tmp_path / "stick")
-    assert Places(one.master._entries, [plan]).check(log), "who starts the task anew means this disk"
+    assert Places(one.master._task.entries, [plan]).check(log), "who starts the task anew means this disk"
     # The first one is back, by whatever number it gets now.
     os.makedirs(plan.state_dir)
     assert places.check(log) and places.why == ""

@@ -12,6 +12,7 @@ import pytest
 
 from pysubtask import BaseMaster, Section
 from pysubtask.common import residual
+from pysubtask.master.task_plan import ConfigOrigin
 from tests.e2e.station import Station, pause
 from tests.helpers import wait_until
 
@@ -31,7 +32,7 @@ def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
         class Here(Station):
             def make(self) -> BaseMaster:
                 os.environ["TEST_SERVER_FOLDER"] = str(self.server)
-                OwnMaster._beside = {str(self.data / "secret.txt"): "named by ftp.PasswordFile"}
+                OwnMaster._origin = ConfigOrigin(beside={str(self.data / "secret.txt"): "named by ftp.PasswordFile"})
                 return OwnMaster(self.entries, Section("", **self.base), "tests.folder_child", LogToConsole=False)
 
         data = tmp_path / "data"
@@ -234,7 +235,7 @@ def test_what_an_earlier_version_had_queued_is_dropped(station):
     one = station([{"dir": ".", "settle_secs": 0.2}])
     one.write("secret.txt", "hunter")
     one.write("a.csv", "1")
-    one.master._never_sent.files.clear()
+    one.master._task.never_sent.files.clear()
     one.server.rmdir()
     one.server.write_text("no server")
     one.master.start()

@@ -45,6 +45,10 @@ def refused(station, op, **args):
     return wait_until(answered, what=f"an answer to {op}")
 
 
+def master_log(station):
+    return (station.root / "logs" / "master.txt").read_text()
+
+
 def kinds(station, kind):
     return [event for event in read_events(str(station.state)) if event.kind == kind]
 
@@ -200,9 +204,45 @@ def test_a_stopped_task_stays_stopped_until_somebody_starts_it(station):
     time.sleep(1.5)  # longer than the wait before a child that died by itself is started again
     assert stopped()
     assert order(station, "start") == {"running": True}
+    assert "ORDER [start] of ana" in master_log(station) and "ORDER [start]" not in station.log(), "the master has answered"
     station.write("a.csv", "2\n")
     station.notify("a.csv")
     station.arrived("a.csv")
+
+
+@pytest.mark.slow
+def test_a_child_that_is_being_stopped_does_not_answer_a_start(station):
+    station.master.start()
+    pid = station.pid()
+    os.kill(pid, signal.SIGSTOP)
+    stop = send(str(station.state), "stop", {}, ME, wall=1000.0)
+    start = send(str(station.state), "start", {}, ME, wall=1001.0)
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: reply_to(str(station.state), stop))
+    assert reply_to(str(station.state), start) is None
+    reply = wait_until(lambda: station.master.check_pending_notifications() or reply_to(str(station.state), start), 40)
+    assert reply.ok and reply.result == {"running": True}
+    assert station.master.status().children[0].alive and station.pid() != pid
+    assert "ORDER [start]" not in station.log()
+
+
+@pytest.mark.slow
+def test_a_start_is_answered_where_the_child_has_died_by_itself(station):
+    station.master.start()
+    pid = station.pid()
+    station.kill()
+    wait_until(lambda: station.master.status().children[0].last_exit == "signal SIGKILL")
+    assert order(station, "start") == {"running": True}
+    assert station.pid() != pid and "ORDER [start]" not in station.log()
+
+
+def test_a_start_of_a_child_that_runs_needs_no_call_of_the_app(station):
+    station.master.start()
+    pid = station.pid()
+    station.idle()
+    id = send(str(station.state), "start", {}, ME)
+    assert wait_until(lambda: reply_to(str(station.state), id)).result == {"running": True}
+    assert station.pid() == pid
 
 
 def test_a_reset_task_begins_a_new_epoch_as_the_same_process(station):

@@ -19,7 +19,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.control.tasks import find
 from pysubtask.control.view.status_view import where_kept
-from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.spool.spool import Spool
 from tests.control.station import command
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -47,7 +47,7 @@ class Shared(Station):
 
     @property
     def state(self) -> Path:
-        return Path(self.master._children[0].plan.state_dir)
+        return Path(self.master._supervisor.children[0].plan.state_dir)
 
     def arrived_after_notify(self, name: str) -> None:
         self.notify(name)

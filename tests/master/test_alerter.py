@@ -80,7 +80,7 @@ def test_a_master_starts_ends_and_renews_it_and_no_call_waits(tmp_path: Path, mo
     }
     log = tmp_path / "log.txt"
     master = TaskMaster([{"dir": str(tmp_path / "data")}], config, str(log), False)
-    alerter = master._alerter
+    alerter = master._supervisor.alerter
     assert alerter is not None and alerter.pid is None
     with command_lines() as seen:
         master.start()
@@ -116,6 +116,6 @@ def test_a_second_start_after_a_stop_starts_it_again(tmp_path: Path, monkeypatch
     pids = []
     for _ in range(2):
         master.start()
-        pids.append(master._alerter.pid if master._alerter else None)
+        pids.append(master._supervisor.alerter.pid if master._supervisor.alerter else None)
         master.stop()
     assert None not in pids and pids[0] != pids[1] and not any(is_alive(pid, "") for pid in pids if pid)

@@ -11,7 +11,7 @@ import pytest
 from pysubtask import ConfigError, Section, TaskMaster
 from pysubtask.common import app_log
 from pysubtask.common.line_rate import each
-from pysubtask.common.own_files import make_folder
+from pysubtask.common.own_folders import make_folder
 
 FTP = {"Host": "files.example.org"}
 
@@ -116,7 +116,7 @@ def test_the_masters_lines_go_to_the_app_and_nowhere_else(tmp_path, monkeypatch,
         ("station.upload.master", "ERROR", "Notify file index [7] out of range!")
     ]
     assert capfd.readouterr().err == "" and not (tmp_path / "logs").exists()
-    assert master._children[0].plan.settings["Subtask_Log_FileName"] is None
+    assert master._supervisor.children[0].plan.settings["Subtask_Log_FileName"] is None
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_a_log_file_that_was_asked_for_is_written(tmp_path, monkeypatch, config)
     monkeypatch.chdir(tmp_path)
     master = TaskMaster([{"file": "a.csv"}], config, Logger=logging.getLogger("station"))
     master.notify_file_by_index(7)
-    assert master._children[0].plan.settings["Subtask_Log_FileName"] == "child.log"
-    assert "out of range" in Path(str(master._log_file)).read_text()
+    assert master._supervisor.children[0].plan.settings["Subtask_Log_FileName"] == "child.log"
+    assert "out of range" in Path(str(master._task.log.file)).read_text()
 
 
 @pytest.mark.parametrize("given", [3, "", True, logging])

@@ -49,8 +49,8 @@ def burst(app, clock):
     def make(entries=None, **values):
         entries = entries or [{"file": "a.csv"}, {"file": "b.csv", "burstmode": True}, {"dir": "in", "burstmode": True}]
         master = app.master(entries, {"burst_mode": values, "base": {}})
-        master._holds._clock = clock
-        master._holds._wall = lambda: clock.now + 10**18
+        master._notifier.holds._clock = clock
+        master._notifier.holds._wall = lambda: clock.now + 10**18
         return master
 
     return make
@@ -313,7 +313,7 @@ def test_a_forked_copy_may_notify_while_another_thread_was_in_a_burst(app):
     entered, leave = threading.Event(), threading.Event()
 
     def work():
-        with master._holds._alone():
+        with master._notifier.holds._alone():
             entered.set()
             leave.wait(60)
 

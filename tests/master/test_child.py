@@ -244,8 +244,8 @@ def used_by_the_app(number, tmp_path):
 
 def test_a_descriptor_that_the_app_has_closed_and_used_again_is_the_apps(launch, tmp_path):
     child = up(launch(SLEEP), tmp_path)
-    fd = used_by_the_app(child._pidfd, tmp_path)
-    assert child.poll() is None and child._pidfd not in (None, fd)
+    fd = used_by_the_app(child.pidfd, tmp_path)
+    assert child.poll() is None and child.pidfd not in (None, fd)
     child.kill()
     assert wait([child], 60) == [] and child.exit == "signal SIGKILL"
     del child
@@ -255,7 +255,7 @@ def test_a_descriptor_that_the_app_has_closed_and_used_again_is_the_apps(launch,
 
 def test_nor_is_it_closed_with_the_child(launch, tmp_path):
     child = up(launch(SLEEP), tmp_path)
-    fd = used_by_the_app(child._pidfd, tmp_path)
+    fd = used_by_the_app(child.pidfd, tmp_path)
     child.__del__()
     os.write(fd, b"data")
     os.close(fd)

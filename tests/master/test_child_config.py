@@ -98,7 +98,7 @@ def test_a_password_in_an_address_is_refused_and_shown_nowhere():
 
 
 def plans(master):
-    return [managed.plan for managed in master._children]
+    return [managed.plan for managed in master._supervisor.children]
 
 
 def ftp(**values):

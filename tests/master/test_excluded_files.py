@@ -98,7 +98,7 @@ def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatc
         "namespace": lambda: SimpleNamespace(ftp=made.ftp),
     }.get(form, lambda: made)()
     one = TaskMaster([{"dir": tmp_path, "recursive": True}], config, None, False)
-    found = {path for path, why in one._never_sent.files.items() if why != LOG}
+    found = {path for path, why in one._task.never_sent.files.items() if why != LOG}
     assert found == files
     for path in files:
         assert not one.notify_file(path) and not Path(f"{path}.notify").exists()

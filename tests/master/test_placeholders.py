@@ -71,4 +71,4 @@ def test_an_app_gets_the_error_before_anything_is_started(tmp_path):
     with pytest.raises(ConfigError, match=r"Did you mean \{hostname\}"):
         TaskMaster([{"dir": str(tmp_path)}], section(HostPath="{hostnme}"), LogFileName=None, LogToConsole=False)
     master = TaskMaster([{"dir": str(tmp_path), "as": "{hostname}"}], section(), LogFileName=None, LogToConsole=False)
-    assert master._entries[0].remote == HOST
+    assert master._task.entries[0].remote == HOST

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from pysubtask import BaseMaster
 from pysubtask.common.notify import read_stamp
 from pysubtask.common.process import process_start
+from pysubtask.master.launcher import Launcher
 from tests.helpers import wait_until
 from tests.master.conftest import gone
 
@@ -159,7 +159,7 @@ def test_list_of_an_earlier_run_is_never_used(app):
 
 
 def test_child_that_does_not_stop_is_killed_at_the_limit(app, monkeypatch):
-    monkeypatch.setattr("pysubtask.master.task_master._STOP_MARGIN_SECS", 0.2)
+    monkeypatch.setattr("pysubtask.master.supervisor.STOP_MARGIN_SECS", 0.2)
     app.order(deaf=True)
     master = app.master(config={"StopWaitSecs": 0.2})
     master.start()
@@ -271,7 +271,7 @@ def test_calls_from_many_threads_make_one_child(app):
     def call():
         try:
             while time.monotonic() < stop:
-                master._next_check = 0
+                master._supervisor.next_check = 0
                 master.notify_file_by_index(0)
                 master.status()
         except Exception as exc:
@@ -292,15 +292,15 @@ def test_calls_from_many_threads_make_one_child(app):
 def test_stop_in_a_signal_handler_while_the_child_is_being_started(app, monkeypatch):
     master = app.master()
     pids = []
-    launch = BaseMaster._launch
+    launch = Launcher.start
 
-    def interrupted(self, index):
-        child = launch(self, index)
+    def interrupted(self, *args, **options):
+        child = launch(self, *args, **options)
         pids.append(child.pid)
         os.kill(os.getpid(), signal.SIGUSR1)
         return child
 
-    monkeypatch.setattr(BaseMaster, "_launch", interrupted)
+    monkeypatch.setattr(Launcher, "start", interrupted)
     before = signal.signal(signal.SIGUSR1, lambda *_: master.stop())
     try:
         master.start()
@@ -352,7 +352,7 @@ def test_forked_copy_notifies_but_leaves_the_children_alone(app):
 
     def act():
         stamped = master.notify_file_by_index(1)
-        master._next_check = 0
+        master._supervisor.next_check = 0
         master.check_pending_notifications()
         master.stop()
         master.stop(forcekill=False)
@@ -369,7 +369,7 @@ def test_forked_copy_notifies_but_leaves_the_children_alone(app):
     os.kill(pid, signal.SIGKILL)
 
     def idle():
-        master._next_check = 0
+        master._supervisor.next_check = 0
         master.check_pending_notifications()
         return log_of(app).count(" BaseSubtask PID = [") == 1
 
@@ -441,9 +441,9 @@ def test_password_is_handed_over_and_shown_nowhere(app):
     master = FTPTaskMaster([{"file": "a.csv"}], {"ftp": {"Host": "h", "Password": SECRET}}, LogToConsole=False)
     app.masters.append(master)
     # The real child is not wanted here: the same hand-off goes to the small one.
-    plan = master._children[0].plan
-    master._children[0].plan = plan._replace(module="tiny_child")
-    master._folders = [(str(app.folder), *master._folders[0])]
+    managed = master._supervisor.children[0]
+    managed.plan = managed.plan._replace(module="tiny_child")
+    managed.folders = (str(app.folder), *managed.folders)
     master.start()
     child = app.page(master)
     assert child.page["password"] == SECRET

@@ -20,15 +20,16 @@ from pysubtask.common.errors import TransportLost
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.master import burst
-from pysubtask.subtask.delivery import dispatcher
+from pysubtask.subtask.delivery import dispatch_loop
+from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
-from pysubtask.subtask.delivery.uploads import Hooks
-from pysubtask.subtask.spool.queue import Entry
+from pysubtask.subtask.delivery.interfaces import LoginContext
+from pysubtask.subtask.spool.jobs import QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat
 from pysubtask.subtask.status.status_model import StatusModel
-from tests.subtask.test_dispatcher import SETTINGS, Scripted
+from tests.subtask.test_dispatcher import SETTINGS, Scripted, child_side
 
 HOUR, DAY = 3600, 86400
 NOON = 1_790_000_000  # the wall clock at the day's start
@@ -107,11 +108,9 @@ class Day:
         self.state = burst.Burst()
         log = logging.getLogger("test.day")
         log.setLevel(logging.CRITICAL)
-        hooks = Hooks(lambda: None, lambda path: None, lambda version: None, self.write_beat)
         status_model, events = StatusModel(self.wall), EventLog(self.folder, 1, self.wall)
-        self.dispatcher = Dispatcher(
-            self.spool_thread, self.transport, settings, status_model, events, log, hooks, "", loop.time, self.wall
-        )
+        context = DeliveryContext(self.spool_thread, status_model, events, log, loop.time, self.wall)
+        self.dispatcher = Dispatcher(context, self.transport, settings, child_side(write_heartbeat=self.write_beat), LoginContext())
 
     def wall(self):
         return NOON + self.loop.now
@@ -136,10 +135,10 @@ class Day:
             file.write(str(self.touches))
         mtime = int(self.wall() * 10**9)
         size, digest = len(str(self.touches)), f"d{self.touches}"
-        entry = Entry("a.csv", "/data/a.csv", path, False, size, mtime, digest, self.wall(), Stamp(mtime, 1, 1))
-        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.enqueue, [entry]))
-        self.dispatcher.notice()
-        self.dispatcher.wake()
+        entry = QueuedSnapshot("a.csv", "/data/a.csv", path, False, size, mtime, digest, self.wall(), Stamp(mtime, 1, 1))
+        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.queue.enqueue, [entry]))
+        self.dispatcher.jobs_added()
+        self.dispatcher.queue_changed()
 
     def notify(self):
         decision = burst.called(self.rule, self.state, int(self.loop.now * 10**9))
@@ -168,11 +167,11 @@ class Day:
         while True:
             if self.heartbeat.is_due(self.loop.now):
                 self.heartbeat.asked(self.loop.now)
-                self.dispatcher.beat()
+                self.dispatcher.send_heartbeat()
             await asyncio.sleep(10)
 
     async def live(self):
-        parts = [asyncio.create_task(part) for part in (self.dispatcher._main(), self.app(), self.timer())]
+        parts = [asyncio.create_task(part) for part in (self.dispatcher.main(), self.app(), self.timer())]
         await asyncio.sleep(DAY - 1)
         for part in parts:
             part.cancel()
@@ -181,7 +180,7 @@ class Day:
 
 @pytest.mark.slow
 def test_a_day_ends_with_the_counts_the_settings_imply(tmp_path, monkeypatch):
-    monkeypatch.setattr(dispatcher, "BEAT_SECS", 60.0)
+    monkeypatch.setattr(dispatch_loop, "TURN_SECS", 60.0)
     random.seed(1)
     began = time.monotonic()
     with asyncio.Runner(loop_factory=WarpLoop) as runner:
@@ -208,5 +207,5 @@ def test_a_day_ends_with_the_counts_the_settings_imply(tmp_path, monkeypatch):
     down = OUTAGE[1] - missed[0]
     assert down / (1.2 * 42) * 5 - 5 <= day.tries["failed"] <= down / 42 * 5 + 5
     assert kinds.count("connect_failed") == 1, "said once"
-    assert day.spool_thread.run(day.spool_thread.spool.counts)[:3] == (0, 0, 0)
-    assert day.spool_thread.run(day.spool_thread.spool.temps) == []
+    assert day.spool_thread.run(day.spool_thread.spool.queue_admin.counts)[:3] == (0, 0, 0)
+    assert day.spool_thread.run(day.spool_thread.spool.temps.names) == []

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from pysubtask.common.errors import LoginRefused, ServerBusy, TransportLost
-from pysubtask.subtask.delivery import dispatcher
-from pysubtask.subtask.delivery.retry import EXTRA_LOGIN_SECS, extra_login_in
+from pysubtask.delivery_rules.retry import EXTRA_LOGIN_SECS, extra_login_in
+from pysubtask.subtask.delivery import login_schedule
 from tests.helpers import wait_until
 from tests.subtask.test_dispatcher import Bench
 
@@ -78,7 +78,7 @@ def test_a_refused_login_is_tried_at_once_and_then_once_a_minute(bench):
 
 
 def test_the_extra_try_comes_when_it_is_allowed(bench, monkeypatch):
-    monkeypatch.setattr(dispatcher, "extra_login_in", lambda last, now: max(0.0, 0.5 - (now - last)))
+    monkeypatch.setattr(login_schedule, "extra_login_in", lambda last, now: max(0.0, 0.5 - (now - last)))
     bench.transport.on_connect = [LoginRefused("wrong password")] * 2
     bench.start().put("a")
     state(bench, "held")

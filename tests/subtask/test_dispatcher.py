@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,10 +25,15 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delivery import signature_tasks
+from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
-from pysubtask.subtask.delivery.uploads import Hooks
+from pysubtask.subtask.delivery.interfaces import ChildSide, LoginContext
 from pysubtask.subtask.delta import signature
-from pysubtask.subtask.spool.queue import BIG_BYTES, Entry
+from pysubtask.subtask.delta.signature_cache import SignatureCache
+from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
+from pysubtask.subtask.snapshot.sources import open_data
+from pysubtask.subtask.spool.job_claims import BIG_BYTES
+from pysubtask.subtask.spool.jobs import QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
@@ -118,6 +124,22 @@ class Scripted(Transport):
         return set(names)
 
 
+def child_side(**methods):
+    """A child that does nothing, but for these methods."""
+    defaults = {
+        "page_changed": lambda: None,
+        "server_can": lambda builds, copies: None,
+        "write_heartbeat": list,
+        "open_live": open_data,
+        "confirm": lambda version: None,
+        "snapshot_lost": lambda path: None,
+        "is_anothers": lambda name, path: False,
+        "name_harmed": lambda name: None,
+    }
+    child = SimpleNamespace(**{**defaults, **methods})
+    return ChildSide(child, child, child, SignatureCache(), Prefixes())
+
+
 class Bench:
     """A courier with everything around it."""
 
@@ -138,15 +160,14 @@ class Bench:
                 os.unlink(path)
 
         self.spool_thread = SpoolThread(self.folder, "scripted://", drop)
-        self.events = EventLog(self.folder, self.spool_thread.spool.epoch)
+        self.events = EventLog(self.folder, self.spool_thread.spool.start.epoch)
         self.status_model = StatusModel(time.time)
 
     def start(self):
-        hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("bench of the courier")
-        self.dispatcher = Dispatcher(
-            self.spool_thread, self.transport, self.settings, self.status_model, self.events, log, hooks, self.fingerprint
-        )
+        context = DeliveryContext(self.spool_thread, self.status_model, self.events, log, time.monotonic, time.time)
+        child = child_side(snapshot_lost=self.lost.append, confirm=lambda version: self.confirm(version))
+        self.dispatcher = Dispatcher(context, self.transport, self.settings, child, LoginContext(self.fingerprint))
         self.dispatcher.start()
         return self
 
@@ -160,7 +181,7 @@ class Bench:
                 file.write(content)
             mtime = (1000 + self.count) * 10**9
             entries.append(
-                Entry(
+                QueuedSnapshot(
                     name,
                     f"/data/{name}",
                     snapshot,
@@ -173,13 +194,13 @@ class Bench:
                     prefixes=prefixes or {},
                 )
             )
-        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.enqueue, entries))
+        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.queue.enqueue, entries))
         if wake and self.dispatcher:
-            self.dispatcher.notice()
-            self.dispatcher.wake()
+            self.dispatcher.jobs_added()
+            self.dispatcher.queue_changed()
 
     def empty(self):
-        return sum(self.spool_thread.run(self.spool_thread.spool.counts)[:3]) == 0
+        return sum(self.spool_thread.run(self.spool_thread.spool.queue_admin.counts)[:3]) == 0
 
     def drained(self, secs=10.0):
         wait_until(self.empty, secs, what="the queue is empty")
@@ -262,7 +283,7 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
 
 @pytest.mark.slow
 def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
-    monkeypatch.setattr("pysubtask.subtask.delivery.uploads.IDLE_SECS", 0.2)
+    monkeypatch.setattr("pysubtask.subtask.delivery.connection.IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()
@@ -368,12 +389,12 @@ def test_after_so_many_in_a_row_it_is_parked_while_others_pass(bench):
     one.start().put("odd")
     for n in range(50):
         one.put(f"f{n}")
-        if one.spool_thread.run(one.spool_thread.spool.parked):
+        if one.spool_thread.run(one.spool_thread.spool.queue_admin.parked):
             break
         time.sleep(0.05)
-    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.parked), what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.queue_admin.parked), what="parked")
     assert one.kinds().count("attempt_failed") == 2, "RetryCount is 3"
-    assert [row.reason for row in one.spool_thread.run(one.spool_thread.spool.parked)] == ["odd"]
+    assert [row.reason for row in one.spool_thread.run(one.spool_thread.spool.queue_admin.parked)] == ["odd"]
     one.put("odd")
     wait_until(lambda: one.kinds().count("parked") == 2, what="the next attempt that fails parks it again")
     assert one.kinds().count("attempt_failed") == 2
@@ -418,9 +439,10 @@ def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):
     one.transport.on_upload = {"bad": [FileRefused("permission denied")]}
     one.start().put("bad", "good")
     wait_until(
-        lambda: "good" in one.transport.files and one.spool_thread.run(one.spool_thread.spool.parked), what="good sent, bad parked"
+        lambda: "good" in one.transport.files and one.spool_thread.run(one.spool_thread.spool.queue_admin.parked),
+        what="good sent, bad parked",
     )
-    assert [row.reason for row in one.spool_thread.run(one.spool_thread.spool.parked)] == ["permission denied"]
+    assert [row.reason for row in one.spool_thread.run(one.spool_thread.spool.queue_admin.parked)] == ["permission denied"]
     one.put("bad")
     one.drained()
     assert one.transport.files["bad"][0] == b"bad 3"
@@ -490,7 +512,7 @@ def test_notices_keep_the_connection(bench):
     one.put("a")
     for _ in range(8):
         time.sleep(0.1)
-        one.dispatcher.notice()
+        one.dispatcher.jobs_added()
     assert "close" not in one.transport.calls
 
 
@@ -510,7 +532,7 @@ def test_a_stop_ends_at_its_deadline_and_gives_back_what_was_in_flight(bench):
     began = time.monotonic()
     one.stop(0.5)
     assert time.monotonic() - began < 5
-    assert one.spool_thread.run(one.spool_thread.spool.counts).waiting == 1
+    assert one.spool_thread.run(one.spool_thread.spool.queue_admin.counts).waiting == 1
     assert len(snapshots(one)) == 1
 
 
@@ -538,7 +560,7 @@ def test_a_stop_does_not_wait_where_nothing_can_be_done(bench):
     one = bench()
     one.transport.on_upload = {"a": [FileRefused("no")]}
     one.start().put("a")
-    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.parked), what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.queue_admin.parked), what="parked")
     began = time.monotonic()
     one.stop(30)
     assert time.monotonic() - began < 10
@@ -567,11 +589,11 @@ def test_a_refused_name_that_is_no_utf_8_is_parked_alone(bench, monkeypatch):
     one.transport.on_upload = {odd: [FileRefused(f"{odd}: server said: Failure")]}
     with open(os.path.join(one.folder, "source"), "wb") as file:
         file.write(b"1")
-    queued = Entry(odd, f"/data/{odd}", file.name, False, 1, 10**9, "d", time.time(), Stamp(1, 1, 1))
-    one.spool_thread.run(one.spool_thread.spool.enqueue, [queued])
+    queued = QueuedSnapshot(odd, f"/data/{odd}", file.name, False, 1, 10**9, "d", time.time(), Stamp(1, 1, 1))
+    one.spool_thread.run(one.spool_thread.spool.queue.enqueue, [queued])
     one.put("plain", wake=False)
     one.start()
-    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.counts).parked == 1, what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.queue_admin.counts).parked == 1, what="parked")
     wait_until(lambda: "plain" in one.transport.files, what="the other one")
     assert one.transport.calls.count("connect") == 1
 
@@ -590,7 +612,7 @@ def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monke
 
     monkeypatch.setattr(one.spool_thread, "give_back", fails_once)
     one.start()
-    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.counts).parked == 1, what="parked")
+    wait_until(lambda: one.spool_thread.run(one.spool_thread.spool.queue_admin.counts).parked == 1, what="parked")
     assert failed
 
 
@@ -633,10 +655,10 @@ def test_a_loop_that_hangs_is_seen(bench):
     one = bench(StallSecs=1)
     one.transport.blocks = 3.0
     one.start()
-    assert not one.dispatcher.hangs(time.monotonic())
+    assert not one.dispatcher.is_stalled(time.monotonic())
     one.put("a")
     wait_until(lambda: one.transport.in_flight == 1, what="in flight")
-    assert one.dispatcher.hangs(time.monotonic() + 40)
+    assert one.dispatcher.is_stalled(time.monotonic() + 40)
 
 
 def test_newest_data_goes_first(bench):
@@ -659,18 +681,18 @@ def test_temps_of_earlier_attempts_are_swept_at_the_next_connect(bench):
 def test_a_temp_is_removed_twice_before_it_is_forgotten(bench):
     """A server that is still busy with an upload that was cut may write the file once more after its removal."""
     one = bench()
-    temp = one.spool_thread.run(one.spool_thread.spool.note_temp, "a", time.time())
+    temp = one.spool_thread.run(one.spool_thread.spool.temps.note, "a", time.time())
     one.transport.on_upload = {"a": [TransportLost("cut")]}
     one.start().put("a")
     one.drained()
     assert [temp in names for names in one.transport.removals] == [True, True]
-    assert temp not in one.spool_thread.run(one.spool_thread.spool.temps)
+    assert temp not in one.spool_thread.run(one.spool_thread.spool.temps.names)
 
 
 def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):
-    from pysubtask.subtask.delivery import uploads
+    from pysubtask.subtask.delivery import connection
 
-    monkeypatch.setattr(uploads, "IDLE_SECS", 0.2)
+    monkeypatch.setattr(connection, "IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()
@@ -853,7 +875,7 @@ def test_of_a_big_file_that_changed_only_the_change_is_sent(bench):
     assert 40_000 <= receipts[2].bytes_sent < 120_000
     assert receipts[3].bytes_sent == len(versions[3])
     assert [receipt.bytes_new for receipt in receipts] == [receipt.bytes_sent for receipt in receipts]
-    held = signature.unpack(one.spool_thread.run(one.spool_thread.spool.signature, "a"))
+    held = signature.unpack(one.spool_thread.run(one.spool_thread.spool.remote_files.signature, "a"))
     assert held is not None and held.size == len(versions[3]), "of the last one, for the next one"
 
 
@@ -869,7 +891,7 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
         one.put("a", data=content, live=why == "live")
         one.drained()
     assert [receipt.bytes_sent for receipt in read_receipts(one.folder)] == [len(data), len(data) + 3]
-    assert one.spool_thread.run(one.spool_thread.spool.signature, "a") == b""
+    assert one.spool_thread.run(one.spool_thread.spool.remote_files.signature, "a") == b""
     assert one.transport.calls.count("connect") == 1
 
 
@@ -920,7 +942,7 @@ def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
     one.start().put("a", data=BIG)
     one.drained()
     wait_until(lambda: halts, what="the thread is told")
-    assert one.spool_thread.run(one.spool_thread.spool.signature, "a") == b""
+    assert one.spool_thread.run(one.spool_thread.spool.remote_files.signature, "a") == b""
     monkeypatch.setattr(signature_tasks, "WAIT_SECS", 60)
     one.put("b", data=BIG)
     wait_until(lambda: "b" in one.transport.files, what="b is there")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pysubtask.subtask.delivery.idle_timeout import Pauses
+from pysubtask.subtask.delivery.idle_timeout import IdleTimeout
 
 
-def went(pauses: Pauses, pause: float, well: bool) -> str:
+def went(pauses: IdleTimeout, pause: float, well: bool) -> str:
     pauses.begins(pause)
     if well:
         pauses.lived()
@@ -14,7 +14,7 @@ def went(pauses: Pauses, pause: float, well: bool) -> str:
 
 
 def test_it_is_told_once_it_was_seen_twice():
-    pauses = Pauses()
+    pauses = IdleTimeout()
     assert went(pauses, 20, True) == "" and went(pauses, 70, False) == ""
     message = went(pauses, 65, False)
     assert "65 s" in message and "DeadTimeMilli = 52000" in message
@@ -23,14 +23,14 @@ def test_it_is_told_once_it_was_seen_twice():
 
 
 def test_a_longer_pause_that_was_lived_through_says_that_it_was_something_else():
-    pauses = Pauses()
+    pauses = IdleTimeout()
     assert went(pauses, 70, False) == "" and went(pauses, 90, True) == ""
     assert went(pauses, 60, False) == "" and went(pauses, 80, False) == ""
     assert went(pauses, 120, False) == "" and "100 s" in went(pauses, 100, False)
 
 
 def test_a_link_that_dies_without_a_pause_says_nothing():
-    pauses = Pauses()
+    pauses = IdleTimeout()
     assert pauses.died() == "" and pauses.died() == ""
     pauses.lived()
     assert [went(pauses, 30, True), went(pauses, 10, False), went(pauses, 20, False)] == ["", "", ""]

@@ -46,21 +46,21 @@ def test_everything_since_the_last_receipt_is_on_the_next_one_that_ends():
 def test_heartbeats_are_counted_apart_where_nothing_else_went():
     link, link_usage, status_model = usage_of_link()
     link.sent = 985  # a login for the heartbeat alone
-    link_usage.beat()
+    link_usage.heartbeat_ended()
     assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (1000, 1000)
     link_usage.begin()
     link.sent += 50
-    link_usage.beat()
+    link_usage.heartbeat_ended()
     link.sent += 100
     link_usage.end()
-    link_usage.beat()
+    link_usage.heartbeat_ended()
     assert status_model.get("heartbeat_bytes") == 1000, "an upload was on its way, and was cut: the next receipt has it"
     link_usage.begin()
     link.sent += 1
     link_usage.end()
     assert link_usage.take() == 151
     link.sent += 7
-    link_usage.beat()
+    link_usage.heartbeat_ended()
     assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (1158, 1007)
 
 
@@ -71,7 +71,7 @@ def test_while_another_is_on_its_way_a_heartbeat_is_on_its_receipt():
     link_usage.end()
     link_usage.take()
     link.sent = 40
-    link_usage.beat()
+    link_usage.heartbeat_ended()
     link_usage.end()
     assert (link_usage.take(), status_model.get("heartbeat_bytes")) == (40, 0)
 
@@ -81,5 +81,5 @@ def test_what_is_not_known_is_no_number():
     link_usage.begin()
     link_usage.end()
     assert link_usage.take() is None
-    link_usage.beat()
+    link_usage.heartbeat_ended()
     assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (None, None)

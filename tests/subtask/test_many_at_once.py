@@ -75,7 +75,7 @@ def test_after_its_time_the_rest_is_left_for_the_next_turn(station: Station, eve
         assert station.pipeline.take(time.monotonic(), everything=everything, most_secs=0) > 0
         turns += 1
         assert (station.woken > before) == (station.left() > 0)
-        assert station.spool_thread.run(station.spool_thread.spool.counts).waiting == COUNT - station.left()
+        assert station.spool_thread.run(station.spool_thread.spool.queue_admin.counts).waiting == COUNT - station.left()
     assert turns > 2 and station.left() == 0
 
 
@@ -92,7 +92,7 @@ def test_how_many_are_left_is_said() -> None:
 def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path) -> None:
     """As by a job that removes what is old, while very many are due."""
     station.pipeline.take(time.monotonic(), most_secs=0)
-    copied = {os.path.basename(path) for path in station.spool_thread.spool.sources}
+    copied = {os.path.basename(path) for path in station.spool_thread.spool.stamps.sources}
     for number in range(COUNT):
         if f"{number}.csv" not in copied:
             (tmp_path / "data" / f"{number}.csv").unlink()
@@ -105,7 +105,7 @@ def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp
         if event.kind == "deleted_before_copy"
     }
     assert lost == {f"{number}.csv" for number in range(COUNT)} - copied
-    assert station.spool_thread.run(station.spool_thread.spool.counts).waiting == len(copied)
+    assert station.spool_thread.run(station.spool_thread.spool.queue_admin.counts).waiting == len(copied)
 
 
 def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
-from pysubtask.subtask.spool import name_claims
-from pysubtask.subtask.spool.name_claims import Claims, Other
+from pysubtask.subtask.spool import living_tasks
+from pysubtask.subtask.spool.name_claims import NameClaims, Other
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
@@ -33,7 +33,7 @@ class Tasks:
         self.root, self.now = root, 1000.0
         self.living: set[str] = set()
         self.expected: set[str] = set()
-        self.opened: list[Claims] = []
+        self.opened: list[NameClaims] = []
 
     def path(self, task: str, name: str = "now.csv") -> str:
         found = self.root / task / name
@@ -44,10 +44,10 @@ class Tasks:
     def state(self, task: str) -> str:
         return str(self.root / task / ".pysubtask" / task / "ftp")
 
-    def start(self, task: str, destination: str = HERE, names: tuple[str, ...] = (), **more: bool) -> Claims:
+    def start(self, task: str, destination: str = HERE, names: tuple[str, ...] = (), **more: bool) -> NameClaims:
         os.makedirs(self.state(task), exist_ok=True)
         self.living.add(self.state(task))
-        claims = Claims(
+        claims = NameClaims(
             destination,
             self.state(task),
             f"{task}/ftp",
@@ -140,7 +140,7 @@ def test_after_a_start_of_the_machine_a_task_that_ran_before_is_waited_for(tasks
     tasks.expected.add(tasks.state("a"))
     two = tasks.start("b")
     assert two.take("now.csv", tasks.path("b"))[0] is not None
-    tasks.now += name_claims.BOOT_SECS
+    tasks.now += living_tasks.BOOT_SECS
     assert two.take("now.csv", tasks.path("b")) == (None, True)
 
 

@@ -22,12 +22,12 @@ def test_a_temporary_file_that_cannot_be_removed_does_not_keep_the_link_from_ope
         return set(names)
 
     one.transport.remove = remove
-    odd = one.spool_thread.run(one.spool_thread.spool.note_temp, "a\nb/x.csv", time.time())
-    good = one.spool_thread.run(one.spool_thread.spool.note_temp, "b/x.csv", time.time())
+    odd = one.spool_thread.run(one.spool_thread.spool.temps.note, "a\nb/x.csv", time.time())
+    good = one.spool_thread.run(one.spool_thread.spool.temps.note, "b/x.csv", time.time())
     one.start().put("good")
     one.drained()
     assert good in removed
-    assert odd in one.spool_thread.run(one.spool_thread.spool.temps)
+    assert odd in one.spool_thread.run(one.spool_thread.spool.temps.names)
 
 
 def test_a_fault_that_a_file_brings_about_again_is_its_own(bench):  # noqa: F811
@@ -39,5 +39,5 @@ def test_a_fault_that_a_file_brings_about_again_is_its_own(bench):  # noqa: F811
     one.put("other")
     wait_until(lambda: "other" in one.transport.files, what="the other one is sent")
     assert one.transport.calls.count("connect") <= 2
-    parked = one.spool_thread.run(one.spool_thread.spool.parked)
+    parked = one.spool_thread.run(one.spool_thread.spool.queue_admin.parked)
     assert [row.name for row in parked] == ["deep"] and "too deep" in parked[0].reason

@@ -19,16 +19,18 @@ CHILD = textwrap.dedent("""
     import os, signal, sys
     from pysubtask.common.lock import Holder, StateLock, process_start
     from pysubtask.common.notify import Stamp
-    from pysubtask.subtask.spool.queue import Entry, Spool
+    from pysubtask.subtask.spool.jobs import QueuedSnapshot
+    from pysubtask.subtask.spool.spool import Spool
     folder, end = sys.argv[1:]
     StateLock(os.path.join(folder, "lock")).acquire(Holder(os.getpid(), process_start(os.getpid()), None, None))
     spool = Spool(os.path.join(folder, "spool.db"), "sftp://h", 0.0)
     names = ["one", "two", "three", os.fsdecode(b"\\xff\\x1b")]
-    spool.enqueue([Entry(name, "/d/" + name, "/s/" + name, False, 10, 5, name.encode("utf-8", "replace").hex(), 100.0 + at,
-                         Stamp(5, 10, at)) for at, name in enumerate(names)])
-    (version,) = spool.take(1, 0.0, 0.0)
-    spool.failed(version.id, "permission denied", 50.0, park=True)
-    spool.take(1, 0.0, 0.0)
+    spool.queue.enqueue([
+        QueuedSnapshot(name, "/d/" + name, "/s/" + name, False, 10, 5, name.encode("utf-8", "replace").hex(), 100.0 + at,
+                       Stamp(5, 10, at)) for at, name in enumerate(names)])
+    (version,) = spool.job_claims.claim(1, 0.0, 0.0)
+    spool.queue.give_back(version.id, "permission denied", 50.0, park=True)
+    spool.job_claims.claim(1, 0.0, 0.0)
     spool.queue_admin.pause(["one"], "ana (pid 7, a test)", "now")
     print(version.name.encode("utf-8", "surrogateescape").hex(), flush=True)
     if end == "kill":

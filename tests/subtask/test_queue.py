@@ -13,12 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pysubtask.common.disk import IS_FULL, NO_INODES
 from pysubtask.common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from pysubtask.common.notify import Stamp
-from pysubtask.common.own_files import NotOurs
+from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delta.transfer_plan import Known, TransferPlan
 from pysubtask.subtask.spool import database
-from pysubtask.subtask.spool.queue import Done, Entry, Spool, temp_name
+from pysubtask.subtask.spool.jobs import DeliveryResult, QueuedSnapshot
+from pysubtask.subtask.spool.spool import Spool
 from pysubtask.subtask.spool.spool_thread import SpoolThread
+from pysubtask.subtask.spool.temp_names import temp_name
 from pysubtask.transports.base import Append, RemoteStat
 
 HERE = "sftp://me@host:22/in"
@@ -26,7 +28,7 @@ ODD = os.fsdecode(b"odd \xff,'\"\n name")
 
 
 def entry(name, version, *, digest=None, path=None, live=False, at=1000.0):
-    return Entry(
+    return QueuedSnapshot(
         name,
         path or f"/data/{name}",
         f"/bak/{name}-{version}",
@@ -59,44 +61,44 @@ def again(spool, destination=HERE):
 
 
 def take(spool, limit=10, now=100.0):
-    return spool.take(limit, now, 0.0)
+    return spool.job_claims.claim(limit, now, 0.0)
 
 
 def finish(spool, version, *, sent=1, gone=()):
     remote = RemoteStat(version.size, version.mtime_ns // 10**9)
-    return spool.delivered([Done(version.id, remote, sent, "size", gone)], 5.0)
+    return spool.deliveries.record([DeliveryResult(version.id, remote, sent, "size", gone)], 5.0)
 
 
 def test_a_version_goes_from_the_queue_to_a_receipt(spool):
-    assert spool.enqueue([entry("a", 1)]) == []
+    assert spool.queue.enqueue([entry("a", 1)]) == []
     (version,) = take(spool)
     assert (version.name, version.snapshot, version.compare, version.stale, version.known) == ("a", "/bak/a-1", False, (), None)
     receipts, garbage = finish(spool, version)
     assert garbage == ["/bak/a-1"]
     assert [(receipt.seq, receipt.path, receipt.size, receipt.destination) for _, receipt in receipts] == [(1, "/data/a", 11, HERE)]
-    assert spool.counts()[:3] == (0, 0, 0)
-    assert spool.known("a") == Known(RemoteStat(11, 1), "d1")
+    assert spool.queue_admin.counts()[:3] == (0, 0, 0)
+    assert spool.remote_files.known("a") == Known(RemoteStat(11, 1), "d1")
 
 
 def test_handled_stamps_and_sources_come_with_the_same_commit_and_survive(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     spool = again(spool)
-    assert spool.stamps == {"/data/a.notify": Stamp(1, 0, 8)}
-    assert spool.sources == {"/data/a": (Stamp(10**9, 11, 7), "d1")}
+    assert spool.stamps.signals == {"/data/a.notify": Stamp(1, 0, 8)}
+    assert spool.stamps.sources == {"/data/a": (Stamp(10**9, 11, 7), "d1")}
     spool.close()
 
 
 def test_a_newer_version_replaces_the_waiting_one_and_keeps_its_age(spool):
-    spool.enqueue([entry("a", 1, at=1000.0)])
-    assert spool.enqueue([entry("a", 2, at=2000.0)]) == ["/bak/a-1"]
+    spool.queue.enqueue([entry("a", 1, at=1000.0)])
+    assert spool.queue.enqueue([entry("a", 2, at=2000.0)]) == ["/bak/a-1"]
     (version,) = take(spool)
     assert (version.snapshot, version.at) == ("/bak/a-2", 1000.0)
 
 
 def test_a_newer_version_never_touches_the_running_one(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (running,) = take(spool)
-    assert spool.enqueue([entry("a", 2)]) == []
+    assert spool.queue.enqueue([entry("a", 2)]) == []
     assert take(spool) == []
     assert finish(spool, running)[1] == ["/bak/a-1"]
     (newer,) = take(spool)
@@ -105,195 +107,195 @@ def test_a_newer_version_never_touches_the_running_one(spool):
 
 
 def test_a_failed_version_gives_way_to_a_newer_one(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (running,) = take(spool)
-    spool.enqueue([entry("a", 2)])
-    assert spool.failed(running.id, "lost", 0.0) == ["/bak/a-1"]
+    spool.queue.enqueue([entry("a", 2)])
+    assert spool.queue.give_back(running.id, "lost", 0.0) == ["/bak/a-1"]
     (newer,) = take(spool)
     assert newer.snapshot == "/bak/a-2"
     assert newer.stale == (running.temp,)
 
 
 def test_a_failed_version_waits_until_it_is_due(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (running,) = take(spool)
-    assert spool.failed(running.id, "lost", 200.0, compare=True) == []
+    assert spool.queue.give_back(running.id, "lost", 200.0, compare=True) == []
     assert take(spool, now=199.0) == []
-    assert spool.next_due() == 200.0
+    assert spool.job_claims.next_due() == 200.0
     (version,) = take(spool, now=200.0)
     assert (version.attempts, version.compare, version.stale) == (1, True, (running.temp,))
     assert version.temp != running.temp
 
 
 def test_a_parked_version_is_listed_and_offered_again(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (running,) = take(spool)
-    spool.failed(running.id, "permission denied", 500.0, park=True)
-    assert [(row.name, row.reason) for row in spool.parked()] == [("a", "permission denied")]
+    spool.queue.give_back(running.id, "permission denied", 500.0, park=True)
+    assert [(row.name, row.reason) for row in spool.queue_admin.parked()] == [("a", "permission denied")]
     assert take(spool) == []
-    spool.enqueue([entry("a", 1)])
-    assert spool.parked() == []
+    spool.queue.enqueue([entry("a", 1)])
+    assert spool.queue_admin.parked() == []
     assert len(take(spool)) == 1
 
 
 def test_the_same_content_again_keeps_the_first_snapshot(spool):
-    spool.enqueue([entry("a", 1, digest="same")])
-    assert spool.enqueue([entry("a", 2, digest="same")]) == ["/bak/a-2"]
+    spool.queue.enqueue([entry("a", 1, digest="same")])
+    assert spool.queue.enqueue([entry("a", 2, digest="same")]) == ["/bak/a-2"]
     (version,) = take(spool)
     assert (version.snapshot, version.mtime_ns) == ("/bak/a-1", 2 * 10**9)
 
 
 def test_delivered_content_is_compared_before_it_is_sent_again(spool):
-    spool.enqueue([entry("a", 1, digest="same")])
+    spool.queue.enqueue([entry("a", 1, digest="same")])
     finish(spool, take(spool)[0])
-    spool.enqueue([entry("a", 2, digest="same")])
+    spool.queue.enqueue([entry("a", 2, digest="same")])
     assert take(spool)[0].compare is True
 
 
 def test_content_in_flight_is_compared_before_it_is_sent_again(spool):
-    spool.enqueue([entry("a", 1, digest="same")])
+    spool.queue.enqueue([entry("a", 1, digest="same")])
     (running,) = take(spool)
-    spool.enqueue([entry("a", 2, digest="same")])
+    spool.queue.enqueue([entry("a", 2, digest="same")])
     finish(spool, running)
     assert take(spool)[0].compare is True
 
 
 def test_newest_goes_first_but_every_fourth_is_the_oldest(spool):
-    spool.enqueue([entry(f"f{n}", 1) for n in range(20)])
+    spool.queue.enqueue([entry(f"f{n}", 1) for n in range(20)])
     assert [version.name for version in take(spool, 4)] == ["f19", "f18", "f17", "f0"]
     assert [version.name for version in take(spool, 1)] == ["f16"]
 
 
 def test_opening_makes_everything_due_and_compares_what_was_in_flight(spool):
-    spool.enqueue([entry("a", 1), entry("b", 1), entry("c", 1)])
+    spool.queue.enqueue([entry("a", 1), entry("b", 1), entry("c", 1)])
     by_name = {version.name: version for version in take(spool)}
-    spool.failed(by_name["b"].id, "refused", 10**9, park=True)
-    spool.failed(by_name["c"].id, "lost", 10**9)
+    spool.queue.give_back(by_name["b"].id, "refused", 10**9, park=True)
+    spool.queue.give_back(by_name["c"].id, "lost", 10**9)
     spool = again(spool)
     assert {version.name: version.compare for version in take(spool)} == {"a": True, "b": False, "c": False}
     spool.close()
 
 
 def test_what_was_in_flight_is_moot_where_a_newer_version_waits(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     take(spool)
-    spool.enqueue([entry("a", 2)])
+    spool.queue.enqueue([entry("a", 2)])
     spool = again(spool)
-    assert spool.snapshots() == {"/bak/a-2"}
+    assert spool.queue.snapshots() == {"/bak/a-2"}
     assert [version.snapshot for version in take(spool)] == ["/bak/a-2"]
     spool.close()
 
 
 def test_the_queue_follows_a_change_of_destination_but_knowledge_does_not(spool):
-    spool.enqueue([entry("a", 1), entry("b", 1)])
+    spool.queue.enqueue([entry("a", 1), entry("b", 1)])
     finish(spool, next(version for version in take(spool) if version.name == "a"))
     elsewhere = again(spool, "sftp://other:22/")
-    assert elsewhere.moved
-    assert elsewhere.known("a") is None
-    assert elsewhere.sources == {}
+    assert elsewhere.start.moved
+    assert elsewhere.remote_files.known("a") is None
+    assert elsewhere.stamps.sources == {}
     assert [(version.name, version.compare, version.stale) for version in take(elsewhere)] == [("b", False, ())]
     back = again(elsewhere)
-    assert back.known("a") == Known(RemoteStat(11, 1), "d1")
+    assert back.remote_files.known("a") == Known(RemoteStat(11, 1), "d1")
     back.close()
 
 
 def test_over_another_protocol_what_was_left_is_known_as_such_and_not_as_our_own(spool):
     ftp = "ftp://me@host:21/in"
-    spool.enqueue([entry("a", 1), entry("b", 1)])
+    spool.queue.enqueue([entry("a", 1), entry("b", 1)])
     for version in take(spool):
         finish(spool, version)
     other = again(spool, ftp)
-    assert other.moved and other.former == HERE and other.known("a") is None and other.sources == {}
-    other.enqueue([entry("a", 1)])
+    assert other.start.moved and other.start.former == HERE and other.remote_files.known("a") is None and other.stamps.sources == {}
+    other.queue.enqueue([entry("a", 1)])
     (version,) = take(other)
     assert (version.known, version.former, version.compare) == (None, Known(RemoteStat(11, 1), "d1"), False)
     finish(other, version)
     other = again(other, ftp)
-    other.enqueue([entry("a", 2), entry("b", 1)])
+    other.queue.enqueue([entry("a", 2), entry("b", 1)])
     found = {version.name: version for version in take(other)}
     assert found["a"].known == Known(RemoteStat(11, 1), "d1") and found["a"].former is None, "it has one of its own by now"
     assert found["b"].former == Known(RemoteStat(11, 1), "d1"), "and that over a restart"
-    other.not_as_left("b")
-    other.failed(found["b"].id, "not as we left it", 0.0)
+    other.remote_files.not_as_left("b")
+    other.queue.give_back(found["b"].id, "not as we left it", 0.0)
     assert next(version for version in take(other) if version.name == "b").former is None
     finish(other, found["a"])
     # Back again: the newer of the two counts. At another place nothing does.
     back = again(other, HERE)
-    assert back.known("a") is None and back.former == ftp
+    assert back.remote_files.known("a") is None and back.start.former == ftp
     back = again(back, "sftp://me@elsewhere:22/in")
-    assert back.former == ""
-    back.enqueue([entry("a", 1)])
+    assert back.start.former == ""
+    back.queue.enqueue([entry("a", 1)])
     assert [version.former for version in take(back)] == [None, None]
     back.close()
 
 
 def test_temps_are_on_record_until_they_are_surely_gone(spool):
-    spool.enqueue([entry("sub/a", 1)])
+    spool.queue.enqueue([entry("sub/a", 1)])
     (first,) = take(spool)
     assert first.temp.startswith("sub/.pysubtask-")
-    assert spool.temps() == []
-    spool.failed(first.id, "lost", 0.0)
-    assert spool.temps() == [first.temp]
-    spool.temps_swept([first.temp], [], 100.0)
-    assert spool.temps() == [first.temp], "it may still come out of a frozen server"
-    spool.temps_swept([first.temp], [], 10_000.0)
-    assert spool.temps() == []
+    assert spool.temps.names() == []
+    spool.queue.give_back(first.id, "lost", 0.0)
+    assert spool.temps.names() == [first.temp]
+    spool.temps.swept([first.temp], [], 100.0)
+    assert spool.temps.names() == [first.temp], "it may still come out of a frozen server"
+    spool.temps.swept([first.temp], [], 10_000.0)
+    assert spool.temps.names() == []
 
 
 def test_temps_of_before_the_clock_was_set_are_young(tmp_path):
     """What was noted in 1970 is no month old because the clock was put right since."""
     path, now = str(tmp_path / "own.db"), 1_796_000_000.0
     spool = Spool(path, "sftp://h/", 20.0)
-    temp = spool.note_temp("a", 30.0)
-    spool.temps_swept([temp], [], now)
-    assert spool.temps() == [temp], "the clock was put right between the two"
+    temp = spool.temps.note("a", 30.0)
+    spool.temps.swept([temp], [], now)
+    assert spool.temps.names() == [temp], "the clock was put right between the two"
     spool.close()
     spool = Spool(path, "sftp://h/", now)
-    assert spool.temps() == [temp]
-    spool.temps_swept([temp], [], now + 60)
-    assert spool.temps() == [temp]
+    assert spool.temps.names() == [temp]
+    spool.temps.swept([temp], [], now + 60)
+    assert spool.temps.names() == [temp]
     spool.close()
     spool = Spool(path, "sftp://h/", now + 31 * 86400)
-    assert spool.temps() == []
+    assert spool.temps.names() == []
     spool.close()
 
 
 def test_a_delivery_strikes_its_own_temp_and_those_gone(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (first,) = take(spool)
-    spool.failed(first.id, "lost", 0.0)
+    spool.queue.give_back(first.id, "lost", 0.0)
     (second,) = take(spool)
     finish(spool, second, gone=second.stale)
-    assert spool.temps() == []
+    assert spool.temps.names() == []
 
 
 def test_withdrawing_forgets_the_source(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (version,) = take(spool)
-    assert spool.withdraw(version.id) == "/data/a"
-    assert spool.sources == {}
-    assert spool.counts()[:3] == (0, 0, 0)
-    assert spool.withdraw(version.id) is None
+    assert spool.queue.withdraw(version.id) == "/data/a"
+    assert spool.stamps.sources == {}
+    assert spool.queue_admin.counts()[:3] == (0, 0, 0)
+    assert spool.queue.withdraw(version.id) is None
 
 
 def test_receipts_are_kept_until_the_file_has_them(spool):
-    spool.enqueue([entry("a", 1), entry(ODD, 1)])
+    spool.queue.enqueue([entry("a", 1), entry(ODD, 1)])
     for version in take(spool):
         finish(spool, version)
-    assert [receipt.seq for receipt in spool.receipts_after(1)] == [2]
-    assert {receipt.name for receipt in spool.receipts_after(0)} == {"a", ODD}
-    spool.receipts_safe(2)
-    assert spool.receipts_after(0) == []
+    assert [receipt.seq for receipt in spool.deliveries.receipts_after(1)] == [2]
+    assert {receipt.name for receipt in spool.deliveries.receipts_after(0)} == {"a", ODD}
+    spool.deliveries.receipts_safe(2)
+    assert spool.deliveries.receipts_after(0) == []
     spool = again(spool)
-    spool.enqueue([entry("b", 1)])
+    spool.queue.enqueue([entry("b", 1)])
     assert finish(spool, take(spool)[0])[0][0][1].seq == 3
     spool.close()
 
 
 def test_live_files_are_never_garbage(spool):
-    spool.enqueue([entry("a", 1, live=True)])
-    assert spool.enqueue([entry("a", 2, live=True)]) == []
-    assert spool.snapshots() == set()
+    spool.queue.enqueue([entry("a", 1, live=True)])
+    assert spool.queue.enqueue([entry("a", 2, live=True)]) == []
+    assert spool.queue.snapshots() == set()
     assert finish(spool, take(spool)[0])[1] == []
 
 
@@ -302,9 +304,9 @@ def test_the_file_is_private(spool, path):
 
 
 def test_each_opening_is_an_epoch(spool):
-    first = spool.epoch
+    first = spool.start.epoch
     spool = again(spool)
-    assert spool.epoch == first + 1
+    assert spool.start.epoch == first + 1
     spool.close()
 
 
@@ -368,14 +370,14 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
     old.commit()
     old.close()
     spool = Spool(path, HERE, 0.0)
-    known = spool.known("there")
+    known = spool.remote_files.known("there")
     assert known is not None and known.remote == RemoteStat(3, 100, "", "")
-    assert spool.signature("there") == b""
-    [version] = spool.take(5, 0.0, 0.0)
+    assert spool.remote_files.signature("there") == b""
+    [version] = spool.job_claims.claim(5, 0.0, 0.0)
     assert (version.name, version.snapshot, version.resume) == ("a", "/bak/a", "")
-    spool.note(version.id, "half")
-    spool.failed(version.id, "cut", 0.0)
-    assert spool.take(5, 0.0, 0.0)[0].resume == "half"
+    spool.queue.note(version.id, "half")
+    spool.queue.give_back(version.id, "cut", 0.0)
+    assert spool.job_claims.claim(5, 0.0, 0.0)[0].resume == "half"
     spool.close()
 
 
@@ -386,103 +388,103 @@ def grown(name, size, *beginnings):
 
 
 def deliver(spool, name, number, signature):
-    spool.enqueue([entry(name, number)])
+    spool.queue.enqueue([entry(name, number)])
     (version,) = take(spool)
-    spool.delivered([Done(version.id, RemoteStat(version.size, number), 1, "size", signature=signature)], 5.0)
+    spool.deliveries.record([DeliveryResult(version.id, RemoteStat(version.size, number), 1, "size", signature=signature)], 5.0)
 
 
 def test_a_signature_is_that_of_what_the_server_has(spool):
-    assert spool.signature("a") == b""
+    assert spool.remote_files.signature("a") == b""
     deliver(spool, "a", 1, b"of 1")
-    assert spool.signature("a") == b"of 1"
+    assert spool.remote_files.signature("a") == b"of 1"
     deliver(spool, "a", 2, None)
-    assert spool.signature("a") == b"of 1", "2 goes on where 1 ended"
+    assert spool.remote_files.signature("a") == b"of 1", "2 goes on where 1 ended"
     spool = again(spool)
     deliver(spool, "a", 3, b"of 3")
-    assert spool.signature("a") == b"of 3"
+    assert spool.remote_files.signature("a") == b"of 3"
     spool = again(spool, "ftp://elsewhere")
-    assert spool.signature("a") == b""
+    assert spool.remote_files.signature("a") == b""
     spool = again(spool)
-    assert spool.signature("a") == b"of 3"
+    assert spool.remote_files.signature("a") == b"of 3"
     deliver(spool, "a", 4, b"")
-    assert spool.signature("a") == b""
+    assert spool.remote_files.signature("a") == b""
     deliver(spool, "a", 5, b"of 5")
-    spool.not_as_left("a")
-    assert spool.signature("a") == b""
+    spool.remote_files.not_as_left("a")
+    assert spool.remote_files.signature("a") == b""
     spool.close()
 
 
 def test_the_oldest_signatures_go_where_they_are_too_many(spool, monkeypatch):
-    monkeypatch.setattr("pysubtask.subtask.spool.queue.SIGNATURES_BYTES", 500)
+    monkeypatch.setattr("pysubtask.subtask.spool.signatures.SIGNATURES_BYTES", 500)
     for number in range(64):
         deliver(spool, f"a{number % 40}", number, b"x" * 100)
-    left = [number for number in range(40) if spool.signature(f"a{number}")]
+    left = [number for number in range(40) if spool.remote_files.signature(f"a{number}")]
     assert left == [19, 20, 21, 22, 23]
 
 
 def test_what_grew_is_appended_and_that_is_on_record_first(spool):
-    spool.enqueue([grown("a", 5000)])
+    spool.queue.enqueue([grown("a", 5000)])
     (version,) = take(spool)
     assert version.plan == TransferPlan(5000)
     finish(spool, version)
-    assert spool.known_sizes(["a"])["a"] == (5000, {5000})
-    spool.enqueue([grown("a", 6000, 5000)])
-    assert spool.known_sizes(["a"])["a"] == (5000, {5000, 6000})
-    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    assert spool.remote_files.known_sizes(["a"])["a"] == (5000, {5000})
+    spool.queue.enqueue([grown("a", 6000, 5000)])
+    assert spool.remote_files.known_sizes(["a"])["a"] == (5000, {5000, 6000})
+    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
     assert version.plan == TransferPlan(1000, append=Append(5000, 5000))
     spool = again(spool)
-    assert spool.known("a").reach == (6000, "d6000"), "so a start after a crash knows of it"
-    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    assert spool.remote_files.known("a").reach == (6000, "d6000"), "so a start after a crash knows of it"
+    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
     assert version.plan.append == Append(5000, 6000)
     finish(spool, version)
-    assert spool.known("a").reach is None
+    assert spool.remote_files.known("a").reach is None
     spool.close()
 
 
 def test_a_cut_append_is_finished_by_the_next_version(spool):
-    spool.enqueue([grown("a", 5000)])
+    spool.queue.enqueue([grown("a", 5000)])
     finish(spool, *take(spool))
-    spool.enqueue([grown("a", 6000, 5000)])
-    (version,) = spool.take(9, 0.0, 0.0, appends=True)
-    spool.enqueue([grown("a", 7000, *spool.known_sizes(["a"])["a"][1])])
-    spool.failed(version.id, "cut", 0.0, compare=True)
-    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    spool.queue.enqueue([grown("a", 6000, 5000)])
+    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    spool.queue.enqueue([grown("a", 7000, *spool.remote_files.known_sizes(["a"])["a"][1])])
+    spool.queue.give_back(version.id, "cut", 0.0, compare=True)
+    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
     assert (version.size, version.plan.append) == (7000, Append(5000, 6000))
 
 
 def test_nothing_is_appended_to_what_is_not_as_we_left_it(spool):
-    spool.enqueue([grown("a", 5000)])
+    spool.queue.enqueue([grown("a", 5000)])
     finish(spool, *take(spool))
-    spool.enqueue([grown("a", 6000, 5000)])
-    spool.take(9, 0.0, 0.0, appends=True)
-    spool.not_as_left("a")
+    spool.queue.enqueue([grown("a", 6000, 5000)])
+    spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    spool.remote_files.not_as_left("a")
     spool = again(spool)
-    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
     assert version.plan == TransferPlan(6000) and version.known is None
     spool.close()
 
 
 def test_a_live_file_is_sent_whole(spool):
-    spool.enqueue([grown("a", 5000)])
+    spool.queue.enqueue([grown("a", 5000)])
     finish(spool, *take(spool))
-    spool.enqueue([grown("a", 6000, 5000)._replace(live=True)])
-    (version,) = spool.take(9, 0.0, 0.0, appends=True, copies=True)
+    spool.queue.enqueue([grown("a", 6000, 5000)._replace(live=True)])
+    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True, copies=True)
     assert version.plan == TransferPlan(1000)
 
 
 def test_a_temp_that_is_gone_on_with_keeps_its_name_and_is_not_swept(spool):
-    spool.enqueue([entry("a", 1)])
+    spool.queue.enqueue([entry("a", 1)])
     (first,) = take(spool)
-    spool.note(first.id, "half")
-    spool.failed(first.id, "cut", 0.0)
-    assert spool.temps() == []
+    spool.queue.note(first.id, "half")
+    spool.queue.give_back(first.id, "cut", 0.0)
+    assert spool.temps.names() == []
     spool = again(spool)
-    assert spool.temps() == []
+    assert spool.temps.names() == []
     (second,) = take(spool)
     assert (second.temp, second.stale, second.resume) == (first.temp, (), "half")
-    spool.enqueue([entry("a", 2)])
-    spool.failed(second.id, "cut", 0.0)
-    assert spool.temps() == [first.temp], "nobody goes on with it any more"
+    spool.queue.enqueue([entry("a", 2)])
+    spool.queue.give_back(second.id, "cut", 0.0)
+    assert spool.temps.names() == [first.temp], "nobody goes on with it any more"
     (third,) = take(spool)
     assert third.temp != first.temp and third.stale == (first.temp,)
     spool.close()
@@ -531,12 +533,12 @@ class Machine(RuleBasedStateMachine):
                 expected.append(self.waiting[name][0])
             self.waiting[name] = (f"/bak/{name}-{self.count}", 0.0)
             self.stamps[f"/data/{name}.notify"] = Stamp(self.count, 0, 8)
-        assert self.spool.enqueue(entries) == expected
+        assert self.spool.queue.enqueue(entries) == expected
 
     @rule(limit=st.integers(1, 4))
     def take(self, limit):
         due = {name for name, (_, at) in self.waiting.items() if at <= self.now and name not in self.sending}
-        taken = self.spool.take(limit, self.now, 0.0)
+        taken = self.spool.job_claims.claim(limit, self.now, 0.0)
         assert len(taken) == min(limit, len(due))
         for version in taken:
             assert version.name in due
@@ -562,7 +564,7 @@ class Machine(RuleBasedStateMachine):
         if self.sending:
             name = data.draw(st.sampled_from(sorted(self.sending)))
             snapshot, version = self.sending.pop(name)
-            garbage = self.spool.failed(version.id, "why", self.now + wait, park=park)
+            garbage = self.spool.queue.give_back(version.id, "why", self.now + wait, park=park)
             if name in self.waiting:
                 assert garbage == [snapshot]
             else:
@@ -601,15 +603,15 @@ class Machine(RuleBasedStateMachine):
     def they_agree(self):
         if not hasattr(self, "spool"):
             return
-        counts = self.spool.counts()
+        counts = self.spool.queue_admin.counts()
         assert counts.waiting + counts.parked == len(self.waiting)
         assert counts.sending == len(self.sending)
         needed = {row[0] for row in self.waiting.values()} | {row[0] for row in self.sending.values()}
-        assert self.spool.snapshots() == needed
-        assert self.spool.stamps == self.stamps
+        assert self.spool.queue.snapshots() == needed
+        assert self.spool.stamps.signals == self.stamps
         for name, snapshot in self.remote.items():
-            assert self.spool.known(name).digest == "d" + snapshot.rpartition("-")[2]
-        assert len(self.spool.receipts_after(0)) == self.receipts
+            assert self.spool.remote_files.known(name).digest == "d" + snapshot.rpartition("-")[2]
+        assert len(self.spool.deliveries.receipts_after(0)) == self.receipts
 
 
 TestModel = Machine.TestCase
@@ -636,9 +638,9 @@ def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receip
 
     def deliver(spool_thread, version):
         def all_of_it():
-            spool_thread.spool.enqueue([entry("a", version)])
+            spool_thread.spool.queue.enqueue([entry("a", version)])
             (taken,) = take(spool_thread.spool)
-            return spool_thread.deliver([Done(taken.id, RemoteStat(taken.size, taken.mtime_ns // 10**9), 1, "size", ())])
+            return spool_thread.deliver([DeliveryResult(taken.id, RemoteStat(taken.size, taken.mtime_ns // 10**9), 1, "size", ())])
 
         return spool_thread.run(all_of_it)
 
@@ -689,14 +691,14 @@ def test_words_with_bytes_that_are_no_utf_8_are_kept(path):
     """A server's refusal has the file's name in it, a destination its folder's, a request what somebody typed."""
     where = f"sftp://me@host:22/{BYTES}"
     spool = Spool(path, where, 0.0)
-    spool.enqueue([entry(BYTES, 1, path=f"/data/{BYTES}")])
+    spool.queue.enqueue([entry(BYTES, 1, path=f"/data/{BYTES}")])
     (version,) = take(spool)
-    spool.note(version.id, BYTES)
-    spool.failed(version.id, f"{BYTES}: server said: Failure", 100.0, park=True)
+    spool.queue.note(version.id, BYTES)
+    spool.queue.give_back(version.id, f"{BYTES}: server said: Failure", 100.0, park=True)
     spool.queue_admin.pause([BYTES], f"{BYTES} (pysubtask pause)", "now")
-    (parked,) = spool.parked(10)
+    (parked,) = spool.queue_admin.parked(10)
     assert (parked.name, parked.path) == (BYTES, f"/data/{BYTES}") and parked.reason.endswith(": server said: Failure")
     spool = again(spool, where)
-    assert spool.counts().waiting == 1 and not spool.moved
+    assert spool.queue_admin.counts().waiting == 1 and not spool.start.moved
     assert spool.queue_admin.paused.keys() == {BYTES}
     spool.close()

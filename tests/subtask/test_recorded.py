@@ -19,10 +19,10 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.control.config.config_file import load
-from pysubtask.subtask.delta.transfer_plan import Known
+from pysubtask.delivery_rules.remote_content import Known
 from pysubtask.subtask.offline.offline_queue import read_queue
 from pysubtask.subtask.spool import database
-from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.spool.spool import Spool
 from pysubtask.subtask.state_migration import tag_of
 from pysubtask.testing import ftp_server, sftp_server
 from pysubtask.transports.base import RemoteStat
@@ -64,10 +64,10 @@ def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path) -> None:
     page = read_status(str(state))
     assert page is not None and page["state"] == "stopped" and page["destination"] == FTP
     spool = Spool(str(state / "spool.db"), FTP, 0.0)
-    assert not spool.moved and spool.former == ""
+    assert not spool.start.moved and spool.start.former == ""
     digest = json.loads((state / "receipts.jsonl").read_text().splitlines()[1])["digest"]
-    assert spool.known("weather.csv") == Known(RemoteStat(2804, 1_790_000_000), digest)
-    (version,) = spool.take(5, 0.0, 0.0)
+    assert spool.remote_files.known("weather.csv") == Known(RemoteStat(2804, 1_790_000_000), digest)
+    (version,) = spool.job_claims.claim(5, 0.0, 0.0)
     assert (version.name, version.former) == ("two.jpg", None) and os.path.exists(version.snapshot)
     spool.close()
 
@@ -105,10 +105,10 @@ def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_
     here = "sftp://pi@127.0.0.1:41309/in"
     for kept in ("", "what was learned"):
         spool = Spool(str(state / "spool.db"), here, 0.0)
-        assert not spool.moved and spool.profile() == kept
-        assert spool.known("weather.csv") is not None and spool.known("one.jpg") is not None
-        assert spool.counts().waiting == 3
-        spool.keep_profile("what was learned")
+        assert not spool.start.moved and spool.meta.profile() == kept
+        assert spool.remote_files.known("weather.csv") is not None and spool.remote_files.known("one.jpg") is not None
+        assert spool.queue_admin.counts().waiting == 3
+        spool.meta.keep_profile("what was learned")
         spool.close()
     page = read_status(str(state))
     assert page is not None and "server" not in page
@@ -165,7 +165,7 @@ def test_a_shared_folder_is_left_with_all_that_waits(tmp_path: Path, monkeypatch
         one = SFTPStation(tmp_path, files / "in", settings, entries)
         try:
             one.master.start()
-            new = Path(one.master._children[0].plan.state_dir)
+            new = Path(one.master._supervisor.children[0].plan.state_dir)
             assert new == tmp_path / "home" / "pysubtask" / "state" / hash_of(str(data)) / "main" / "ftp"
             wait_until(lambda: "state_moved" in [event.kind for event in read_events(str(new))], 60, "the move")
             page = wait_until(lambda: waiting(new), 60, "its queue")

@@ -12,8 +12,8 @@ from pysubtask.common.errors import (
     SourceChanged,
     TransportLost,
 )
-from pysubtask.subtask.delivery.failure_counts import InARow
-from pysubtask.subtask.delivery.retry import JITTER, Policy, decide, held_for, login_wait
+from pysubtask.delivery_rules.failure_counts import FailureCounts
+from pysubtask.delivery_rules.retry import JITTER, Policy, decide, held_for, login_wait
 
 POLICY = Policy(tries=5, wait=3.0, long_wait=30.0, parked_wait=300.0)
 
@@ -101,15 +101,17 @@ def test_whatever_failed_one_thing_is_done_and_the_wait_is_bounded(error, attemp
 
 
 def test_a_row_is_of_attempts_at_one_name_that_got_no_further():
-    rows, failed, further = InARow(), AttemptFailed("odd"), AttemptFailed("cut")
+    rows, failed, further = FailureCounts(), AttemptFailed("odd"), AttemptFailed("cut")
     further.further = True
-    assert [rows.failed(name, failed, 0) for name in "aba"] == [(1, False), (1, False), (2, False)]
-    assert rows.failed("a", failed, 7) == (3, True)
-    assert rows.failed("a", further, 7) == (1, False)
+    assert [rows.failed(name, failed) for name in "aba"] == [(1, False), (1, False), (2, False)]
+    rows.arrived("c")
+    assert rows.failed("a", failed) == (3, True)
+    assert rows.failed("a", further) == (1, False)
     rows.waits("a", "odd", 0.0)
     assert [row["name"] for row in rows.page()] == ["a"]
-    rows.parked("a")
+    rows.waits("a", "", 0.0)
     assert rows.page() == []
-    assert rows.failed("a", failed, 9) == (2, True)
+    rows.arrived("c")
+    assert rows.failed("a", failed) == (2, True)
     rows.over("a")
-    assert rows.failed("a", failed, 9) == (1, False)
+    assert rows.failed("a", failed) == (1, False)

@@ -8,7 +8,7 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.control.view.status_view import status
 from pysubtask.control.view.task_status import TaskStatus
-from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.spool.spool import Spool
 from pysubtask.transports.shared import means
 from pysubtask.transports.shared.profile import Profile
 from tests.helpers import wait_until
@@ -30,7 +30,7 @@ def learn(bench, *rungs):
 
 
 def kept(bench):
-    return bench.spool_thread.run(bench.spool_thread.spool.profile)
+    return bench.spool_thread.run(bench.spool_thread.spool.meta.profile)
 
 
 def reported(bench):
@@ -90,14 +90,14 @@ def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
 def test_another_destination_is_another_server(tmp_path):
     path = str(tmp_path / "spool.db")
     spool = Spool(path, "sftp://here/", 0.0)
-    spool.keep_profile("of here")
+    spool.meta.keep_profile("of here")
     spool.close()
     spool = Spool(path, "sftp://there/", 0.0)
-    assert spool.profile() == ""
-    spool.keep_profile("of there")
+    assert spool.meta.profile() == ""
+    spool.meta.keep_profile("of there")
     spool.close()
     spool = Spool(path, "sftp://here/", 0.0)
-    assert spool.profile() == "", "who comes back may find another server"
+    assert spool.meta.profile() == "", "who comes back may find another server"
     spool.close()
 
 

@@ -319,7 +319,7 @@ class Station:
         self.pipeline.take(time.monotonic())
 
     def queued(self) -> set[str]:
-        return {os.path.basename(path) for path in self.spool_thread.spool.sources}
+        return {os.path.basename(path) for path in self.spool_thread.spool.stamps.sources}
 
 
 @pytest.fixture
@@ -356,7 +356,9 @@ def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, d
     while time.monotonic() < end:
         (data / "f.csv.notify").touch()
         one.tick()
-    assert not any(b"SECRET" in pathlib.Path(path).read_bytes() for path in one.spool_thread.run(one.spool_thread.spool.snapshots))
+    assert not any(
+        b"SECRET" in pathlib.Path(path).read_bytes() for path in one.spool_thread.run(one.spool_thread.spool.queue.snapshots)
+    )
     (data / "good.csv").write_bytes(b"x")
     wait_until(lambda: one.tick() is None and "good.csv" in one.queued(), what="other files go on")
 

@@ -14,7 +14,7 @@ from pysubtask.common.notify import Stamp
 from pysubtask.common.status import read_status
 from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.snapshot.pipeline import SnapshotPipeline
-from pysubtask.subtask.spool.queue import Done, Entry
+from pysubtask.subtask.spool.jobs import DeliveryResult, QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.status.status_writer import StatusWriter
@@ -24,12 +24,12 @@ COUNT = 300
 
 
 def entry(name):
-    return Entry(name, "/d/" + name, "/s/" + name, True, 10, 5, name, 1.0, Stamp(5, 10, 1))
+    return QueuedSnapshot(name, "/d/" + name, "/s/" + name, True, 10, 5, name, 1.0, Stamp(5, 10, 1))
 
 
 def context_and_writer(folder):
     spool_thread, status_model = SpoolThread(str(folder), "sftp://h/", lambda *paths: None), StatusModel(time.time)
-    events = EventLog(str(folder), spool_thread.spool.epoch, time.time, status_model.guard)
+    events = EventLog(str(folder), spool_thread.spool.start.epoch, time.time, status_model.guard)
     status_model.set(delivered=0, receipt=0)
     context = DeliveryContext(spool_thread, status_model, events, logging.getLogger("test_page"), time.monotonic, time.time)
     return context, StatusWriter(str(folder), status_model, events, spool_thread, time.time)
@@ -56,7 +56,9 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
                     continue
                 context.status_model.progress(version.id, 5)
                 unchanged = int(version.name) % 7 == 0
-                context.spool_thread.run(context.deliver, [Done(version.id, RemoteStat(10, 5), 10, "size", unchanged=unchanged)])
+                context.spool_thread.run(
+                    context.deliver, [DeliveryResult(version.id, RemoteStat(10, 5), 10, "size", unchanged=unchanged)]
+                )
                 done += 1
             with context.status_model.guard:
                 kind = "resting" if done % 2 else "connected"

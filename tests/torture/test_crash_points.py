@@ -11,12 +11,12 @@ import pytest
 SABOTAGE = {
     "a delivery that never happened": (
         """
-from pysubtask.subtask.delivery.uploads import Uploads
-from pysubtask.subtask.spool.queue import Done
+from pysubtask.subtask.delivery.upload_attempt import UploadAttempts
+from pysubtask.subtask.spool.jobs import DeliveryResult
 from pysubtask.transports.base import RemoteStat
 async def put(self, version):
-    return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
-Uploads._put = put
+    return DeliveryResult(version.id, RemoteStat(version.size, 0), version.size, "size")
+UploadAttempts._deliver = put
 """,
         "torn or old",
     ),
@@ -76,12 +76,12 @@ def test_a_move_in_a_wrong_order_is_found_out():
     """The old queue goes before the new one has its name."""
     source = """
 from pysubtask.subtask import state_migration
-fold = state_migration.Moving._copy_files
+fold = state_migration.StateMigration._copy_files
 def early(self, old, new):
     self._tag_here = lambda: state_migration.tag_of(old)
     self._bury(old)
     return fold(self, old, new)
-state_migration.Moving._copy_files = early
+state_migration.StateMigration._copy_files = early
 """
     run = _RUN.replace('"atomic replace"', '"moved state"').replace('"rewritten"', '"first"').replace("(40,)", "(55,)")
     done = command("-c", run.format(sabotage="\n".join("    " + line for line in source.strip().splitlines())))

@@ -18,8 +18,8 @@ from pysubtask.transports.shared.calls import Call
 Work = Callable[[], Any]
 
 
-class Wire:
-    """As much of a session's wire as waiting for it takes."""
+class Control:
+    """As much of a session's control connection as waiting for it takes."""
 
     def enter(self, limit: float) -> None:
         self.due = time.monotonic() + limit
@@ -33,7 +33,7 @@ class Wire:
 
 def over_ftp(work: Work) -> Awaitable[Any]:
     class Session:
-        wire = Wire()
+        control = Control()
 
     pool = Pool.__new__(Pool)
     pool._closed, pool._hung = asyncio.get_running_loop().create_future(), []

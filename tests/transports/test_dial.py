@@ -23,7 +23,7 @@ from pysubtask.transports.dropbox import DropboxTransport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.sftp import transport
 from pysubtask.transports.shared import dial, reach
-from pysubtask.transports.shared.dial import MEMORY, Failure, Memory, NoneAnswers, dial_name, ordered
+from pysubtask.transports.shared.dial import LAST_ADDRESSES, Failure, LastAddresses, NoAddressAnswers, dial_name, ordered
 from pysubtask.transports.ssh import route, socket_handover
 from tests.dead_addresses import free_port, silent
 from tests.transports.test_ftp_servers import connect as connect_ftp
@@ -70,7 +70,7 @@ def test_what_answered_last_comes_first() -> None:
     ],
 )
 def test_each_address_is_reported(errors: list[OSError], words: list[str]) -> None:
-    exc = NoneAnswers([Failure(f"a{number}", error) for number, error in enumerate(errors)])
+    exc = NoAddressAnswers([Failure(f"a{number}", error) for number, error in enumerate(errors)])
     text = str(reach.of_socket(exc, "h", 22, 8.0))
     assert all(word in text for word in words) and "h:22" in text
 
@@ -104,7 +104,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.mark.slow
 def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(listener: socket.socket) -> None:
-    port, memory = listener.getsockname()[1], Memory()
+    port, memory = listener.getsockname()[1], LastAddresses()
     with silent(DEAD, port), silent(DEAD_TOO, port):
         places = v4(DEAD, DEAD_TOO, ALIVE, port=port)
         begun = time.monotonic()
@@ -122,7 +122,7 @@ def test_all_addresses_together_have_one_limit() -> None:
     port = free_port()
     with silent(DEAD, port), silent(DEAD_TOO, port), silent("127.0.0.11", port):
         begun = time.monotonic()
-        with pytest.raises(NoneAnswers) as failed:
+        with pytest.raises(NoAddressAnswers) as failed:
             dial_name("h", port, 1.0, places=v4(DEAD, DEAD_TOO, "127.0.0.11", port=port))
         assert 0.9 < time.monotonic() - begun < 1.0 + PATIENCE
     assert [type(one.error) for one in failed.value.failures] == [TimeoutError] * 3
@@ -133,7 +133,9 @@ def test_all_addresses_together_have_one_limit() -> None:
 def test_one_that_refuses_is_left_at_once(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "DELAY_SECS", 600.0)
     port = listener.getsockname()[1]
-    with dial_name("h", port, 60.0, places=[*v6("2001:db8::1", port=port), *v4(DEAD, ALIVE, port=port)], memory=Memory()) as sock:
+    with dial_name(
+        "h", port, 60.0, places=[*v6("2001:db8::1", port=port), *v4(DEAD, ALIVE, port=port)], memory=LastAddresses()
+    ) as sock:
         assert sock.getpeername() == (ALIVE, port)
 
 
@@ -156,7 +158,7 @@ def test_every_socket_is_closed_but_the_one(listener: socket.socket) -> None:
         sock.close()
 
     with silent(DEAD, port):
-        sock = dial_name("h", port, PATIENCE, places=v4(DEAD, ALIVE, port=port), memory=Memory(), adopt=held.add, drop=drop)
+        sock = dial_name("h", port, PATIENCE, places=v4(DEAD, ALIVE, port=port), memory=LastAddresses(), adopt=held.add, drop=drop)
         assert held == {sock}
         drop(sock)
         over = threading.Event()
@@ -171,7 +173,7 @@ def test_every_socket_is_closed_but_the_one(listener: socket.socket) -> None:
 
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MEMORY, "_good", {})
+    monkeypatch.setattr(LAST_ADDRESSES, "_good", {})
 
 
 def named(monkeypatch: pytest.MonkeyPatch, port: int, *addresses: str) -> None:
@@ -312,7 +314,7 @@ def test_what_the_configuration_of_ssh_wants_is_left_to_it(
 
 def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: socket.socket) -> None:
     sock = socket.create_connection(listener.getsockname())
-    given = socket_handover.HandOver(sock)
+    given = socket_handover.SocketHandover(sock)
     folder = given.folder
     assert os.path.isdir(folder) and "%" not in "".join(given.options).replace("%%", "")
     given.close()

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import FileRefused, TransportLost
-from pysubtask.transports.dropbox.chunks import LEAST, SESSION_SECS, Half, half_of, next_piece
+from pysubtask.transports.dropbox.chunks import LEAST, next_piece
 from pysubtask.transports.dropbox.content_hash import BLOCK, ContentHash, hash_through
 from pysubtask.transports.dropbox.publish import LINGER_SECS, Publisher
+from pysubtask.transports.dropbox.resume import SESSION_SECS, ResumePoint, resume_point_of
+from pysubtask.transports.shared.resume_note import to_note
 
 DAY = 86400.0
 
@@ -63,13 +65,13 @@ def test_on_a_link_that_breaks_every_two_minutes_a_big_file_arrives() -> None:
 
 
 def test_a_note_is_read_back_while_it_is_of_use() -> None:
-    half = Half("session", 10, False, 1000.0)
-    assert half_of(half.to_note(), 20, 2000.0) == half
-    assert half_of(half.to_note(), 20, 1000.0 + SESSION_SECS) is None, "the session is gone by now"
-    assert half_of(half.to_note(), 20, 500.0) is None, "the clock was set back: who knows how old it is"
-    assert half_of(half.to_note(), 9, 2000.0) is None, "it holds more than the file"
-    assert half_of(half._replace(closed=True).to_note(), 20, 2000.0) is None, "closed too early"
-    assert half_of(half._replace(closed=True, offset=20).to_note(), 20, 2000.0) is not None
+    point = ResumePoint("session", 10, False, 1000.0)
+    assert resume_point_of(to_note(point), 20, 2000.0) == point
+    assert resume_point_of(to_note(point), 20, 1000.0 + SESSION_SECS) is None, "the session is gone by now"
+    assert resume_point_of(to_note(point), 20, 500.0) is None, "the clock was set back: who knows how old it is"
+    assert resume_point_of(to_note(point), 9, 2000.0) is None, "it holds more than the file"
+    assert resume_point_of(to_note(point._replace(closed=True)), 20, 2000.0) is None, "closed too early"
+    assert resume_point_of(to_note(point._replace(closed=True, offset=20)), 20, 2000.0) is not None
     for junk in (
         "",
         "{}",
@@ -82,7 +84,7 @@ def test_a_note_is_read_back_while_it_is_of_use() -> None:
         "3",
         '{"session":"a","offset":1,"closed":false,"at":null}',
     ):
-        assert half_of(junk, 20, 2000.0) is None, junk
+        assert resume_point_of(junk, 20, 2000.0) is None, junk
 
 
 def publisher_run(case: Any) -> None:

@@ -35,7 +35,7 @@ def test_a_step_after_the_close(tmp_path: Path, tls: str | None, passive: bool, 
         await transport.connect()
         try:
             [session] = transport._pool._sessions  # type: ignore[union-attr]
-            session.wire.cut()
+            session.control.cut()
             with pytest.raises((TransportLost, OSError)):  # an OSError becomes one at the edge
                 STEPS[step](session, file.fileno())
         finally:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from pysubtask.control.doctor.causes import file_finding
-from pysubtask.subtask.delivery.retry import Policy, decide
+from pysubtask.control.doctor.file_causes import file_finding
+from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.testing import quirk_ftp_server
 from pysubtask.testing.servers import sshd, vsftpd
 from pysubtask.testing.servers.ftp import ftp_server

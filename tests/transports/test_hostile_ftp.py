@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import FileRefused, SourceError, TransportError, TransportLost
-from pysubtask.control.doctor.remote import FTPRemote
+from pysubtask.control.doctor.remote_ftp import FTPRemote
 from pysubtask.testing import hostile_ftp_server
 from pysubtask.testing.servers.hostile_ftp import BEHAVIOURS, WORDS
 from pysubtask.transports.base import Job, RemoteStat, Sent

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
-from pysubtask.control.doctor.remote import SFTPRemote
+from pysubtask.control.doctor.remote_sftp import SFTPRemote
 from pysubtask.testing.servers import hostile_sftp
 from pysubtask.testing.servers.hostile_sftp import BEHAVIOURS, WORDS, Server, string
 from pysubtask.transports.base import Job, RemoteStat, Sent

@@ -36,7 +36,7 @@ def written(path: Path, data: bytes, mode: int = 0o600) -> Path:
     return path
 
 
-def trouble(path: Path, **how) -> key_file.Trouble:
+def trouble(path: Path, **how) -> key_file.KeyFault:
     found = key_file.check(str(path), **how)
     assert found is not None
     return found
@@ -211,7 +211,7 @@ def test_a_certificate_beside_the_key(key: Path, valid: str, name: str, cause: s
     to = key.parent / "certified"
     alterations.certified(key, to, valid, name)
     exc = key_file.explained(LoginRefused("the login was refused. ssh said: 'no'", "Check User"), str(to), "pi")
-    assert (exc.seen.cause if isinstance(exc.seen, key_file.Trouble) else "") == cause
+    assert (exc.seen.cause if isinstance(exc.seen, key_file.KeyFault) else "") == cause
     if cause:
         assert f"{to}-cert.pub" in exc.cause and "the login was refused" in exc.cause and "ssh-keygen -L" in exc.remedy
         assert exc.cause.startswith("the certificate") and "Check User" not in exc.remedy

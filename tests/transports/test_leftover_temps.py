@@ -229,7 +229,7 @@ def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server) -> Non
         assert isinstance(transport, FTPTransport) and transport.profile is not None and transport._publisher is not None
         (ftp.files / name).write_bytes(b"being written")
         transport.profile.left[name] = False
-        transport._publisher.temps.elsewhere.add(".pysubtask-8.part", name)
+        transport._publisher.temps.temp_record.add(".pysubtask-8.part", name)
         await transport.upload(ftp.job("a.csv", b"all\n", ".pysubtask-8.part"), lambda done: None)
         await transport.remove([".pysubtask-8.part"])
 

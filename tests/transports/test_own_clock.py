@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pysubtask.common.errors import ServerNotTrusted, TransportLost
-from pysubtask.subtask.delivery.retry import Policy, decide
+from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.testing.servers._certificate import make_certificate
 from pysubtask.testing.servers.ftp import FTPServer, Oddities
 from pysubtask.transports.ftp import FTPTransport

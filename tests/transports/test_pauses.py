@@ -12,7 +12,7 @@ import pytest
 
 from pysubtask.common.errors import LONGEST_PAUSE, ServerBusy
 from pysubtask.common.events import utc
-from pysubtask.subtask.delivery.retry import Policy, decide
+from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.transports.dropbox.http_session import HttpSession, pause_in
 
 NOW = 1_700_000_000.0

@@ -40,7 +40,7 @@ def one_file(profile, ladder, takes, unknown=frozenset(), offered=None):
             walk.worked()
             return Outcome(asked, walk.rung, None)
         if walk.refused(f"no {walk.rung}", unknown=walk.rung in unknown) is None:
-            return Outcome(asked, None, walk.condemned())
+            return Outcome(asked, None, walk.exhausted())
 
 
 def a_profile(**more):

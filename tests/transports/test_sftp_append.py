@@ -18,9 +18,10 @@ from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
-from pysubtask.transports.sftp.resume import LEAST, SECS, Half, Notes, half_of
+from pysubtask.transports.sftp.resume import LEAST, SECS, ProgressNotes, ResumePoint, resume_point_of
 from pysubtask.transports.shared.means import APPEND, FINAL_STAT, SYNC
 from pysubtask.transports.shared.profile import Profile
+from pysubtask.transports.shared.resume_note import to_note
 from tests.transports.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000
@@ -49,7 +50,7 @@ def play(case: Callable[[Client, Peer, Any, Publisher], Awaitable[None]]) -> Non
             async def proven(*refused: object) -> None:
                 """What it finds out is told by tests of its own."""
 
-            publisher._prove = proven  # type: ignore[method-assign]
+            publisher._appender._prove = proven  # type: ignore[method-assign]
             peer.absent = ("a",)
 
             def start(job: Job, progress: Callable[[int], None] = lambda done: None) -> asyncio.Task[Sent]:
@@ -287,9 +288,9 @@ def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected
 
 
 def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
-    half = Half(2_000_000, 3_000_000)
-    assert half_of(half.to_note(), 3_000_000) == half
-    assert half_of(half.to_note(), 3_000_001) is None
+    point = ResumePoint(2_000_000, 3_000_000)
+    assert resume_point_of(to_note(point), 3_000_000) == point
+    assert resume_point_of(to_note(point), 3_000_001) is None
     for text in (
         "",
         "{",
@@ -303,12 +304,12 @@ def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
         '{"offset": 1.5, "size": 3}',
         '{"offset": null, "size": 3}',
     ):
-        assert half_of(text, 3) is None, text
+        assert resume_point_of(text, 3) is None, text
 
 
 def test_notes_are_rare_and_the_last_one_is_exact() -> None:
     now, stored = [0.0], []
-    notes = Notes(stored.append, 50 * LEAST, lambda: now[0])
+    notes = ProgressNotes(stored.append, 50 * LEAST, lambda: now[0])
     for step in range(1, 31):
         now[0] = step * (SECS + 0.001) / 8
         notes.reached(step * LEAST)
@@ -322,7 +323,7 @@ def test_notes_are_rare_and_the_last_one_is_exact() -> None:
     assert [json.loads(text)["offset"] for text in stored[4:]] == [30 * LEAST + 1]
     notes.forget()
     assert stored[5:] == [""]
-    small = Notes(stored.append, LEAST - 1, lambda: now[0])
+    small = ProgressNotes(stored.append, LEAST - 1, lambda: now[0])
     now[0] += 100
     small.reached(LEAST - 1)
     small.last()
@@ -356,14 +357,16 @@ def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
 
     play(case)
     assert seen and set(seen) == {LEAST}
-    assert [half_of(text, size) for text in stored] == [Half(LEAST, size)]
+    assert [resume_point_of(text, size) for text in stored] == [ResumePoint(LEAST, size)]
 
 
 def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -> None:
     size = 2 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
     stored: list[str] = []
-    job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=Half(size, size, True).to_note(), note=stored.append)
+    job = Job(
+        str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=to_note(ResumePoint(size, size, True)), note=stored.append
+    )
 
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)
@@ -380,7 +383,7 @@ def test_a_file_that_was_whole_before_the_cut_is_looked_at_and_renamed(tmp_path:
     size = 2 * LEAST
     data = os.urandom(size)
     (tmp_path / "big").write_bytes(data)
-    job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=Half(size, size, True).to_note())
+    job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=to_note(ResumePoint(size, size, True)))
 
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from pysubtask.common.errors import SourceChanged, TransportLost
 from pysubtask.transports.sftp import packets
-from pysubtask.transports.sftp.client import Client, WriteRefused
+from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.packets import Attrs, Handle, Status
+from pysubtask.transports.sftp.transfer import WriteRefused
 from tests.transports.sftp_peer import Peer, playing, strangers
 
 

@@ -178,7 +178,7 @@ def test_a_shell_is_asked_for_a_name_only_if_it_has_seen_a_new_file_of_ours(cont
         transport: Any = context.transport(VerifyChecksum="shell")
         await transport.connect()
         shell = OtherRoot(other, context.folder)
-        transport._publisher._hashes._shell = shell
+        transport._publisher._checksums._shell = shell
         left = await transport.stat("a")
         grown = context.job("a", data + b"more\n", replaces=left, append=Append(len(data), len(data)))
         sent = await context.put(transport, grown)
@@ -186,7 +186,7 @@ def test_a_shell_is_asked_for_a_name_only_if_it_has_seen_a_new_file_of_ours(cont
         assert ("a" in shell.asked) == same
         sent = await context.put(transport, context.job("b", b"new"))
         assert sent.verified == ("hash" if same else "size")
-        transport._publisher._hashes._shell = None
+        transport._publisher._checksums._shell = None
         await transport.close()
 
     run(case)

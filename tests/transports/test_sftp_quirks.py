@@ -18,9 +18,10 @@ from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_ser
 from pysubtask.testing.servers.quirks import Switch, pairs, switch, switches
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import SFTPTransport, packets
-from pysubtask.transports.sftp.resume import Half
+from pysubtask.transports.sftp.resume import ResumePoint
 from pysubtask.transports.shared.means import APPEND, PUBLISH, SIZE, TEMP
 from pysubtask.transports.shared.profile import SOON
+from pysubtask.transports.shared.resume_note import to_note
 
 TIME = 1_700_000_000
 
@@ -354,7 +355,9 @@ def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
             (Path(server.root) / temp).write_bytes(data[: 1_200_000 + more])
             source = tmp_path / f"cut-{number}"
             source.write_bytes(data)
-            job = Job(str(source), len(data), TIME * 10**9, f"cut{number}.bin", temp, resume=Half(1_200_000, len(data)).to_note())
+            job = Job(
+                str(source), len(data), TIME * 10**9, f"cut{number}.bin", temp, resume=to_note(ResumePoint(1_200_000, len(data)))
+            )
             costs.append((await context.transport.upload(job, lambda done: None)).bytes_sent)
             context.contents[f"cut{number}.bin"] = data
         assert costs == ([2_800_000, 2_000_000] if more else [800_000, 800_000])

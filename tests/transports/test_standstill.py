@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import TransportLost
-from pysubtask.control.doctor.causes import file_finding, login_finding
+from pysubtask.control.doctor.causes import login_finding
+from pysubtask.control.doctor.file_causes import file_finding
 from pysubtask.testing.link.bad_link import BadLink, bad_link
 from pysubtask.testing.link.bad_link import missing as no_link
 from pysubtask.testing.servers.sshd import missing, openssh_server
 from pysubtask.transports.ftp.replies import Standstill, error_text
 from pysubtask.transports.shared import standstill
-from pysubtask.transports.shared.standstill import MTU, PROBE, Seen
+from pysubtask.transports.shared.standstill import MTU, PROBE, TCPState
 
 needs_link = pytest.mark.skipif(no_link() is not None, reason=f"no bad link: {no_link()}")
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -54,7 +55,7 @@ def test_when_large_packets_are_swallowed(counts: dict[str, int], swallowed: boo
 
 
 def test_what_came_through_before_the_hole_does_not_count() -> None:
-    seen = Seen(4, 2, 50_000, 9_000, 1448)
+    seen = TCPState(4, 2, 50_000, 9_000, 1448)
     assert not seen.swallows() and seen.swallows(49_000) and not seen.swallows(40_000)
     assert standstill.read(b"short") is None
 

@@ -12,14 +12,14 @@ from ...common.alert_command import check_command, display, why_not_there
 from ...common.errors import ConfigError
 from ...common.run_as import BY_RUN, stranger
 from ...common.text import amount, files, plain, span
-from ...master.child_config import check_state
+from ...master.task_plan import check_state
 from ..config.config_file import load
 from ..config.task_config import TaskConfig
-from ..doctor import local, login_files, show
+from ..doctor import login_files, show, watch_paths
 from ..doctor.finding import FAIL, WARN
 from ..exit_status import FAILED, OK
 from ..preview.dry_run import Outlook, dry_run
-from ..preview.name_owners import Names
+from ..preview.name_owners import NameOwners
 from ..run.run_as import turn_into_users_of
 from ..terminal import say
 
@@ -45,7 +45,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     requested = found.named(names)
     for task in requested:
         check_state(task.plans)
-    with Names() as taken:
+    with NameOwners() as taken:
         # Every task is previewed, because tasks that were not named may own names on the server as well.
         every = {task.name: dry_run(task, time.time(), taken) for task in found.tasks}
     outlooks = [every[task.name] for task in requested]
@@ -63,7 +63,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
             if finding.state in (FAIL, WARN):
                 for line in show.lines(finding, plan.extension, "toml"):
                     say([plain(line)])
-    for wide in filter(None, (local.too_wide(entry) for task in requested for entry in task.entries)):
+    for wide in filter(None, (watch_paths.too_wide(entry) for task in requested for entry in task.entries)):
         for line in show.lines(wide, "", "toml"):
             say([plain(line)])
     for task in requested:

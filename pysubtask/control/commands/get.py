@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ... import defaults_config
-from ...common.config import unknown_key
+from ...common.config import rows_of, unknown_key
 from ...common.settings_file import FILE, read_settings_page
 from ..exit_status import CommandError
 from ..tasks.find import Task, names_here
@@ -69,7 +69,7 @@ def _chosen(label: str, page: dict[str, Any], keys: tuple[str, ...], everything:
 
 
 def _units(extension: str) -> dict[str, str]:
-    return {row.key: row.unit for section in ("base", extension) for row in defaults_config.SETTINGS.get(section, ())}
+    return {key: row.unit for key, row in rows_of(defaults_config.SETTINGS, extension).items()}
 
 
 def _word(value: Any) -> str:

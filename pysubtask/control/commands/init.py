@@ -20,7 +20,7 @@ from .. import ask
 from ..config.config_file import default_file, find_files, load
 from ..config.config_names import MAIN_FILE
 from ..config.secrets import read_secret
-from ..doctor import local
+from ..doctor import watch_paths
 from ..exit_status import FAILED, OK, USAGE, CommandError
 from ..setup import first_config, first_questions
 from ..setup.first_config import Destination, Files, Secret
@@ -107,7 +107,7 @@ def _first(
     for note in notes:
         say([f"note: {note}"], error=True)
     if no_doctor:
-        for wide in filter(None, (local.too_wide(entry) for task in load(path, {}).tasks for entry in task.entries)):
+        for wide in filter(None, (watch_paths.too_wide(entry) for task in load(path, {}).tasks for entry in task.entries)):
             say([f"note: {plain(wide.text)}. {wide.remedy.words}"], error=True)
     for variable in (_PASSWORD, _TOKEN):
         os.environ.pop(variable, None)

@@ -1,6 +1,6 @@
 """``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground.
 
-UsageError where an option does not fit a config or a MODULE:CLASS; ConfigError and CommandError as :class:`Runner` and
+UsageError where an option does not fit a config or a MODULE:CLASS; ConfigError and CommandError as :class:`TaskRunner` and
 :class:`ProgramRun` raise them.
 """
 
@@ -21,7 +21,7 @@ from ..config.setting_values import forget_secrets
 from ..config.task_config import TaskConfig
 from ..run import program_runner, run_as
 from ..run.sd_notify import VARIABLES, Notifier
-from ..run.task_runner import Runner
+from ..run.task_runner import TaskRunner
 from ..tasks.find import forget_never_run
 from ..terminal import say
 
@@ -94,7 +94,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     for variable in VARIABLES:
         os.environ.pop(variable, None)
     forget_secrets(os.environ)
-    return Runner(read, notifier).run()
+    return TaskRunner(read, notifier).run()
 
 
 def _run_program(word: str, name: str | None, notifier: Notifier) -> int:

@@ -16,8 +16,8 @@ from ...common import read_from
 from ...common.config import masked_value, nearest
 from ...common.errors import ConfigError
 from ...common.never_sent import NeverSent
-from ...master.child_config import closed_paths
 from ...master.excluded_files import CONFIG, all_own
+from ...master.task_plan import closed_paths
 from ..exit_status import NO_TASK, CommandError
 from .config_names import DROP_INS, MAIN_FILE
 from .env_overrides import overrides, unused

@@ -40,17 +40,6 @@ def check_config(path: str, found: os.stat_result) -> None:
         _check_folder(path, folder, os.stat(folder))
 
 
-def check_owner(key: str, path: str, found: os.stat_result) -> None:
-    """ConfigError where a file with a secret belongs to another user, who could read and replace the secret. ``key``: the setting
-    that names the file."""
-    if hasattr(os, "geteuid") and stat.S_ISREG(found.st_mode) and found.st_uid not in owners():
-        raise ConfigError(
-            key,
-            f"{path} belongs to another user ({user_name(found.st_uid)})",
-            f"Keep the secret in a file that belongs to {user_name(os.geteuid())}.",
-        )
-
-
 def _folders(path: str) -> list[str]:
     """The folder of a config, before and after links are followed; for a drop-in also the folder above, whose owner could replace
     conf.d."""

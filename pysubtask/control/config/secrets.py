@@ -6,17 +6,16 @@ A credential (systemd.exec(5), LoadCredential=) is called ``<task>.<section>.<ke
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 
+from ...common import secret_file
 from ...common.advice import keep_private
 from ...common.config import Setting
 from ...common.errors import ConfigError
-from .obeyed import check_owner
+from ...common.secret_file import NotPrivate
+from ...common.trust import user_name
 
 DIRECTORY = "CREDENTIALS_DIRECTORY"
-_LONGEST = 64 * 1024
-"""Bytes that are read of a secret file: more than any key or token has, and bounded for a path such as /dev/zero."""
 
 
 def credential(environ: Mapping[str, str], task: str, section: str, key: str) -> str | None:
@@ -36,10 +35,9 @@ def read_secret(key: str, path: str, *, guarded: bool = True) -> str:
     read unguarded: systemd sets their owner and mode. ``key``: the setting that names the file, for errors.
     """
     try:
-        with open(path, "rb") as file:
-            if guarded:
-                check_private(key, path, os.fstat(file.fileno()))
-            text = file.read(_LONGEST).decode("utf-8").partition("\n")[0].strip("\r")
+        text = secret_file.first_line(secret_file.read(path, guarded=guarded, pipes=True))
+    except NotPrivate as exc:
+        raise _not_private(key, path, exc) from exc
     except UnicodeDecodeError:
         raise ConfigError(key, f"{path} is no text", "Put the secret into its first line.") from None
     except OSError as exc:
@@ -53,7 +51,14 @@ def read_secret(key: str, path: str, *, guarded: bool = True) -> str:
 def check_private(key: str, path: str, found: os.stat_result) -> None:
     """ConfigError where a file belongs to another user or others than its owner may read it. ``found``: fstat of the opened
     file."""
-    check_owner(key, path, found)
-    if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-        problem = f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o})"
-        raise ConfigError(key, problem, f"Run: {keep_private(path)}")
+    try:
+        secret_file.check(found, pipes=True)
+    except NotPrivate as exc:
+        raise _not_private(key, path, exc) from exc
+
+
+def _not_private(key: str, path: str, exc: NotPrivate) -> ConfigError:
+    if exc.is_foreign:
+        mine = f"Keep the secret in a file that belongs to {user_name(os.geteuid())}."
+        return ConfigError(key, f"{path} belongs to another user ({user_name(exc.uid)})", mine)
+    return ConfigError(key, f"{path} can be read by others (mode {exc.mode:04o})", f"Run: {keep_private(path)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from ...common.alert_command import absolute
-from ...common.config import ALONE, MASK, SECTIONS, Setting, unknown_key
+from ...common.config import ALONE, MASK, SECTIONS, Setting, rows_of, unknown_key
 from ...common.errors import ConfigError
 from ...common.problem import Path, key_of
 from ...defaults_config import SETTINGS
@@ -16,8 +16,7 @@ from .env_overrides import Override, overrides, variable_name
 from .problems import LocatedProblem, Where, located, of_error, problem_at
 
 ROWS: dict[str, dict[str, Setting]] = {
-    name: {row.key: row for part in dict.fromkeys(("base", name) if name not in ALONE else (name,)) for row in SETTINGS[part]}
-    for name in SECTIONS
+    name: {row.key: row for row in SETTINGS[name]} if name in ALONE else rows_of(SETTINGS, name) for name in SECTIONS
 }
 """The settings that are allowed in each section, by key."""
 SECRET_FILES = {

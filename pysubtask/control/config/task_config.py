@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from ...common.config import SECTIONS
 from ...common.entries import CONFIG_FILE_DEFAULTS, Entry, filled_in_where_right, first_folder, numbered_entries
 from ...common.problem import Path, Problem, Problems, key_of
-from ...master.child_config import Plan, closed_paths, plan, switched_on
+from ...master.child_config import Plan, plan, switched_on
 from ...master.destination_checks import TOKENS
+from ...master.task_plan import closed_paths
 from .env_overrides import Override
 from .problems import LocatedProblem, Where, doubtful_keys, located, problem_at
 from .setting_values import ROWS, Values, for_task, unknown_section

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from ...transports.shared.means import DELETE, FINAL_STAT, PUBLISH, SIZE, TEMP, WRITES
 from ...transports.shared.temp_names import formed
 from .finding import NOTE, Finding, ok, warn
-from .remote import MISSING, FTPRemote, Remote, SFTPRemote, below
+from .remote import MISSING, Remote, below
+from .remote_ftp import FTPRemote
+from .remote_sftp import SFTPRemote
 
 _LATE_SECS = 0.2  # a size that is right later than this is reported as late
 _POLL_SECS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.5, 1.0)  # waits between the stats of a new file, 2.55 s in all

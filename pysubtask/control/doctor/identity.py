@@ -12,7 +12,8 @@ from ...transports.shared.reach import PORTAL
 from .certificate import Certificate
 from .finding import NOTE, Finding, fail, ok, warn
 from .prepare import Endpoint
-from .remote import FTPRemote, SFTPRemote
+from .remote_ftp import FTPRemote
+from .remote_sftp import SFTPRemote
 
 
 def of_host_key(reason: str, host_keys: list[str], place: Endpoint, *, named: bool) -> Finding:

@@ -16,7 +16,7 @@ from ...transports.shared import key_file as keys
 from ...transports.shared.key_file import ask
 from ...transports.shared.ssh_login import login_of, show_words
 from .finding import WARN, Finding, fail, ok, warn
-from .local import near_names
+from .watch_paths import near_names
 
 _HEAD = 200  # bytes: the first lines of a key file
 _MOST_FILES = 200  # KeyFile may lie in a folder with very many files
@@ -59,7 +59,7 @@ def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other
     return [finding._replace(state=WARN) if found.works or (other_login and by_ssh) else finding]
 
 
-def _finding(path: str, found: keys.Trouble) -> Finding:
+def _finding(path: str, found: keys.KeyFault) -> Finding:
     """The finding for a key's defect, with the keys that may have been meant: others in its folder, and those of ssh."""
     if found.cause == keys.MISSING and not os.path.isdir(path):
         return _missing(path)

@@ -21,13 +21,14 @@ from ...common.temporary import DATABASE_SIDES, database_of
 from ...common.triggers import when_sent
 from ...common.watched import Dirs
 from ...master.archive import expiry, is_data, is_ours, is_proven, scope
-from ...master.child_config import Plan, closed_paths
+from ...master.child_config import Plan
 from ...master.mover import Old
+from ...master.task_plan import closed_paths
 from ...transports import transport_class
 from ..config.config_file import own_of
 from ..config.task_config import TaskConfig
 from ..doctor import mistyped
-from .name_owners import Names
+from .name_owners import NameOwners
 from .not_watched import NotWatched
 
 _DATABASE = (
@@ -90,10 +91,10 @@ def transport_of(plan: Plan) -> str:
     return str(settings["SFTPLibrary"] or "sftp") if settings["UseSFTP"] else "ftp"
 
 
-def dry_run(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
+def dry_run(task: TaskConfig, now: float, names: NameOwners | None = None) -> Outlook:
     """What this task would do at ``now`` (seconds since the epoch). ``names``: the owners of names on the server, shared by the dry
     runs of all tasks of a config (None: of this task alone). ConfigError where a library is missing."""
-    names = Names() if names is None else names
+    names = NameOwners() if names is None else names
     logs = [
         os.path.abspath(log)
         for plan in task.plans
@@ -238,7 +239,7 @@ def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
 
 
 def _child(
-    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], receipts: tuple[str, Mapping[str, Receipt]], names: Names
+    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], receipts: tuple[str, Mapping[str, Receipt]], names: NameOwners
 ) -> Child:
     destination, newest = receipts
     exact = transport_class(transport_of(plan)).case_sensitive

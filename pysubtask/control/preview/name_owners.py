@@ -7,15 +7,15 @@ import time
 from typing import Any
 
 from ...common.destination import server_of
-from ...subtask.offline.offline_queue import Claims, Other
+from ...subtask.offline.offline_queue import NameClaims, Other
 
 
-class Names:
+class NameOwners:
     """The names that tasks would claim. The tasks must be asked for in the order of their start, since the first that claims a name
     has it. A context manager: it closes the databases with the claims of running tasks."""
 
     def __init__(self) -> None:
-        self._claims: dict[str, Claims] = {}
+        self._claims: dict[str, NameClaims] = {}
         self._first: dict[tuple[str, str], Other] = {}
 
     def other(self, task: str, state_dir: str, destination: str, exact: bool, name: str, path: str) -> Other | None:
@@ -23,7 +23,7 @@ class Names:
         where the task would get the name. ``exact``: the server distinguishes upper and lower case."""
         claims = self._claims.get(state_dir)
         if claims is None:
-            claims = self._claims[state_dir] = Claims(
+            claims = self._claims[state_dir] = NameClaims(
                 destination, state_dir, task, time.monotonic, case_sensitive=exact, read_only=True
             )
         found = claims.owner_of(name, path)
@@ -39,7 +39,7 @@ class Names:
         for claims in self._claims.values():
             claims.close()
 
-    def __enter__(self) -> Names:
+    def __enter__(self) -> NameOwners:
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -9,29 +9,16 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from ...common import own_files, registry
+from ...common import own_files, own_folders, registry
 from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock, process_start
 from ...common.state_files import LOCK
-from ...transports.base import RemoteStat
 from ..exit_status import LOCKED, CommandError
+from .file_state import FileState
 
 _FILE = "push.json"
 _OLD_SECS = 30 * 86400
-
-
-class FileState:
-    """The state of one file, kept as JSON by attribute names. ``temp``: the remote temporary name in use for ``digest``;
-    ``resume``: the note of its upload; ``stale``: temporary names of earlier attempts; ``before``: the server's file under
-    the name before the upload; ``remote``: the delivered file."""
-
-    def __init__(self) -> None:
-        self.digest = self.temp = self.resume = ""
-        self.stale: list[str] = []
-        self.before: list[Any] | None = None
-        self.remote: list[Any] | None = None
 
 
 class Record:
@@ -56,7 +43,7 @@ class Record:
 
     def save(self) -> None:
         """Write the states to the disk. Raises OSError on a full disk."""
-        states = {name: vars(state) for name, state in self.states.items()}
+        states = {name: state.to_json() for name, state in self.states.items()}
         own_files.replace(self.folder, _FILE, json.dumps(states).encode("ascii"))
 
     def close(self, *, keep: bool) -> None:
@@ -68,13 +55,7 @@ class Record:
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
             found = json.loads(own_files.read(self.folder, _FILE))
-            for name, state in self.states.items():
-                vars(state).update({key: value for key, value in found.get(name, {}).items() if key in vars(state)})
-
-
-def as_list(remote: RemoteStat | None) -> list[Any] | None:
-    """A remote stat as a list, for the JSON of a FileState."""
-    return None if remote is None else list(remote)
+            self.states |= {name: FileState.of_json(found[name]) for name in self.states if name in found}
 
 
 def _sweep(top: str, now: float) -> None:
@@ -87,4 +68,4 @@ def _sweep(top: str, now: float) -> None:
 
 def _remove(folder: str) -> None:
     with contextlib.suppress(OSError):
-        own_files.remove_folder(folder)
+        own_folders.remove_folder(folder)

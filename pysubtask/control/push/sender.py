@@ -1,17 +1,16 @@
-"""The uploads of one push: connect, upload side by side, wait and try again after a loss, by the settings."""
+"""The uploads of one push: connect, upload side by side, and after each failure do as the retry rules say."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ...common.errors import (
     AttemptFailed,
     ConfigError,
-    FileRefused,
     LoginRefused,
     ServerBusy,
     SourceChanged,
@@ -19,43 +18,19 @@ from ...common.errors import (
     TransportError,
     TransportLost,
 )
+from ...delivery_rules.login_limit import LoginLimit
+from ...delivery_rules.retry import Policy
 from ...transports import open_transport
-from ...transports.base import Job, Sent, Transport
+from ...transports.base import Transport
 from ..doctor.source import Target
-from . import files
-from .files import File
+from .attempts import Attempts
+from .outcome import Outcome, Show
 from .password import Password
-from .record import FileState, Record, as_list
+from .record import Record
+from .tries import Tries
 
 _SIDE_BY_SIDE = 16  # files at once at most, where the transport allows more
-_READS_AGAIN = 3  # for a file that changes while it is read or sent
-
-
-class Outcome(NamedTuple):
-    """What became of the file ``path`` with the remote ``name``. ``sent``: the delivery, None where there was none; ``error``
-    says why. ``there``: the server had the file from an earlier run or attempt."""
-
-    path: str
-    name: str
-    sent: Sent | None
-    error: str = ""
-    there: bool = False
-
-
-class Show(Protocol):
-    """The display of a push."""
-
-    def begin(self, name: str, size: int) -> None:
-        """An upload attempt of the file with the remote ``name`` starts; ``size`` in bytes."""
-
-    def progress(self, name: str, done: int) -> None:
-        """``done`` bytes of the file with the remote ``name`` are sent."""
-
-    def end(self, outcome: Outcome) -> None:
-        """The file is delivered, or given up."""
-
-    def note(self, text: str) -> None:
-        """A line for the user: why an attempt failed, and when the next one is."""
+_AT_ONCE = 3  # attempts that are made again without a wait, as for a file that changes while it is read or sent
 
 
 class Limits(NamedTuple):
@@ -65,26 +40,27 @@ class Limits(NamedTuple):
     secs: float | None
 
 
-def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
-    """Seconds until the next attempt, after ``tries`` losses in a row: RetryWaitSecs; RetryLongWaitSecs after each RetryCount;
-    the time that a busy server asks for."""
-    if isinstance(error, ServerBusy) and error.retry_after > 0:
-        return error.retry_after
-    key = "RetryLongWaitSecs" if tries % int(str(settings["RetryCount"])) == 0 else "RetryWaitSecs"
-    return float(str(settings[key]))
-
-
 class Sender:
-    """One push of ``requested``: pairs of path and remote name."""
+    """One push of ``requested``: pairs of path and remote name. ``clock`` is monotonic, in seconds."""
 
-    def __init__(self, target: Target, requested: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
-        self._target, self._record, self._limits, self._show = target, record, limits, show
+    def __init__(
+        self,
+        target: Target,
+        requested: Sequence[tuple[str, str]],
+        record: Record,
+        limits: Limits,
+        show: Show,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._target, self._record, self._show, self._clock = target, record, show, clock
+        self._secs = limits.secs
+        self._tries = Tries(Policy.of(target.settings), limits.tries, random.random)
+        self._attempts = Attempts(record, show, self._tries.moved)
+        self._logins = LoginLimit(int(target.settings.get("LoginsPerMinute", 0)))
+        self._busy_until = 0.0
         self.refused: LoginRefused | None = None
         self._todo = {name: path for path, name in requested}
         self._done: list[Outcome] = []
-        self._reached: dict[str, int] = {}
-        self._read_before: dict[str, File] = {}
-        self._moved = False
 
     def run(self, password: Password) -> list[Outcome]:
         """The outcome of each file. Errors of a server or a file are outcomes and not raised; raises ConfigError for a wrong
@@ -103,52 +79,38 @@ class Sender:
     async def _run(self) -> None:
         self.refused = None
         try:
-            async with asyncio.timeout(self._limits.secs):
+            async with asyncio.timeout(self._secs):
                 await self._rounds()
         except TimeoutError:
-            self._give_up(f"not done within {self._limits.secs:g} s (--timeout)")
+            self._give_up(f"not done within {self._secs:g} s (--timeout)")
 
     async def _rounds(self) -> None:
         transport = open_transport(self._target.transport, self._target.settings, self._record.folder)
-        losses = 0
         while self._todo:
-            self._moved = False
+            connected = False
             try:
                 await transport.connect()
+                connected = True
+                self._logins.answered()
                 await self._round(transport)
             except LoginRefused as exc:
+                self._logins.failed(self._clock())
                 self.refused = exc
                 return
-            except (TransportLost, OSError) as exc:
-                losses = 1 if self._moved else losses + 1
-                if losses >= self._limits.tries:
-                    return self._give_up(f"{exc} ({losses} tries)" if losses > 1 else str(exc))
-                secs = pause(losses, exc, self._target.settings)
-                self._show.note(f"{exc}; next try in {secs:g} s")
+            except (TransportError, OSError) as exc:
                 await transport.close()
-                await asyncio.sleep(secs)
+                await asyncio.sleep(self._wait_after(exc, connected))
             finally:
                 await transport.close()
 
     async def _round(self, transport: Transport) -> None:
-        """Upload the remaining files side by side; the first lost connection ends the round for all."""
+        """Upload the remaining files side by side; the first error that concerns all of them ends the round."""
         places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, transport.traits.concurrency)))
 
         async def one(name: str, path: str) -> None:
-            failed = 0
-            while True:
-                async with places:
-                    outcome = await self._one(transport, path, name)
-                if isinstance(outcome, Outcome):
-                    break
-                # This file waits without a place, so that another file can use it.
-                failed = 1 if outcome.further else failed + 1
-                if failed >= self._limits.tries:
-                    outcome = Outcome(path, name, None, f"{outcome} ({failed} tries)" if failed > 1 else str(outcome))
-                    break
-                secs = pause(failed, outcome, self._target.settings)
-                self._show.note(f"{outcome}; next try in {secs:g} s")
-                await asyncio.sleep(secs)
+            outcome = await self._deliver(transport, places, path, name)
+            if outcome.sent is not None:
+                self._tries.delivered(name)
             del self._todo[name]
             self._done.append(outcome)
             self._show.end(outcome)
@@ -161,84 +123,85 @@ class Sender:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, transport: Transport, path: str, name: str) -> Outcome | AttemptFailed:
-        """The outcome of a file, or the AttemptFailed of an attempt after which another one may succeed."""
-        reads = 0
+    async def _deliver(self, transport: Transport, places: asyncio.Semaphore, path: str, name: str) -> Outcome:
+        """The outcome of a file, after as many attempts as the retry rules say. Raises an error that concerns all files."""
+        at_once = 0
         while True:
-            try:
-                return await self._upload(transport, await self._read(path, name))
-            except SourceChanged as exc:
-                reads += 1
-                if reads > _READS_AGAIN:
-                    return Outcome(path, name, None, str(exc))
-                self._show.note(f"{exc}; once more")
-            except (FileRefused, SourceError) as exc:
-                self._forget(name)
-                return Outcome(path, name, None, str(exc))
-            except (TransportLost, LoginRefused):
-                raise
-            except AttemptFailed as exc:
-                return exc
-            except (TransportError, ConfigError) as exc:
-                return Outcome(path, name, None, str(exc))
+            async with places:
+                await self._pause_over()
+                outcome = await self._attempt(transport, path, name)
+            if isinstance(outcome, Outcome):
+                return outcome
+            decision, failures = self._tries.failed(name, outcome)
+            if decision.action in ("anew", "next") and at_once < _AT_ONCE:
+                at_once += 1
+                self._attempts.start_over(name)
+                self._show.note(f"{outcome}; once more")
+            elif decision.action == "again":
+                # The file waits without a place, so that another file can use it.
+                at_once = 0
+                self._show.note(f"{outcome}; next try in {_seconds(decision.secs)} s")
+                await asyncio.sleep(decision.secs)
+            elif decision.action in ("wait", "hold"):
+                self._concerns_all(outcome, decision.secs)
+            else:
+                return self._left(path, name, outcome, failures)
 
-    async def _read(self, path: str, name: str) -> File:
-        found = self._read_before.get(name)
-        if found is None or not files.is_as_read(found):
-            found = self._read_before[name] = await asyncio.to_thread(files.read, path, name)
-        return found
+    async def _attempt(self, transport: Transport, path: str, name: str) -> Outcome | Exception:
+        """The outcome of a file, or the error of an attempt after which another one may succeed."""
+        try:
+            file = await self._attempts.read(path, name)
+        except SourceChanged as exc:
+            return exc
+        except SourceError as exc:
+            self._attempts.start_over(name)
+            return Outcome(path, name, None, str(exc))
+        try:
+            return await self._attempts.upload(transport, file)
+        except (TransportError, SourceError, ConfigError) as exc:
+            return exc
 
-    async def _upload(self, transport: Transport, file: File) -> Outcome:
-        state = self._record.states[file.name]
-        found = await transport.stat(file.name)
-        if state.digest == file.digest:
-            own = await asyncio.to_thread(transport.hash_of, file.path, file.size) if found is not None and found.hash else ""
-            if found is not None and _is_there(state, file, list(found), own):
-                return Outcome(file.path, file.name, Sent(found, 0, "hash" if own else "size"), there=True)
-        else:
-            state.digest, state.resume, state.before, state.remote = file.digest, "", as_list(found), None
-        if not state.resume or not state.temp:
-            state.stale += [state.temp] if state.temp else []
-            state.temp, state.resume = _temp_name(file.name), ""
-        # The temporary name is on the disk before the server has the file: a run after a crash resumes or removes it.
-        self._record.save()
-        self._show.begin(file.name, file.size)
-        sent = await transport.upload(
-            Job(
-                file.path,
-                file.size,
-                file.mtime_ns,
-                file.name,
-                state.temp,
-                tuple(state.stale),
-                lambda: files.confirm(file),
-                resume=state.resume,
-                note=lambda text: self._note(state, text),
-                sha256=file.digest,
-            ),
-            lambda done: self._progress(file.name, done),
-        )
-        state.remote, state.temp, state.resume, state.stale = list(sent.remote), "", "", []
-        self._moved = True
-        self._record.save()
-        return Outcome(file.path, file.name, sent)
+    def _left(self, path: str, name: str, error: Exception, failures: int) -> Outcome:
+        """The outcome of a file that is given up while others go on. Only what an attempt failed at may be resumed."""
+        if not isinstance(error, AttemptFailed):
+            self._attempts.start_over(name)
+        return Outcome(path, name, None, _with_tries(error, failures))
 
-    def _note(self, state: FileState, text: str) -> None:
-        state.resume = text
-        # A note that a full disk loses costs the next run some bytes and nothing else.
-        with contextlib.suppress(OSError):
-            self._record.save()
+    def _concerns_all(self, error: Exception, secs: float) -> None:
+        """Leave a busy server alone for ``secs``; its connection stays. Any other error is raised: it ends the round."""
+        if not isinstance(error, ServerBusy):
+            raise error
+        now = self._clock()
+        if self._busy_until <= now and not self._tries.spent:
+            secs = self._tries.lost(error).secs
+            if not self._tries.spent:
+                self._show.note(f"{error}; next try in {_seconds(secs)} s")
+        if self._tries.spent:
+            raise error
+        self._busy_until = max(self._busy_until, now + secs)
 
-    def _progress(self, name: str, done: int) -> None:
-        if done > self._reached.get(name, 0):
-            self._reached[name], self._moved = done, True
-        self._show.progress(name, done)
+    async def _pause_over(self) -> None:
+        secs = self._busy_until - self._clock()
+        while secs > 0:
+            await asyncio.sleep(secs)
+            secs = self._busy_until - self._clock()
 
-    def _forget(self, name: str) -> None:
-        """Forget the temporary file of a refused upload. Its name stays in ``stale`` in case the transport did not remove it."""
-        state = self._record.states[name]
-        state.stale += [state.temp] if state.temp else []
-        state.temp = state.resume = ""
+    def _wait_after(self, error: Exception, connected: bool) -> float:
+        """Seconds until the next connect, after a note of it. Gives everything up where there was no progress too often.
+        ``connected``: the login went well, and then the connection was lost."""
+        secs = 0.0 if self._tries.spent else self._tries.lost(error).secs
+        if self._tries.spent:
+            self._give_up(_with_tries(error, self._tries.without_progress))
+            return 0.0
+        now, why = self._clock(), ""
+        if connected:
+            self._logins.failed(now)
+        elif isinstance(error, TransportLost) and error.unanswered:
+            self._logins.unanswered(now)
+        if self._logins.wait(now) > secs:
+            secs, why = self._logins.wait(now), f"; {self._logins.words()}"
+        self._show.note(f"{error}{why}; next try in {_seconds(secs)} s")
+        return secs
 
     def _give_up(self, why: str) -> None:
         for name, path in self._todo.items():
@@ -253,17 +216,9 @@ class Sender:
         return bool(self._todo) or (begun and any(outcome.error for outcome in self._done))
 
 
-def _is_there(state: FileState, file: File, found: list[object], own: str) -> bool:
-    """Whether the server has this content already, so that a second run, or one after a lost reply, sends nothing."""
-    if found[3] and own:
-        return found[3] == own
-    if state.remote is not None:
-        return found == state.remote
-    left = [file.size, file.mtime_ns // 1_000_000_000]
-    # Where the file before the upload had the same size and time, these say nothing.
-    return bool(state.temp) and found[:2] == left and (state.before is None or state.before[:2] != left)
+def _with_tries(error: Exception, tries: int) -> str:
+    return f"{error} ({tries} tries)" if tries > 1 else str(error)
 
 
-def _temp_name(name: str) -> str:
-    folder, slash, _ = name.rpartition("/")
-    return f"{folder}{slash}.pysubtask-{os.urandom(8).hex()}.part"
+def _seconds(secs: float) -> str:
+    return f"{round(secs, 1):g}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...common.text import amount, plain
 from ..terminal import safe, say
-from .sender import Outcome
+from .outcome import Outcome
 
 _HOW = {"size": "size", "hash": "digest"}
 

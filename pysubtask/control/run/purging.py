@@ -10,11 +10,11 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ...common import beneath, own_files, registry
+from ...common import beneath, own_files, own_folders, registry
 from ...common.entries import Entry, from_json
 from ...common.lock import StateLock
 from ...common.notify import data_name
-from ...common.own_files import STATE_FOLDER
+from ...common.own_folders import STATE_FOLDER
 from ...common.settings_file import read_settings_page
 from ...common.state_files import LOCK, QUEUE, REPLIES, REQUESTS
 from ...common.state_place import MOVED_TO, PATH_FILE, inside_of
@@ -226,13 +226,13 @@ def _hold(held: contextlib.ExitStack, children: Sequence[Task]) -> None:
 
 
 def _remove_state(row: Left) -> None:
-    own_files.remove_folder(row.place)
+    own_folders.remove_folder(row.place)
     task = os.path.dirname(row.place)
     top = os.path.dirname(task)
     for folder, file in ((task, RUN_LOCK), (top, PATH_FILE)):
         # Files of the task, or of the watched folder, as a whole are removed with the last child.
-        if own_files.is_root(os.path.basename(top)) and set(own_files.names(folder)) <= {file, REQUESTS, REPLIES}:
-            own_files.remove_folder(folder)
+        if own_folders.is_root(os.path.basename(top)) and set(own_folders.names(folder)) <= {file, REQUESTS, REPLIES}:
+            own_folders.remove_folder(folder)
         else:
             break
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ...common import own_files, registry
+from ...common import own_files, own_folders, registry
 from ...common.errors import PysubtaskError
 from ...common.lock import Holder, StateLock, process_start
 from .running_task import RUN_LOCK
@@ -73,7 +73,7 @@ class RunRecord:
         if self.is_kept:
             self.is_kept = False
             with contextlib.suppress(OSError):
-                own_files.remove_folder(self.folder)
+                own_folders.remove_folder(self.folder)
             self._lock.release()
 
 
@@ -92,7 +92,7 @@ def _tidy(top: str, now: float) -> None:
     for folder in _folders(top):
         with contextlib.suppress(OSError):
             if now - os.stat(folder).st_mtime > _LEFT_SECS and StateLock(os.path.join(folder, RUN_LOCK)).holder() is None:
-                own_files.remove_folder(folder)
+                own_folders.remove_folder(folder)
 
 
 def _folders(top: str) -> list[str]:

@@ -18,10 +18,10 @@ from ...common.requests import Request
 from ...common.state_files import LOCK
 from ...common.status import read_status
 from ...common.trust import user_name
-from ...master.alerter import Alerter
-from ...master.child_config import Plan, check_state, placed
+from ...master.child_config import Plan, placed
 from ...master.state_dir import make_ready
 from ...master.task_master import TaskMaster
+from ...master.task_plan import ConfigOrigin, check_state
 from ..config.task_config import TaskConfig
 from ..exit_status import LOCKED, CommandError
 
@@ -44,48 +44,39 @@ class RunMaster(TaskMaster):
     _started_again = "'pysubtask start' starts it again as long as 'pysubtask run' goes on"
 
     def __init__(self, config: TaskConfig) -> None:
-        self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed
-        self._read_from = config.read_from
+        self._origin = ConfigOrigin(config.file, config.beside, config.closed, config.read_from)
         super().__init__(cast("list[WatchEntry]", config.watch), config.config)
 
     def take(self, plans: Sequence[Plan]) -> None:
         """Set the plans for children that are started from now on; they differ from the present ones in live settings alone."""
-        for managed, plan in zip(self._children, plans, strict=True):
-            managed.plan = plan
+        self._supervisor.take(plans)
 
     def read_again(self, stamps: Stamps) -> None:
         """Note that the config files were read again and that the children go on: they must not report the files as changed."""
-        self._read_from = stamps
-        for managed in self._children:
-            self._note_read_from(managed.plan.state_dir)
+        self._supervisor.take_read_from(stamps)
 
     def take_alerts(self, settings: Mapping[str, Any]) -> None:
         """Apply the ``alerts`` section: the alerter is replaced where the section has changed. ConfigError where others may write
         the program."""
-        before = {} if self._alerter is None else self._alerter.settings
-        after = {} if settings["Command"] is None else dict(settings)
-        if before == after:
-            return
-        if self._alerter is not None:
-            self._alerter.end()
-        self._alerter = Alerter(after) if after else None
+        self._supervisor.take_alerts(settings)
 
     def has_child(self, state_dir: str) -> bool:
         """Whether the child with this state folder lives or is just being started, and so has the plan of its start."""
-        return any(managed.child is not None for managed in self._children if managed.plan.state_dir == state_dir)
+        return any(managed.child is not None for managed in self._supervisor.children if managed.plan.state_dir == state_dir)
 
     def is_in_order(self) -> bool:
         """Whether each child lives, is about to be started again, or was stopped by a request."""
-        return all(managed.child is not None or managed.stopped or managed.restarts.due is not None for managed in self._children)
+        children = self._supervisor.children
+        return all(managed.child is not None or managed.stopped or managed.restarts.due is not None for managed in children)
 
     def is_stopped(self) -> bool:
         """Whether every child was stopped by a request."""
-        return all(managed.stopped for managed in self._children)
+        return all(managed.stopped for managed in self._supervisor.children)
 
     def hurry(self, *, kill: bool) -> None:
         """Have children that are being stopped end without further uploads; with ``kill`` they are killed. May be called from any
         thread."""
-        for managed in self._children:
+        for managed in self._supervisor.children:
             child = managed.child
             if child is not None:
                 if kill:

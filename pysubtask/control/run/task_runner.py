@@ -15,7 +15,6 @@ from ...common.lock import StateLock
 from ...common.logs import setup_logging
 from ...common.remedy import says_more, sentence
 from ...common.requests import myself, reply_to, send
-from ...common.status import read_status
 from ...master.places import Places
 from ..config.reload_diff import Changes, compare
 from ..config.task_config import TaskConfig
@@ -26,10 +25,10 @@ from .reloading import ANSWER_SECS, Reload, labels
 from .run_record import RunRecord
 from .running_task import RUN_LOCK, RunningTask, task_folder
 from .sd_notify import Notifier
+from .service_reports import ServiceReports
 
 RELOAD = "reload"
 TICK_SECS = 0.5
-_STATUS_SECS = 2.0
 _AGAIN_SECS = 10.0
 _FORMER_SECS = 60.0
 """Seconds for which the folder of a task that was removed from the config is still searched for requests."""
@@ -44,7 +43,7 @@ class _Missing(NamedTuple):
     lock: StateLock | None = None
 
 
-class Runner:
+class TaskRunner:
     """Runs the tasks that ``load`` returns, and calls it again for each request to reload.
 
     ``load`` raises ConfigError or CommandError where the tasks cannot be run. ``clock``: monotonic seconds.
@@ -52,7 +51,7 @@ class Runner:
 
     def __init__(self, load: Callable[[], Sequence[TaskConfig]], notifier: Notifier, clock: Callable[[], float] = time.monotonic):
         self._load = load
-        self._notifier = notifier
+        self._reports = ServiceReports(notifier)
         self._clock = clock
         self._log: logging.Logger
         self._tasks: dict[str, RunningTask] = {}
@@ -64,7 +63,6 @@ class Runner:
         self._signals = Signals()
         self._reload: Reload | None = None
         self._record: RunRecord
-        self._next_ping = self._next_status = 0.0
         self._all_stopped = False
 
     def run(self) -> int:
@@ -78,7 +76,7 @@ class Runner:
                 self._begin(tasks)
                 self._record.begin()
                 self._write_record()
-                self._notifier.say("READY=1")
+                self._reports.ready()
                 self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
                 return self._loop()
             finally:
@@ -110,9 +108,7 @@ class Runner:
     # -- the loop -----------------------------------------------------------------------------------------
 
     def _loop(self) -> int:
-        tick = TICK_SECS
-        if self._notifier.watchdog_secs is not None:
-            tick = min(tick, self._notifier.watchdog_secs / 4)
+        tick = self._reports.at_most(TICK_SECS)
         while not self._signals.stops:
             now = self._clock()
             for task in self._tasks.values():
@@ -122,7 +118,8 @@ class Runner:
             self._write_record()
             self._poll_requests(now)
             self._continue_reload(now)
-            self._notify_systemd(now)
+            waiting = [f"{name} waits: {places.why}" for name, places in self._places.items()]
+            self._reports.send(now, self._tasks.values(), waiting)
             if not self._tasks and not self._missing:
                 self._log.error("No task is left to run")
                 return FAILED
@@ -137,28 +134,16 @@ class Runner:
             self._log.info("Every child was stopped by an order: 'pysubtask start' starts one again, Ctrl-C or SIGTERM ends this")
         self._all_stopped = stopped
 
-    def _notify_systemd(self, now: float) -> None:
-        """Send systemd the watchdog message while every task is in order, and the status line."""
-        limit = self._notifier.watchdog_secs
-        if limit is not None and now >= self._next_ping and all(task.master.is_in_order() for task in self._tasks.values()):
-            self._next_ping = now + limit / 3
-            self._notifier.say("WATCHDOG=1")
-        if self._notifier.is_heard and now >= self._next_status:
-            self._next_status = now + _STATUS_SECS
-            waiting = [f"{name} waits: {places.why}" for name, places in self._places.items()]
-            self._notifier.status("; ".join([summary([task.config for task in self._tasks.values()]), *waiting]).lstrip("; "))
-
     def _end(self) -> None:
         """Stop every task; a second signal hurries the children, a third kills them. Locks are released after all children have
         ended, so that no other runner starts one meanwhile."""
         self._refuse_requests()
-        self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
+        self._reports.stopping()
         for task in self._tasks.values():
             task.end()
         hurried = 1
         while any(task.is_ending for task in self._tasks.values()):
-            if self._notifier.watchdog_secs is not None:
-                self._notifier.say("WATCHDOG=1")
+            self._reports.still_stopping()
             if len(self._signals.stops) > hurried:
                 hurried = len(self._signals.stops)
                 self._log.warning("Stopping at once; what is queued goes at the next start")
@@ -172,7 +157,7 @@ class Runner:
             if missing.lock is not None:
                 missing.lock.release()
         self._record.end()
-        self._notifier.close()
+        self._reports.close()
 
     def _write_record(self) -> None:
         waiting = [_folder_of(missing.config) for missing in self._missing.values()]
@@ -220,16 +205,14 @@ class Runner:
         return list(dict.fromkeys([*folders, *former, *([self._record.folder] if self._record.is_kept else [])]))
 
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
-        self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._reports.reloading()
         try:
             loaded = {task.name: task for task in self._load()}
         except (ConfigError, CommandError, OSError) as exc:
             self._log.error("RELOAD is refused, and nothing was changed: %s", exc)
             for folder, id in asked:
                 self._answer(folder, id, error=f"nothing was changed: {exc}")
-            self._notifier.say("READY=1")
-            self._notifier.status("reload refused: the config cannot be used")
-            self._next_status = now + 30
+            self._reports.refused(now)
             return
         # For a task that is ending, the config that is started after it counts.
         running = {
@@ -317,7 +300,7 @@ class Runner:
             if os.path.isdir(folder):
                 error = "; ".join(reload.refused)
                 self._answer(folder, id, result=lines, error=error)
-        self._notifier.say("READY=1")
+        self._reports.ready()
 
     def _outcomes(self, found: Changes) -> list[tuple[str, str]]:
         """The outcome of a reload: (name of a task, text)."""
@@ -398,15 +381,3 @@ class Runner:
 
 def _folder_of(task: TaskConfig) -> str:
     return task_folder(task.plans[0].state_dir)
-
-
-def summary(tasks: Sequence[TaskConfig]) -> str:
-    """The state of every child in one line: ``roof/ftp connected, 3 queued``."""
-    parts = []
-    for task in tasks:
-        for plan in task.plans:
-            page = read_status(plan.state_dir) or {}
-            queue = page.get("queue") or {}
-            count = queue.get("waiting", 0) + queue.get("sending", 0)
-            parts.append(f"{plan.label or task.name}/{plan.extension} {page.get('state', 'starting')}, {count} queued")
-    return "; ".join(parts)

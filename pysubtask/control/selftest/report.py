@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...common.receipts import Receipt
 from ..doctor.finding import size
-from .trouble import WORDS, Trouble
+from .trouble import WORDS, KeyFault
 
 
 class Report(NamedTuple):
@@ -82,6 +82,6 @@ def lines(report: Report) -> list[str]:
     ]
 
 
-def kinds(troubles: Iterable[Trouble]) -> tuple[str, ...]:
+def kinds(troubles: Iterable[KeyFault]) -> tuple[str, ...]:
     """The kinds of the troubles, in their order."""
     return tuple(trouble.kind for trouble in troubles)

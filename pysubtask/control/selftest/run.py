@@ -25,7 +25,7 @@ from .feed import FOLDER, Feed
 from .link import Link, open_link
 from .reader import Reader, try_to
 from .report import Report, delivered_twice, kinds
-from .trouble import Trouble, schedule
+from .trouble import KeyFault, schedule
 
 _TICK_SECS = 0.05  # the loop of the test
 _GROW_SECS, _PUT_SECS, _CHECK_SECS = 0.5, 1.5, 1.0  # between two growths, new files and readings
@@ -164,10 +164,10 @@ class SelfTest:
         )
 
     def _feed_it(
-        self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[Trouble], begun: float
-    ) -> list[Trouble]:
+        self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[KeyFault], begun: float
+    ) -> list[KeyFault]:
         """Write data and make troubles until the time is over; returns the troubles that were made."""
-        waiting, done, over = list(planned), list[Trouble](), list[tuple[float, Trouble]]()
+        waiting, done, over = list(planned), list[KeyFault](), list[tuple[float, KeyFault]]()
         grow = put = next_check = 0.0
         while (now := time.monotonic() - begun) < self._secs:
             if now >= grow:
@@ -194,7 +194,7 @@ class SelfTest:
         return done
 
     @staticmethod
-    def _begin(trouble: Trouble, relay: Relay | None, master: TaskMaster) -> None:
+    def _begin(trouble: KeyFault, relay: Relay | None, master: TaskMaster) -> None:
         if trouble.kind == troubles.KILL:
             for child in master.status().children:
                 if child.pid is not None and child.alive:
@@ -212,7 +212,7 @@ class SelfTest:
             relay.cut_all()
 
 
-def _end(trouble: Trouble, relay: Relay | None) -> None:
+def _end(trouble: KeyFault, relay: Relay | None) -> None:
     if relay is None:
         return
     if trouble.kind == troubles.STALL:

@@ -18,7 +18,7 @@ _EVERY_SECS = 4.0
 _FEWEST = 3
 
 
-class Trouble(NamedTuple):
+class KeyFault(NamedTuple):
     """``at``: seconds from the beginning of the test. ``kind``: a key of ``WORDS``. ``secs``: how long it lasts. ``after``:
     bytes until a DROP cuts the link."""
 
@@ -28,7 +28,7 @@ class Trouble(NamedTuple):
     after: int = 0
 
 
-def schedule(secs: float, seed: int, kinds: tuple[str, ...]) -> list[Trouble]:
+def schedule(secs: float, seed: int, kinds: tuple[str, ...]) -> list[KeyFault]:
     """Troubles for ``secs`` seconds, one about every ``_EVERY_SECS``, three at least; the kinds take turns. The last part
     (``_CALM``) has none, so that all files can arrive."""
     drawn = random.Random(seed)
@@ -39,5 +39,5 @@ def schedule(secs: float, seed: int, kinds: tuple[str, ...]) -> list[Trouble]:
         kind = kinds[number % len(kinds)]
         at = step * (number + drawn.uniform(0.3, 0.8))
         length = drawn.uniform(0.5, 1.5) if kind in (STALL, REFUSE) else 0.0
-        found.append(Trouble(at, kind, length, drawn.randint(1, 30_000) if kind == DROP else 0))
+        found.append(KeyFault(at, kind, length, drawn.randint(1, 30_000) if kind == DROP else 0))
     return found

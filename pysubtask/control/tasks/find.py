@@ -9,7 +9,7 @@ from typing import Any
 
 from ...common import registry
 from ...common.config import nearest
-from ...common.own_files import is_root
+from ...common.own_folders import is_root
 from ...common.state_files import LOCK
 from ...common.state_place import hash_of, home_base, is_inside, path_beside, tops
 from ...common.status import FILE as STATUS_FILE

@@ -10,7 +10,7 @@ from typing import Any
 from ...common.errors import DiskLow, event_fields, facts_of
 from ...common.events import EventLog, happened, utc
 from ...common.receipts import Receipt
-from ..spool.queue import Done, Version
+from ..spool.jobs import ClaimedJob, DeliveryResult
 from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 
@@ -58,26 +58,26 @@ class DeliveryContext:
 
     # -- on the spool's thread, where a page is taken too: the queue changes together with the status model and the events ---
 
-    def take_and_next_due(self, limit: int, *args: Any, poll: bool, **kwargs: Any) -> tuple[list[Version], float | None]:
+    def take_and_next_due(self, limit: int, *args: Any, poll: bool, **kwargs: Any) -> tuple[list[ClaimedJob], float | None]:
         """Run ``take``. With ``poll``, and where fewer versions were due than there is room for, also return when the next one is
         due."""
         versions = self.take(limit, *args, **kwargs)
-        return versions, self.spool.next_due() if poll and len(versions) < limit else None
+        return versions, self.spool.job_claims.next_due() if poll and len(versions) < limit else None
 
-    def deliver_and_next_due(self, dones: Sequence[Done]) -> tuple[list[tuple[Done, Receipt]], float | None]:
+    def deliver_and_next_due(self, dones: Sequence[DeliveryResult]) -> tuple[list[tuple[DeliveryResult, Receipt]], float | None]:
         """Run ``deliver``, and return also when the first of the versions is due that waited behind these."""
         written = self.deliver(dones)
-        return written, self.spool.due_behind([receipt.name for _, receipt in written])
+        return written, self.spool.job_claims.due_behind([receipt.name for _, receipt in written])
 
-    def take(self, *args: Any, **kwargs: Any) -> list[Version]:
-        """Take versions to send (see Spool.take); the status page shows them as moving from now on."""
-        versions = self.spool.take(*args, **kwargs)
+    def take(self, *args: Any, **kwargs: Any) -> list[ClaimedJob]:
+        """Take versions to send (see JobClaims.claim); the status page shows them as moving from now on."""
+        versions = self.spool.job_claims.claim(*args, **kwargs)
         for version in versions:
             anew = not (version.resume or version.plan.append or version.plan.copies)
             self.status_model.begin(version.id, version.name, version.size, anew=anew)
         return versions
 
-    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
+    def deliver(self, dones: Sequence[DeliveryResult]) -> list[tuple[DeliveryResult, Receipt]]:
         """Commit the delivered versions, and report them on the status page and as events."""
         written = self.spool_thread.deliver(dones)
         with self.status_model.guard:
@@ -101,7 +101,7 @@ class DeliveryContext:
 
     def give_back(
         self,
-        version: Version,
+        version: ClaimedJob,
         error: Exception | str,
         due: float,
         *,
@@ -127,9 +127,9 @@ class DeliveryContext:
                 )
                 self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
 
-    def withdraw(self, version: Version, reason: str) -> str | None:
+    def withdraw(self, version: ClaimedJob, reason: str) -> str | None:
         """Take a version whose snapshot cannot be read out of the queue; the path of the data file."""
-        path = self.spool.withdraw(version.id)
+        path = self.spool.queue.withdraw(version.id)
         if path is not None and not version.live:
             # The snapshot may exist all the same: it holds only the end of a file that now has to be sent whole.
             self.spool_thread.drop([version.snapshot])
@@ -167,7 +167,7 @@ class DeliveryContext:
         self.status_model.error(kind, text, about, **facts_of(error))
 
 
-def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:
+def _event_of(done: DeliveryResult, receipt: Receipt) -> tuple[str, dict[str, Any]]:
     """The event of a delivery."""
     if done.unchanged:
         return happened("unchanged", name=receipt.name, path=receipt.path, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq)

@@ -14,32 +14,44 @@ from .context import DeliveryContext
 
 
 class Heartbeats:
-    """``beat`` writes the files, in a thread, and returns their paths. ``due``: whether they are to be sent. ``more``: where a
-    person finds more about a problem."""
+    """``write`` writes the files, in a thread, and returns their paths. ``more``: where a person finds more about a problem.
+    Several requests before one is sent become one heartbeat."""
 
-    def __init__(self, transport: Transport, context: DeliveryContext, beat: Callable[[], list[str]], more: str) -> None:
+    def __init__(self, transport: Transport, context: DeliveryContext, write: Callable[[], list[str]], more: str) -> None:
         self._transport = transport
         self._context = context
-        self._beat = beat
+        self._write = write
         self._more = more
         self._problem = ""
-        self.due = False
+        self._is_due = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the files are to be sent."""
+        return self._is_due
+
+    def begin(self) -> None:
+        """Sending begins: a request from now on is one for another heartbeat."""
+        self._is_due = False
+
+    def request(self) -> None:
+        """The files are to be sent."""
+        self._is_due = True
 
     async def send(self) -> Exception | None:
         """Send the files, with the server's clock for their time; the error that kept them from being sent, or None. A cancelled
         heartbeat is due again."""
-        self.due = False
         try:
-            for path in await asyncio.to_thread(self._beat):
+            for path in await asyncio.to_thread(self._write):
                 name = os.path.basename(path)
-                temp = await self._context.ask(self._context.spool.note_temp, name, self._context.wall())
+                temp = await self._context.ask(self._context.spool.temps.note, name, self._context.wall())
                 job = Job(path, os.stat(path).st_size, None, name, temp, snapshot=True)
                 await self._transport.upload(job, lambda done: None)
-                await self._context.ask(self._context.spool.temps_swept, (), (temp,), self._context.wall())
+                await self._context.ask(self._context.spool.temps.swept, (), (temp,), self._context.wall())
         except (TransportError, SourceError) as exc:
             return exc
         except asyncio.CancelledError:
-            self.due = True
+            self._is_due = True
             raise
         except Exception as exc:
             if is_limit(exc):

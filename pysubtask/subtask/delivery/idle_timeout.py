@@ -5,7 +5,7 @@ from __future__ import annotations
 _TIMES = 2
 
 
-class Pauses:
+class IdleTimeout:
     """Carriers and firewalls forget a connection over which nothing was sent for a while, and notify neither end. All times in
     seconds.
 

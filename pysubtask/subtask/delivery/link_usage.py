@@ -37,7 +37,7 @@ class LinkUsage:
         self._mixed = self._in_flight > 0
         return self._since()
 
-    def beat(self) -> None:
+    def heartbeat_ended(self) -> None:
         """A heartbeat was sent, or its sending failed."""
         if not self._mixed:
             self._beats += self._since() or 0

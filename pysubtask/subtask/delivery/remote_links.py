@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...transports.base import Link
-from ..spool.queue import Version
+from ..spool.jobs import ClaimedJob
 from .context import DeliveryContext
 
 _MOST_NAMES = 1000
@@ -16,7 +16,7 @@ class RemoteLinks:
         self._context = context
         self._reported: dict[str, Link] = {}
 
-    def report(self, version: Version, link: Link | None) -> None:
+    def report(self, version: ClaimedJob, link: Link | None) -> None:
         """Write one log line and one event, unless the same was reported for this name before."""
         if link is None or self._reported.get(version.name) == link:
             return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...transports.shared.profile import Profile, Step
 
 
-class Learned:
+class StoredProfile:
     """Belongs to the dispatcher's event loop; the profile may be changed on any thread."""
 
     def __init__(self, context: DeliveryContext, profile: Profile) -> None:
@@ -26,7 +26,7 @@ class Learned:
 
     async def begin(self) -> None:
         """Load the stored profile; from here on each change of it is stored and reported."""
-        self._profile.load(await self._context.ask(self._context.spool.profile))
+        self._profile.load(await self._context.ask(self._context.spool.meta.profile))
         self._profile.on_step = lambda step: self._soon(self._tell, step)
         self._profile.on_change = lambda: self._soon(self._changed)
         self._show()
@@ -54,7 +54,7 @@ class Learned:
     def _keep(self) -> None:
         self._due = False
         # Not awaited: a profile that is lost in a crash or on a full disk is found out again.
-        self._context.spool_thread.submit(self._context.spool.keep_profile, self._profile.to_json())
+        self._context.spool_thread.submit(self._context.spool.meta.keep_profile, self._profile.to_json())
 
     def _show(self) -> None:
         lines = self._profile.lines()
@@ -64,4 +64,4 @@ class Learned:
 async def follow(context: DeliveryContext, transport: Transport) -> None:
     """Load and follow the profile of a transport that has one; on the dispatcher's loop, before its first connect."""
     if transport.profile is not None:
-        await Learned(context, transport.profile).begin()
+        await StoredProfile(context, transport.profile).begin()

@@ -13,7 +13,7 @@ from ...transports.base import Copy
 from ..delta import signature
 from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import TransferPlan, is_signed, may_be_patched, patched
-from ..spool.queue import Version
+from ..spool.jobs import ClaimedJob
 from .context import DeliveryContext
 
 WAIT_SECS = 5.0
@@ -25,7 +25,7 @@ _KEPT = 64
 T = TypeVar("T")
 
 
-class Signing:
+class SignatureTasks:
     """Belongs to the dispatcher's event loop. ``requested``: whether the settings ask for signatures. ``cache``: signatures that
     were made together with snapshots.
 
@@ -39,12 +39,12 @@ class Signing:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._packed: dict[int, bytes] = {}
 
-    async def plan(self, version: Version, *, copies: bool) -> TransferPlan:
+    async def plan(self, version: ClaimedJob, *, copies: bool) -> TransferPlan:
         """How a version is to be sent: with copies of parts of what the server has, where that is of use."""
         plan, known = version.plan, version.known
         if not self._signs(version, copies) or known is None or not may_be_patched(known, plan, version.digest, version.resume):
             return plan
-        kept = await self._context.ask(self._context.spool.signature, version.name)
+        kept = await self._context.ask(self._context.spool.remote_files.signature, version.name)
         if not kept:
             return plan
         new = self._cache.find(version.digest, version.size)
@@ -55,26 +55,26 @@ class Signing:
             self._keep(version.id, found[1])
         return patched(plan, version.size, found[0], version.attempts)
 
-    def begin(self, version: Version, *, copies: bool) -> Signed:
+    def begin(self, version: ClaimedJob, *, copies: bool) -> PendingSignature:
         """Compute the signature beside the upload, if the version shall have one and the cache has none."""
         if not self._signs(version, copies):
             # After an append the stored signature still describes the beginning of the file.
-            return Signed(None, None if version.plan.append is not None or version.plan.copies else b"")
+            return PendingSignature(None, None if version.plan.append is not None or version.plan.copies else b"")
         built = self._packed.get(version.id)
         if built is None and (found := self._cache.find(version.digest, version.size)) is not None and found.suits():
             built = self._keep(version.id, found)
         if built is not None:
-            return Signed(None, built)
-        return Signed(asyncio.create_task(self._sign(version)), b"")
+            return PendingSignature(None, built)
+        return PendingSignature(asyncio.create_task(self._sign(version)), b"")
 
     def over(self, job: int) -> None:
         """A version is delivered or withdrawn."""
         self._packed.pop(job, None)
 
-    def _signs(self, version: Version, copies: bool) -> bool:
+    def _signs(self, version: ClaimedJob, copies: bool) -> bool:
         return self._requested and copies and is_signed(version.plan, version.size, version.base, version.live)
 
-    async def _sign(self, version: Version) -> bytes:
+    async def _sign(self, version: ClaimedJob) -> bytes:
         built = await self._apart(version, lambda halted: signature.sign(version.snapshot, version.size, halted))
         return b"" if built is None else self._keep(version.id, built)
 
@@ -85,7 +85,7 @@ class Signing:
         self._packed[job] = built.pack()
         return self._packed[job]
 
-    async def _apart(self, version: Version, call: Callable[[Callable[[], bool]], T]) -> T | None:
+    async def _apart(self, version: ClaimedJob, call: Callable[[Callable[[], bool]], T]) -> T | None:
         """The result of ``call`` in a thread, which is told to halt when the caller is cancelled; None where it failed."""
         halt = threading.Event()
         try:
@@ -104,13 +104,13 @@ class Signing:
 
 
 def _compare(
-    kept: bytes, had: int, version: Version, halted: Callable[[], bool], new: signature.Signature | None
+    kept: bytes, had: int, version: ClaimedJob, halted: Callable[[], bool], new: signature.Signature | None
 ) -> tuple[tuple[Copy, ...], signature.Signature] | None:
     old = signature.unpack(kept)
     return None if old is None else signature.copies_of(old, had, version.snapshot, version.size, halted, new)
 
 
-class Signed:
+class PendingSignature:
     """The signature of a version: ready, or being computed by a task."""
 
     def __init__(self, task: asyncio.Task[bytes] | None, ready: bytes | None) -> None:
@@ -118,7 +118,7 @@ class Signed:
         self._ready = ready
 
     async def outcome(self) -> bytes | None:
-        """The signature for ``Done.signature``, at most WAIT_SECS after the upload."""
+        """The signature for ``DeliveryResult.signature``, at most WAIT_SECS after the upload."""
         if self._task is None:
             return self._ready
         try:

@@ -14,7 +14,7 @@ from ...common.lock import StateLock
 from ...common.settings_file import read_settings_page
 from ...common.state_files import LOCK
 from ..spool.database import FILE, reading
-from ..spool.name_claims import Claims as Claims
+from ..spool.name_claims import NameClaims as NameClaims
 from ..spool.name_claims import Other as Other
 from ..spool.queue_admin import Counts, QueueAdmin, Row
 
@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 def read_queue(state_dir: str, limit: int = 1000) -> Found | None:
     """The queue in this state folder, at most ``limit`` rows of it; None while a child (or another reader) has it open, and where
-    it cannot be read. Versions in flight count as waiting. ``due`` is 0 in all rows."""
+    it cannot be read. Jobs in flight count as waiting. ``due`` is 0 in all rows."""
 
     def found(queue_admin: QueueAdmin) -> Found:
         rows = [

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ... import defaults_config
-from ...common.config import Setting, unknown_key
+from ...common.config import rows_of, unknown_key
 from ...common.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ def _section(extension: str) -> str:
 
 def defaults_of(extension: str) -> dict[str, Any]:
     """The default values of all settings of the child ``extension``."""
-    return {row.key: row.default for name in dict.fromkeys(("base", _section(extension))) for row in defaults_config.SETTINGS[name]}
+    return {key: row.default for key, row in rows_of(defaults_config.SETTINGS, extension).items()}
 
 
 class LiveSettings:
@@ -39,9 +39,7 @@ class LiveSettings:
         self._section = _section(extension)
         self._settings = settings
         self._config = dict(settings)
-        self.rows: dict[str, Setting] = {
-            row.key: row for section in dict.fromkeys(("base", self._section)) for row in defaults_config.SETTINGS[section]
-        }
+        self.rows = rows_of(defaults_config.SETTINGS, extension)
         self.kept: dict[str, Any] = {}
 
     def values(self) -> dict[str, Any]:

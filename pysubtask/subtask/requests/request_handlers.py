@@ -74,7 +74,7 @@ class RequestHandlers:
         self._toucher = Toucher()
         self._early = {request.id for request in waiting(state_dir)}
         self._live_settings = LiveSettings(extension, settings)
-        changes, overruled = self._live_settings.recall(str(spool_thread.run(spool_thread.spool.meta, _KEPT) or ""))
+        changes, overruled = self._live_settings.recall(str(spool_thread.run(spool_thread.spool.meta.get, _KEPT) or ""))
         for change in changes:
             log.info("Setting [%s] is [%s], as kept (the config says [%s])", change.key, change.new, change.old)
         for key in overruled:
@@ -107,7 +107,7 @@ class RequestHandlers:
         keep = bool(request.args.get("keep"))
         changes = self._live_settings.change(requested)
         if keep:
-            self._spool_thread.run(self._spool_thread.spool.set_meta, _KEPT, self._live_settings.keep(requested))
+            self._spool_thread.run(self._spool_thread.spool.meta.set, _KEPT, self._live_settings.keep(requested))
         if changes:
             self._levers.changed({change.key for change in changes})
         for change in changes:
@@ -181,7 +181,7 @@ class RequestHandlers:
     def _connection(self, *, coming: bool = False) -> dict[str, Any]:
         """Connect at once; the outcome, empty where there is nothing to send, unless something is ``coming``."""
         paused = EVERYTHING in self._queue_admin.paused
-        if not coming and not paused and self._spool_thread.run(self._spool_thread.spool.next_due) is None:
+        if not coming and not paused and self._spool_thread.run(self._spool_thread.spool.job_claims.next_due) is None:
             return {}
         connection = self._levers.connect()
         return {} if connection is None else {"connection": connection}
@@ -244,7 +244,7 @@ class RequestHandlers:
         return {"stopping": True}
 
     def _start(self, request: Request) -> Any:
-        # This request is for a child that was stopped by a request; its master handles it.
+        # There is nothing to do: this child runs. One that does not run is started by its master, which answers itself.
         return {"running": True}
 
     def _reset(self, request: Request) -> Any:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...common import own_files, requests
+from ...common import own_files, own_folders, requests
 from ...common.config import nearest
 from ...common.errors import PysubtaskError
 from ...common.requests import Request
@@ -47,8 +47,8 @@ class RequestServer:
         """Have ``wake`` called, from another thread, when a request comes; without file events the timer finds it."""
         folder = os.path.join(self._state_dir, requests.REQUESTS)
         try:
-            own_files.make_folder(folder)
-        except own_files.NotOurs as exc:
+            own_folders.make_folder(folder)
+        except own_folders.NotOurs as exc:
             self._log.error("Orders cannot be taken: %s", exc)
             return
         except OSError as exc:
@@ -69,13 +69,17 @@ class RequestServer:
         if self._is_empty(named):
             return False
         waiting = requests.waiting(self._state_dir)
+        is_ending = False
         for request in waiting:
+            if request.op == "start" and is_ending:
+                continue  # the master carries it out, and answers it
             # On a full disk the reply is written later; the request is not carried out again.
             try:
                 done = self._unanswered.get(request.id) or self._carry_out(request)
             except Later:
                 self._log.info("ORDER [%s] of %s is begun", request.op, request.who)
                 break
+            is_ending = is_ending or (request.op == "stop" and not done[1])
             try:
                 requests.answer(self._state_dir, request.id, result=done[0], error=done[1], wall=self._wall())
                 self._unanswered.pop(request.id, None)

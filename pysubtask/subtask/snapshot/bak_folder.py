@@ -9,8 +9,8 @@ import stat
 import threading
 from collections.abc import Container, Iterator
 
-from ...common import beneath, effective_user, own_files
-from ...common.own_files import NotOurs, Opened
+from ...common import beneath, effective_user, own_folders
+from ...common.own_folders import NotOurs, OpenFolder
 from ...common.paths import name_of
 from ...common.place import existing
 from ...common.trust import doubt_about
@@ -37,7 +37,7 @@ class BakFolder:
         try:
             opened = self._opened(to_sync=True)
         except OSError:
-            opened = Opened(None, kept=True)  # the first method that needs the folder raises the error
+            opened = OpenFolder(None, kept=True)  # the first method that needs the folder raises the error
         with opened as at:
             self._here.at = at
             try:
@@ -45,22 +45,22 @@ class BakFolder:
             finally:
                 self._here.at = None
 
-    def _opened(self, *, to_sync: bool = False) -> Opened[int | None]:
+    def _opened(self, *, to_sync: bool = False) -> OpenFolder[int | None]:
         kept = getattr(self._here, "at", None)
         if kept is not None:
-            return Opened(kept, kept=True)
+            return OpenFolder(kept, kept=True)
         found = beneath.found_to_write(self._in_it, to_sync=to_sync)
         if found is None:
-            return Opened(None, kept=True)
+            return OpenFolder(None, kept=True)
         try:
             self._check(*found)
         except BaseException:
             os.close(found[0])
             raise
-        return Opened(found[0], kept=False)
+        return OpenFolder(found[0], kept=False)
 
     def _check(self, at: int, found: os.stat_result) -> None:
-        if not own_files.is_by_us_or_root(found):
+        if not own_folders.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
         if found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
             # The mode comes from a umask or an earlier version. A file system without modes keeps its own, and so does an

@@ -22,7 +22,7 @@ from ...common.remedy import says_more
 from ..delta import signature
 from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import LEAST_BYTES
-from ..spool.queue import Entry
+from ..spool.jobs import QueuedSnapshot
 from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
 from ..watch.watcher import RESIDUAL, Due, Watch
@@ -52,7 +52,7 @@ class Rules(NamedTuple):
     """The name of a file in the queue."""
     clash: Callable[[Due], str]
     """Why a file may not be queued; empty where it may."""
-    queued: Callable[[list[Entry]], None]
+    queued: Callable[[list[QueuedSnapshot]], None]
     """Called with new entries after their commit."""
     between: Callable[[], None]
     """Called between two batches."""
@@ -126,7 +126,7 @@ class SnapshotPipeline:
             self._tell_lost(self._watch.lost())
             gone = self._watch.gone()
             if gone:
-                self._spool_thread.run(self._spool_thread.spool.forget, gone)
+                self._spool_thread.run(self._spool_thread.spool.stamps.forget, gone)
                 self._rules.gone(gone)
                 for path in gone:
                     self._well(path)
@@ -218,7 +218,7 @@ class SnapshotPipeline:
             else:
                 seen = _seen(due.path)
                 copy, big = self._copy_of(due, 0 if seen is None else seen.size, *sizes)
-                if not low and seen is not None and (seen != (self._spool_thread.spool.sources.get(due.path) or (None,))[0]):
+                if not low and seen is not None and (seen != (self._spool_thread.spool.stamps.sources.get(due.path) or (None,))[0]):
                     self._rules.coming()
                 if everything or not big:
                     yield due, copy
@@ -226,7 +226,7 @@ class SnapshotPipeline:
                     self._big.begin(due, copy)
 
     def _copy_of(self, due: Due, size: int, delivered: int, sizes: set[int]) -> tuple[Callable[[], Copied], bool]:
-        """The function that copies a file, and whether that is a big file. ``delivered``, ``sizes``: see Spool.known_sizes."""
+        """The function that copies a file, and whether that is a big file. ``delivered``, ``sizes``: as in ``known_sizes``."""
         append = self.wants_tails and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
         start = self._append_tracker.start(due.path, delivered) if append else None
         big = size - (0 if start is None else start.base) > BATCH_BYTES
@@ -254,7 +254,7 @@ class SnapshotPipeline:
 
     def _average(self, due: Due, size: int) -> int:
         """The average size of the parts of a signature that can be compared with the one stored for this name."""
-        old = signature.unpack(self._spool_thread.run(self._spool_thread.spool.signature, self._rules.queue_name(due)))
+        old = signature.unpack(self._spool_thread.run(self._spool_thread.spool.remote_files.signature, self._rules.queue_name(due)))
         return old.average if old is not None and old.suits() else signature.average_for(size)
 
     def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
@@ -281,7 +281,7 @@ class SnapshotPipeline:
         if self._is_changed(due, copied):
             return copied
         self._snapshotter.discard(copied)
-        self._spool_thread.run(self._spool_thread.spool.seen, [self._entry(due, copied)])
+        self._spool_thread.run(self._spool_thread.spool.stamps.record, [self._entry(due, copied)])
         self._settled(due)
         return None
 
@@ -293,9 +293,9 @@ class SnapshotPipeline:
             names = {
                 due.path: self._rules.queue_name(due)
                 for due in some
-                if (known := spool.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES
+                if (known := spool.stamps.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES
             }
-            sizes = self._spool_thread.run(spool.known_sizes, list(names.values())) if names else {}
+            sizes = self._spool_thread.run(spool.remote_files.known_sizes, list(names.values())) if names else {}
             self._rules.claim(some)
             for due in some:
                 yield due, sizes.get(names.get(due.path, ""), (0, set()))
@@ -355,8 +355,8 @@ class SnapshotPipeline:
     def _reads_the_same(self, due: Due) -> bool:
         """Whether a recheck finds the known content: that costs a read then, but no copy and no write."""
         spool = self._spool_thread.spool
-        known = spool.sources.get(due.path)
-        if known is None or (due.stamp is not None and spool.stamps.get(notify_name(due.path)) != due.stamp):
+        known = spool.stamps.sources.get(due.path)
+        if known is None or (due.stamp is not None and spool.stamps.signals.get(notify_name(due.path)) != due.stamp):
             return False
         try:
             before = read_stamp(due.path)
@@ -375,10 +375,10 @@ class SnapshotPipeline:
         notify file, then its time.
         """
         spool = self._spool_thread.spool
-        known = spool.sources.get(due.path)
+        known = spool.stamps.sources.get(due.path)
         if known is None or known[1] != copied.digest:
             return True
-        handled = spool.stamps.get(notify_name(due.path))
+        handled = spool.stamps.signals.get(notify_name(due.path))
         if due.stamp is None or handled is None or handled.inode != due.stamp.inode:
             return due.cause not in ("recheck", "start")
         one_touch = 0 <= due.stamp.mtime_ns - handled.mtime_ns < _ONE_TOUCH_NS
@@ -399,8 +399,8 @@ class SnapshotPipeline:
             self._status_model.set(disk={"free": exc.free, "least": exc.least, **({"problem": exc.problem} if exc.problem else {})})
         self._status_model.error("disk_low", str(exc))
 
-    def _entry(self, due: Due, copied: Copied) -> Entry:
-        return Entry(
+    def _entry(self, due: Due, copied: Copied) -> QueuedSnapshot:
+        return QueuedSnapshot(
             self._rules.queue_name(due),
             due.path,
             copied.path,
@@ -437,11 +437,11 @@ class SnapshotPipeline:
         self._spool_thread.drop(garbage)
         self._rules.queued(entries)
 
-    def _enqueue(self, entries: list[Entry]) -> list[str]:
+    def _enqueue(self, entries: list[QueuedSnapshot]) -> list[str]:
         """On the spool's thread, where the status page is written too: so a page has the new versions and their events, or
         neither."""
-        garbage = self._spool_thread.spool.enqueue(entries)
-        replaced = self._spool_thread.spool.replaced
+        garbage = self._spool_thread.spool.queue.enqueue(entries)
+        replaced = self._spool_thread.spool.queue.replaced
         self._events.emit_all(
             [
                 happened(

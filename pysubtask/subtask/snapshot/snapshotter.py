@@ -7,7 +7,6 @@ otherwise there is no copy.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 import time
@@ -24,12 +23,10 @@ from ..delta.signature_cache import Growing
 from ..platform.timestamp_granularity import GRANULARITY_NS, tick_ns
 from .append_tracker import Digest, Start
 from .bak_folder import BakFolder
+from .file_blocks import BLOCK, begin_writing, copy_blocks, extents, hash_blocks
 from .sources import Place, opened, unreadable
 
-_BLOCK = 1024 * 1024
-_WRITE_OUT = 8 * _BLOCK
 _NAME_MAX = 255
-_SMALL = 64 * 1024
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -116,14 +113,14 @@ class Snapshotter:
             growing = Growing(size, average) if average and not base and self._folder is not None else None
             if self._folder is None:
                 path, temp = source, None
-                _read(handle, before, source, sha, base)
+                hash_blocks(handle, before, source, sha, base)
             else:
                 path, temp = self._names(self._folder, source)
                 self._write(handle, before, path, temp, source, sha, base, growing, synced)
             try:
                 if _may_have_moved(before, os.fstat(handle), source):
                     again = start.digest(())
-                    _read(handle, before, source, again, base)
+                    hash_blocks(handle, before, source, again, base)
                     if again.hexdigest() != sha.hexdigest():
                         raise SourceChanged(f"{source} was rewritten while it was copied")
             except BaseException:
@@ -237,12 +234,12 @@ class Snapshotter:
         try:
             try:
                 with contextlib.nullcontext() if growing is None else growing.signing(temp):
-                    _copy(handle, out, before, source, sha, base, growing)
+                    copy_blocks(handle, out, before, source, sha, base, growing)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
                 if synced:
                     os.fsync(out)
-                elif before.st_size - base <= _BLOCK:
-                    _begin_writing(out)
+                elif before.st_size - base <= BLOCK:
+                    begin_writing(out)
             except OSError as exc:
                 raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written", folder) from exc
             finally:
@@ -265,7 +262,7 @@ class Snapshotter:
         left = found.f_bavail * found.f_frsize - need
         if left < keep and before.st_blocks * 512 < need:
             # The file has holes, which take no room.
-            need = sum(end - begin for begin, end, data in _extents(handle, before, base) if data)
+            need = sum(end - begin for begin, end, data in extents(handle, before, base) if data)
             left = found.f_bavail * found.f_frsize - need
         if left < keep:
             words = f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}"
@@ -283,7 +280,7 @@ def copy_again(source: int, target: str) -> None:
     found, sha = os.fstat(source), Digest()
     out = bak.open(temp, _WRITE)
     try:
-        _copy(source, out, found, target, sha, 0, None)
+        copy_blocks(source, out, found, target, sha, 0, None)
         os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
     finally:
         os.close(out)
@@ -297,90 +294,8 @@ def content_digest(path: str, size: int, within: str | Place | None = None) -> s
     """
     sha = Digest()
     with opened(path, within) as (handle, found):
-        _read(handle, found, path, sha, upto=size)
+        hash_blocks(handle, found, path, sha, upto=size)
     return sha.hexdigest()
-
-
-def _copy(handle: int, out: int, found: os.stat_result, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
-    """Copy the bytes from ``base`` up to the size in ``found``; holes stay holes."""
-    os.ftruncate(out, found.st_size - base)
-    unwritten = base
-    for data, offset, block in _blocks(handle, found, source, base):
-        sha.update(block, offset)
-        if data:
-            done = 0
-            while done < len(block):
-                done += os.pwrite(out, block[done:], offset - base + done)
-        at = offset + len(block)
-        if at - unwritten >= _WRITE_OUT and hasattr(os, "posix_fadvise"):
-            # On Linux this makes the kernel begin to write, so that the sync at the end has little left to do.
-            os.posix_fadvise(out, unwritten - base, at - unwritten, os.POSIX_FADV_DONTNEED)
-            unwritten = at
-        if growing is not None:
-            growing.reached(at)
-
-
-def _read(handle: int, found: os.stat_result, source: str, sha: Digest, base: int = 0, upto: int | None = None) -> None:
-    for _, offset, block in _blocks(handle, found, source, base, upto):
-        sha.update(block, offset)
-
-
-_ZEROS = memoryview(bytes(_BLOCK))
-
-
-def _blocks(
-    handle: int, found: os.stat_result, source: str, base: int, upto: int | None = None
-) -> Iterator[tuple[bool, int, memoryview]]:
-    """The bytes from ``base`` up to ``upto`` (None: the size in ``found``) in pieces: whether they are data (or a hole), the
-    offset, the bytes."""
-    size = found.st_size if upto is None else upto
-    buffer = memoryview(bytearray(min(_BLOCK, max(1, size - base))))
-    for begin, end, data in _extents(handle, found, base, upto):
-        at = begin
-        if not data and os.fstat(handle).st_size < end:
-            raise SourceChanged(f"{source} became shorter while it was read")
-        while at < end:
-            want = min(_BLOCK, end - at)
-            if data:
-                try:
-                    got = os.preadv(handle, [buffer[:want]], at)
-                except OSError as exc:
-                    raise unreadable(exc, source) from exc
-                if got == 0:
-                    raise SourceChanged(f"{source} became shorter while it was read")
-                yield True, at, buffer[:got]
-            else:
-                got = want
-                yield False, at, _ZEROS[:got]
-            at += got
-
-
-def _extents(handle: int, found: os.stat_result, at: int, upto: int | None = None) -> Iterator[tuple[int, int, bool]]:
-    """Data and holes of a file from ``at`` up to ``upto`` (None: the size in ``found``), in order (lseek(2), SEEK_DATA and
-    SEEK_HOLE)."""
-    size = found.st_size if upto is None else upto
-    # A file with as many blocks as bytes has no holes; a small file is read in one piece in any case.
-    if not hasattr(os, "SEEK_DATA") or (size <= _SMALL and found.st_blocks * 512 >= found.st_size):
-        if at < size:
-            yield at, size, True
-        return
-    while at < size:
-        try:
-            data = min(size, os.lseek(handle, at, os.SEEK_DATA))
-        except OSError as exc:
-            # ENXIO: a hole up to the end. Any other error: this file system has no such query.
-            data = size if exc.errno == errno.ENXIO else at
-            if exc.errno != errno.ENXIO:
-                yield at, size, True
-                return
-        if data > at:
-            yield at, data, False
-        if data < size:
-            end = min(size, os.lseek(handle, data, os.SEEK_HOLE))
-            yield data, end, True
-            at = end
-        else:
-            at = size
 
 
 def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) -> bool:
@@ -401,13 +316,6 @@ def _shortened(name: str, room: int) -> str:
     """A name in at most ``room`` bytes: its end is kept, for the eye."""
     raw = os.fsencode(name)
     return name if len(raw) <= room else os.fsdecode(raw[-room:])
-
-
-def _begin_writing(out: int) -> None:
-    """Have the system begin to write a file to the disk, without waiting for it: posix_fadvise(2), POSIX_FADV_DONTNEED. Pages not
-    yet on the disk are not dropped from memory, so the upload reads them from there."""
-    with contextlib.suppress(AttributeError, OSError):  # it only saves time
-        os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _ours(exc: OSError, what: str, folder: str) -> SourceError:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
-from ...common import own_files
+from ...common import own_files, own_folders
 from ...common.disk import IS_FULL, NO_INODES, fault_of
 from ...common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from ...common.state_files import QUEUE
 from ..platform.mounts import on_network
 
+Commit = Callable[[], AbstractContextManager[None]]
+"""Opens a transaction: see :func:`commit`."""
 FILE = QUEUE
 FORMAT = 4
 _LATER_FORMAT = 1_000_000
@@ -61,6 +65,11 @@ _MIGRATIONS: dict[int, str] = {
 def storable(text: str) -> str:
     """A text as SQLite takes it. A file's name in it may hold bytes that are no UTF-8, which are written as ``\\udce9``."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def placeholders(values: Sequence[Any]) -> str:
+    """The placeholders for these values in a statement."""
+    return ",".join("?" * len(values))
 
 
 @contextlib.contextmanager
@@ -141,12 +150,13 @@ def _connect(path: str) -> sqlite3.Connection:
         own_files.ensure(folder, name + suffix, make=False)
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECS, check_same_thread=False)
     try:
+        # The lock of SQLite guards the file itself: the child's lock keeps out other children, this one any other program.
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         _check_format(db, path)
         db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
         db.execute("PRAGMA synchronous=FULL")
         if own_files.identity(folder, name) != before or not _has_open(before):
-            raise own_files.NotOurs(path, "was replaced while it was opened")
+            raise own_folders.NotOurs(path, "was replaced while it was opened")
     except (sqlite3.DatabaseError, SpoolTooNew, OSError):
         db.close()
         raise

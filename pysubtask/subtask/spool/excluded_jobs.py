@@ -1,4 +1,4 @@
-"""Removes versions from the queue that an earlier release queued though they are no data: files of this program and secrets of
+"""Removes jobs from the queue that an earlier release queued though they are no data: files of this program and secrets of
 its user."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from .spool_thread import SpoolThread
 
 
 def drop_own(spool_thread: SpoolThread, own: NeverSent, events: EventLog, log: logging.Logger) -> None:
-    """Drop such versions from the queue. Called at the start, before anything is sent."""
+    """Drop such jobs from the queue. Called at the start, before anything is sent."""
     if not own:
         return
     found = {row.name: why for row in spool_thread.run(spool_thread.spool.queue_admin.rows, -1) if (why := own.why(row.path))}

@@ -1,43 +1,23 @@
 """Which task owns a remote name, over all tasks of this user: one small database for each server, in the folder of the registry.
 
 A task claims a name when its first file for it is due. Of several living tasks the one that claimed first owns it. A dead task
-does not own its names, but is first again when it is back. Claims that are lost with the file are made again, so nothing in it is
-synced.
+does not own its names, but is first again when it is back.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import NamedTuple
 
-from ...common import own_files, registry
 from ...common.destination import server_of
-from ...common.lock import StateLock
 from ...common.paths import encoded
-from ...common.process import process_start
-from ...common.state_files import LOCK
-from ...common.status import read_status
-from ..platform.mounts import on_network
+from .claims_file import ClaimsFile
 from .database import storable
+from .living_tasks import LivingTasks
 
-BOOT_SECS = 60.0
-"""Seconds after a start of the machine during which the tasks that ran before it count as alive."""
 _POLL_SECS = 1.0
-_BUSY_SECS = 5.0
-_FOLDER = "names"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS claim (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, owner BLOB, task TEXT, path BLOB, UNIQUE (name, owner));
-CREATE TABLE IF NOT EXISTS last (name BLOB PRIMARY KEY, owner BLOB, path BLOB) WITHOUT ROWID;
-"""
-
-
-T = TypeVar("T")
 
 
 class Other(NamedTuple):
@@ -47,7 +27,7 @@ class Other(NamedTuple):
     path: str
 
 
-class Claims:
+class NameClaims:
     """The claims of the task whose state folder is ``owner``. ``clock`` is monotonic. ``expects``: whether a dead task (by its
     state folder) will be back soon; ``lives``: whether a task is alive. For one thread.
 
@@ -72,49 +52,28 @@ class Claims:
         self._task = storable(task)
         self._clock = clock
         self._exact = case_sensitive
-        self._lives = lives or _lives
-        self._expects = expects or _ran_before_this_boot
-        self._began = clock()
-        self._seen: dict[bytes, float] = {}
+        self._living = LivingTasks(clock, lives, expects)
         # Names that this task owns. While it lives only a task that is back and was first can take them, and that changes the
         # file.
         self._sure: dict[bytes, str] = {}
         self._sure_at = -1
-        self._db: sqlite3.Connection | None = None
         self._asked = float("-inf")
         self._version = -1
-        self.problem = ""
-        name = hashlib.sha256(self._server.key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
-        self.path = os.path.join(registry.folder(), _FOLDER, f"{name}.db")
-        self._read_only = read_only
-        if not read_only:
-            self._open()
-        elif os.path.exists(self.path):
-            # A file that cannot be read now counts as empty, as it does for a task.
-            with contextlib.suppress(sqlite3.Error):
-                self._db = sqlite3.connect(f"file:{quote(os.fsencode(self.path))}?mode=ro", uri=True, isolation_level=None)
+        self._file = ClaimsFile(self._server.key, read_only=read_only)
 
-    def _open(self) -> None:
-        for last_try in (False, True):
-            try:
-                own_files.ensure(registry.make_folder(_FOLDER), os.path.basename(self.path))
-                self._db = _connect(self.path)
-                return
-            except (OSError, sqlite3.OperationalError) as exc:
-                self.problem = f"{self.path}: {exc}"
-                return
-            except sqlite3.DatabaseError as exc:
-                self.problem = f"{self.path}: {exc}"
-                if last_try:
-                    return
-                _remove(self.path)
+    @property
+    def path(self) -> str:
+        """The file with the claims."""
+        return self._file.path
+
+    @property
+    def problem(self) -> str:
+        """Why clashes of names may not be noticed; '' where they are."""
+        return self._file.problem
 
     def close(self) -> None:
         """Close the file; the claims stay."""
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
+        self._file.close()
 
     def moved(self, old: str) -> None:
         """The state of this task was in the folder ``old`` before: the claims made from there become claims of the present
@@ -125,7 +84,7 @@ class Claims:
             db.execute("UPDATE OR REPLACE claim SET owner = ? WHERE owner = ?", (self._owner, before))
             db.execute("UPDATE last SET owner = ? WHERE owner = ?", (self._owner, before))
 
-        self._changed(change, None)
+        self._file.change(change, None)
 
     def begin(self, names: Mapping[str, str]) -> list[str]:
         """Claim these names (name -> data file) at a start, and release all others. The names to which another task has sent in
@@ -153,7 +112,7 @@ class Claims:
             db.execute(f"PRAGMA user_version = {(seen + 1) % 2**31}")
             return [requested[key][0] for key in regained]
 
-        return self._changed(change, [])
+        return self._file.change(change, [])
 
     def take(self, name: str, path: str) -> tuple[Other | None, bool]:
         """Claim a name for a data file: the owner (None: this task), and whether another task sent to it last."""
@@ -162,7 +121,7 @@ class Claims:
     def take_all(self, requested: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
         """Run :meth:`take` for many names (name, data file), in one transaction; names that this task is known to own cost
         none."""
-        version = self._data_version()
+        version = self._file.data_version()
         if version != self._sure_at:
             self._sure.clear()
             self._sure_at = version
@@ -173,7 +132,7 @@ class Claims:
             self._insert(db, [(key, encoded(path)) for key, path in open_ones])
             return {(key, path): self._taken(db, key, path) for key, path in open_ones}
 
-        found: dict[tuple[bytes, str], tuple[Other | None, bool]] = self._changed(change, {}) if open_ones else {}
+        found: dict[tuple[bytes, str], tuple[Other | None, bool]] = self._file.change(change, {}) if open_ones else {}
         for (key, path), (other, _) in found.items():
             if other is None and version >= 0:
                 self._sure[key] = path
@@ -188,29 +147,21 @@ class Claims:
             db.execute("INSERT OR REPLACE INTO last VALUES (?, ?, ?)", (key, self._owner, mine))
         return None, row is not None and row[0] != self._owner and row[1] != mine
 
-    def _data_version(self) -> int:
-        """A number that changes when any other task has changed the file; -1 where it cannot be read."""
-        try:
-            return -1 if self._db is None else int(self._db.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error:
-            return -1
-
     def owner_of(self, name: str, path: str) -> Other | None:
         """The other task that owns a name, or would own it before this task; nothing is claimed."""
-        return self._changed(lambda db: self._first(db, self._key(name), path), None)
+        return self._file.change(lambda db: self._first(db, self._key(name), path), None)
 
     def changed(self) -> bool:
         """Whether other tasks may have claimed anything since the last True of this method; called often, and cheap."""
         now = self._clock()
-        if self._db is None or now - self._asked < _POLL_SECS:
+        if now - self._asked < _POLL_SECS or not self._file.is_open:
             return False
         self._asked = now
-        try:
-            before, (self._version,) = self._version, self._db.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error as exc:
-            self.problem = f"{self.path}: {exc}"
+        before, version = self._version, self._file.data_version()
+        if version < 0:
             return False
-        return self._version != before
+        self._version = version
+        return version != before
 
     def release(self, names: Iterable[str]) -> None:
         """Release these names: their files are gone."""
@@ -218,7 +169,7 @@ class Claims:
         for key, _ in rows:
             self._sure.pop(key, None)
         if rows:
-            self._changed(lambda db: db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?", rows).rowcount, 0)
+            self._file.change(lambda db: db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?", rows).rowcount, 0)
 
     # -- inside a transaction -----------------------------------------------------------------------------
 
@@ -238,20 +189,9 @@ class Claims:
             other = os.fsdecode(theirs)
             if os.path.realpath(other) == os.path.realpath(path):
                 continue  # two tasks that send the same file destroy nothing
-            if os.path.lexists(other) and self._counts(owner):
+            if os.path.lexists(other) and self._living.counts(os.fsdecode(owner)):
                 return Other(task, other)
         return None
-
-    def _counts(self, owner: bytes) -> bool:
-        now = self._clock()
-        if now - self._seen.get(owner, float("-inf")) < _POLL_SECS:
-            return True
-        state_dir = os.fsdecode(owner)
-        if self._lives(state_dir) or (now - self._began < BOOT_SECS and os.path.isdir(state_dir) and self._expects(state_dir)):
-            self._seen[owner] = now
-            return True
-        # A negative answer is not cached: the task may come back at any moment.
-        return False
 
     def _drop_gone(self, db: sqlite3.Connection) -> None:
         """Remove the claims of tasks whose state folder is gone; one on a disk that is not mounted now may come back."""
@@ -261,60 +201,6 @@ class Claims:
                 db.execute("DELETE FROM claim WHERE owner = ?", (owner,))
         db.execute("DELETE FROM last WHERE name NOT IN (SELECT name FROM claim)")
 
-    def _changed(self, change: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        if self._db is None:
-            return otherwise
-        db = self._db
-        try:
-            db.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
-            try:
-                found = change(db)
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-            return found
-        except sqlite3.OperationalError as exc:
-            # The file is busy, or the disk is full: a file is rather sent than kept back.
-            self.problem = f"{self.path}: {exc}"
-        except sqlite3.DatabaseError as exc:
-            self.problem = f"{self.path}: {exc}"
-            self.close()
-            if not self._read_only:
-                _remove(self.path)
-                self._open()
-        return otherwise
-
     def _key(self, name: str) -> bytes:
         full = self._server.full(name)
         return encoded(full if self._exact else full.casefold())
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECS)
-    try:
-        db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
-        db.execute("PRAGMA synchronous=OFF")
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
-
-
-def _remove(path: str) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(OSError):
-            own_files.remove(os.path.dirname(path), os.path.basename(path) + suffix)
-
-
-def _lives(state_dir: str) -> bool:
-    return StateLock(os.path.join(state_dir, LOCK)).holder() is not None
-
-
-def _ran_before_this_boot(state_dir: str) -> bool:
-    """Whether a dead task ended with the machine or before its start: it will be started soon, as this one was."""
-    then = str((read_status(state_dir) or {}).get("pid_start") or "").partition("-")[0]
-    now = (process_start(os.getpid()) or "").partition("-")[0]
-    return bool(then and now) and then != now

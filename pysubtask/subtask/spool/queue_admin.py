@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ...common.events import utc
-from .database import storable
+from .database import Commit, storable
 
 EVERYTHING = ""
 """The name in the table of pauses that means the whole task."""
 
 
 class Row(NamedTuple):
-    """One version in the queue. ``name``: the remote name; ``path``: the data file; ``state`` is waiting, sending, parked or
+    """One job in the queue. ``name``: the remote name; ``path``: the data file; ``state`` is waiting, sending, parked or
     paused; ``size`` in bytes; ``at``: when it was notified first (UTC); ``attempts``: failed ones in a row; ``due``: monotonic
     second of the next try, 0 for at once; ``reason``: what went wrong the last time, or who paused it."""
 
@@ -31,7 +30,7 @@ class Row(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The queue in numbers: versions ``waiting``, ``sending`` and ``parked``, the sum of their ``bytes``, and the wall-clock
+    """The queue in numbers: jobs ``waiting``, ``sending`` and ``parked``, the sum of their ``bytes``, and the wall-clock
     time of the ``oldest`` (seconds since the epoch, None for an empty queue)."""
 
     waiting: int
@@ -41,10 +40,18 @@ class Counts(NamedTuple):
     oldest: float | None
 
 
+class ParkedJob(NamedTuple):
+    """A job the server refused: its remote ``name``, the ``path`` of its data file, and the ``reason``."""
+
+    name: str
+    path: str
+    reason: str
+
+
 class QueueAdmin:
     """``db`` is the spool's connection, ``commit`` opens a transaction on it."""
 
-    def __init__(self, db: sqlite3.Connection, commit: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, db: sqlite3.Connection, commit: Commit) -> None:
         self._db = db
         self._commit = commit
         self.paused: dict[str, str] = {os.fsdecode(name): who for name, who in db.execute("SELECT name, who FROM pause")}
@@ -75,6 +82,11 @@ class QueueAdmin:
             size += total
             oldest = first if oldest is None else min(oldest, first)
         return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
+
+    def parked(self, limit: int = 20) -> list[ParkedJob]:
+        """The first jobs the server refused, with its reason."""
+        rows = self._db.execute("SELECT name, path, reason FROM job WHERE state = 'parked' ORDER BY id LIMIT ?", (limit,))
+        return [ParkedJob(os.fsdecode(name), os.fsdecode(path), reason or "") for name, path, reason in rows]
 
     def names_of(self, asked: Iterable[str], cwd: str = "") -> list[str]:
         """The remote names that are meant: each of ``asked`` is one, or the path of a data file (relative to ``cwd``). Raises
@@ -109,7 +121,7 @@ class QueueAdmin:
         return ended
 
     def retry(self, names: Iterable[str] | None) -> int:
-        """Make these versions (None: all) due at once, parked ones too; the number of them."""
+        """Make these jobs (None: all) due at once, parked ones too; the number of them."""
         with self._commit():
             change = "UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL WHERE state <> 'sending'"
             if names is None:
@@ -117,7 +129,7 @@ class QueueAdmin:
             return sum(self._db.execute(change + " AND name = ?", (os.fsencode(name),)).rowcount for name in names)
 
     def drop(self, names: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
-        """Take versions out of the queue: (names dropped, names that are being sent and stay, snapshots not needed any more).
+        """Take jobs out of the queue: (names dropped, names that are being sent and stay, snapshots not needed any more).
         The data files are left alone, and count as notified until they change."""
         dropped, moving, garbage = [], [], []
         with self._commit():

@@ -19,7 +19,9 @@ from ...common.errors import SpoolDamaged
 from ...common.limits import is_limit
 from ...common.receipts import Receipt
 from .database import FILE as FILE
-from .queue import Done, Spool
+from .deliveries import Delivered
+from .jobs import DeliveryResult
+from .spool import Spool
 from .worker import Worker
 
 _SYNC_EVERY = 500
@@ -82,16 +84,16 @@ class SpoolThread:
     def _repair_receipts(self, spool: Spool) -> None:
         """Write the receipts that a crash kept from the receipts file, then remove their copies in the spool."""
         last = receipts.last_seq(self.state_dir)
-        if spool.meta("receipt", 0) < last:
-            spool.set_meta("receipt", last)
-        missing = list(spool.receipts_after(last))
+        if spool.meta.get("receipt", 0) < last:
+            spool.meta.set("receipt", last)
+        missing = list(spool.deliveries.receipts_after(last))
         try:
             receipts.append(self.state_dir, missing, sync=True)
         except OSError:
             # A failure here delays nothing: the receipts stay in the spool, and are written before those of the next delivery.
             self._unwritten = missing
             return
-        spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
+        spool.deliveries.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
         # A disk without room for a second copy keeps the uncompacted file.
         with contextlib.suppress(OSError):
             receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
@@ -103,6 +105,7 @@ class SpoolThread:
     def run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a call on the spool's thread and wait for it."""
         outcomes: list[_Outcome] = []
+        # Held until the call has run; it costs less than an event or a future.
         done = threading.Lock()
         done.acquire()
 
@@ -144,10 +147,11 @@ class SpoolThread:
         self._worker.submit(work)
         return await answer
 
-    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
+    def deliver(self, results: Sequence[DeliveryResult]) -> list[Delivered]:
         """On the spool's thread: commit, then append the receipts, then remove the snapshots. This order keeps a crash from
         losing a receipt, or a snapshot that is still queued."""
-        written, garbage = self.spool.delivered(dones, self._wall())
+        # First the commit: whatever follows can be repeated from it.
+        written, garbage = self.spool.deliveries.record(results, self._wall())
         self._unwritten += [receipt for _, receipt in written]
         self._unsynced += len(written)
         try:
@@ -158,14 +162,16 @@ class SpoolThread:
             return written
         if self._unsynced >= _SYNC_EVERY and self._unwritten:
             self._unsynced = 0
-            self.spool.receipts_safe(self._unwritten[-1].seq)
+            # The copies in the spool go only after a sync: before it a power cut may take the lines.
+            self.spool.deliveries.receipts_safe(self._unwritten[-1].seq)
         self._unwritten = []
+        # The snapshots are last: the queue needs them until the commit, and after it nobody waits for them.
         self.drop(garbage)
         return written
 
     def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
-        """On the spool's thread: give a version back after a failed attempt (see Spool.failed)."""
-        self.drop(self.spool.failed(job, reason, due, park=park, compare=compare))
+        """On the spool's thread: give a job back after a failed attempt (see Queue.give_back)."""
+        self.drop(self.spool.queue.give_back(job, reason, due, park=park, compare=compare))
 
     def drop(self, snapshots: Sequence[str]) -> None:
         """Remove snapshots that the queue does not need any more, soon. Those that a crash leaves are removed at the next

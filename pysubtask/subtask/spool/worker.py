@@ -17,6 +17,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._name = name
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Guards ``_thread`` and ``_ended``: of two first calls one starts the thread, and no call comes behind the end.
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = False

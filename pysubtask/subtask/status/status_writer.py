@@ -69,8 +69,8 @@ class StatusWriter:
         """The page as of one moment, and how many bytes had moved by then. On the spool's thread: each change of the queue and
         the event that reports it run there, too; what else changes together with an event does so under the guard of the
         status model. So the page and its (epoch, n) always agree."""
-        counts = self._spool_thread.spool.counts()
-        parked = [row._asdict() for row in self._spool_thread.spool.parked()] if counts.parked else []
+        counts = self._spool_thread.spool.queue_admin.counts()
+        parked = [row._asdict() for row in self._spool_thread.spool.queue_admin.parked()] if counts.parked else []
         queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
         with self._status_model.guard:
             page = self._status_model.page()
@@ -95,7 +95,7 @@ class StatusWriter:
     def summary(self) -> dict[str, Any]:
         """The facts for the second file of a heartbeat, enough to see from afar what is wrong. From any thread."""
         facts = self._status_model.page_of("last_delivery", "last_error", "state", "why", "disk_low")
-        counts = self._spool_thread.run(self._spool_thread.spool.counts)
+        counts = self._spool_thread.run(self._spool_thread.spool.queue_admin.counts)
         wall = self._wall()
         return facts | {
             "clock": utc(wall),

@@ -10,9 +10,9 @@ import subprocess
 import time
 from pathlib import Path
 
+from ._processes import descendants, dies_with_us
 from ._programs import environment
 from .ports import OwnPorts
-from .sshd import descendants, dies_with_us
 
 _START_SECS = 20.0
 _END_SECS = 10.0

@@ -36,7 +36,7 @@ class Commit(NamedTuple):
 
 
 @dataclass
-class _Known:
+class _Metadata:
     """The metadata of a path, valid as long as its ``stamp`` is that of the file on disk."""
 
     id: str
@@ -94,7 +94,7 @@ class Tree:
         self.folder = folder
         self.total: int | None = None
         self._lock = threading.RLock()
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _Metadata] = {}
         self._revs = itertools.count(_FIRST_REV)
 
     def used(self) -> int:
@@ -238,11 +238,11 @@ class Tree:
             "content_hash": known.hash,
         }
 
-    def _entry_of(self, place: Path) -> _Known:
+    def _entry_of(self, place: Path) -> _Metadata:
         lower = place.relative_to(self.folder).as_posix().lower()
-        return self._known.setdefault(lower, _Known("id:" + secrets.token_urlsafe(16)))
+        return self._known.setdefault(lower, _Metadata("id:" + secrets.token_urlsafe(16)))
 
-    def _current_record(self, place: Path) -> _Known:
+    def _current_record(self, place: Path) -> _Metadata:
         """The metadata of a file; it is computed again where another program has changed the file."""
         known = self._entry_of(place)
         if known.stamp != _stamp(place):

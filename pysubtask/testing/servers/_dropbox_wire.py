@@ -59,7 +59,7 @@ class Cut(Exception):
     """The connection ends here, without an answer."""
 
 
-class Wire:
+class HttpServer:
     """Listens on ``host``; ``calls`` is every call in the order of arrival. ``start`` works again after ``stop``."""
 
     def __init__(self, host: str, account: Account, faults: Faults, temp: Path, context: ssl.SSLContext) -> None:
@@ -136,7 +136,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, wire: Wire, address: tuple[str, int]) -> None:
+    def __init__(self, wire: HttpServer, address: tuple[str, int]) -> None:
         self.wire = wire
         super().__init__(address, _Handler)
 

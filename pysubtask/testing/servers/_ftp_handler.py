@@ -33,7 +33,7 @@ class _Files(AbstractedFS):  # type: ignore[misc]
         return OddFile(file, owner.oddities, flips, owner.heard)
 
 
-class _Odd:
+class _OddHandler:
     """What is common to plain and TLS handlers; ``owner`` is the server it belongs to."""
 
     owner: FTPServer
@@ -167,8 +167,8 @@ def make_handler(owner: FTPServer, data_ports: range, tls_version: str | None) -
         "proto_cmds": commands,
     }
     if owner.tls is None:
-        return type("Handler", (_Odd, FTPHandler), values)
-    return type("TLSHandler", (_Odd, _tls_base()), {**values, **_tls_values(owner, commands, tls_version)})
+        return type("Handler", (_OddHandler, FTPHandler), values)
+    return type("TLSHandler", (_OddHandler, _tls_base()), {**values, **_tls_values(owner, commands, tls_version)})
 
 
 def _tls_data() -> type[Any]:

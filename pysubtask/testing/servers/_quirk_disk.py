@@ -13,7 +13,7 @@ from .quirks import Quirks
 _ODD = set('*?[]{}<>|"\\:')
 
 
-class Taken(NamedTuple):
+class TakenFile(NamedTuple):
     """A file that was taken away: its ``name``, relative to the root, and its content in ``data``."""
 
     name: str
@@ -29,7 +29,7 @@ class QuirkDisk:
     def __init__(self, root: str, quirks: Quirks) -> None:
         self.root = root
         self.quirks = quirks
-        self.taken: list[Taken] = []
+        self.taken: list[TakenFile] = []
         self.turned_away = 0
         self._hidden: set[str] = set()
         self._written: dict[str, tuple[float, int]] = {}
@@ -117,7 +117,7 @@ class QuirkDisk:
         with open(path, "rb") as file:
             data = file.read()
         os.unlink(path)
-        self.taken.append(Taken(os.path.relpath(path, self.root), data))
+        self.taken.append(TakenFile(os.path.relpath(path, self.root), data))
 
     def is_hidden(self, path: str) -> bool:
         """Whether no request may see the file."""

@@ -161,7 +161,7 @@ class _TextFile:
         return getattr(self._file, name)
 
 
-class _Quirky:
+class _QuirkHandler:
     """The commands whose answers do not come from the files."""
 
     owner: QuirkFTPServer
@@ -384,4 +384,4 @@ def make_quirk_handler(owner: QuirkFTPServer, data_ports: range, tls_version: st
     else:
         values["dtp_handler"] = _tls_data(base.dtp_handler)
         base.ssl_context.set_session_id(b"pysubtask")
-    return type("QuirkHandler", (_Quirky, base), values)
+    return type("QuirkHandler", (_QuirkHandler, base), values)

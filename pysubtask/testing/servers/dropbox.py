@@ -29,7 +29,7 @@ from ._dropbox_faults import WRITE_ROUTES, Faults, Rule, matches
 from ._dropbox_routes import Routes
 from ._dropbox_tokens import Tokens
 from ._dropbox_tree import Tree
-from ._dropbox_wire import HOSTS, Call, Wire
+from ._dropbox_wire import HOSTS, Call, HttpServer
 from ._extra import needs_libraries
 
 __all__ = ["WRITE_ROUTES", "Call", "DropboxServer", "dropbox_server"]
@@ -64,7 +64,7 @@ class DropboxServer:
         self._tokens = Tokens(app_key, refresh_token, merged_account["account_id"])
         self._routes = Routes(self._tree, self._tokens, merged_account)
         self._faults = Faults()
-        self._wire = Wire(host, self._routes, self._faults, temp, context)
+        self._wire = HttpServer(host, self._routes, self._faults, temp, context)
 
     @property
     def host(self) -> str:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from ._certificate import Certificate, make_certificate
 from ._extra import needs_libraries
+from ._settings import ftp_settings
 from .ports import OwnPorts
 
 _POLL_SECS = 0.05
@@ -80,25 +81,8 @@ class FTPServer(OwnPorts):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
-        return {
-            "UseSFTP": False,
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": self.user,
-            "Password": self.password,
-            "HostPath": "",
-            "HostFTPPath": None,
-            "UseTLS": self.tls,
-            "TLSFingerprint": None,
-            "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None,
-            "Connections": 4,
-            "StoreInPlace": False,
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-            **more,
-        }
+        settings = ftp_settings(self.host, self.port, self.user, self.password, tls=self.tls, certificate=self.certificate)
+        return {**settings, **more}
 
     def lose_reply(self, command: str) -> None:
         """The next such command is carried out, and the connection ends in place of its last reply."""

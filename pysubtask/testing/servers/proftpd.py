@@ -22,7 +22,8 @@ from typing import Any
 from ._certificate import Certificate, make_certificate
 from ._daemon import Daemon
 from ._programs import absent, find_server, modules
-from .sshd import find_program, fingerprint, login_by_key, make_key
+from ._settings import ftp_settings, login_settings
+from ._ssh_keys import find_program, fingerprint, login_by_key, make_key, write_known_hosts
 
 PROTOCOLS = ("ftp", "ftps", "sftp")
 _DATA_PORTS = 40
@@ -72,30 +73,17 @@ class ProFTPDServer(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, and knows the host key or the certificate."""
-        common = {
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": self.user,
-            "HostPath": "",
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-        }
         if self.protocol == "sftp":
-            return {**common, **login_by_key(self.key_file, self.known_hosts), **more}
-        return {
-            **common,
-            "UseSFTP": False,
-            "Password": self.password,
-            "HostFTPPath": None,
-            "UseTLS": "explicit" if self.certificate else None,
-            "TLSFingerprint": None,
-            "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None,
-            "Connections": 4,
-            "StoreInPlace": False,
-            **more,
-        }
+            return {**login_settings(self.host, self.port, self.user), **login_by_key(self.key_file, self.known_hosts), **more}
+        settings = ftp_settings(
+            self.host,
+            self.port,
+            self.user,
+            self.password,
+            tls="explicit" if self.certificate else None,
+            certificate=self.certificate,
+        )
+        return {**settings, **more}
 
     def _prepare(self, ports: range) -> list[list[str]]:
         program, folder = find_server("proftpd"), modules("proftpd")
@@ -161,8 +149,7 @@ class ProFTPDServer(Daemon):
 
     def _started(self) -> None:
         if self.protocol == "sftp":
-            kind, key = (self.root / "host_ed25519.pub").read_text().split()[:2]
-            self.known_hosts.write_text(f"[{self.host}]:{self.port} {kind} {key}\n")
+            write_known_hosts(self.known_hosts, self.host, self.port, self.root / "host_ed25519.pub")
 
     def _write_authorized_keys(self) -> None:
         """Write the keys in the format of RFC 4716, which mod_sftp reads."""

@@ -23,6 +23,7 @@ from typing import Any
 from ._certificate import Certificate, make_certificate
 from ._daemon import Daemon
 from ._programs import absent, find_server
+from ._settings import ftp_settings
 
 _NOBODY = 65_534  # it takes no login as root
 _DATA_PORTS = 40
@@ -55,25 +56,8 @@ class PureFTPdServer(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
-        return {
-            "UseSFTP": False,
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": self.user,
-            "Password": self.password,
-            "HostPath": "",
-            "HostFTPPath": None,
-            "UseTLS": self.tls,
-            "TLSFingerprint": None,
-            "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None,
-            "Connections": 4,
-            "StoreInPlace": False,
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-            **more,
-        }
+        settings = ftp_settings(self.host, self.port, self.user, self.password, tls=self.tls, certificate=self.certificate)
+        return {**settings, **more}
 
     def make_folder(self, name: str) -> Path:
         """A folder below ``files`` that it may write to."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ._quirk_disk import QuirkDisk, Taken
+from ._quirk_disk import QuirkDisk, TakenFile
 from .ftp import FTPServer, Oddities
 from .quirks import Quirks
 
@@ -33,7 +33,7 @@ class QuirkFTPServer(FTPServer):
         self.stored = 0
 
     @property
-    def taken(self) -> list[Taken]:
+    def taken(self) -> list[TakenFile]:
         """The files taken away so far (``after_publish="taken"``)."""
         return list(self.disk.taken)
 

@@ -17,7 +17,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from ._extra import needs_libraries
-from ._quirk_disk import QuirkDisk, Taken
+from ._quirk_disk import QuirkDisk, TakenFile
 from .quirks import Quirks
 from .sftp import SFTPServer
 
@@ -56,7 +56,7 @@ class QuirkSFTPServer(SFTPServer):
         return len(self.open_files)
 
     @property
-    def taken(self) -> list[Taken]:
+    def taken(self) -> list[TakenFile]:
         """The files taken away so far (``after_publish="taken"``)."""
         return list(self.disk.taken)
 

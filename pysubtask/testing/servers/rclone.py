@@ -22,7 +22,8 @@ from typing import Any
 
 from ._daemon import Daemon
 from ._programs import absent, environment, find_server
-from .sshd import find_program, fingerprint, login_by_key, make_key
+from ._settings import ftp_settings, login_settings
+from ._ssh_keys import find_program, fingerprint, login_by_key, make_key, write_known_hosts
 
 PROTOCOLS = ("sftp", "ftp")
 _DATA_PORTS = 40
@@ -64,30 +65,10 @@ class RcloneServer(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, and knows the host key."""
-        common = {
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": self.user,
-            "HostPath": "",
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-        }
         if self.protocol == "sftp":
-            return {**common, **login_by_key(self.key_file, self.known_hosts), **more}
-        return {
-            **common,
-            "UseSFTP": False,
-            "Password": self.password,
-            "HostFTPPath": None,
-            "UseTLS": None,
-            "TLSFingerprint": None,
-            "PassiveMode": True,
-            "CAFile": None,
-            "Connections": 4,
-            "StoreInPlace": False,
-            **more,
-        }
+            return {**login_settings(self.host, self.port, self.user), **login_by_key(self.key_file, self.known_hosts), **more}
+        settings = ftp_settings(self.host, self.port, self.user, self.password, tls=None, certificate=None)
+        return {**settings, **more}
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in environment().items() if not key.startswith("RCLONE_")}
@@ -129,8 +110,7 @@ class RcloneServer(Daemon):
 
     def _started(self) -> None:
         if self.protocol == "sftp":
-            kind, key = (self.root / "host_ed25519.pub").read_text().split()[:2]
-            self.known_hosts.write_text(f"[{self.host}]:{self.port} {kind} {key}\n")
+            write_known_hosts(self.known_hosts, self.host, self.port, self.root / "host_ed25519.pub")
 
 
 @contextlib.contextmanager

@@ -18,31 +18,24 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import _processes
+from ._processes import descendants as descendants
+from ._processes import dies_with_us as dies_with_us
+from ._settings import login_settings
+from ._ssh_keys import find_program as find_program  # a test may import these from here
+from ._ssh_keys import fingerprint as fingerprint
+from ._ssh_keys import login_by_key as login_by_key
+from ._ssh_keys import make_key as make_key
+from ._ssh_keys import write_known_hosts
 from .ports import OwnPorts
 
-_PLACES = (
-    "/usr/sbin",
-    "/usr/local/sbin",
-    "/sbin",
-    "/usr/lib/openssh",
-    "/usr/libexec/openssh",
-    "/usr/libexec",
-    "/usr/lib/ssh",
-    "/usr/libexec/sftp-server",
-)
 _START_SECS = 20.0
 _END_SECS = 10.0
-
-
-def find_program(name: str) -> str | None:
-    """The path of a program of OpenSSH; None where it is not installed."""
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_PLACES))
 
 
 def missing() -> str | None:
@@ -91,17 +84,7 @@ class OpenSSHServer(OwnPorts):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, with the host key from known_hosts and no user's ssh configuration."""
-        return {
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": self.user,
-            "HostPath": "",
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-            **login_by_key(self.key_file, self.known_hosts),
-            **more,
-        }
+        return {**login_settings(self.host, self.port, self.user), **login_by_key(self.key_file, self.known_hosts), **more}
 
     def start(self) -> None:
         """Start sshd; the second time on the port it had. RuntimeError where it does not answer."""
@@ -118,7 +101,9 @@ class OpenSSHServer(OwnPorts):
                 self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if self._answers(port, log_offset):
                 self.port = port
-                self._write_known_hosts()
+                write_known_hosts(
+                    self.known_hosts, self.host, self.port, self.root / "host_ed25519.pub", self.root / "host_ecdsa.pub"
+                )
                 return
             self.kill()
             if not self.port:
@@ -158,7 +143,11 @@ class OpenSSHServer(OwnPorts):
         for entry in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{entry}/cmdline").read_bytes()
-                if any(needle in words for needle in needles) and _name(int(entry)) in names and _is_running(int(entry)):
+                if (
+                    any(needle in words for needle in needles)
+                    and _processes.name(int(entry)) in names
+                    and _processes.is_running(int(entry))
+                ):
                     found.append(int(entry))
         return found
 
@@ -166,13 +155,13 @@ class OpenSSHServer(OwnPorts):
         """SIGSTOP the sftp-server processes: the server takes requests and does not answer. Their pids."""
         pids = self.sftp_pids()
         for pid in pids:
-            _signal(pid, signal.SIGSTOP)
+            _processes.send(pid, signal.SIGSTOP)
         return pids
 
     def thaw(self, pids: list[int] | None = None) -> None:
         """SIGCONT the sftp-server processes: queued requests are carried out."""
         for pid in self.sftp_pids() if pids is None else pids:
-            _signal(pid, signal.SIGCONT)
+            _processes.send(pid, signal.SIGCONT)
 
     def log(self) -> str:
         """Everything logged so far: sshd's own log, then one after the other those of the sftp-servers."""
@@ -232,13 +221,6 @@ class OpenSSHServer(OwnPorts):
         path.write_text(f"cd '{self.files}'\n{limit}{command}\n")
         return path
 
-    def _write_known_hosts(self) -> None:
-        lines = []
-        for key in ("host_ed25519", "host_ecdsa"):
-            words = (self.root / f"{key}.pub").read_text().split()
-            lines.append(f"[{self.host}]:{self.port} {words[0]} {words[1]}\n")
-        self.known_hosts.write_text("".join(lines))
-
     def _answers(self, port: int, log_offset: int) -> bool:
         assert self._process is not None
         log = self._logs / "sshd.log"
@@ -263,17 +245,17 @@ class OpenSSHServer(OwnPorts):
             return
         sessions = {*descendants(process.pid), *self._strays(("sftp-server", "sh", "bash", "dash"))}
         for pid in [process.pid, *sessions]:
-            _signal(pid, number)
+            _processes.send(pid, number)
         try:
             process.wait(_END_SECS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         deadline = time.monotonic() + _END_SECS
-        while any(_is_running(pid) for pid in sessions):
+        while any(_processes.is_running(pid) for pid in sessions):
             if time.monotonic() > deadline:
                 for pid in sessions:
-                    _signal(pid, signal.SIGKILL)
+                    _processes.send(pid, signal.SIGKILL)
                 return
             time.sleep(0.005)
 
@@ -319,96 +301,6 @@ def openssh_server(
         yield server
     finally:
         server.close()
-
-
-def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
-    """Settings of an SFTP login with this key, to a server whose host key is in that file; no user's ssh configuration."""
-    return {
-        "KeyFile": str(key_file),
-        "HostSFTPPath": None,
-        "Password": None,
-        "HostKey": None,
-        "HostKeyPolicy": "strict",
-        "KnownHostsFile": str(known_hosts),
-        "SSHProgram": "ssh",
-        "SSHConfigFile": "none",
-        "KeepAliveSecs": 15,
-        "KeepAliveCount": 3,
-    }
-
-
-def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
-    """Create a key pair at ``path`` and ``path``.pub; an existing one stays."""
-    if path.exists():
-        return
-    program = find_program("ssh-keygen")
-    assert program is not None
-    subprocess.run(
-        [program, "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True, stdin=subprocess.DEVNULL
-    )
-
-
-def fingerprint(public_key: Path) -> str:
-    """``SHA256:...`` of a public key file."""
-    program = find_program("ssh-keygen")
-    assert program is not None
-    completed = subprocess.run(
-        [program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    return completed.stdout.split()[1]
-
-
-def descendants(pid: int) -> list[int]:
-    """The living processes below one (Linux)."""
-    below: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (parent := _parent(int(entry))) is not None:
-            below.setdefault(parent, []).append(int(entry))
-    found, pending = [], [pid]
-    while pending:
-        for child in below.get(pending.pop(), []):
-            found.append(child)
-            pending.append(child)
-    return found
-
-
-def dies_with_us() -> list[str]:
-    """Words in front of a command that end it with this process, however that ends; not from a thread, which ends earlier."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None or threading.current_thread() is not threading.main_thread():
-        return []
-    return [setpriv, "--pdeathsig", "TERM", "--"]
-
-
-def _stat(pid: int) -> tuple[str, str, int] | None:
-    """Name, state, parent."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    head, _, tail = text.rpartition(")")
-    state, parent = tail.split()[:2]
-    return head.partition("(")[2], state, int(parent)
-
-
-def _parent(pid: int) -> int | None:
-    found = _stat(pid)
-    return found[2] if found is not None and found[1] != "Z" else None
-
-
-def _name(pid: int) -> str:
-    found = _stat(pid)
-    return found[0] if found is not None else ""
-
-
-def _is_running(pid: int) -> bool:
-    found = _stat(pid)
-    return found is not None and found[1] != "Z"
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
 
 
 def _age(path: Path) -> tuple[bool, float]:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ._certificate import Certificate, make_certificate
+from ._processes import descendants
+from ._settings import ftp_settings
 from .ports import OwnPorts
-from .sshd import descendants
 
 _START_SECS = 20.0
 _END_SECS = 10.0
@@ -63,25 +64,16 @@ class VsftpdServer(OwnPorts):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
-        return {
-            "UseSFTP": False,
-            "Host": self.host,
-            "HostPort": self.port,
-            "User": "anonymous",
-            "Password": "nobody@localhost",
-            "HostPath": str(self.files),
-            "HostFTPPath": None,
-            "UseTLS": self.tls,
-            "TLSFingerprint": None,
-            "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None,
-            "Connections": 4,
-            "StoreInPlace": False,
-            "ConnectTimeoutSecs": 20,
-            "StallSecs": 30,
-            "Concurrency": 32,
-            **more,
-        }
+        settings = ftp_settings(
+            self.host,
+            self.port,
+            "anonymous",
+            "nobody@localhost",
+            tls=self.tls,
+            certificate=self.certificate,
+            folder=str(self.files),
+        )
+        return {**settings, **more}
 
     def start(self) -> None:
         """Start vsftpd; the second time on the ports it had. RuntimeError where it does not answer."""

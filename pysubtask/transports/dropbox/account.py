@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from typing import Any
 
+from ...common import secret_file
 from ...common.advice import keep_private
 from ...common.errors import ConfigError
 from ...common.redact import know
-from ...common.trust import owners
+from ...common.secret_file import NotPrivate
 from .http_session import HttpSession
 
 
@@ -33,14 +33,11 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
         return settings["RefreshToken"] or None
     key, path = "dropbox.RefreshTokenFile", os.path.expanduser(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            if os.name == "posix":
-                found = os.fstat(file.fileno())
-                if stat.S_ISREG(found.st_mode) and found.st_uid not in owners():
-                    raise ConfigError(key, f"{path} belongs to another user", "Keep the token in a file of your own.")
-                if stat.S_IMODE(found.st_mode) & 0o077:
-                    raise ConfigError(key, f"others may read {path}", f"Run: {keep_private(path)}")
-            token = file.read(10_000).strip()
+        token = secret_file.read(path).strip()
+    except NotPrivate as exc:
+        if exc.is_foreign:
+            raise ConfigError(key, f"{path} belongs to another user", "Keep the token in a file of your own.") from exc
+        raise ConfigError(key, f"others may read {path}", f"Run: {keep_private(path)}") from exc
     except OSError as exc:
         raise ConfigError(key, f"{path}: {exc.strerror}", "Run: python -m pysubtask.dropbox --login --store FILE") from exc
     except UnicodeDecodeError as exc:

@@ -13,12 +13,12 @@ from http.client import HTTPResponse
 from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
-"""The longest reply, uncompressed."""
+"""The longest reply, uncompressed: far above Dropbox's own, and what answers in its place must not fill the memory."""
 GRACE_SECS = 2.0
-"""Seconds beyond ``StallSecs`` within which the whole reply must have arrived."""
+"""Seconds beyond ``StallSecs`` within which the whole reply must have arrived: replies are short, so one that drips is no reply."""
 
 
-class _Timed(io.RawIOBase):
+class _TimedReader(io.RawIOBase):
     """The bytes of a socket, until ``until`` (monotonic)."""
 
     def __init__(self, sock: Any, until: float) -> None:
@@ -54,7 +54,7 @@ class _Source:
         self._sock, self._until = sock, until
 
     def makefile(self, mode: str) -> Any:
-        return io.BufferedReader(_Timed(self._sock, self._until))
+        return io.BufferedReader(_TimedReader(self._sock, self._until))
 
 
 def timed(stall: float) -> Callable[..., HTTPResponse]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-BLOCK = 4 * 1024 * 1024
+BLOCK = 4 * 1024 * 1024  # bytes of a block ("Content hash" in the Dropbox API reference)
 
 
 class ContentHash:

@@ -28,7 +28,7 @@ from ..shared.proxy_url import quoted_login
 _HOST = "api.dropboxapi.com"
 _POLL_SECS = 0.1  # how often the kernel is asked for unsent bytes
 _QUIET_SECS = 2.0  # without movement for this long, readable bytes are taken for the reply
-_PART = 64 * 1024
+_PART = 64 * 1024  # bytes between two looks at the pace and at the progress
 _LONGEST_DATE = 64  # longer Retry-After headers are no dates
 
 

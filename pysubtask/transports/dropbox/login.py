@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...common.advice import install, keep_private
+from .verdict import one_line
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
-_ANSWER_SECS = 30
+_ANSWER_SECS = 30  # a person waits for it
 _NEEDED_SCOPES = ("files.content.write", "files.metadata.read")
 _WITHOUT_A_KEY = f"""\
 An app key is free: at https://www.dropbox.com/developers/apps create an app with "Scoped access" and "App folder". Under
@@ -26,7 +27,7 @@ An app key is free: at https://www.dropbox.com/developers/apps create an app wit
 _PERMISSIONS = 'Tick them under "Permissions" at https://www.dropbox.com/developers/apps, press Submit, and log in again'
 
 
-class _Ended(Exception):
+class _LoginEnded(Exception):
     """The login ends here: a line with the reason and the remedy, and the exit status."""
 
     def __init__(self, text: str, status: int = REFUSED) -> None:
@@ -43,7 +44,7 @@ def login(app_key: str | None, store: str | None, proxy: str | None, ca_file: st
     try:
         with _place(store) as place:
             _login(app_key, place, proxy, ca_file)
-    except _Ended as exc:
+    except _LoginEnded as exc:
         _say(f"pysubtask: {exc}", sys.stderr)
         return exc.status
     except KeyboardInterrupt:
@@ -52,7 +53,7 @@ def login(app_key: str | None, store: str | None, proxy: str | None, ca_file: st
     return DONE
 
 
-def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file: str | None) -> None:
+def _login(app_key: str | None, place: _TokenFile | None, proxy: str | None, ca_file: str | None) -> None:
     try:
         from dropbox import Dropbox
         from dropbox.exceptions import DropboxException
@@ -61,9 +62,9 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
 
         from .http_session import make_session
     except ImportError as exc:
-        raise _Ended(f"{exc.name} is not installed. Run: {install('dropbox')}.", USAGE) from exc
+        raise _LoginEnded(f"{exc.name} is not installed. Run: {install('dropbox')}.", USAGE) from exc
     if ca_file is not None and not os.path.isfile(ca_file):
-        raise _Ended(f"--ca-file: there is no file {ca_file}.", USAGE)
+        raise _LoginEnded(f"--ca-file: there is no file {ca_file}.", USAGE)
     if not app_key:
         _say(_WITHOUT_A_KEY)
         app_key = _ask("App key: ")
@@ -79,11 +80,11 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
         )
         account = client.users_get_current_account()
     except RequestException as exc:
-        raise _Ended(_why(exc)) from exc
+        raise _LoginEnded(_why(exc)) from exc
     except DropboxException as exc:
-        raise _Ended(f"Dropbox gave a token but does not take it: {_clean(exc)}.") from exc
+        raise _LoginEnded(f"Dropbox gave a token but does not take it: {_clean(exc)}.") from exc
     except (KeyError, ValueError, TypeError) as exc:
-        raise _Ended("what answers is not Dropbox; does this network want a login of its own first?") from exc
+        raise _LoginEnded("what answers is not Dropbox; does this network want a login of its own first?") from exc
     finally:
         session.close()
     _check(given.refresh_token, given.scope)
@@ -100,10 +101,10 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
 
 def _check(refresh_token: str, scope: str | None) -> None:
     if not refresh_token:
-        raise _Ended("Dropbox gave no refresh token. Is this the key of an app with scoped access?")
+        raise _LoginEnded("Dropbox gave no refresh token. Is this the key of an app with scoped access?")
     missing = [name for name in _NEEDED_SCOPES if scope and name not in scope.split()]
     if missing:
-        raise _Ended(f"the app has no permission for {' and '.join(missing)}. {_PERMISSIONS}.")
+        raise _LoginEnded(f"the app has no permission for {' and '.join(missing)}. {_PERMISSIONS}.")
 
 
 # ---- the network
@@ -167,9 +168,9 @@ def _ask(prompt: str) -> str:
     except EOFError:
         answer = ""
     if not answer:
-        raise _Ended(f"nothing was given for {prompt.rstrip(': ')!r}.", USAGE)
+        raise _LoginEnded(f"nothing was given for {prompt.rstrip(': ')!r}.", USAGE)
     if not (answer.isascii() and answer.isprintable() and " " not in answer):
-        raise _Ended(f"what was given for {prompt.rstrip(': ')!r} is not one: copy it once more.", USAGE)
+        raise _LoginEnded(f"what was given for {prompt.rstrip(': ')!r} is not one: copy it once more.", USAGE)
     return answer
 
 
@@ -181,27 +182,26 @@ def _say(text: str, to: Any = None) -> None:
 
 
 def _clean(words: object) -> str:
-    """Text from elsewhere on one short line, with no control characters for the terminal."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(words)).split())
-    return text[:200].rstrip(".")
+    """Text from elsewhere on one short line, which a sentence may end with."""
+    return one_line(words).rstrip(".")
 
 
 # ---- the file
 
 
-class _Place:
+class _TokenFile:
     """The token's file, created empty beside ``path`` before any question is asked, so that a token that was issued can be
     kept."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(os.path.expanduser(path))
         if os.path.isdir(self.path):
-            raise _Ended(f"--store: {self.path} is a folder.", USAGE)
+            raise _LoginEnded(f"--store: {self.path} is a folder.", USAGE)
         try:
             # O_EXCL and mode 0600 from the start: see mkstemp.
             self._fd, self._temp = tempfile.mkstemp(prefix=f".{os.path.basename(self.path)}.", dir=os.path.dirname(self.path))
         except OSError as exc:
-            raise _Ended(f"--store: {self.path} cannot be written ({exc.strerror}).", USAGE) from exc
+            raise _LoginEnded(f"--store: {self.path} cannot be written ({exc.strerror}).", USAGE) from exc
 
     def keep(self, token: str) -> None:
         try:
@@ -209,9 +209,10 @@ class _Place:
                 file.write(token + "\n")
                 file.flush()
                 os.fsync(self._fd)
+            # After the sync: the old token stays until the new one is on the disk, as Dropbox shows neither again.
             os.replace(self._temp, self.path)
         except OSError as exc:
-            raise _Ended(f"--store: {self.path} cannot be written ({exc.strerror}). The token is lost: begin again.") from exc
+            raise _LoginEnded(f"--store: {self.path} cannot be written ({exc.strerror}). The token is lost: begin again.") from exc
 
     def close(self) -> None:
         os.close(self._fd)
@@ -220,11 +221,11 @@ class _Place:
 
 
 @contextlib.contextmanager
-def _place(path: str | None) -> Iterator[_Place | None]:
+def _place(path: str | None) -> Iterator[_TokenFile | None]:
     if path is None:
         yield None
         return
-    place = _Place(path)
+    place = _TokenFile(path)
     try:
         yield place
     finally:

@@ -16,9 +16,9 @@ from ..shared.calls import fail
 MOST = 1000
 """Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""
 LINGER_SECS = 0.2
-"""Wait for files that the queue has yet to begin, before a call."""
+"""Wait for files that the queue has yet to begin, before a call: time for the queue's next claim, and little for who waits."""
 LONGEST_SECS = 10.0
-"""The longest that a finished upload waits for others."""
+"""The longest that a finished upload waits for others: a slow one among them must not hold back the rest."""
 
 
 class Publisher:

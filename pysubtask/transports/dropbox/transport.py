@@ -23,17 +23,18 @@ from ..shared.meter import Meter
 from ..shared.pace import Pace
 from . import account
 from .call_pool import CallPool
-from .chunks import half_of, next_piece
+from .chunks import next_piece
 from .content_hash import ContentHash, hash_through
 from .http_session import HttpSession
 from .publish import Publisher
+from .resume import resume_point_of
 from .upload import Source, Upload
 from .verdict import session_trouble, write_verdict
 
 if find_spec("dropbox") is None:  # the SDK is loaded at the first connect, but its absence is reported at once
     raise ImportError("the Dropbox SDK is not installed", name="dropbox")
 
-_TRIES = 4
+_TRIES = 4  # so often another revision may be met before somebody else is named as the reason
 _EPOCH = datetime(1970, 1, 1)
 _LAST_SECOND = 253_402_300_799  # the last second that datetime can express
 
@@ -175,9 +176,9 @@ class DropboxTransport(Transport):
     async def _put(self, connection: _Connection, upload: Upload) -> Sent:
         job = upload.job
         rev = job.replaces.rev if job.replaces is not None else self._revs.get(job.name, "")
-        upload.half = half_of(job.resume, job.size, time.time())
+        upload.resume_point = resume_point_of(job.resume, job.size, time.time())
         await asyncio.sleep(0)  # uploads begun together then see each other in ``_active``
-        alone = self._active == 1 and upload.half is None and job.size <= self._piece
+        alone = self._active == 1 and upload.resume_point is None and job.size <= self._piece
         restarted = False
         for _ in range(_TRIES):
             if alone:
@@ -203,7 +204,7 @@ class DropboxTransport(Transport):
             if trouble:
                 if restarted:
                     break
-                restarted, upload.half = True, None
+                restarted, upload.resume_point = True, None
         words = f"{job.name!r} is changed again and again at Dropbox by somebody else"
         raise AttemptFailed(words, step="publishing it", file=job.name)
 
@@ -228,6 +229,7 @@ class DropboxTransport(Transport):
         job = upload.job
         async with connection.calls.one() as run:
             data = await run(self._read, upload, 0, job.size)
+            # This call publishes at once, so hash and caller have to agree before it.
             upload.sent_hash.check()
             job.confirm()
             async with connection.publisher.lock:
@@ -246,13 +248,14 @@ class DropboxTransport(Transport):
         connection.publisher.coming(small)
         try:
             await self._send_up(connection, upload)
+            # Before the commit, after which readers have the file; until then the session is visible to nobody.
             await asyncio.to_thread(upload.sent_hash.check)
             job.confirm()
         finally:
             connection.publisher.coming(-small)
-        half = upload.half
-        assert half is not None
-        cursor = files.UploadSessionCursor(half.session, half.offset)
+        point = upload.resume_point
+        assert point is not None
+        cursor = files.UploadSessionCursor(point.session, point.offset)
         commit = files.CommitInfo(upload.path, **_commit_arguments(job, rev))
         answer = await connection.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
         return answer.get_success() if answer.is_success() else answer.get_failure()
@@ -263,25 +266,25 @@ class DropboxTransport(Transport):
 
         size, client = upload.job.size, connection.client
         await self._check_session(connection, upload)
-        while upload.half is None or not upload.half.closed:
-            half = upload.half
-            offset = 0 if half is None else half.offset
+        while upload.resume_point is None or not upload.resume_point.closed:
+            point = upload.resume_point
+            offset = 0 if point is None else point.offset
             count = min(self._piece, size - offset)
             last = offset + count == size
             async with connection.calls.one() as run:
                 data = await run(self._read, upload, offset, count)
-                if half is None:
+                if point is None:
                     result = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
                     if hasattr(result, "session_id"):
                         upload.keep(result.session_id, count, time.time())
                         continue
                 else:
-                    cursor = files.UploadSessionCursor(half.session, offset)
+                    cursor = files.UploadSessionCursor(point.session, offset)
                     result = await self._counted(
                         run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last
                     )
                     if result is None:
-                        upload.keep(half.session, offset + count, half.at)
+                        upload.keep(point.session, offset + count, point.at)
                         continue
             refusal = write_verdict(result, upload.job.name)
             if refusal is not None and not session_trouble(result)[0]:
@@ -292,26 +295,26 @@ class DropboxTransport(Transport):
         """Ask how many bytes the session of an earlier attempt holds; an unusable session is dropped."""
         from dropbox import files
 
-        half = upload.half
-        if half is None or half.closed:
+        point = upload.resume_point
+        if point is None or point.closed:
             # A closed session takes no request but the commit; its bytes are hashed here for the comparison afterwards.
-            await asyncio.to_thread(upload.rewind, half.offset if half is not None else 0)
+            await asyncio.to_thread(upload.rewind, point.offset if point is not None else 0)
             return
-        cursor = files.UploadSessionCursor(half.session, half.offset)
+        cursor = files.UploadSessionCursor(point.session, point.offset)
         result = await connection.calls.run(_answer, connection.client.files_upload_session_append_v2, b"", cursor)
         trouble, offset = ("", 0) if result is None else session_trouble(result)
         size = upload.job.size
         if trouble == "offset" and offset <= size:
-            half = half._replace(offset=offset)
+            point = point._replace(offset=offset)
         elif trouble == "closed":
-            half = half._replace(offset=size, closed=True)
+            point = point._replace(offset=size, closed=True)
         elif result is not None:
-            upload.half = None
+            upload.resume_point = None
             upload.hash = ContentHash()
             return
-        await asyncio.to_thread(upload.rewind, half.offset)
-        upload.half = half
-        upload.progress(half.offset)
+        await asyncio.to_thread(upload.rewind, point.offset)
+        upload.resume_point = point
+        upload.progress(point.offset)
 
     @staticmethod
     def _read(upload: Upload, offset: int, count: int) -> bytes:

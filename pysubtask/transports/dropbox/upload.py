@@ -7,10 +7,11 @@ import os
 
 from ...common.errors import SourceChanged
 from ..base import Job, Progress
+from ..shared.resume_note import to_note
 from ..shared.sent_hash import SentHash
 from ..shared.source import open_source
-from .chunks import Half
 from .content_hash import ContentHash, hash_through
+from .resume import ResumePoint
 
 
 class Source:
@@ -40,8 +41,8 @@ class Source:
 
 
 class Upload:
-    """One file under way. ``sent``: bytes handed to the connection. ``half``: the upload session that holds the first bytes,
-    None where there is none. ``hash``: Dropbox's hash of the bytes read so far."""
+    """One file under way. ``sent``: bytes handed to the connection. ``resume_point``: the upload session that holds the first
+    bytes, None where there is none. ``hash``: Dropbox's hash of the bytes read so far."""
 
     def __init__(self, job: Job, path: str, progress: Progress) -> None:
         self.job = job
@@ -50,15 +51,16 @@ class Upload:
         self.source = Source(job)
         self.hash = ContentHash()
         self.sent_hash = SentHash(job, self.source.fd)
-        self.half: Half | None = None
+        self.resume_point: ResumePoint | None = None
         self.sent = 0
 
-    def keep(self, session: str, offset: int, at: float) -> Half:
+    def keep(self, session: str, offset: int, at: float) -> ResumePoint:
         """Record, and note for a resume, that upload session ``session``, begun ``at``, holds ``offset`` bytes."""
-        self.half = Half(session, offset, offset == self.job.size, at)
-        self.job.note(self.half.to_note())
+        self.resume_point = ResumePoint(session, offset, offset == self.job.size, at)
+        # Noted after the reply: a note that is behind costs a piece again, one ahead would promise bytes that Dropbox may not have.
+        self.job.note(to_note(self.resume_point))
         self.progress(offset)
-        return self.half
+        return self.resume_point
 
     def rewind(self, offset: int) -> None:
         """Compute the hash of the bytes before ``offset``. Blocks."""

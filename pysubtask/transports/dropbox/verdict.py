@@ -7,10 +7,12 @@ import time
 from typing import TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, PysubtaskError, ServerBusy, ServerNotTrusted, TransportLost
-from ..shared.dial import NoneAnswers
+from ..shared.dial import NoAddressAnswers
 from ..shared.reach import no_address_answers, not_valid_now
+from ..shared.remote_text import remote_text
 
 _Error = TypeVar("_Error", bound=BaseException)
+_LONGEST_LINE = 200  # the errors of requests and urllib3 name host and cause behind 100 characters of class names
 _FULL = "the Dropbox account has no room for it: free some space, or raise the quota"
 _WRITE_ERRORS = {
     "malformed_path": "Dropbox does not take this name",
@@ -51,8 +53,8 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         text = f"Dropbox has a problem of its own (status {exc.status_code})"
         return ServerBusy(text, retry_after) if retry_after > 0 else TransportLost(text)
     if isinstance(exc, (exceptions.BadInputError, ValidationError)):
-        return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
-    dead = _within(exc, NoneAnswers)
+        return FileRefused(f"Dropbox does not take the request: {one_line(getattr(exc, 'message', exc))}")
+    dead = _within(exc, NoAddressAnswers)
     if dead is not None:
         unreachable = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
         return TransportLost(unreachable.cause, "Has this machine a way to the internet, or needs it a Proxy?")
@@ -61,18 +63,18 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         early = not_valid_now(bad.verify_code, time.time())
         return early or ServerNotTrusted(
             "certificate not trusted",
-            f"the server's certificate is not trusted, so nothing was sent: {_shortened(exc)}",
+            f"the server's certificate is not trusted, so nothing was sent: {one_line(exc)}",
             "Is there a proxy in between? Then set CAFile to its authority",
         )
     if isinstance(exc, ProxyError):
         # A connection that was lost behind a proxy raises ProxyError as well.
-        return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")
+        return TransportLost(f"the way through the proxy is lost or closed: {one_line(exc)}")
     if isinstance(exc, TooManyRedirects):
         return TransportLost("what answers for Dropbox sends us elsewhere: is there a portal in between that asks for a login?")
     if isinstance(exc, (RequestException, OSError)):
-        return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
+        return TransportLost(f"Dropbox cannot be reached: {one_line(exc)}")
     # A reply that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
-    return TransportLost(f"no answer that makes sense: {type(exc).__name__}: {_shortened(exc)}")
+    return TransportLost(f"no answer that makes sense: {type(exc).__name__}: {one_line(exc)}")
 
 
 def write_verdict(error: object, name: str) -> PysubtaskError | None:
@@ -140,6 +142,6 @@ def _within(exc: BaseException | None, kind: type[_Error]) -> _Error | None:
     return None
 
 
-def _shortened(text: object) -> str:
-    words = " ".join(str(text).split())
-    return words if len(words) <= 200 else f"{words[:199]}…"
+def one_line(words: object) -> str:
+    """Text that came from elsewhere, such as an exception's, on one short line that is fit for a log and a terminal."""
+    return remote_text(" ".join(str(words).split()), _LONGEST_LINE)

@@ -25,7 +25,7 @@ from ..shared.source import open_source
 
 _T = TypeVar("_T")
 
-_BLOCK = 256 * 1024
+_BLOCK = 256 * 1024  # bytes between two looks at the pace and the end of the upload
 _SYNC_EVERY = 8 * 1024 * 1024  # bytes between two syncs: one sync at the end of a large file would look like a standstill
 _MOST_HUNG = 32  # threads given up in a dead mount before connect refuses to add to them
 
@@ -167,6 +167,7 @@ class FolderTransport(Transport):
                 stack.enter_context(_unlinked_on_error(temp))
                 done = self._copy_blocks(job, source, out, call, progress, own)
                 own.check()
+                # Synced before the rename: else a power cut may leave the new name with no bytes behind it.
                 os.fsync(out.fileno())
                 call.step()
                 if os.fstat(out.fileno()).st_size != job.size:
@@ -199,12 +200,14 @@ class FolderTransport(Transport):
     @staticmethod
     def _publish(temp: str, target: str, stale: Iterable[str], call: Call[RemoteStat]) -> RemoteStat:
         with _unlinked_on_error(temp):
+            # Before the rename: a call that was given up may still rename its own file, and must find none.
             for path in stale:
                 _unlink(path)
             # Last check before the rename: a call that is given up after it loses its temp file to the next attempt (``stale``), so
             # its rename finds no file and replaces nothing.
             call.step()
             os.replace(temp, target)
+        # The rename itself is on the disk before the delivery counts, as the snapshot is removed then.
         _sync_folder(os.path.dirname(target))
         stat = _stat(target)
         if stat is None:
@@ -249,7 +252,7 @@ def _make_folders(path: str) -> None:
         os.mkdir(path)
     if not os.path.isdir(path):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-    _sync_folder(os.path.dirname(path))
+    _sync_folder(os.path.dirname(path))  # from the top down: a synced file in a folder that a power cut loses is lost, too
 
 
 def _sync_folder(path: str) -> None:

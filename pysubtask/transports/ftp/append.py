@@ -11,9 +11,11 @@ from ...common.remote_times import is_same_time
 from ..base import Job, RemoteStat
 from ..shared.checksum import WrongHash
 from .arrival import settled_size
+from .attempt import Attempt
+from .broken_transfers import cut_short, store_error
 from .checksum import check
 from .data import Source, opened
-from .publish import Attempt, Publisher, cut_short, store_error
+from .publish import Publisher
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
 from .server_features import CannotTell, DataLost
@@ -104,8 +106,8 @@ class Appender:
                         self._store(session, attempt, source, end)
                         attempt.start = end
                 except DataLost as exc:
-                    raise self._publisher.cut(attempt, exc) from exc
-        self._publisher.arrived(attempt)
+                    raise self._publisher.broken.cut(attempt, exc) from exc
+        self._publisher.broken.arrived(attempt)
         self._verify(session, attempt)
         self._publisher.set_time(session, attempt, attempt.target)
         return self._publisher.final_stat(session, attempt, "appended to")

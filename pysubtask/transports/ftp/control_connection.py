@@ -17,19 +17,18 @@ from ...common.errors import TransportLost
 from ..shared.dial import dial, dial_name
 from ..shared.meter import Meter
 from ..shared.pace import Pace
-from ..shared.remote_text import remote_text
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
 from .server_features import DataLost, NoPassivePort, NotConnected
 from .sockets import Sockets, keep_alive
 from .tls import handshake_error
 
-_LONGEST_LINE = 8192
-_LONGEST_REPLY = 256 * 1024
+_LONGEST_LINE = 8192  # bytes; ftplib has the same limit: a server must not fill the memory
+_LONGEST_REPLY = 256 * 1024  # bytes: longer than any banner, and a server must not fill the memory
 _MOST_PRELIMINARY = 100  # replies 1yz to one command; a server that sends more would hold the thread for ever
 _FINAL_REPLY_SECS = 2.0  # for the reason of a failure, after the server was silent for a whole time limit
 _LEAST_PORT = 1024  # below are other services: a server must not be able to direct data to them
-_LONGEST_PORT_WORDS = 1024
+_LONGEST_PORT_WORDS = 1024  # characters that are searched for a port, as the search takes longer than linear time
 _OPENING = "opening a data connection"
 _SLICE_SECS = 1.0  # how often the kernel is asked whether bytes moved, while a reply is awaited
 # Replies of a Telnet layer (RFC 854) to the byte 255 in a name, in front of the FTP reply; no FTP reply begins with 255.
@@ -39,7 +38,7 @@ _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 Moved = Callable[[], bool]
 
 
-class Wire(Sockets):
+class ControlConnection(Sockets):
     """``open`` it, ``ask`` it; any thread may ``cut`` it. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
     ``passive_commands``: "epsv" and "pasv" in the order in which they are sent. ``data_method``: how the last data connection
@@ -272,7 +271,7 @@ class Wire(Sockets):
             reply = self.ask(command.upper())
             address = self._port_in(command, reply, peer)
             if address is None:
-                self.unknown, words = reply.unknown, remote_text(" ".join(reply.lines))
+                self.unknown, words = reply.unknown, reply.text
                 if command == "pasv" and reply.code < 400:
                     raise TransportLost(f"the server gives no passive port: {reply} (not an answer to that)")
                 failed = failed or NoPassivePort(f"the server gives no passive port: {reply}", step=_OPENING, server_text=words)
@@ -328,7 +327,7 @@ class Wire(Sockets):
                 raise NotConnected(
                     f"the server does not connect to here: {reply}. Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    server_text=remote_text(" ".join(reply.lines)),
+                    server_text=reply.text,
                 )
         except BaseException:
             self.drop(listener)
@@ -345,7 +344,7 @@ class Wire(Sockets):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                words = remote_text(" ".join(self.final_reply().lines))
+                words = self.final_reply().text
                 raise DataLost(
                     "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
                     "Switch ftp.PassiveMode on",

@@ -17,7 +17,7 @@ from ..base import Job
 from ..shared.sent_hash import SentHash
 from ..shared.source import open_source
 from ..shared.standstill import of_upload
-from .control_connection import Wire
+from .control_connection import ControlConnection
 from .replies import Standstill
 
 try:
@@ -26,16 +26,16 @@ try:
 except ImportError:  # not a POSIX system: the kernel does not tell how many bytes are unacknowledged
     ioctl = None  # type: ignore[assignment]
 
-BLOCK = 256 * 1024
+BLOCK = 256 * 1024  # bytes read and sent at a time: large enough that the calls cost nothing beside the sending
 LEAST = 16 * 1024
 """Below this size, sending the bytes again costs less than asking the server what it has of them."""
 BEGUN = '{"begun": true}'
 """The note of an attempt. It holds no offset: how many bytes are stored, only the server knows."""
-_NOTE_BYTES = 512 * 1024
-_NOTE_SECS = 1.0
-_SLICE_SECS = 1.0
-_NOT_SENT = 256 * 1024
-_LONGEST_LIST = 64 * 1024
+_NOTE_BYTES = 512 * 1024  # a note is a commit of the queue, so a short file is to cost none
+_NOTE_SECS = 1.0  # on a slow link fewer bytes are worth a note: they took this long
+_SLICE_SECS = 1.0  # how often it is looked whether bytes moved
+_NOT_SENT = 256 * 1024  # bytes in the kernel that are not sent yet: a fast link never runs dry, a slow one has few queued
+_LONGEST_LIST = 64 * 1024  # bytes of the listing of one file; a longer one is that of a folder
 
 
 class Tally:
@@ -71,8 +71,8 @@ class Tally:
 class Upload:
     """Sends over the socket of a transfer that began at ``start``. ``sent``: bytes handed to the connection."""
 
-    def __init__(self, wire: Wire, sock: socket.socket, tally: Tally, start: int) -> None:
-        self._wire = wire
+    def __init__(self, control: ControlConnection, sock: socket.socket, tally: Tally, start: int) -> None:
+        self._control = control
         self._sock = sock
         self._tally = tally
         self._start = start
@@ -93,7 +93,7 @@ class Upload:
         """Whether bytes were acknowledged since the last call."""
         waiting, before = self._unacknowledged(), self._waiting
         self._waiting = waiting
-        self._wire.standstill = of_upload(self._sock) if waiting and waiting >= before else ""
+        self._control.standstill = of_upload(self._sock) if waiting and waiting >= before else ""
         if waiting < before:
             self._reached()
         return waiting < before
@@ -103,29 +103,29 @@ class Upload:
         for ``StallSecs``."""
         view = memoryview(block)
         while view:
-            part = view[: self._wire.pace.piece(BLOCK)]
-            self._wire.pace.hold(len(part), self._wire.check_open)
+            part = view[: self._control.pace.piece(BLOCK)]
+            self._control.pace.hold(len(part), self._control.check_open)
             self._send(part)
             view = view[len(part) :]
 
     def _send(self, view: memoryview) -> None:
-        end = time.monotonic() + self._wire.wait()
+        end = time.monotonic() + self._control.wait()
         while view:
             self._sock.settimeout(min(_SLICE_SECS, max(0.001, end - time.monotonic())))
             try:
                 count = self._sock.send(view)
             except TimeoutError:
                 if self.moved():
-                    end = time.monotonic() + self._wire.wait()
+                    end = time.monotonic() + self._control.wait()
                 elif time.monotonic() >= end:
-                    if self._wire.standstill:
-                        raise Standstill(self._wire.standstill) from None
+                    if self._control.standstill:
+                        raise Standstill(self._control.standstill) from None
                     raise
                 continue
             self.sent += count
             view = view[count:]
             self._waiting = self._unacknowledged()
-            end = time.monotonic() + self._wire.wait()
+            end = time.monotonic() + self._control.wait()
         self._reached()
 
     def _reached(self) -> None:
@@ -139,7 +139,7 @@ class Upload:
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
     def _send_close_notify(self, sock: ssl.SSLSocket) -> None:
-        end = time.monotonic() + self._wire.wait()
+        end = time.monotonic() + self._control.wait()
         sock.settimeout(0)
         while True:
             try:
@@ -204,22 +204,22 @@ def opened(job: Job) -> Iterator[Source]:
         os.close(fd)
 
 
-def receive_lines(wire: Wire, sock: socket.socket) -> list[str]:
+def receive_lines(control: ControlConnection, sock: socket.socket) -> list[str]:
     """The lines of a short listing, decoded as names are."""
-    return receive(wire, sock, _LONGEST_LIST).decode("utf-8", "surrogateescape").splitlines()
+    return receive(control, sock, _LONGEST_LIST).decode("utf-8", "surrogateescape").splitlines()
 
 
-def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
+def receive(control: ControlConnection, sock: socket.socket, most: int) -> bytes:
     """The bytes of a data connection until its end, or a little more than ``most`` of them. Some servers never close a data
     connection: where such a server has replied to the transfer and no more bytes come, the reply is the end."""
     data = bytearray()
-    end = time.monotonic() + wire.wait()
+    end = time.monotonic() + control.wait()
     while len(data) <= most:
         sock.settimeout(max(0.001, min(_SLICE_SECS, end - time.monotonic())))
         try:
             block = sock.recv(8192)
         except TimeoutError:
-            if wire.has_reply():
+            if control.has_reply():
                 break
             if time.monotonic() >= end:
                 raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ftplib
 
 from ...common.errors import AttemptFailed
-from ..shared.remote_text import remote_text
 from .options import parent_of, path_of
 from .replies import Reply
 from .session import Session
@@ -53,12 +52,9 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
         there = _down(session, folder)
     back = session.ask(f"CWD {home}")
     if not back.ok:
-        session.wire.spoilt = True  # relative paths lead to another folder from now on
+        session.control.spoilt = True  # relative paths lead to another folder from now on
         raise AttemptFailed(
-            f"the server does not lead back to {home!r}: {back}",
-            step="making its folder",
-            file=folder,
-            server_text=remote_text(" ".join(back.lines)),
+            f"the server does not lead back to {home!r}: {back}", step="making its folder", file=folder, server_text=back.text
         )
     return there
 

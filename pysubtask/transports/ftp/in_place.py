@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from ...common.errors import AttemptFailed, FileRefused, TransportError
 from ..shared.means import OVERWRITE
 from ..shared.profile import Profile
-from ..shared.remote_text import remote_text
 from .data import Source, Tally
 from .server_features import CannotTell
 from .session import Session
 
 if TYPE_CHECKING:
-    from .publish import Attempt
+    from .attempt import Attempt
 
 _TRIAL = b"ab"
 _RENAMED_TO = (".1", ".2")  # pure-ftpd adds these endings where the name is taken (its option --autorename)
@@ -40,13 +39,14 @@ class Overwrites:
             self._try_out(session, attempt.recorded)
         if self._profile.rung(OVERWRITE) == "over":
             return
+        # Removed last, when the source is open and all trials are over: from here on readers have no file until the STOR.
         reply = session.delete(attempt.target)
         if not reply.ok and session.is_there(attempt.target):
             raise FileRefused(
                 f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {reply}",
                 step="removing the old file",
                 file=attempt.job.name,
-                server_text=remote_text(" ".join(reply.lines)),
+                server_text=reply.text,
             )
 
     def _try_out(self, session: Session, path: str) -> None:
@@ -64,7 +64,7 @@ class Overwrites:
                 works = reply.ok and self._has_two(session, path)
                 if not works:
                     beside = reply.ok
-                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(reply.lines)))
+                    walk.refused("it stores the new one under another name" if beside else reply.text)
                     works = (
                         session.delete(path).ok
                         and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok

@@ -26,8 +26,8 @@ from .server_features import CannotTell
 from .session import Session
 
 _RECORD = LINKS_RECORD
-_MOST_NAMES = 1000
-_MOST_STEPS = 8
+_MOST_NAMES = 1000  # names that are kept; only a bound for the memory and the record
+_MOST_STEPS = 8  # links behind links; a longer chain is a circle
 _PATTERN = frozenset("*?[]{}")
 
 
@@ -40,7 +40,7 @@ def _is_there(session: Session, path: str) -> bool:
         return rows is None or any(row.name == path.rpartition("/")[2] for row in rows)
 
 
-class Elsewhere:
+class TempRecord:
     """Temporary files in folders that the queue does not know: the queue's name -> the path. Kept in one small file in
     ``workdir``."""
 
@@ -79,6 +79,7 @@ class Elsewhere:
     def _write(self) -> bool:
         record = json.dumps({"identity": self._identity, "temps": self._known})
         try:
+            # Synced before a byte is stored there: after a power cut, nothing else leads to the temporary file.
             own_files.replace(self._workdir, _RECORD, record.encode("ascii"), sync=True)
         except OSError:
             return False
@@ -88,8 +89,8 @@ class Elsewhere:
 class Links:
     """The links of one destination. ``follow``: the setting. For any thread, one at a time for a name."""
 
-    def __init__(self, elsewhere: Elsewhere, follow: bool) -> None:
-        self.elsewhere = elsewhere
+    def __init__(self, temp_record: TempRecord, follow: bool) -> None:
+        self.temp_record = temp_record
         self.follow = follow
         self._lock = threading.Lock()
         self._refused: dict[str, str] = {}

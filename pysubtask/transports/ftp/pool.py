@@ -23,7 +23,7 @@ from ..shared.calls import fail
 from ..shared.meter import Meter
 from ..shared.pace import Pace
 from .options import Login
-from .server_features import Known
+from .server_features import ServerFeatures
 from .session import Session
 
 _T = TypeVar("_T")
@@ -43,7 +43,7 @@ class Pool:
     def __init__(
         self,
         login: Login,
-        known: Known,
+        known: ServerFeatures,
         allowance: Allowance,
         make_context: Callable[[Login], ssl.SSLContext | None],
         limited: Callable[[int], None],
@@ -87,7 +87,7 @@ class Pool:
         try:
             await self._run_in_thread(session, prepare, self._login.connect_secs)
         except BaseException:
-            session.wire.cut()
+            session.control.cut()
             raise
         self._sessions.add(session)
         self._give_back(session)
@@ -98,10 +98,10 @@ class Pool:
         if not self._closed.done():
             self._closed.set_result(None)
         for session in self._idle:
-            session.wire.send_quit()
+            session.control.send_quit()
         self._idle.clear()
         for session in (*self._sessions, *self._opening.values()):
-            session.wire.cut()
+            session.control.cut()
         self._sessions.clear()
         if self._opening:
             await asyncio.wait(list(self._opening))
@@ -152,9 +152,9 @@ class Pool:
         try:
             return await self._run_in_thread(session, work, self._login.stall_secs)
         except (FileRefused, AttemptFailed, NotAsLeft, SourceError) as exc:
-            if session.wire.spoilt:
+            if session.control.spoilt:
                 self._sessions.discard(session)
-                session.wire.cut()
+                session.control.cut()
                 if not self._sessions and not self._opening:
                     self._end(TransportLost("the server's answers belong to no command"))
             if isinstance(exc, AttemptFailed) and self._closed.done():
@@ -164,20 +164,20 @@ class Pool:
         except BaseException as exc:
             # Which request the session waits for is unknown now, so no other call may use it.
             self._sessions.discard(session)
-            session.wire.cut()
+            session.control.cut()
             if isinstance(exc, TransportLost):
-                if session.wire.ended and self._sessions and self._over is None:
+                if session.control.ended and self._sessions and self._over is None:
                     await asyncio.sleep(_TOGETHER_SECS)  # where all connections end, the link is lost, not the attempt
                     if self._sessions and self._over is None:
                         words = f"one of several connections ended: {exc.cause}"
                         raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, server_text=exc.server_text) from exc
-                self._ended_there = self._ended_there or session.wire.ended
+                self._ended_there = self._ended_there or session.control.ended
                 self._end(exc)
             raise
 
     async def _run_in_thread(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
         """Run ``work`` in a thread and wait for its end, its time limit or the close of the pool."""
-        wire, loop = session.wire, asyncio.get_running_loop()
+        control, loop = session.control, asyncio.get_running_loop()
         result: asyncio.Future[_T] = loop.create_future()
 
         def tell(answer: Callable[[Any], None], value: Any) -> None:
@@ -192,19 +192,19 @@ class Pool:
             try:
                 value = work()
             except BaseException as exc:  # noqa: BLE001 - the awaiting side must see every exception
-                wire.leave()
+                control.leave()
                 tell(functools.partial(fail, result), exc)
             else:
-                wire.leave()
+                control.leave()
                 tell(result.set_result, value)
 
-        wire.enter(limit)
+        control.enter(limit)
         thread = threading.Thread(target=run, name="ftp-transport", daemon=True)
         thread.start()
         either: list[asyncio.Future[Any]] = [result, self._closed]
         try:
             while True:
-                left = wire.due - time.monotonic()
+                left = control.due - time.monotonic()
                 if left <= 0:
                     raise TransportLost("a call to the server hangs")
                 await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -215,7 +215,7 @@ class Pool:
         except BaseException:
             if not result.done():
                 result.cancel()
-                wire.cut()
+                control.cut()
                 self._hung.append(thread)
             raise
 
@@ -247,10 +247,10 @@ class Pool:
         """The session used last, which is the likeliest to be alive."""
         while self._idle:
             session = self._idle.pop()
-            if not session.wire.is_over():
+            if not session.control.is_over():
                 return session
             self._sessions.discard(session)
-            session.wire.cut()
+            session.control.cut()
             if not self._sessions:
                 self._ended_there = True
                 self._end(TransportLost("the server closed the connection"))
@@ -263,7 +263,7 @@ class Pool:
             while self._idle[0].used_at < session.used_at - _IDLE_SECS:
                 old = self._idle.pop(0)
                 self._sessions.discard(old)
-                old.wire.send_quit()
+                old.control.send_quit()
         self._wake()
 
     def _wake(self) -> None:
@@ -301,7 +301,7 @@ class Pool:
             self._limited(self.limit)
             self._give_back(session)
             return
-        session.wire.cut()
+        session.control.cut()
         # The reason of the refusal does not matter: the open connections remain in use.
         if isinstance(failed, TransportError) and not self._closed.done():
             self._allowance.refused(max(1, len(self._sessions)))

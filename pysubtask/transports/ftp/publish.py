@@ -8,26 +8,29 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ...common.remote_times import is_same_time
-from ..base import Job, Link, RemoteStat
+from ..base import Job, RemoteStat
 from ..shared.altered_names import AlteredNames
 from ..shared.checksum import Checks, WrongHash
 from ..shared.means import FINAL_STAT, SIZE, TIME
-from ..shared.profile import TRIAL_SECS, Profile, Walk
+from ..shared.profile import TRIAL_SECS, Profile
 from ..shared.server_limit import smells_of_limit
 from ..shared.temp_names import own_folder
 from . import vanished
-from .arrival import NameChecks, settled_size, text_mode
+from .arrival import settled_size, text_mode
+from .attempt import Attempt
+from .broken_transfers import BrokenTransfers, cut_short, store_error
 from .checksum import check
-from .data import BEGUN, Source, Tally, opened
+from .data import BEGUN, Source, opened
 from .folders import make_folders
 from .in_place import Overwrites, reporting_damage
 from .links import Links
-from .options import parent_of, path_of
-from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
+from .name_checks import NameChecks
+from .options import parent_of
+from .replies import CannotRestart, cannot_hold, no_room, refusal
 from .restart import Restarts, resume_point
 from .server_features import CannotTell, DataLost
 from .session import Session
@@ -39,52 +42,8 @@ _NO_RENAME = (
     "if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
     "a reader may then find half a file"
 )
-_CUTS = 3  # breaks at one offset in a row, after which the file is to blame and no longer the link
-_MOST_NAMES = 1000
-_ENDED_TRANSFER = (425, 426)
-_PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)
+_PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)  # RFC 959 has no code of its own for it, and servers differ
 _GRANULARITY_SECS = 2  # FAT stores times in steps of two seconds
-
-
-class Attempt:
-    """The state of one upload.
-
-    ``job``, ``folder``, ``tally``: what is sent, the destination's folder, the progress. ``target``: the final path; ``temp``:
-    the temporary path used now; ``recorded``: the temporary path that the queue knows, or the one beside a link's target;
-    ``stale``: those of earlier attempts. ``start``: the offset where the last transfer began; ``ends``: the offsets where the
-    transfers of an append end. ``verified``: how the size was confirmed (``base.VERIFIED``).
-
-    ``link``: what was done with a symbolic link; ``link_path``: the path of the followed link, else empty. ``exists``: a file
-    is, or may be, under the final name. ``crowded``: the server is at a limit while other sessions are at work. ``walk``: which
-    kinds of temporary names were refused to this file; ``learns``: called when the file has arrived, as a refusal says
-    something about the server only then. ``borrowed``: the undeletable file of an earlier upload that is written to, else
-    empty; ``borrows``: whether there may be one.
-    """
-
-    def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
-        self.job = job
-        self.folder = folder
-        self.tally = tally
-        self.start = 0
-        self.ends: list[int] = []
-        self.target = path_of(folder, job.name)
-        self.recorded = self.temp = path_of(folder, job.temp)
-        self.stale = [path_of(folder, name) for name in job.stale if name != job.temp]
-        self.stale_names = [name for name in job.stale if name != job.temp]
-        self.in_place = in_place
-        self.verified = "size"
-        self.link: Link | None = None
-        self.link_path = ""
-        self.exists = True
-        self.crowded = False
-        self.walk: Walk | None = None
-        self.learns: list[Callable[[], None]] = []
-        self.borrowed, self.borrows = "", not job.resume
-
-    @property
-    def path(self) -> str:
-        """The path that the bytes are stored under first."""
-        return self.target if self.in_place else self.temp
 
 
 class Publisher:
@@ -94,10 +53,10 @@ class Publisher:
         self.checks = checks
         self.links = links
         self.profile = profile
-        self.temps = Temps(profile, links.elsewhere)
+        self.temps = Temps(profile, links.temp_record)
         self._swaps = swaps
         self._restarts = restarts
-        self._cuts: dict[str, tuple[int, int]] = {}
+        self.broken = BrokenTransfers()
         self.name_checks = NameChecks(AlteredNames(profile))
         self._overwrites = Overwrites(profile)
 
@@ -110,6 +69,7 @@ class Publisher:
             self._place(session, attempt)
             if attempt.job.replaces is None and attempt.link is None and attempt.exists:
                 self.name_checks.before(session, attempt.job, attempt.folder)
+            # The files of earlier attempts go before a byte is stored: a full disk has room again, and no late request finds them.
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
@@ -118,11 +78,11 @@ class Publisher:
                         self._begin(session, attempt, source)
                         self._check_size(session, attempt, source)
             except DataLost as exc:
-                failed = self.cut(attempt, exc)
+                failed = self.broken.cut(attempt, exc)
                 if failed is exc:
                     raise
                 raise failed from exc
-            self.arrived(attempt)
+            self.broken.arrived(attempt)
             if attempt.job.replaces is not None:
                 self._restarts.sent_whole()
             if source.hash is not None:
@@ -131,6 +91,7 @@ class Publisher:
                 except SourceError:
                     attempt.tally.reset()  # no later attempt may resume from these bytes
                     raise
+            # Hash and time before the rename: a reader who sees the new name sees a file that is verified and has its time.
             self._verify(session, attempt, source)
             self.set_time(session, attempt, attempt.path)
 
@@ -165,7 +126,7 @@ class Publisher:
             return
         folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
         temp = f"{folder.rstrip('/')}/{name}" if folder else name
-        if self.links.elsewhere.add(attempt.job.temp, temp):
+        if self.links.temp_record.add(attempt.job.temp, temp):
             attempt.link_path, attempt.target, attempt.recorded = attempt.target, target, temp
         else:
             attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
@@ -193,7 +154,7 @@ class Publisher:
         """Remove the temporary file, if there is one. The file under the final name is left alone."""
         if not attempt.in_place and self.temps.remove(session, attempt.temp):
             self.temps.tidy(session, attempt)
-            self.temps.elsewhere.gone([attempt.job.temp])
+            self.temps.temp_record.gone([attempt.job.temp])
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and the stat of the final name afterwards. Raises FileRefused, AttemptFailed, TransportLost."""
@@ -210,8 +171,9 @@ class Publisher:
                     failed = self._unfollowed(attempt, failed)
                 raise failed
             session.known.renames = True
+            # Off the record only after the rename: until then it is all that leads to the file after a crash.
             self.temps.tidy(session, attempt)
-            self.temps.elsewhere.gone([attempt.job.temp])
+            self.temps.temp_record.gone([attempt.job.temp])
         return self.final_stat(session, attempt, "renamed into place")
 
     def final_stat(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
@@ -263,12 +225,12 @@ class Publisher:
     def clear(self, session: Session, attempt: Attempt) -> None:
         """Remove what earlier attempts at this name left, before anything is renamed to the name: a late request must find no
         old file."""
-        elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
+        elsewhere = [path for name in attempt.stale_names if (path := self.links.temp_record.of(name)) is not None]
         for old in (*attempt.stale, *elsewhere):
-            self._swaps.mend(session, old, attempt.target)
+            self._swaps.mend(session, old, attempt.target)  # first, as the file of a half swap may be the only copy
             if old != attempt.temp:
                 self.temps.clear(session, old)
-        self.links.elsewhere.gone(attempt.stale_names)
+        self.links.temp_record.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
         """Resume what an earlier attempt at the same bytes has stored; whether the temporary file is whole now."""
@@ -361,7 +323,7 @@ class Publisher:
                 if first is None:
                     raise
                 # The server sent more than one reply to the STOR before, so replies no longer match commands.
-                session.wire.spoilt = True
+                session.control.spoilt = True
                 raise first from exc
             else:
                 attempt.learns.append(walk.worked)
@@ -402,43 +364,3 @@ class Publisher:
             self.profile.learn(SIZE, "before_close")
         if remote_size != job.size:
             raise text_mode(job, source, remote_size or 0) or cut_short(job, remote_size or 0)
-
-    def arrived(self, attempt: Attempt) -> None:
-        """Forget the broken data connections of this file: every byte has arrived."""
-        self._cuts.pop(attempt.job.name, None)
-
-    def cut(self, attempt: Attempt, lost: DataLost) -> TransportError:
-        """The error for a broken data connection: the attempt's at first, the file's (FileRefused) after three breaks at the
-        same offset."""
-        name = attempt.job.name
-        count, start = self._cuts.pop(name, (0, 0))
-        further = attempt.start > start
-        count = 1 if further else count + 1
-        if count >= _CUTS:
-            words = f"{lost}; time {count} in a row at the same place, while the server still answers"
-            refused = FileRefused(words, step=lost.step, file=lost.file, server_text=lost.server_text)
-            refused.damaged = lost.damaged
-            return refused
-        lost.further = further
-        while len(self._cuts) >= _MOST_NAMES:
-            del self._cuts[next(iter(self._cuts))]
-        self._cuts[name] = (count, attempt.start)
-        return lost
-
-
-def store_error(name: str, reply: Reply, more: str = "", step: str = "store") -> TransportError:
-    """The error for a negative reply to STOR."""
-    failed = refusal(step, name, reply, more)
-    if reply.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
-        return failed
-    return DataLost(str(failed), step=failed.step, file=failed.file, server_text=failed.server_text)
-
-
-def cut_short(job: Job, remote_size: int) -> DataLost:
-    """The error where the server acknowledged the transfer and has too few bytes: to a server, a data connection that a
-    middlebox closed looks like the end of the file."""
-    return DataLost(
-        f"{job.name}: {job.size:,} bytes were sent and the server has {remote_size:,}, as after a cut on the way",
-        step="looking at its size",
-        file=job.name,
-    )

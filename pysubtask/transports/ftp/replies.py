@@ -13,7 +13,7 @@ from ..shared.reach import PORTAL
 from ..shared.remote_text import LONGEST, remote_text
 from ..shared.server_limit import names_limit
 
-LONGEST_ROW = 8192
+LONGEST_ROW = 8192  # characters of a line of a listing: a name has 255 bytes, and the patterns are not to search more
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)
 _UNIX_LINE = re.compile(r"-[rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(\d+)\s+[A-Z][a-z]{2}\s+\d+\s+[\d:]+\s", re.ASCII)
 _UNIX_OTHER = re.compile(
@@ -35,11 +35,13 @@ _CROWDED = re.compile(
     r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in",
     re.IGNORECASE,
 )
+# Codes with which servers refuse a data connection: RFC 959 section 4.2, RFC 2228 section 8.
 _DATA_CODES = (425, 426, 431, 533, 534, 535, 536, 537)
 _TLS = re.compile(r"\b(?:TLS|SSL)\b|session re-?us|resum|operation not permitted", re.IGNORECASE)
 _BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)
-_UNKNOWN = (500, 502, 504)
-_LOST = (421, 530)
+_UNKNOWN = (500, 502, 504)  # the command, or its parameter, is not known or not implemented (RFC 959 section 4.2.1)
+_LOST = (421, 530)  # the server closes the connection, or is not logged in any more: RFC 959 section 4.2.1
+# The data connection is to be protected in another way (RFC 2228 section 8); 522 is vsftpd's.
 _WANTS_TLS = (522, 533, 534, 535, 536, 537)
 
 _SPEAKS_SSH = "this looks like an SSH server: this port speaks SSH"
@@ -93,8 +95,13 @@ class Reply(NamedTuple):
         """Whether the server does not know the command, whatever its argument (500, 502, 504)."""
         return self.code in _UNKNOWN
 
+    @property
+    def text(self) -> str:
+        """The whole reply on one line, fit for a log line."""
+        return remote_text(" ".join(self.lines))
+
     def __str__(self) -> str:
-        words = remote_text(" ".join(self.lines))
+        words = self.text
         if len(self.lines) > 1 and len(" ".join(self.lines)) > LONGEST:  # the reason is in the last line, below a banner
             last = remote_text(self.lines[-1])
             words = f"{remote_text(' '.join(self.lines[:-1]))[: max(0, LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
@@ -223,7 +230,7 @@ def refusal(step: str, name: str, reply: Reply, more: str = "") -> TransportErro
         kind = TransportLost
     elif reply.code in _WANTS_TLS or (reply.code < 500 and reply.code not in (450, 451, 452)):
         kind = AttemptFailed
-    server_text = remote_text(" ".join(reply.lines))
+    server_text = reply.text
     if kind is not TransportLost and names_limit(server_text):
         crowded = AttemptFailed(words, step=_STEPS[step], file=name, server_text=server_text)
         crowded.limit = True

@@ -22,15 +22,16 @@ from ..shared.profile import Profile
 from .arrival import settled_size
 from .data import LEAST, Source, Tally
 from .replies import CannotRestart, Reply, cannot_hold, has, no_room, refusal
-from .server_features import CannotTell, DataLost, Known
+from .server_features import CannotTell, DataLost, ServerFeatures
 from .session import Session
 
 TAIL = 4096
-"""Bytes at the end of the server's file that are compared with the source, before more bytes are stored behind them."""
+"""Bytes at the end of the server's file that are compared with the source, before more bytes are stored behind them: a few
+packets, and hardly ever the same in another file."""
 _RECORD = RESTART_RECORD
 _TRIAL = b"01234567ab"
 _STEPS = ((0, 8, 8), (4, 6, 8), (8, 10, 10))  # offset, end, expected size afterwards
-_TRIES = 3
+_TRIES = 3  # how often the size may have grown meanwhile, before the attempt that was cut counts as alive
 
 
 class Restarts:
@@ -52,7 +53,7 @@ class Restarts:
             if read["identity"] == identity:
                 self._proven_server = str(read["server"])
 
-    def possible(self, known: Known) -> bool:
+    def possible(self, known: ServerFeatures) -> bool:
         """Whether a job with ``append`` is worth a try on this server, from all that is known."""
         if self._profile.rung(FINAL_STAT) != "stays":
             return False  # a program there removes finished files, perhaps between the check and the first byte
@@ -62,17 +63,18 @@ class Restarts:
         tells_time = known.mdtm or has(known.features, "MLST", "modify")
         return tells_size and tells_time and (not known.features or "REST" in known.features)
 
-    def is_proven(self, known: Known) -> bool:
+    def is_proven(self, known: ServerFeatures) -> bool:
         """Whether this server has proven that a transfer writes exactly the bytes sent, exactly at the offset."""
         return self._proven_server == _server(known)
 
-    def record_proof(self, known: Known) -> None:
+    def record_proof(self, known: ServerFeatures) -> None:
         """Record the proof, in ``workdir`` too."""
         if self.is_proven(known):
             return
         self._proven_server = _server(known)
         with contextlib.suppress(OSError):  # without a record, the next process asks for the proof again
             text = json.dumps({"identity": self._identity, "server": self._proven_server})
+            # Not synced: a record that a power cut loses costs one more proof.
             own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
     def sent_whole(self) -> None:
@@ -82,6 +84,7 @@ class Restarts:
 
     def refuse(self, why: str) -> None:
         """Record that the server did something else than asked."""
+        # The profile first: a stop between the two leaves the rung 'none', which only a new proof changes.
         self.refused, self._proven_server = True, None
         self._profile.learn(APPEND, "none", why)
         with contextlib.suppress(OSError):
@@ -190,5 +193,5 @@ def _refused(name: str, reply: Reply, anyway: bool = False) -> str:
     return str(reply)
 
 
-def _server(known: Known) -> str:
+def _server(known: ServerFeatures) -> str:
     return "; ".join(f"{name} {more}" for name, more in sorted(known.features.items()))

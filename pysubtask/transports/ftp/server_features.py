@@ -9,7 +9,7 @@ from ...common.errors import AttemptFailed
 from ..shared.means import TLS_VERSION
 from ..shared.profile import Profile
 
-_MOST_FOLDERS = 1000
+_MOST_FOLDERS = 1000  # folders that are kept; above it all are forgotten, which costs one command for each
 
 
 class DataLost(AttemptFailed):
@@ -29,7 +29,7 @@ class CannotTell(Exception):
 
 
 @dataclass
-class Known:
+class ServerFeatures:
     """What is known of a server, from FEAT (RFC 2389) and from its replies; lives as long as the transport.
 
     ``features``: command -> its parameters, from FEAT. ``size``, ``mdtm``, ``stat``, ``epsv``: whether the server knows SIZE,

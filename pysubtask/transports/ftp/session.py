@@ -14,7 +14,6 @@ from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
 from ..shared.means import TIME
 from ..shared.reach import no_answer, of_socket, place, unanswered
-from ..shared.remote_text import remote_text
 from .data import Source, Tally
 from .options import EXPLICIT, IMPLICIT
 from .replies import (
@@ -44,25 +43,25 @@ _TELNET_TRIALS = tuple(
 )
 """Ends of a name as sent, and as a server reads them that knows Telnet: NOP, which disappears (ProFTPD 1.3.8 leaves it in place),
 and the byte 255, which is sent twice."""
-_LONGEST_FOLDER = 256 * 1024
+_LONGEST_FOLDER = 256 * 1024  # bytes of a folder's listing, as many as ``altered_names`` judges
 _LAST_STAMP = 253402300800  # the year 10000, which YYYYMMDDHHMMSS cannot express
 
 
 class Session(Transfers):
-    """``open`` it in a thread. Any thread may cut its ``wire``."""
+    """``open`` it in a thread. Any thread may cut its ``control``."""
 
     # --- login
 
     def open(self, context: ssl.SSLContext | None) -> None:
         """Connect, begin TLS, log in, and learn the server's features (FEAT). Raises TransportLost, LoginRefused."""
-        wire, login = self.wire, self._login
+        control, login = self.control, self._login
         if context is not None and self.known.older_tls():
             context.maximum_version = ssl.TLSVersion.TLSv1_2
-        wire.until = time.monotonic() + login.connect_secs
+        control.until = time.monotonic() + login.connect_secs
         with self.translated_errors(login.connect_secs):
             greeted = False
             try:
-                reply = wire.open(context)
+                reply = control.open(context)
                 greeted = True
                 if reply.code != 220:
                     raise greeting_error(reply)
@@ -71,10 +70,10 @@ class Session(Transfers):
                 self._log_in()
                 if login.tls:
                     self._protect()
-                self.known.learn(features(wire.ask("FEAT")))
+                self.known.learn(features(control.ask("FEAT")))
                 if has(self.known.features, "UTF8"):
-                    wire.ask("OPTS UTF8 ON")  # names are sent in UTF-8 whatever the reply (RFC 2640)
-                reply = wire.ask("TYPE I")
+                    control.ask("OPTS UTF8 ON")  # names are sent in UTF-8 whatever the reply (RFC 2640)
+                reply = control.ask("TYPE I")
                 if not reply.ok:
                     raise TransportLost(f"the server takes no binary files: {reply}")
             except TimeoutError as exc:
@@ -84,7 +83,7 @@ class Session(Transfers):
                     else ""
                 )
                 where = place(login.host, login.port)
-                if wire.sock is None:
+                if control.sock is None:
                     raise no_answer(where, login.connect_secs) from exc
                 silent = TransportLost(
                     f"no login within {login.connect_secs:g} s at {where}{hint}",
@@ -96,11 +95,11 @@ class Session(Transfers):
                 if failed is None:
                     raise
                 raise failed from exc
-        wire.until = None
+        control.until = None
 
     def _secure(self) -> None:
         """AUTH TLS (RFC 4217 section 4). The login never goes on without TLS."""
-        reply = self.wire.ask("AUTH TLS")
+        reply = self.control.ask("AUTH TLS")
         if reply.code != 234:
             if 400 <= reply.code < 500:
                 raise TransportLost(f"the server cannot do TLS now: {reply}")
@@ -108,20 +107,20 @@ class Session(Transfers):
                 f"the server offers no TLS. It said: {reply}",
                 "Have it switched on there, or set ftp.UseTLS to None if password and data may travel in the clear",
             )
-        self.wire.secure()
+        self.control.secure()
 
     def _log_in(self) -> None:
-        wire, login = self.wire, self._login
-        reply = wire.ask(f"USER {login.user or 'anonymous'}")
+        control, login = self.control, self._login
+        reply = control.ask(f"USER {login.user or 'anonymous'}")
         if reply.code == 331:
-            reply = wire.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
+            reply = control.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
         if not reply.ok:
             raise login_error(reply, bool(login.tls))
 
     def _protect(self) -> None:
         """PBSZ and PROT (RFC 4217 sections 8 and 9): data connections use TLS as well."""
-        self.wire.ask("PBSZ 0")
-        reply = self.wire.ask("PROT P")
+        self.control.ask("PBSZ 0")
+        reply = self.control.ask("PROT P")
         # With implicit TLS some servers know no PROT and protect every data connection; this client sends no data without TLS.
         if not reply.ok and not (self._login.tls == IMPLICIT and reply.code in (500, 502, 503, 504)):
             raise LoginRefused(
@@ -162,7 +161,7 @@ class Session(Transfers):
     def pause(self, secs: float) -> None:
         """Wait ``secs`` seconds, unless the connection was given up meanwhile."""
         with self.translated_errors():
-            self.wire.check_open()
+            self.control.check_open()
             time.sleep(secs)
 
     # --- what the server shows
@@ -236,7 +235,7 @@ class Session(Transfers):
     def no_time(self, reply: Reply) -> None:
         """Record that the server refuses to set times, with its reply."""
         self.no_setter()
-        self.known.profile.learn(TIME, "refused", remote_text(" ".join(reply.lines)), unknown=reply.unknown)
+        self.known.profile.learn(TIME, "refused", reply.text, unknown=reply.unknown)
 
     def no_setter(self) -> None:
         """Record that the present command sets no times after all."""

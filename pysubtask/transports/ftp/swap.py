@@ -1,24 +1,18 @@
-"""Servers that refuse to rename over a file: the old file is put aside, the new one renamed into place, the old one removed.
-Blocking, for many threads.
-
-For a moment a reader sees no file. A file put aside is never removed while its final name is missing.
-"""
+"""Servers that refuse to rename over a file: the steps of a swap (``shared.swap``) by commands of FTP. Blocking, for any thread."""
 
 from __future__ import annotations
 
-import threading
 import time
 
 from ..shared.means import DELETE, PUBLISH
 from ..shared.profile import Profile
-from ..shared.remote_text import remote_text
+from ..shared.swap import Outcome, Steps, mend, swap
 from ..shared.swap_record import SwapRecord
 from .replies import Reply
 from .session import Session
 
 _SUFFIX = ".old"
 _RUNGS = ("posix_rename", "aside")  # FTP has one rename, which replaces or does not
-_KEEP_SECS = 24 * 3600  # a stalled server may carry out an old command late; after a day the record is dropped
 
 
 class Swaps:
@@ -27,7 +21,6 @@ class Swaps:
     def __init__(self, record: SwapRecord, profile: Profile) -> None:
         self._record = record
         self._profile = profile
-        self._lock = threading.Lock()
 
     def replace(self, session: Session, temp: str, target: str, exists: bool) -> Reply:
         """Rename ``temp`` to ``target``, where a file exists or may exist (``exists``); the reply that decides. The old file is
@@ -39,7 +32,7 @@ class Swaps:
                 walk.worked()
             if reply.ok or reply.code < 500 or session.is_gone(target) or session.is_gone(temp):
                 return reply
-            walk.refused(remote_text(" ".join(reply.lines)))
+            walk.refused(reply.text)
         elif session.is_gone(temp):
             return session.rename(temp, target)  # the new file is gone, so the old one stays; the refusal decides
         else:
@@ -52,39 +45,27 @@ class Swaps:
     def _put_aside(self, session: Session, temp: str, target: str, first: Reply | None) -> Reply:
         """Put the old file aside and the new one in its place. ``first``: the server's reply to the rename over the old file."""
         aside = _aside_of(temp)
-        with self._lock:
-            try:
-                self._record.add(_bytes(aside), _bytes(target), time.time())
-            except OSError as exc:
-                return Reply(550, (f"550 not even tried, as the work folder cannot be written: {exc.strerror}",))
+        try:
+            steps = swap(self._record, _bytes(temp), _bytes(target), _bytes(aside), time.time())
+        except OSError as exc:
+            return Reply(550, (f"550 not even tried, as the work folder cannot be written: {exc.strerror}",))
         before, session.known.replaces = session.known.replaces, False  # from here on a reader may find no file for a moment
-        reply = session.rename(target, aside)
-        if not reply.ok:
+        outcome, reply = self._carry_out(session, steps)
+        if outcome == "stays":
             session.known.replaces = before
             # There was no old file after all, or the server does not let it be renamed.
             reply = first or session.rename(temp, target)
-        else:
-            reply = session.rename(temp, target)
-            if not reply.ok:
-                if session.rename(aside, target).ok:
-                    self._forget(aside)
-                return reply
-            gone = session.delete(aside)
-            if not gone.ok and session.is_there(aside):
-                if self._profile.rung(DELETE) != "refused":
-                    return reply  # the old file stays on record, and the next connection removes it
-                self._profile.leave(aside, reusable=True)
-        self._forget(aside)
+            self._record.forget(_bytes(aside))
+        assert reply is not None
         return reply
 
     def mend_all(self, session: Session) -> None:
         """Complete or undo every recorded swap; done at the start of a connection."""
         if self._record.known:
             session.known.replaces = False
-        for aside, (name, at) in list(self._record.asides.items()):
+        for aside, (name, _) in list(self._record.asides.items()):
             self._mend(session, _text(aside), _text(name))
-            if self._record.is_over(at, time.time()):
-                self._forget(_text(aside))
+        self._record.forget_old(time.time())
 
     def mend(self, session: Session, temp: str, target: str) -> None:
         """Complete or undo the swap that an earlier attempt with this temporary name may have left half done."""
@@ -93,22 +74,42 @@ class Swaps:
 
     def mend_recorded(self, session: Session, temp: str) -> None:
         """As ``mend``, where only the temporary name is known; without a record no file is touched."""
-        known = self._record.asides.get(_bytes(_aside_of(temp)))
-        if known is not None:
-            self._mend(session, _aside_of(temp), _text(known[0]))
+        target = self._record.target_of(_bytes(_aside_of(temp)))
+        if target is not None:
+            self._mend(session, _aside_of(temp), _text(target))
 
-    @staticmethod
-    def _mend(session: Session, aside: str, target: str) -> None:
-        if not session.is_there(aside):
-            return
-        if not session.is_there(target) and session.rename(aside, target).ok:
-            return
-        if session.is_there(target):
-            session.delete(aside)
+    def _mend(self, session: Session, aside: str, target: str) -> None:
+        if aside in self._profile.left:
+            return  # the server did not let it be removed, and a later upload may use the file
+        self._carry_out(session, mend(_bytes(aside), _bytes(target)))
 
-    def _forget(self, aside: str) -> None:
-        with self._lock:
-            self._record.forget(_bytes(aside))
+    def _carry_out(self, session: Session, steps: Steps) -> tuple[Outcome | None, Reply | None]:
+        """Take the steps; the outcome, and the reply to the last rename that was no ``restore``."""
+        reply = None
+        try:
+            step = next(steps)
+            while True:
+                path = _text(step.path)
+                if step.verb == "tell":
+                    succeeded = session.is_there(path)
+                elif step.verb == "remove":
+                    succeeded = self._gone(session, path)
+                else:
+                    answer = session.rename(path, _text(step.to))
+                    succeeded = answer.ok
+                    reply = answer if step.verb == "rename" else reply
+                step = steps.send(succeeded)
+        except StopIteration as end:
+            return end.value, reply
+
+    def _gone(self, session: Session, aside: str) -> bool:
+        """Remove the old file. True also where no file can be removed here: a later upload then writes to this one."""
+        if session.delete(aside).ok or not session.is_there(aside):
+            return True
+        if self._profile.rung(DELETE) != "refused":
+            return False
+        self._profile.leave(aside, reusable=True)
+        return True
 
 
 def _aside_of(temp: str) -> str:

@@ -10,14 +10,14 @@ from ...common.errors import TransportError
 from ..shared.means import DELETE, SIZE, TEMP
 from ..shared.profile import Profile, Walk
 from ..shared.temp_names import formed, moved_on, own_folder
-from .links import Elsewhere
+from .links import TempRecord
 from .options import parent_of
 from .replies import Reply, refusal
 from .session import Session
 from .swap import Swaps
 
 if TYPE_CHECKING:
-    from .publish import Attempt
+    from .attempt import Attempt
 
 _MISSING = re.compile(r"no such|not found|not exist", re.IGNORECASE)
 RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
@@ -26,9 +26,9 @@ RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 class Temps:
     """The temporary files of one destination; for any thread. Files that could not be removed are recorded in the profile."""
 
-    def __init__(self, profile: Profile, elsewhere: Elsewhere) -> None:
+    def __init__(self, profile: Profile, temp_record: TempRecord) -> None:
         self._profile = profile
-        self.elsewhere = elsewhere
+        self.temp_record = temp_record
 
     def walk(self) -> Walk:
         """The kinds of temporary names that one file may try."""
@@ -45,7 +45,7 @@ class Temps:
             attempt.borrowed = self._profile.take_left(parent_of(path)) or ""
         path = attempt.borrowed or path
         known = path == attempt.recorded and not attempt.link_path
-        attempt.temp = path if known or self.elsewhere.add(attempt.job.temp, path) else attempt.recorded
+        attempt.temp = path if known or self.temp_record.add(attempt.job.temp, path) else attempt.recorded
 
     def give_back(self, attempt: Attempt) -> None:
         """Return a borrowed file whose name was refused; the attempt borrows no other."""
@@ -156,14 +156,14 @@ def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) 
     failed: TransportError | None = None
     for name, path in paths.items():
         # A temporary file beside a link's target, or under another kind of name, is found by its record alone.
-        path = temps.elsewhere.of(name) or path
+        path = temps.temp_record.of(name) or path
         swaps.mend_recorded(session, path)
         reply = session.delete(path)
         if reply.ok:
             gone.add(name)
         elif temps.stays(session, path, reply):
             failed = refusal("clear", name, reply)
-    temps.elsewhere.gone(gone)
+    temps.temp_record.gone(gone)
     if failed is not None and not gone:
         raise failed
     return gone

@@ -23,14 +23,15 @@ from ..shared.swap_record import SwapRecord
 from ..shared.turns import Turns
 from ..shared.workdir import make_workdir
 from .append import Appender
+from .attempt import Attempt
 from .checksum import check
 from .data import Tally, opened
-from .links import Elsewhere, Links
+from .links import Links, TempRecord
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
-from .publish import Attempt, Publisher
+from .publish import Publisher
 from .restart import Restarts
-from .server_features import CannotTell, Known
+from .server_features import CannotTell, ServerFeatures
 from .session import Session
 from .swap import Swaps
 from .temps import remove
@@ -70,7 +71,7 @@ class FTPTransport(Transport):
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
         self.profile = self._profile = Profile(time.time, in_place=self._in_place)
         self._allowance = self._profile.opened["connections"] = Allowance(self._most)
-        self._known = Known(self._profile)
+        self._known = ServerFeatures(self._profile)
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
         self._checks = Checks(settings)
@@ -101,7 +102,7 @@ class FTPTransport(Transport):
         if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity), self._profile)
             self._restarts = Restarts(self._workdir, self._identity, self._profile)
-            links = Links(Elsewhere(self._workdir, self._identity), self._follow)
+            links = Links(TempRecord(self._workdir, self._identity), self._follow)
             self._publisher = Publisher(self._swaps, self._restarts, self._checks, links, self._profile)
         pool = self._pool = Pool(
             self._login,

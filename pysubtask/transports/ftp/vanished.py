@@ -19,7 +19,7 @@ from .server_features import CannotTell
 from .session import Session
 
 if TYPE_CHECKING:
-    from .publish import Attempt
+    from .attempt import Attempt
     from .temps import Temps
 
 _WHY = "something on the server takes such files away, too"

@@ -33,7 +33,7 @@ from paramiko.sftp import (
 from ...common.errors import LoginRefused, ServerNotTrusted, SourceChanged, TransportLost
 from ..shared.dial import dial_name
 from ..shared.key_file import explained
-from ..shared.known_hosts import OnFile, keys_on_file, remember
+from ..shared.known_hosts import KnownKeys, keys_on_file, remember
 from ..shared.meter import CountedSocket, Meter
 from ..shared.pace import Pace
 from ..shared.reach import place
@@ -88,7 +88,7 @@ class Options(NamedTuple):
         return f"Options({self.login!r})"
 
 
-class StartAnew(Exception):
+class ReconnectNeeded(Exception):
     """The server hung up at the second attempt to log in, as some do since paramiko begins each attempt with a service request
     of its own (RFC 4253 section 10): attempt ``number`` needs a connection of its own."""
 
@@ -102,7 +102,7 @@ class NothingInCommon(LoginRefused):
 
 
 def open_connection(options: Options) -> Connection:
-    """Connect, log in, open the sftp subsystem. Raises LoginRefused, TransportLost, StartAnew, or one of ``LOST``."""
+    """Connect, log in, open the sftp subsystem. Raises LoginRefused, TransportLost, ReconnectNeeded, or one of ``LOST``."""
     connection = Connection(options.login.host, options.login.user or getpass.getuser(), port=options.port, cnopts=options)
     try:
         connection.sftp_client  # noqa: B018 - pysftp opens the channel when it is asked for
@@ -183,7 +183,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         self.set_keepalive(login.alive_secs)
         self._log_in(username)
 
-    def _check(self, key: Any, known: OnFile, new_file: str) -> None:
+    def _check(self, key: Any, known: KnownKeys, new_file: str) -> None:
         login, kind = self.options.login, key.get_name()
         offered_key, where = f"{kind} {key.fingerprint}", place(login.host, login.port)
         if login.host_key is not None:
@@ -221,7 +221,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                     reason = str(exc)
                     if not self.is_active():
                         if number > self.options.skip:
-                            raise StartAnew(number) from exc
+                            raise ReconnectNeeded(number) from exc
                         raise TransportLost(f"the connection ended during the login: {reason}") from exc
                     if method == "password" and "keyboard-interactive" not in getattr(exc, "allowed_types", ()):
                         break  # a wrong password is not tried twice

@@ -8,6 +8,9 @@ import socket
 from typing import Any
 
 from ...common.errors import TransportLost
+from ..shared.remote_text import remote_text
+
+_LONGEST = 200  # characters of a status: more than any server's reason has
 
 
 class Status(Exception):
@@ -17,7 +20,7 @@ class Status(Exception):
 
     def __init__(self, code: int, words: str) -> None:
         self.code = code
-        super().__init__(f"{words[:200]!r} (status {code})")
+        super().__init__(f"{remote_text(words, _LONGEST)!r} (status {code})")
 
 
 class Link:

@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 _SLOW_DISK = 1024 * 1024  # bytes/s: the slowest sync that is waited for
 _LAST_SECOND = 0xFFFFFFFF  # SFTP 3 sends a time in 32 bits
-_SSH_PORT = 22
+_SSH_PORT = 22  # the port where no HostPort is set (RFC 4253 section 4.1)
 _LEFT = b".left"
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
@@ -172,7 +172,7 @@ class PySFTPTransport(Transport):
     def _log_in(self, call: Call[None], link: Link) -> None:
         """Connect; where the pinned host key is not the one offered, ask for the server's keys of other kinds."""
         try:
-            from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
+            from .connection import POSIX_RENAME, NothingInCommon, Options, ReconnectNeeded, open_connection
         except ImportError as exc:
             raise ConfigError(
                 "ftp.SFTPLibrary",
@@ -189,7 +189,7 @@ class PySFTPTransport(Transport):
                 offered_keys.append(exc.presented)
                 login = options.login
                 options = options._replace(login=login._replace(without=(*login.without, exc.kind)))
-            except StartAnew as exc:
+            except ReconnectNeeded as exc:
                 options = options._replace(skip=exc.number)
             except NothingInCommon as exc:
                 if offered_keys:  # the server has no other keys

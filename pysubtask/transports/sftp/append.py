@@ -17,12 +17,77 @@ import asyncio
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
 from ...common.remote_times import is_same_time
 from ..base import Append, RemoteStat, Sent
-from ..shared.means import APPEND, FINAL_STAT
+from ..shared.checksum import WrongHash
+from ..shared.means import APPEND, DELETE, FINAL_STAT
+from ..shared.profile import Walk
 from . import packets
-from .attempt import Attempt, Ended, Ending, is_ok, is_status
+from .attempt import Attempt, EndReplies, EndRequests, Server, is_ok, is_status
+from .checksum import Checksums
+from .opening import Opener
 from .packets import Attrs, Handle, Reply, string
+from .proof import append_works
 from .settled import settled
 from .status_errors import refusal
+
+
+class Appender:
+    """Appends to files over one connection, where this server is known to take appends. ``follow``: a link on the server stays, and
+    the file that it points to is written."""
+
+    def __init__(self, server: Server, checksums: Checksums, opener: Opener, *, follow: bool) -> None:
+        self._server, self._profile = server, server.profile
+        self._checksums, self._opener = checksums, opener
+        self._follow = follow
+
+    async def put(self, attempt: Attempt) -> Sent:
+        """Append what the server's file lacks. NotAsLeft where the whole file has to be sent; other errors as an upload."""
+        how, profile = attempt.job.append, self._profile
+        assert how is not None
+        if not self._follow:
+            await self._opener.no_link(attempt)
+        walk = profile.walk(APPEND)
+        if walk.rung == "none":
+            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']}")
+        if walk.trial or not profile.state(APPEND).proven:
+            await self._prove(attempt, walk)
+        try:
+            sent = await append(attempt, how)
+        except MeansRefused as exc:
+            # The proof on a small file decides whether the server or this one file is the reason.
+            await self._prove(attempt, walk, exc.server_text)
+            raise NotAsLeft(str(exc)) from exc
+        walk.worked()
+        return sent._replace(verified=await self._check_appended(attempt, sent.verified))
+
+    async def _prove(self, attempt: Attempt, walk: Walk, server_text: str = "") -> None:
+        """NotAsLeft where this server takes no appends: a small file of pysubtask's own is the proof, or ``server_text``, the
+        server's refusal, where no such file may be left behind."""
+        profile = self._profile
+        if profile.rung(DELETE) == "refused":
+            if server_text:
+                walk.came_to("none", server_text)
+                raise NotAsLeft(f"{attempt.job.name}: appending: {server_text}")
+            return
+        await self._server.handles.enter()
+        try:
+            proof = await append_works(self._server.client, self._server.leftovers, attempt.known_temp())
+        finally:
+            self._server.handles.leave()
+        if proof.works:
+            profile.learn(APPEND, "in_place")
+        elif proof.conclusive:
+            walk.came_to("none", proof.why, unknown=proof.unknown)
+            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']} ({proof.why})")
+
+    async def _check_appended(self, attempt: Attempt, verified: str) -> str:
+        if verified != "size":
+            return verified
+        try:
+            await self._checksums.be_seen(attempt.job, self._server.leftovers, attempt.known_temp())
+            return await self._checksums.check(attempt.job, attempt.fd, attempt.target)
+        except WrongHash as exc:
+            # Readers see the wrong bytes under the final name already: the whole file has to replace them at once.
+            raise NotAsLeft(str(exc)) from exc
 
 
 async def append(attempt: Attempt, how: Append) -> Sent:
@@ -51,7 +116,7 @@ async def append(attempt: Attempt, how: Append) -> Sent:
     await attempt.check_hash()
     attempt.confirm()
     attempt.progress(start)
-    endings: list[Ending] = []
+    endings: list[EndRequests] = []
     seen: list[asyncio.Future[Reply]] = []
 
     def finish() -> None:
@@ -116,7 +181,7 @@ async def _ends_as_ours(attempt: Attempt, end: int) -> bool:
     return await attempt.is_same_up_to(end, tail) is True
 
 
-def _after_close(attempt: Attempt, ended: Ended, stat: Attrs, last: Reply, found: Reply) -> Sent:
+def _after_close(attempt: Attempt, ended: EndReplies, stat: Attrs, last: Reply, found: Reply) -> Sent:
     """The result, from the STAT of the name behind the last WRITE (``last``) and after the CLOSE (``found``): the name is the file
     that was written, or there is no file any more, as a program took it away. NotAsLeft where the bytes may have gone to a file
     that was renamed."""

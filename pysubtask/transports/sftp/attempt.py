@@ -25,18 +25,19 @@ from ..shared.remote_text import remote_text
 from ..shared.sent_hash import SentHash
 from ..shared.sftp_names import parent_of, path_of
 from ..shared.source import open_source
-from ..shared.temp_names import every
+from ..shared.temp_names import every, formed
 from . import packets
-from .client import SHORT_FILE, Client, Transfer, WriteRefused
+from .client import SHORT_FILE, Client
 from .handles import Handles
 from .leftovers import Leftovers
-from .links import Place
+from .links import ResolvedName
 from .packets import Attrs, Data, Extended, Handle, Malformed, Reply, Status, string
 from .status_errors import is_unknown, refusal, says_full
 from .swap import Swaps
+from .transfer import Transfer, WriteRefused
 
 SLOW_DISK = 1024 * 1024
-"""Bytes/s: what a server's disk is trusted to sync or copy at least."""
+"""Bytes/s: what a server's disk is trusted to sync or copy at least; a slower one would be taken for a server that hangs."""
 TAIL = 32 * 1024
 """Bytes before the end of an existing file that are compared with the source; every server returns this number in one READ."""
 
@@ -61,7 +62,7 @@ class Attempt:
     """``handle``: the open file that is written; ``origin``: the open file that the server copies from. ``opening``: the future of
     the OPEN, set while a temporary file may exist. ``sent``: bytes of the file handed to the connection. The source is open until
     ``close``. ``temp``: the path that is written, which is ``target`` itself where ``in_place``; ``borrowed``: this path is a file
-    that an earlier upload could not remove. ``place``: the file or link under the name. ``renamed``: the rename of the temporary
+    that an earlier upload could not remove. ``resolved``: the file or link under the name. ``renamed``: the rename of the temporary
     file was requested. ``cleanup_sent``: the REMOVEs of the files of earlier attempts were requested. ``folder``: the folder for
     temporary files that this attempt uses, if any; ``walk``: the kinds of temporary names that were refused to this file;
     ``doubted``: a temporary name that was refused without a reason. ``learns``: called when the file has arrived, to update the
@@ -76,7 +77,7 @@ class Attempt:
         self.target = path_of(folder, job.name)
         self.recorded = path_of(folder, job.temp)
         self.temp = self.recorded
-        self.place = Place(self.target)
+        self.resolved = ResolvedName(self.target)
         self.in_place = self.borrowed = self.renamed = self.cleanup_sent = False
         self.folder: bytes | None = None
         self.walk: Walk | None = None
@@ -100,11 +101,15 @@ class Attempt:
     @property
     def resumable(self) -> bool:
         """Whether another attempt can find the temporary file by its recorded name."""
-        return not (self.in_place or self.borrowed) and self.place.path == self.target
+        return not (self.in_place or self.borrowed) and self.resolved.path == self.target
 
     def forms(self, recorded: bytes) -> list[bytes]:
         """The paths that the temporary file of this recorded name may have on this server."""
         return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
+
+    def known_temp(self) -> bytes:
+        """The path of this attempt's temporary file, of the kind that this server is known to accept."""
+        return formed(self.recorded, self.server.profile.rung(TEMP), self.target)
 
     def _stale_in(self, folder: str) -> list[bytes]:
         """Paths of files that earlier attempts may have left. The file that this attempt resumes is not among them; an append
@@ -223,11 +228,12 @@ class Attempt:
 
     # The end
 
-    def finish(self, written: int, *, show: bool = True) -> Ending:
+    def finish(self, written: int, *, show: bool = True) -> EndRequests:
         """Request the time, the sync and, with ``show``, the size. The server handles them after the requests before, as those on
         one handle keep their order (section 7)."""
         client, job, handle, profile = self.client, self.job, self.handle, self.server.profile
         assert handle is not None
+        # The time before the sync, so that the sync covers it; the size last, so that it is that of the synced file.
         timed = synced = stat = None
         timing = syncing = None
         if job.mtime_ns is not None:
@@ -240,7 +246,7 @@ class Attempt:
                 synced = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, handle), written / SLOW_DISK)
         if show:
             stat = client.request(packets.FSTAT, string(handle))
-        return Ending(self, timed, synced, stat, timing, syncing)
+        return EndRequests(self, timed, synced, stat, timing, syncing)
 
     async def check_hash(self) -> None:
         """SourceChanged where the bytes are not those of the snapshot. Many bytes that were not sent by this attempt are read in a
@@ -282,7 +288,7 @@ class Attempt:
         return [(self.temp, self.server.leftovers.ask(self.temp))]
 
 
-class Ending(NamedTuple):
+class EndRequests(NamedTuple):
     """The last requests of an ``attempt`` on its open file; None for a request that this server is not sent. ``timed``, ``synced``
     and ``stat``: the futures of the replies to FSETSTAT, fsync@openssh.com and FSTAT. ``timing`` and ``syncing``: the walks of the
     means TIME and SYNC, which learn from the first two."""
@@ -294,7 +300,7 @@ class Ending(NamedTuple):
     timing: Walk | None
     syncing: Walk | None
 
-    async def answers(self) -> Ended:
+    async def answers(self) -> EndReplies:
         """Wait for the replies. AttemptFailed where a sync failed on a server whose sync has worked before."""
         stat = None if self.stat is None else await self.stat  # the last request: mostly the other replies are there, too
         timed = None if self.timed is None else await self.timed
@@ -307,7 +313,7 @@ class Ending(NamedTuple):
             else:
                 words = str(await self.attempt.refused("sync", synced))
                 raise AttemptFailed(words, step="sync", file=self.attempt.job.name, server_text=str(synced))
-        return Ended(stat, timed, is_ok(synced), self)
+        return EndReplies(stat, timed, is_ok(synced), self)
 
     def learn_time(self, timed: Reply | None, mtime: int | None) -> None:
         """Learn whether the server keeps the time that was set; ``mtime``: the time that the server reports, None where it does
@@ -326,14 +332,14 @@ class Ending(NamedTuple):
             self.attempt.learns.append(walk.worked if as_ever else _came_to(walk, "kept" if kept else "ignored", timed))
 
 
-class Ended(NamedTuple):
+class EndReplies(NamedTuple):
     """The replies to an ``ending``: ``stat`` to FSTAT and ``timed`` to FSETSTAT, None where the request was not sent; ``synced``:
     the server has confirmed that the file is on its disk."""
 
     stat: Reply | None
     timed: Reply | None
     synced: bool
-    ending: Ending
+    ending: EndRequests
 
     @property
     def was_timed(self) -> bool:

@@ -21,7 +21,7 @@ from .proof import small_file
 _OFFERS = ("check-file", "check-file-name")
 
 
-class Hashes:
+class Checksums:
     """Over one connection. ``shell`` is None where no program may or can be run."""
 
     def __init__(self, client: Client, checks: Checks, shell: Shell | None) -> None:

@@ -8,85 +8,25 @@ room, one chunk per file in turn, short files first. One timer checks that the s
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 
-from ...common.errors import SourceChanged, TransportError, TransportLost
+from ...common.errors import TransportError, TransportLost
 from ..shared.pace import Pace
 from ..shared.standstill import REMEDY
 from ..ssh.stream import ByteStream
 from . import packets
 from .packets import Extended, Handle, Limits, Malformed, Reply, Status
-from .window import Stamp, Window
+from .transfer import Transfer, WriteAck, WriteRefused
+from .window import Window
 
 DEFAULT_WRITE = 32 * 1024
 """Bytes of a WRITE that every server takes (section 3 of the draft)."""
 _LARGEST_WRITE = 255 * 1024  # OpenSSH ends the connection above 262,115 bytes
-_BACKLOG = 512 * 1024  # bytes read from files and not yet taken by the stream
+_BACKLOG = 512 * 1024  # bytes read and not yet taken by the stream: it never runs dry, and a small file waits behind few
 _WRITE_HEAD = 1024  # what a WRITE needs beside its bytes, as OpenSSH reckons
 SHORT_FILE = 64 * 1024
-
-
-class Transfer:
-    """One transfer of file bytes, of which those from ``offset`` up to ``size`` are not sent yet. ``confirmed``: the server has
-    acknowledged all bytes below this offset. ``done`` resolves when all bytes are acknowledged; its exception is SourceChanged,
-    TransportLost, or WriteRefused with the server's status."""
-
-    def __init__(
-        self,
-        handle: bytes,
-        fd: int,
-        start: int,
-        size: int,
-        progress: Callable[[int], None],
-        sent: Callable[[], None],
-        lines: bool,
-        base: int,
-        done: asyncio.Future[None],
-        took: Callable[[int, bytes], None],
-    ) -> None:
-        self.handle, self.fd, self.size = handle, fd, size
-        self.took = took
-        self.base = base
-        self.progress, self.sent = progress, sent
-        self.lines = lines
-        self.offset = start
-        self.confirmed = start
-        self._confirmed_above: dict[int, int] = {}  # acknowledged above a gap: offset -> count
-        self.done = done
-
-    def take(self, offset: int, count: int) -> None:
-        """The server has acknowledged a WRITE of ``count`` bytes at ``offset``; WRITEs may be acknowledged in any order."""
-        if offset != self.confirmed:
-            self._confirmed_above[offset] = count
-            return
-        self.confirmed += count
-        while self._confirmed_above and self.confirmed in self._confirmed_above:
-            self.confirmed += self._confirmed_above.pop(self.confirmed)
-
-    def fail(self, why: BaseException) -> None:
-        """End the transfer with this exception; no more of its bytes are sent."""
-        if not self.done.done():
-            self.done.set_exception(why)
-            self.done.exception()  # marks the exception as retrieved: the waiter may be gone, and asyncio would log it
-
-
-class WriteRefused(Exception):
-    """The server answered a WRITE with this status. Inside this package only."""
-
-    def __init__(self, status: Status) -> None:
-        self.status = status
-        super().__init__(str(status))
-
-
-class _Ack:
-    """A WRITE under way."""
-
-    __slots__ = ("count", "offset", "stamp", "transfer")
-
-    def __init__(self, transfer: Transfer, offset: int, count: int, stamp: Stamp) -> None:
-        self.transfer, self.offset, self.count, self.stamp = transfer, offset, count, stamp
+"""Bytes: a file of no more is sent before longer ones, which it hardly delays."""
 
 
 class Client:
@@ -101,7 +41,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._splitter = packets.Splitter()
         # What is under way: a WRITE, or who waits for the answer to another request.
-        self._pending: dict[int, _Ack | asyncio.Future[Reply]] = {}
+        self._pending: dict[int, WriteAck | asyncio.Future[Reply]] = {}
         self._patience: dict[int, float] = {}
         self._number = 0
         self._out: list[bytes] = []
@@ -218,7 +158,7 @@ class Client:
         if self._version is not None:
             _set_lost(self._version, why)
         for entry in waiting.values():
-            if isinstance(entry, _Ack):
+            if isinstance(entry, WriteAck):
                 entry.transfer.fail(self._gone())
             else:
                 _set_lost(entry, self._gone())
@@ -328,7 +268,7 @@ class Client:
             if self._rests():
                 return
             queue.popleft()
-            data = self._read(transfer, self._pace.piece(count))
+            data = transfer.read(self._pace.piece(count), window.largest)
             if not data:
                 continue
             count = len(data)
@@ -337,7 +277,7 @@ class Client:
             number = self._next()
             if not self._pending:
                 self._watch_from_now()
-            self._pending[number] = _Ack(transfer, transfer.offset, count, window.sent(count, now))
+            self._pending[number] = WriteAck(transfer, transfer.offset, count, window.sent(count, now))
             out.append(packets.write_head(number, transfer.handle, transfer.offset, count))
             out.append(data)
             self._out_bytes += count + 64
@@ -358,24 +298,6 @@ class Client:
         self._resting = None
         self._flush()
 
-    def _read(self, transfer: Transfer, count: int) -> bytes:
-        """The bytes of the next WRITE; none where the source failed, and the transfer with it."""
-        left, place = transfer.size - transfer.offset, transfer.offset - transfer.base
-        try:
-            data = os.pread(transfer.fd, count, place)
-            if transfer.lines and 0 < len(data) < left:
-                end = data.rfind(b"\n") + 1
-                if not end:  # a line longer than that: as much of it as a WRITE can hold
-                    data = os.pread(transfer.fd, min(self.window.largest, left), place)
-                    end = data.find(b"\n") + 1
-                data = data[: end or len(data)]
-        except OSError as exc:
-            transfer.fail(SourceChanged(f"the source cannot be read: {exc.strerror}"))
-            return b""
-        if not data:
-            transfer.fail(SourceChanged(f"the source ends at {transfer.offset:,} of {transfer.size:,} bytes"))
-        return data
-
     def _take(self, raw: bytes) -> None:
         if not self._greeted and self._version is not None and not self._version.done():
             self._greet(raw)
@@ -384,7 +306,7 @@ class Client:
         entry = self._pending.pop(number, None)
         if entry is None:
             raise Malformed(f"an answer to request {number}, which nobody made")
-        if not isinstance(entry, _Ack):
+        if not isinstance(entry, WriteAck):
             if self._patience:
                 self._extra_patience = max(0.0, self._extra_patience - self._patience.pop(number, 0.0)) if self._pending else 0.0
             if not entry.done():

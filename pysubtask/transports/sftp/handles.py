@@ -20,7 +20,7 @@ from .packets import Handle, Reply, Status
 
 KIND = "open files"
 FIRST = 8
-"""Files opened at once on a server of which no limit is known."""
+"""Files opened at once on a server of which no limit is known: few enough for the lowest limits, and doubled by each round trip."""
 _NEVER = (packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.OP_UNSUPPORTED, packets.BAD_MESSAGE, packets.OK)
 
 
@@ -34,7 +34,7 @@ def may_be_limit(answer: Reply) -> bool:
     return isinstance(answer, Status) and (answer.code not in _NEVER or names_limit(answer))
 
 
-_WAITS = (0.05, 0.2, 0.5)
+_WAITS = (0.05, 0.2, 0.5)  # before further tries at a refused OPEN while no other file is open; then the queue waits
 
 
 class Handles:

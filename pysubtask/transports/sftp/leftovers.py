@@ -61,6 +61,7 @@ class Leftovers:
         refuse the late one."""
         answer = await self._client.request(packets.RENAME, string(path) + string(moved_on(path)))
         if isinstance(answer, Status) and answer.code == packets.OK:
+            # Recorded after the rename, as it may be refused; where a kill comes between the two, ``_find`` finds the file.
             self._profile.gone([os.fsdecode(path)])
             self._profile.leave(os.fsdecode(moved_on(path)), reusable=True, rests=True)
 

@@ -12,10 +12,10 @@ from . import packets
 from .client import Client
 from .packets import Attrs, Names, Reply, string
 
-_MOST_LINKS = 8
+_MOST_LINKS = 8  # links behind links; a longer chain is a circle
 
 
-class Place(NamedTuple):
+class ResolvedName(NamedTuple):
     """``path``: where the file of a name is to be written; ``link`` where that is, or was, behind a link. ``exists``:
     whether the name exists now, None where that is not known."""
 
@@ -36,11 +36,11 @@ def exists(found: Reply) -> bool | None:
     return False if isinstance(found, packets.Status) and found.code == packets.NO_SUCH_FILE else None
 
 
-async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -> Place:
+async def resolve(client: Client, path: bytes, found: Reply, *, follow: bool) -> ResolvedName:
     """Where to write the file of ``path``, whose LSTAT is ``found``: at the end of at most _MOST_LINKS links where ``follow`` is
     set, else in the place of the link."""
     if not is_link(found):
-        return Place(path, None, exists(found))
+        return ResolvedName(path, None, exists(found))
     at, first = path, ""
     for _ in range(_MOST_LINKS):
         target = await _target(client, at)
@@ -57,17 +57,17 @@ async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -
             return _replaced(path, first, follow, "it leads to what is no file")
         if not follow:
             return _replaced(path, first, follow, "")
-        return Place(at, Link("followed", first), True)
+        return ResolvedName(at, Link("followed", first), True)
     return _replaced(path, first, follow, "it leads in a circle")
 
 
-def not_followed(path: bytes, link: Link, why: str) -> Place:
+def not_followed(path: bytes, link: Link, why: str) -> ResolvedName:
     """The place after the file that the link points to could not be written: the link is replaced."""
-    return Place(path, Link("replaced", link.target, why), True)
+    return ResolvedName(path, Link("replaced", link.target, why), True)
 
 
-def _replaced(path: bytes, target: str, follow: bool, why: str) -> Place:
-    return Place(path, Link("replaced", target, why if follow else ""), True)
+def _replaced(path: bytes, target: str, follow: bool, why: str) -> ResolvedName:
+    return ResolvedName(path, Link("replaced", target, why if follow else ""), True)
 
 
 async def _target(client: Client, path: bytes) -> bytes:

@@ -13,7 +13,7 @@ from .listing import rows_of
 from .packets import Attrs, string
 
 
-class Named:
+class NameChecks:
     """The checks of one connection; ``names`` outlives it."""
 
     def __init__(self, client: Client, folder: str, names: AlteredNames) -> None:
@@ -27,9 +27,9 @@ class Named:
     async def before(self, attempt: Attempt) -> None:
         """Before the first byte: FileRefused where the server lists the existing file of this name under another name."""
         job = attempt.job
-        if job.replaces is not None or attempt.place.link is not None or not self._names.may_meet(job.name):
+        if job.replaces is not None or attempt.resolved.link is not None or not self._names.may_meet(job.name):
             return
-        there = attempt.place.exists
+        there = attempt.resolved.exists
         if there is None:
             there = exists(await self._client.request(packets.LSTAT, string(attempt.target)))
         if not there:
@@ -43,7 +43,7 @@ class Named:
         """After the publication: FileRefused where the server lists another name instead; that file is removed where it is
         certainly the one just sent."""
         job = attempt.job
-        if job.replaces is not None or attempt.place.link is not None:
+        if job.replaces is not None or attempt.resolved.link is not None:
             return
         for path in self._names.open_parts(job.name):
             alias = await self._alias(job, path, job.size if path == job.name else None)
@@ -80,6 +80,6 @@ class Named:
         if job.ours(visible):
             job.harmed(visible)
             return False
-        if attempt.place.exists is not False:
+        if attempt.resolved.exists is not False:
             return False
         return is_status(await self._client.request(packets.REMOVE, string(path)), packets.OK)

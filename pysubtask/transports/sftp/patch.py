@@ -17,19 +17,20 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
-from ..base import Copy, RemoteStat
-from ..shared.means import TEMP, WRITES
-from ..shared.temp_names import formed
+from ..base import Copy, Job, RemoteStat
+from ..shared.means import APPEND, WRITES
+from ..shared.profile import Walk
 from . import packets
-from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
-from .client import Transfer
+from .attempt import SLOW_DISK, Attempt, EndRequests, Server, is_ok, opened
 from .links import is_link
 from .packets import Attrs, Handle, Reply, string
 from .sending import Stored
 from .status_errors import refusal
+from .transfer import Transfer
 
-_PIECE = 16 * 1024 * 1024
-_AT_ONCE = 4 * _PIECE
+_PIECE = 16 * 1024 * 1024  # bytes: 16 s at ``SLOW_DISK``, as the server answers nothing else while it copies
+_AT_ONCE = 4 * _PIECE  # so that the server always has the next piece, and a refusal wastes few
+_MOST_NAMES = 1000  # files whose refused copies are kept; only a bound for the memory
 
 
 class _Asked(NamedTuple):
@@ -51,7 +52,7 @@ class Patch:
         self._gaps: list[Transfer] = []
         self._unsent = 1  # gaps, and the rest of the copies
         self._done = 0
-        self._ends: list[tuple[Ending, asyncio.Future[Reply]]] = []
+        self._ends: list[tuple[EndRequests, asyncio.Future[Reply]]] = []
         self._entered = 0
 
     def leave(self) -> None:
@@ -68,7 +69,7 @@ class Patch:
         handles = attempt.server.handles
         await handles.enter(2)
         self._entered = 2
-        attempt.temp = formed(attempt.recorded, attempt.server.profile.rung(TEMP), attempt.target)
+        attempt.temp = attempt.known_temp()
         if job.resume:
             client.request(packets.REMOVE, string(attempt.temp))
         attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
@@ -86,7 +87,7 @@ class Patch:
             raise NotAsLeft(str(refusal("open", job.name, created)))
         if is_link(stat):
             raise NotAsLeft(f"{job.name}: a link stands there")
-        attempt.place = attempt.place._replace(exists=True)
+        attempt.resolved = attempt.resolved._replace(exists=True)
         self._check(await client.request(packets.FSTAT, string(attempt.origin)))
         await attempt.cleared()
 
@@ -175,6 +176,48 @@ class Patch:
             raise MeansRefused(WRITES.name, f"{name}: the server copied up to byte {has}, not {one.end}")
         self._copying -= one.size
         self._arrived(one.size)
+
+
+class Patcher:
+    """Builds new versions over one connection, where this server is known to copy and to take bytes at any offset."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._profile = server, server.profile
+        self._copies_refused: dict[str, tuple[Walk, str]] = {}
+
+    async def put(self, attempt: Attempt) -> Stored:
+        """Build the temporary file; the file as the server then has it. NotAsLeft where the whole file has to be sent."""
+        name = attempt.job.name
+        if self._server.handles.limit < 2:
+            raise NotAsLeft(f"{name}: this server does not let two files be open at once")
+        walk = self._profile.walk(WRITES)
+        if walk.rung != "any":
+            raise NotAsLeft(f"{name}: {WRITES.lacks['in_order']}")
+        patch = Patch(attempt)
+        try:
+            await patch.open()
+            stored = await patch.build()
+        except MeansRefused as exc:
+            # Whether the server or this file is the reason is decided when the whole file has arrived.
+            while len(self._copies_refused) >= _MOST_NAMES:
+                del self._copies_refused[next(iter(self._copies_refused))]
+            self._copies_refused[name] = walk, exc.server_text
+            raise NotAsLeft(str(exc)) from exc
+        finally:
+            patch.leave()
+        attempt.learns.append(walk.worked)
+        return stored
+
+    def whole_arrived(self, job: Job) -> None:
+        """Update the profile after a file has arrived whole: copies that were refused for it are a fault of the server."""
+        walk, why = self._copies_refused.pop(job.name, (None, ""))
+        if walk is not None:
+            walk.came_to("in_order", why)
+        if job.replaces is not None:
+            # Counted as a use, so that the better rungs are tried again now and then.
+            for means, rung in ((APPEND, "none"), (WRITES, "in_order")):
+                if self._profile.rung(means) == rung:
+                    self._profile.walk(means, trial=False).worked()
 
 
 def _refused(step: str, name: str, answer: Reply) -> TransportError:

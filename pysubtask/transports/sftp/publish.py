@@ -18,37 +18,35 @@ import os
 import time
 from collections.abc import Mapping
 
-from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, MeansRefused, TransportLost
 from ..base import Job, Progress, Sent
 from ..shared.allowance import Allowance
 from ..shared.altered_names import AlteredNames, key
-from ..shared.checksum import Checks, WrongHash
-from ..shared.means import APPEND, DELETE, PUBLISH, TEMP, WRITES
-from ..shared.profile import Profile, Walk
+from ..shared.checksum import Checks
+from ..shared.means import DELETE, PUBLISH, TEMP, WRITES
+from ..shared.profile import Profile
 from ..shared.remote_text import remote_text
-from ..shared.temp_names import every, formed
+from ..shared.temp_names import every
 from ..shared.turns import Turns
 from . import packets
-from .append import append
+from .append import Appender
 from .attempt import Attempt, Server, is_status
-from .begin import Beginning
-from .checksum import Hashes
+from .checksum import Checksums
 from .client import Client
+from .folders import Folders
 from .handles import FIRST, KIND, Handles
 from .in_place import is_in_place
 from .leftovers import Leftovers
 from .links import not_followed
-from .mkdirs import Folders
-from .name_checks import Named
+from .name_checks import NameChecks
+from .opening import Opener
 from .packets import Attrs, Handle, Reply, Status, string
-from .patch import Patch
-from .proof import append_works
-from .resume import Half, Notes, half_of
+from .patch import Patcher
+from .resume import ProgressNotes, ResumePoint, resume_point_of
 from .sending import Stored, send
 from .status_errors import is_unknown, refusal
 from .swap import Swaps
 
-_MOST_NAMES = 1000
 _RUNGS = {
     (atomic, aside): frozenset(("rename", "in_place", *(["posix_rename"] if atomic else []), *(["aside"] if aside else [])))
     for atomic in (False, True)
@@ -69,7 +67,7 @@ class Publisher:
         client: Client,
         folder: str,
         swaps: Swaps | None,
-        hashes: Hashes | None = None,
+        checksums: Checksums | None = None,
         profile: Profile | None = None,
         *,
         follow: bool = True,
@@ -79,12 +77,13 @@ class Publisher:
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
         self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps)
         self._client, self._folder = client, folder
-        self._hashes = hashes or Hashes(client, Checks({}), None)
-        self._beginning = Beginning(self.server, Folders(client), follow=follow)
-        self._named = Named(client, folder, names or AlteredNames(profile))
+        self._checksums = checksums or Checksums(client, Checks({}), None)
+        self._opener = Opener(self.server, Folders(client), follow=follow)
+        self._name_checks = NameChecks(client, folder, names or AlteredNames(profile))
         self._turns = Turns(key)
-        self._swaps, self._follow = swaps, follow
-        self._copies_refused: dict[str, tuple[Walk, str]] = {}
+        self._swaps = swaps
+        self._appender = Appender(self.server, self._checksums, self._opener, follow=follow)
+        self._patcher = Patcher(self.server)
         self.keeps_mtime = self.tells_mtime = True
 
     @property
@@ -96,7 +95,7 @@ class Publisher:
         """Put one file under its name; see Transport.upload."""
         if job.append or job.replaces is not None:
             return await self._carried(job, progress)
-        self._named.check(job)
+        self._name_checks.check(job)
         turn = await self._turns.enter(job.name)
         try:
             return await self._carried(job, progress)
@@ -104,8 +103,8 @@ class Publisher:
             self._turns.leave(turn)
 
     async def _carried(self, job: Job, progress: Progress) -> Sent:
-        half = None if job.append else half_of(job.resume, job.size)
-        notes = Notes(job.note, job.size, asyncio.get_running_loop().time, half.offset if half else 0)
+        point = None if job.append else resume_point_of(job.resume, job.size)
+        notes = ProgressNotes(job.note, job.size, asyncio.get_running_loop().time, point.offset if point else 0)
 
         def reached(offset: int) -> None:
             if not job.append and not job.copies and attempt.resumable:
@@ -115,9 +114,9 @@ class Publisher:
         attempt = Attempt(self.server, self._folder, job, reached)
         try:
             if job.append:
-                sent = await self._append(attempt)
+                sent = await self._appender.put(attempt)
             else:
-                sent = await self._upload(attempt, half, notes)
+                sent = await self._upload(attempt, point, notes)
         except asyncio.CancelledError:
             # A cancelled upload may be resumed later, so its temporary file stays where enough of it has arrived.
             notes.last()
@@ -135,7 +134,7 @@ class Publisher:
         finally:
             attempt.stop()
             attempt.close()
-        await self._beginning.believe(attempt)
+        await self._opener.believe(attempt)
         for learned in attempt.learns:
             learned()
         self.tells_mtime = self.tells_mtime and (sent.remote.mtime is not None or sent.verified == "taken")
@@ -160,18 +159,18 @@ class Publisher:
                 await leftovers.cleared(form, answer)
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
-    async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
+    async def _upload(self, attempt: Attempt, point: ResumePoint | None, notes: ProgressNotes) -> Sent:
         """Upload the whole file. A link to a file that cannot be written is replaced; where the temporary file disappears, the next
         kind of temporary name is used."""
         first = True
         while True:
             try:
-                return await self._whole(attempt, half if first else None, notes, copies=first)
+                return await self._whole(attempt, point if first else None, notes, copies=first)
             except FileRefused as exc:
-                if attempt.place.link is None or attempt.place.link.done != "followed":
+                if attempt.resolved.link is None or attempt.resolved.link.done != "followed":
                     raise
                 await self._tidy(attempt)
-                attempt.place = not_followed(attempt.target, attempt.place.link, exc.server_text or str(exc))
+                attempt.resolved = not_followed(attempt.target, attempt.resolved.link, exc.server_text or str(exc))
                 attempt.walk = None
             except MeansRefused as exc:
                 if exc.means != TEMP.name:
@@ -180,22 +179,22 @@ class Publisher:
             first = False
             attempt.learns.clear()
 
-    async def _whole(self, attempt: Attempt, half: Half | None, notes: Notes, *, copies: bool) -> Sent:
+    async def _whole(self, attempt: Attempt, point: ResumePoint | None, notes: ProgressNotes, *, copies: bool) -> Sent:
         job, profile = attempt.job, self._profile
-        writes = None if half is None else profile.walk(WRITES)
-        went_on = half is not None and writes is not None and writes.rung == "any" and await self._go_on(attempt, half)
-        if half is not None and not went_on:
+        writes = None if point is None else profile.walk(WRITES)
+        went_on = point is not None and writes is not None and writes.rung == "any" and await self._go_on(attempt, point)
+        if point is not None and not went_on:
             notes.forget()
-            if half.named:
+            if point.named:
                 raise AttemptFailed(f"{job.name}: its temporary file is gone, and the server may yet rename it")
         stored: Stored | None = None
         if went_on:
-            assert half is not None and writes is not None
-            await self._named.before(attempt)
-            attempt.progress(half.offset)
+            assert point is not None and writes is not None
+            await self._name_checks.before(attempt)
+            attempt.progress(point.offset)
             attempt.learns.append(writes.worked)
             try:
-                stored = await send(attempt, half.offset)
+                stored = await send(attempt, point.offset)
             except MeansRefused as exc:
                 # The server does not take bytes from the middle on: send the same version from its beginning.
                 notes.forget()
@@ -203,25 +202,27 @@ class Publisher:
                 went_on = False
                 writes.refused(exc.server_text)
         elif job.copies and copies:
-            stored = await self._patch(attempt)
+            stored = await self._patcher.put(attempt)
         if stored is None:
-            if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
+            if await self._is_in_place(attempt) or not await self._opener.open(attempt):
                 return await self._in_place(attempt)
-            await self._named.before(attempt)
+            await self._name_checks.before(attempt)
             stored = await send(attempt, 0)
+        # All checks stand before the rename: after it, readers have the file and the old one is gone.
         await attempt.check_hash()
-        checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
+        checked = await self._checksums.check(job, attempt.fd, attempt.temp, fresh=True)
         verified = checked if checked == "hash" else stored.verified
         attempt.confirm()
         if attempt.resumable:
+            # Noted before the rename is requested: a frozen server may carry it out late, so no new file gets this name.
             notes.last(named=True)
         if not await self._publish(attempt, stored, went_on=went_on):
             await self._tidy(attempt)
             return await self._in_place(attempt)
-        await self._named.after(attempt)
-        self._whole_arrived(job)
+        await self._name_checks.after(attempt)
+        self._patcher.whole_arrived(job)
         self.keeps_mtime = self.keeps_mtime and stored.timed
-        return Sent(stored.remote, attempt.sent, verified, attempt.place.link)
+        return Sent(stored.remote, attempt.sent, verified, attempt.resolved.link)
 
     async def _is_in_place(self, attempt: Attempt) -> bool:
         return await is_in_place(attempt)
@@ -229,10 +230,11 @@ class Publisher:
     async def _in_place(self, attempt: Attempt) -> Sent:
         """Write the file under its final name: a reader may find half of it, which the settings allow (StoreInPlace)."""
         job = attempt.job
-        await self._named.before(attempt)
+        # The OPEN truncates what readers have, so everything that can be checked is checked before it.
+        await self._name_checks.before(attempt)
         await attempt.check_hash()
         attempt.confirm()
-        await self._beginning.open_in_place(attempt)
+        await self._opener.open_in_place(attempt)
         for means in (TEMP, PUBLISH):
             if self._profile.rung(means) == "in_place":
                 self._profile.walk(means, trial=False).worked()
@@ -240,17 +242,13 @@ class Publisher:
             stored = await send(attempt, 0)
             if attempt.handle is not None:
                 await attempt.ended(attempt.end())
-            verified = await self._hashes.check(job, attempt.fd, attempt.temp)
+            verified = await self._checksums.check(job, attempt.fd, attempt.temp)
         except (FileRefused, AttemptFailed) as exc:
             exc.spoilt("the file under this name is not whole now, as it was written in place (StoreInPlace)")
             raise
-        await self._named.after(attempt)
+        await self._name_checks.after(attempt)
         self.keeps_mtime = self.keeps_mtime and stored.timed
-        return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.place.link)
-
-    def _own_file(self, attempt: Attempt) -> bytes:
-        """The path of this attempt's temporary file, of the kind that this server is known to accept."""
-        return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
+        return Sent(stored.remote, attempt.sent, verified if verified == "hash" else stored.verified, attempt.resolved.link)
 
     async def _tidy(self, attempt: Attempt) -> None:
         """Remove the files of this attempt from the server, or record them where that is refused."""
@@ -258,114 +256,30 @@ class Publisher:
         await self.server.leftovers.removed(attempt.discard(temp=True), reusable=not attempt.renamed)
         if borrowed and self.server.leftovers.has(temp):
             self._profile.leave(os.fsdecode(temp), reusable=not attempt.renamed)
-        await self._beginning.tidy(attempt)
+        await self._opener.tidy(attempt)
 
-    # Building upon what is there
-
-    async def _append(self, attempt: Attempt) -> Sent:
-        how, profile = attempt.job.append, self._profile
-        assert how is not None
-        if not self._follow:
-            await self._beginning.no_link(attempt)
-        walk = profile.walk(APPEND)
-        if walk.rung == "none":
-            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']}")
-        if walk.trial or not profile.state(APPEND).proven:
-            await self._prove(attempt, walk)
-        try:
-            sent = await append(attempt, how)
-        except MeansRefused as exc:
-            # The proof on a small file decides whether the server or this one file is the reason.
-            await self._prove(attempt, walk, exc.server_text)
-            raise NotAsLeft(str(exc)) from exc
-        walk.worked()
-        return sent._replace(verified=await self._check_appended(attempt, sent.verified))
-
-    async def _prove(self, attempt: Attempt, walk: Walk, server_text: str = "") -> None:
-        """NotAsLeft where this server takes no appends: a small file of pysubtask's own is the proof, or ``server_text``, the
-        server's refusal, where no such file may be left behind."""
-        profile = self._profile
-        if profile.rung(DELETE) == "refused":
-            if server_text:
-                walk.came_to("none", server_text)
-                raise NotAsLeft(f"{attempt.job.name}: appending: {server_text}")
-            return
-        await self.server.handles.enter()
-        try:
-            proof = await append_works(self._client, self.server.leftovers, self._own_file(attempt))
-        finally:
-            self.server.handles.leave()
-        if proof.works:
-            profile.learn(APPEND, "in_place")
-        elif proof.conclusive:
-            walk.came_to("none", proof.why, unknown=proof.unknown)
-            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']} ({proof.why})")
-
-    async def _check_appended(self, attempt: Attempt, verified: str) -> str:
-        if verified != "size":
-            return verified
-        try:
-            await self._hashes.be_seen(attempt.job, self.server.leftovers, self._own_file(attempt))
-            return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
-        except WrongHash as exc:
-            # Readers see the wrong bytes under the final name already: the whole file has to replace them at once.
-            raise NotAsLeft(str(exc)) from exc
-
-    async def _patch(self, attempt: Attempt) -> Stored:
-        name = attempt.job.name
-        if self.server.handles.limit < 2:
-            raise NotAsLeft(f"{name}: this server does not let two files be open at once")
-        walk = self._profile.walk(WRITES)
-        if walk.rung != "any":
-            raise NotAsLeft(f"{name}: {WRITES.lacks['in_order']}")
-        patch = Patch(attempt)
-        try:
-            await patch.open()
-            stored = await patch.build()
-        except MeansRefused as exc:
-            # Whether the server or this file is the reason is decided when the whole file has arrived.
-            while len(self._copies_refused) >= _MOST_NAMES:
-                del self._copies_refused[next(iter(self._copies_refused))]
-            self._copies_refused[name] = walk, exc.server_text
-            raise NotAsLeft(str(exc)) from exc
-        finally:
-            patch.leave()
-        attempt.learns.append(walk.worked)
-        return stored
-
-    def _whole_arrived(self, job: Job) -> None:
-        """Update the profile after a file has arrived whole: copies that were refused for it are a fault of the server."""
-        walk, why = self._copies_refused.pop(job.name, (None, ""))
-        if walk is not None:
-            walk.came_to("in_order", why)
-        if job.replaces is not None:
-            # Counted as a use, so that the better rungs are tried again now and then.
-            for means, rung in ((APPEND, "none"), (WRITES, "in_order")):
-                if self._profile.rung(means) == rung:
-                    self._profile.walk(means, trial=False).worked()
-
-    async def _go_on(self, attempt: Attempt, half: Half) -> bool:
+    async def _go_on(self, attempt: Attempt, point: ResumePoint) -> bool:
         """Open the temporary file of an upload that was cut; whether it is open and holds the bytes of the note."""
         client, handles = self._client, self.server.handles
-        attempt.temp = self._own_file(attempt)
+        attempt.temp = attempt.known_temp()
         body = packets.open_old(attempt.temp, read=True, write=True)
         await handles.enter()
         opening = client.request(packets.OPEN, body)
         looking = client.request(packets.LSTAT, string(attempt.target))
-        await attempt.clear()
+        await attempt.clear()  # before any rename: a late request of an earlier attempt must find no file
         answer = await handles.granted(await opening, lambda: client.request(packets.OPEN, body))
         if not isinstance(answer, Handle):
             return False
         attempt.handle, attempt.opening = answer.handle, opening
         asked = client.request(packets.FSTAT, string(answer.handle))
-        tail = attempt.read_tail(half.offset)
-        stat, linked = await asked, await self._beginning.place(attempt, await looking)
-        long_enough = isinstance(stat, Attrs) and stat.size is not None and half.offset <= stat.size <= half.size
-        if await attempt.is_same_up_to(half.offset, tail) and long_enough and not linked:
+        tail = attempt.read_tail(point.offset)
+        stat, linked = await asked, await self._opener.resolve(attempt, await looking)
+        long_enough = isinstance(stat, Attrs) and stat.size is not None and point.offset <= stat.size <= point.size
+        if await attempt.is_same_up_to(point.offset, tail) and long_enough and not linked:
             await attempt.cleared()
             return True
         await attempt.end()
-        if not half.named:
+        if not point.named:
             await self.server.leftovers.remove(attempt.temp, reusable=False)
         return False
 
@@ -373,31 +287,33 @@ class Publisher:
 
     async def _publish(self, attempt: Attempt, stored: Stored, *, went_on: bool) -> bool:
         """Round trip 3: CLOSE and rename. False where the file has to be written under its final name."""
-        job, target = attempt.job, attempt.place.path
+        job, target = attempt.job, attempt.resolved.path
         rungs = _RUNGS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
         # A better rung is tried only where a file exists under the name: else the rename proves nothing.
-        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.place.exists))
+        walk = self._profile.walk(PUBLISH, rungs, trial=bool(attempt.resolved.exists))
         closing = attempt.end() if attempt.handle is not None else None
+        # Without a sync, the reply to CLOSE is the last to tell of lost bytes; and some servers rename no open file.
         if closing is not None and not (stored.synced and walk.rung == "posix_rename"):
             await attempt.ended(closing)
         first: Reply | None = None
         plain: Status | None = None
         while walk.rung != "in_place":
-            attempt.renamed = True
+            attempt.renamed = True  # before the request, whose reply may be lost
             answer, plain = await self._renamed(walk.rung, attempt.temp, target, plain)
             if is_status(answer, packets.OK):
                 walk.worked()
                 if closing is not None:
                     await closing
+                # Off the record only after the rename: until then it is all that leads to the file after a crash.
                 self._profile.gone([os.fsdecode(attempt.temp)])
-                await self._beginning.tidy(attempt)
+                await self._opener.tidy(attempt)
                 return True
             if is_status(answer, packets.NO_SUCH_FILE):
                 await self._require_temp(attempt, went_on=went_on)
             attempt.renamed = False
             first = first or answer
             if walk.refused(str(answer), unknown=is_unknown(answer)) is None:
-                remedy = walk.condemned().remedy if not walk.condemned().others_pass else ""
+                remedy = walk.exhausted().remedy if not walk.exhausted().others_pass else ""
                 raise refusal("rename", job.name, first, remedy=remedy)
         attempt.learns.append(walk.worked)
         return False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import NamedTuple
+
+from ..shared.resume_note import from_note, to_note
 
 LEAST = 1024 * 1024
 """Bytes: a shorter part is sent again rather than resumed, and this many more must have arrived for the next note."""
 SECS = 0.3
+"""Between two notes at least: each is a commit with a sync, which a slow disk takes a tenth of a second for."""
 
 
-class Half(NamedTuple):
+class ResumePoint(NamedTuple):
     """The temporary file of a version of ``size`` bytes holds the first ``offset``. ``named``: its rename may have been requested,
     and a frozen server may still carry it out."""
 
@@ -19,24 +21,13 @@ class Half(NamedTuple):
     size: int
     named: bool = False
 
-    def to_note(self) -> str:
-        """As text, to be kept."""
-        return json.dumps(self._asdict())
+
+def resume_point_of(note: str, size: int) -> ResumePoint | None:
+    """The resume point in the note, where an upload of ``size`` bytes can be resumed from it, else None."""
+    return from_note(note, ResumePoint, lambda point: 0 < point.offset <= point.size == size and point.offset == int(point.offset))
 
 
-def half_of(note: str, size: int) -> Half | None:
-    """The note as a Half, where an upload of ``size`` bytes can be resumed from it, else None."""
-    if not note:
-        return None
-    try:
-        half = Half(**json.loads(note))
-        good = 0 < half.offset <= half.size == size and half.offset == int(half.offset)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return half if good else None
-
-
-class Notes:
+class ProgressNotes:
     """The notes of one upload of ``size`` bytes that begins at ``offset``. Each note costs the caller a commit to its database, so
     there is at most one per SECS and per LEAST bytes, and one at the end. ``clock``: monotonic seconds."""
 
@@ -60,7 +51,7 @@ class Notes:
         """Write a note of the present offset."""
         if self.worth and (named or self._offset != self._noted):
             self._noted, self._at = self._offset, self._clock()
-            self._note(Half(self._offset, self._size, named).to_note())
+            self._note(to_note(ResumePoint(self._offset, self._size, named)))
 
     def forget(self) -> None:
         """Delete the note: the upload cannot be resumed any more."""

@@ -13,7 +13,7 @@ from ..base import RemoteStat
 from ..shared.means import SIZE, WRITES
 from ..shared.remote_text import remote_text
 from . import packets
-from .attempt import Attempt, Ended, Ending, is_status, size_of
+from .attempt import Attempt, EndReplies, EndRequests, is_status, size_of
 from .client import SHORT_FILE
 from .packets import Attrs, Reply
 from .settled import settled
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 async def send(attempt: Attempt, start: int) -> Stored:
     """Send the bytes from ``start`` on. MeansRefused where the server refuses or misplaces them because ``start`` is not 0."""
-    endings: list[Ending] = []
+    endings: list[EndRequests] = []
     size, profile = attempt.job.size, attempt.server.profile
     # The size of an empty file proves nothing: a new file has it before the first WRITE.
     walk = profile.walk(SIZE, trial=size > 0)
@@ -94,7 +94,7 @@ def _elsewhere(attempt: Attempt, found: Reply) -> TransportError:
     return MeansRefused(WRITES.name, words, step="asking for the size", server_text=_reply_text(found))
 
 
-def _stored(ended: Ended, size: int, mtime: int | None) -> Stored:
+def _stored(ended: EndReplies, size: int, mtime: int | None) -> Stored:
     ended.ending.learn_time(ended.timed, mtime)
     return Stored(RemoteStat(size, mtime), ended.synced, ended.was_timed)
 

@@ -9,7 +9,7 @@ from . import packets
 from .client import Client
 from .packets import Attrs, Reply, string
 
-_AGAIN_SECS = (0.1, 0.4, 0.7)
+_AGAIN_SECS = (0.1, 0.4, 0.7)  # 1.2 s in all: servers that store asynchronously mostly have the file by then
 
 
 async def settled(client: Client, path: bytes, size: int, first: Reply | None = None) -> Reply:

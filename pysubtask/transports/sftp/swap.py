@@ -1,8 +1,4 @@
-"""Servers that cannot rename over a file: old one aside, new one in, old one away.
-
-For a moment a reader sees no file. Each aside is recorded in the work folder before the rename, so that
-the next connection can finish or undo an interrupted swap: an aside is never removed while its name is missing.
-"""
+"""Servers that cannot rename over a file: the steps of a swap (``shared.swap``) by requests of SFTP."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import asyncio
 import stat
 import time
 
+from ..shared.swap import Outcome, Steps, mend, swap
 from ..shared.swap_record import SwapRecord
 from ..shared.temp_names import beside
 from . import packets
@@ -44,29 +41,20 @@ class Swaps:
             return first
         aside = beside(temp, _SUFFIX)
         try:
-            self._record.add(aside, target, time.time())
+            steps = swap(self._record, temp, target, aside, time.time())
         except OSError as exc:
             return Status(packets.FAILURE, f"not even tried, as the work folder cannot be written: {exc.strerror}")
-        reply = await self._rename(target, aside)
-        if reply.code == packets.OK:
-            reply = await self._rename(temp, target)
-            if reply.code != packets.OK:
-                if (await self._rename(aside, target)).code == packets.OK:
-                    self._record.forget(aside)
-                return reply
-            if not await self._gone(aside):
-                return Status(packets.OK, "")  # the aside stays on record: the next connection removes it
-        elif reply.code == packets.NO_SUCH_FILE:
-            reply = await self._rename(temp, target)  # another program has removed the old file
-        self._record.forget(aside)
+        outcome, reply = await self._carry_out(steps)
+        if outcome == "stays":
+            if reply.code == packets.NO_SUCH_FILE:
+                reply = await self._rename(temp, target)  # another program has removed the old file
+            self._record.forget(aside)
         return reply
 
     async def mend_all(self) -> None:
         """Finish or undo every swap on record; called at the start of a connection."""
         await asyncio.gather(*(self._mend(aside, name) for aside, (name, _) in list(self._record.asides.items())))
-        for aside, (_, at) in list(self._record.asides.items()):
-            if self._record.is_over(at, time.time()):
-                self._record.forget(aside)
+        self._record.forget_old(time.time())
 
     async def mend(self, temp: bytes, target: bytes) -> None:
         """Finish or undo the swap that an earlier attempt with this temp name may have left."""
@@ -74,22 +62,32 @@ class Swaps:
 
     async def mend_recorded(self, temp: bytes) -> None:
         """The same where only the temp name is known; without a record nothing is touched."""
-        known = self._record.asides.get(beside(temp, _SUFFIX))
-        if known is not None:
-            await self._mend(beside(temp, _SUFFIX), known[0])
+        target = self._record.target_of(beside(temp, _SUFFIX))
+        if target is not None:
+            await self._mend(beside(temp, _SUFFIX), target)
 
     async def _mend(self, aside: bytes, target: bytes) -> None:
         if self._leftovers is not None and self._leftovers.has(aside):
             return  # the server did not let it be removed, and a later upload may use the file
-        if not isinstance(await self._lstat(aside), Attrs):
-            return
-        there = await self._lstat(target)
-        if isinstance(there, Status) and there.code == packets.NO_SUCH_FILE:
-            if (await self._rename(aside, target)).code == packets.OK:
-                return
-            there = await self._lstat(target)
-        if isinstance(there, Attrs):
-            await self._gone(aside)
+        await self._carry_out(mend(aside, target))
+
+    async def _carry_out(self, steps: Steps) -> tuple[Outcome | None, Status]:
+        """Take the steps; the outcome, and the reply to the last rename that was no ``restore``."""
+        reply = Status(packets.OK, "")
+        try:
+            step = next(steps)
+            while True:
+                if step.verb == "tell":
+                    succeeded = _exists(await self._lstat(step.path))
+                elif step.verb == "remove":
+                    succeeded = await self._gone(step.path)
+                else:
+                    status = await self._rename(step.path, step.to)
+                    succeeded = status.code == packets.OK
+                    reply = status if step.verb == "rename" else reply
+                step = steps.send(succeeded)
+        except StopIteration as end:
+            return end.value, reply
 
     async def _rename(self, old: bytes, new: bytes) -> Status:
         return _status(await self._client.request(packets.RENAME, string(old) + string(new)))
@@ -105,6 +103,13 @@ class Swaps:
 
     async def _lstat(self, path: bytes) -> Reply:
         return await self._client.request(packets.LSTAT, string(path))
+
+
+def _exists(answer: Reply) -> bool | None:
+    """What the reply to LSTAT says; None where it says nothing."""
+    if isinstance(answer, Attrs):
+        return True
+    return False if _status(answer).code == packets.NO_SUCH_FILE else None
 
 
 def _status(answer: Reply) -> Status:

@@ -39,7 +39,7 @@ from ..ssh.shell import Shell
 from ..ssh.socket_handover import possible
 from ..ssh.stream import ByteStream
 from . import packets
-from .checksum import Hashes
+from .checksum import Checksums
 from .client import Client
 from .handles import FIRST, KIND
 from .leftovers import Leftovers
@@ -47,11 +47,11 @@ from .packets import Attrs, string
 from .publish import Publisher
 from .swap import Swaps
 
-_SLACK_SECS = 1.0
-_SSH_PORT = 22
-_LISTEN_SECS = 3.0
-_FIRST_WORDS = 256
-_SPARE_HANDLES = 8
+_SLACK_SECS = 1.0  # ssh's own time limit, with its reason, comes before this one
+_SSH_PORT = 22  # the port where no HostPort is set (RFC 4253 section 4.1)
+_LISTEN_SECS = 3.0  # for the greeting of whatever answers there; it only improves a message
+_FIRST_WORDS = 256  # bytes: an identification line has 255 at most (RFC 4253 section 4.2)
+_SPARE_HANDLES = 8  # for files that are built upon, listings and trials, beside the files in flight
 _UNTOLD = 64  # files in flight where a server reports no limits: some servers end the session above a limit of their own
 
 
@@ -209,7 +209,7 @@ class SFTPTransport(Transport):
         fd = open_source(job)
         try:
             # New Checks: a wrong hash here does not count as a failed upload of that name.
-            return await Hashes(client, Checks(self._settings), self._shell).check(job, fd, path_of(self._folder, job.name))
+            return await Checksums(client, Checks(self._settings), self._shell).check(job, fd, path_of(self._folder, job.name))
         except WrongHash:
             return ""
         finally:
@@ -304,7 +304,7 @@ class SFTPTransport(Transport):
             client,
             self._folder,
             self._swaps,
-            Hashes(client, self._checks, self._shell),
+            Checksums(client, self._checks, self._shell),
             self.profile,
             follow=self._follow,
             names=self._altered_names,

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 START_CHUNK = 32 * 1024
 LEAST_CHUNK = 4 * 1024
-_START_LIMIT = 2 * START_CHUNK
-_LEAST_LIMIT = 2 * LEAST_CHUNK
+_START_LIMIT = 2 * START_CHUNK  # two, so that one is under way while the other is acknowledged
+_LEAST_LIMIT = 2 * LEAST_CHUNK  # the same for a slow link
 _CHUNKS_AT_MOST = 8  # of the largest size: 2 MB, ssh's own channel window; more bytes would only wait in this process
-_QUEUE_SECS = 0.5
-_LONGEST_SECS = 2.0
-_BUCKET_SECS = 4.0
-_SHIFTED_SECS = 0.75
+_QUEUE_SECS = 0.5  # bytes queued beyond the path's own delay: enough to bridge a pause of the sender
+_LONGEST_SECS = 2.0  # bytes in flight on any path: a small file waits behind no more
+_BUCKET_SECS = 4.0  # a rate counts for one to two of these: longer than a pause of the path, shorter than a change of it
+_SHIFTED_SECS = 0.75  # above ``_QUEUE_SECS``, by a margin for a server that is busy
 
 
 class Stamp(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 BEYOND = 20
-"""Uses that work before the number that was refused is tried again."""
+"""Uses that work before the number that was refused is tried again: each such trial may be refused, which costs a round trip."""
 
 
 class Allowance:

@@ -23,12 +23,13 @@ ALGORITHMS = ("sha256", "sha512", "sha1", "md5", "crc32")
 """The algorithms that can be computed here, the preferred first."""
 
 SLOW_READ = 2 * 1024 * 1024
-"""Bytes per second: the least rate at which a server is expected to read and hash."""
+"""Bytes per second: the least rate at which a server is expected to read and hash; files that take a slower one too long are
+delivered without a hash."""
 
-_BLOCK = 1024 * 1024
-_BIG = 16 * 1024 * 1024
-_WRONG = 3
-_MOST_NAMES = 1000
+_BLOCK = 1024 * 1024  # bytes read at a time: large enough that the calls cost nothing beside the hash
+_BIG = 16 * 1024 * 1024  # bytes: a smaller file is hashed so soon that a late reply is the link's fault
+_WRONG = 3  # wrong hashes in a row: a byte damaged on the way hardly happens twice, and each attempt costs all bytes
+_MOST_NAMES = 1000  # files that are counted; only a bound for the memory
 
 
 class WrongHash(AttemptFailed):

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 DELAY_SECS = 0.25
 """RFC 8305, section 5: the recommended Connection Attempt Delay."""
-_SLICE_SECS = 0.1
-_GOING_ON = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+_SLICE_SECS = 0.1  # a thread that waits sees the end of its connection this soon
+_GOING_ON = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)  # a connect(2) that is not over
 
 Place = tuple[int, Any]
 """Family and socket address."""
@@ -33,7 +33,7 @@ class Failure(NamedTuple):
     error: OSError
 
 
-class NoneAnswers(OSError):
+class NoAddressAnswers(OSError):
     """None of several addresses accepts a connection; ``failures`` has one entry for each. ``errno`` is that of a refused
     connection where there is one, else of the first failure."""
 
@@ -44,7 +44,7 @@ class NoneAnswers(OSError):
         super().__init__(first.errno or errno.ETIMEDOUT, first.strerror or os.strerror(errno.ETIMEDOUT))
 
 
-class Memory:
+class LastAddresses:
     """Which address of a server has answered last. For any thread."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Memory:
             self._good[host, port] = address
 
 
-MEMORY = Memory()
+LAST_ADDRESSES = LastAddresses()
 
 
 def resolve(host: str, port: int, family: int = 0) -> list[Place]:
@@ -93,7 +93,7 @@ def dial(
     """A connection, blocking, to the first of these addresses that answers before ``until`` (monotonic).
 
     ``adopt`` is called with each socket before its use, ``drop`` closes a socket that is not used; ``over``: whether the caller has
-    given up. Raises the OSError of the only address (TimeoutError without an answer), NoneAnswers for several;
+    given up. Raises the OSError of the only address (TimeoutError without an answer), NoAddressAnswers for several;
     ConnectionAbortedError where ``over()`` is true.
     """
     waiting: dict[int, tuple[socket.socket, Any]] = {}
@@ -138,7 +138,7 @@ def dial(
     failures += [Failure(str(address[0]), TimeoutError()) for _, address in todo]
     if not failures:
         raise OSError("no address")
-    raise failures[0].error if len(failures) == 1 else NoneAnswers(failures)
+    raise failures[0].error if len(failures) == 1 else NoAddressAnswers(failures)
 
 
 def _begin(place: Place, adopt: Callable[[socket.socket], object], drop: Callable[[socket.socket], object]) -> socket.socket:
@@ -162,7 +162,7 @@ def dial_name(
     secs: float,
     *,
     family: int = 0,
-    memory: Memory = MEMORY,
+    memory: LastAddresses = LAST_ADDRESSES,
     places: Sequence[Place] | None = None,
     adopt: Callable[[socket.socket], object] = bool,
     drop: Callable[[socket.socket], object] = socket.socket.close,

@@ -25,14 +25,14 @@ MISSING, UNREADABLE, PUBLIC = "key-file-missing", "key-file-unreadable", "key-fi
 WRONG, PUTTY, ALTERED, UNUSABLE = "key-file-wrong", "key-file-putty", "key-file-altered", "key-file-unusable"
 OPEN, OPEN_FIXED, LOCKED, IN_AGENT = "key-file-open", "key-file-open-fixed", "key-has-passphrase", "key-in-agent"
 
-_SAY_SECS = 5.0
+_SAY_SECS = 5.0  # for ssh-keygen and ssh-add, which answer at once unless an agent hangs
 _MOST = 64 * 1024  # bytes of the file that are read; a key has some kilobytes
 _PUBLIC = (b"ssh-", b"ecdsa-", b"sk-", b"---- BEGIN SSH2 PUBLIC KEY", b"-----BEGIN PUBLIC KEY", b"-----BEGIN RSA PUBLIC KEY")
 _PUTTY = b"PuTTY-User-Key-File"
 _NO_MODES = {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs", "9p", "drvfs", "vboxsf", "hgfs"}
 
 
-class Trouble(NamedTuple):
+class KeyFault(NamedTuple):
     """``cause``: a short fixed name; ``text``: the fault, with the file's name; ``words`` and ``commands``: the remedy;
     ``key``: the file that KeyFile should name then, '' where that is not known; ``works``: a login may succeed nevertheless."""
 
@@ -52,7 +52,7 @@ class Trouble(NamedTuple):
         return " ".join(filter(None, (self.words, advice_text[:1].upper() + advice_text[1:])))
 
 
-def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
+def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> KeyFault | None:
     """The first fault that prevents the use of a key, None where there is none. Blocks for a moment.
 
     ``path``: absolute. ``by_ssh``: OpenSSH reads it, which minds modes and each byte; libraries do not. ``agent``: the socket of
@@ -61,15 +61,15 @@ def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Troubl
     try:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
-            return Trouble(MISSING, f"{path} is a folder", "Name the file of your private key.")
+            return KeyFault(MISSING, f"{path} is a folder", "Name the file of your private key.")
         if not stat.S_ISREG(found.st_mode):
-            return Trouble(WRONG, f"{path} is no file", "Name the file of your private key.")
+            return KeyFault(WRONG, f"{path} is no file", "Name the file of your private key.")
         with open(path, "rb") as file:
             data = file.read(_MOST)
     except FileNotFoundError:
-        return Trouble(MISSING, f"there is no file {path}", "Name the file of your private key.")
+        return KeyFault(MISSING, f"there is no file {path}", "Name the file of your private key.")
     except OSError as exc:
-        return Trouble(
+        return KeyFault(
             UNREADABLE,
             f"{path} cannot be read: {exc.strerror}{_whose(path)}",
             "Run pysubtask as the user whose key it is, or give this user a key of its own.",
@@ -81,11 +81,11 @@ def check(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Troubl
     if plain(data).startswith(_PUTTY):
         return _putty(path)
     if not is_private(data):
-        return Trouble(WRONG, f"{path} is no private key", "Name the file of your private key.")
+        return KeyFault(WRONG, f"{path} is no private key", "Name the file of your private key.")
     return (_of_ssh(path, data, found) if by_ssh else None) or _locked(path, data, agent)
 
 
-def why_refused(path: str, user: str, *, by_ssh: bool = True) -> Trouble | None:
+def why_refused(path: str, user: str, *, by_ssh: bool = True) -> KeyFault | None:
     """The possible reason why a server has refused this key, None where none is found; ``user``: the login name, '' where it is not
     known. Blocks for a moment."""
     found = check(path, by_ssh=by_ssh)
@@ -105,7 +105,7 @@ def explained(exc: LoginRefused, path: str | None, user: str, *, by_ssh: bool = 
     return error
 
 
-def certificate_trouble(path: str, user: str = "") -> Trouble | None:
+def certificate_trouble(path: str, user: str = "") -> KeyFault | None:
     """A fault of the certificate beside a key, which ssh presents with it; None where there is none. Blocks for a moment. ``user``:
     the principal that it must have; '' for any, as a server may map principals to accounts."""
     cert = f"{path}-cert.pub"
@@ -117,15 +117,15 @@ def certificate_trouble(path: str, user: str = "") -> Trouble | None:
     return _of_certificate(cert, certificate_of(finished.stdout.decode("utf-8", "replace")), user)
 
 
-def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
+def _of_certificate(cert: str, found: Certificate, user: str) -> KeyFault | None:
     commands = (advice.list_certificate(cert),)
     renew = f"Have who runs the server sign a new one, and put it in the place of {cert}; ssh shows it with the key."
     if found.is_over():
-        return Trouble(
+        return KeyFault(
             "certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, commands, works=True
         )
     if found.is_early():
-        return Trouble(
+        return KeyFault(
             "certificate-early",
             f"the certificate {cert} is not valid yet: it begins at {found.since}, and this machine's clock says {found.clock()}",
             "One of the two is wrong; mostly this machine's clock.",
@@ -133,7 +133,7 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
             works=True,
         )
     if user and found.names and user not in found.names:
-        return Trouble(
+        return KeyFault(
             "certificate-user",
             f"the certificate {cert} is for {', '.join(found.names)}, and User is {user}",
             "Set User to one of its names, or have one signed for this user.",
@@ -146,7 +146,7 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
 # --- what ssh minds
 
 
-def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
+def _of_ssh(path: str, data: bytes, found: os.stat_result) -> KeyFault | None:
     altered = alterations(data)
     # ssh checks the mode of the user's own files only, and ssh-keygen reports no other fault of such a file.
     if os.name == "posix" and found.st_uid == account.uid() and stat.S_IMODE(found.st_mode) & 0o077:
@@ -163,16 +163,16 @@ def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
         f"{path} looks like a private key, and ssh cannot load it ({words[-1].rpartition(': ')[2]}): it was cut or changed "
         "when it was copied, or its format is not one of ssh's"
     )
-    return Trouble(
+    return KeyFault(
         UNUSABLE, text, "Copy it anew from where it was made, all of its lines; or make a new key.", (advice.list_path(path),)
     )
 
 
-def _open(path: str, mode: int) -> Trouble:
+def _open(path: str, mode: int) -> KeyFault:
     octal = f"{stat.S_IMODE(mode):04o}"
     fixed = why_mode_is_fixed(path)
     if not fixed:
-        return Trouble(
+        return KeyFault(
             OPEN,
             f"others may read {path} (mode {octal}), so ssh does not use it",
             "",
@@ -181,7 +181,7 @@ def _open(path: str, mode: int) -> Trouble:
     target = _place_for_copy(path)
     text = f"others may read {path} (mode {octal}), so ssh does not use it, and its mode cannot be changed: {fixed}"
     words = "Have ssh use a copy that nobody else may read."
-    return Trouble(OPEN_FIXED, text, words, advice.copy_key(path, target, ()) if target else (), target)
+    return KeyFault(OPEN_FIXED, text, words, advice.copy_key(path, target, ()) if target else (), target)
 
 
 def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
@@ -214,17 +214,17 @@ def free_name(path: str) -> str:
 # --- what to say
 
 
-def _altered(path: str, data: bytes, found: list[str]) -> Trouble:
+def _altered(path: str, data: bytes, found: list[str]) -> KeyFault:
     text = f"ssh cannot load the key {path}: {', and '.join(ALTERATION_TEXT[one] for one in found)}"
     if is_own(data) and not is_whole(data):
-        return Trouble(
+        return KeyFault(
             UNUSABLE,
             f"{text}; and it is not whole",
             "Copy it anew from where it was made, all of its lines.",
             (advice.list_path(path),),
         )
     target = free_name(f"{path}_mended")
-    return Trouble(
+    return KeyFault(
         ALTERED,
         text,
         "This writes it anew into a file of its own, which only you may read.",
@@ -233,9 +233,9 @@ def _altered(path: str, data: bytes, found: list[str]) -> Trouble:
     )
 
 
-def _putty(path: str) -> Trouble:
+def _putty(path: str) -> KeyFault:
     target = free_name(f"{path.removesuffix('.ppk')}_openssh")
-    return Trouble(
+    return KeyFault(
         PUTTY,
         f"{path} is a key in PuTTY's own format (.ppk), which ssh does not read",
         "Convert it into a file of its own: puttygen comes with putty-tools; on Windows PuTTYgen does it (Conversions, "
@@ -245,9 +245,9 @@ def _putty(path: str) -> Trouble:
     )
 
 
-def _public(path: str, agent: str | None) -> Trouble | None:
+def _public(path: str, agent: str | None) -> KeyFault | None:
     if in_agent(path, agent):
-        return Trouble(
+        return KeyFault(
             IN_AGENT,
             f"{path} is the public half; it works while ssh-agent has the key, which ends with the login here",
             "For a service, give it a key of its own without a passphrase.",
@@ -255,27 +255,27 @@ def _public(path: str, agent: str | None) -> Trouble | None:
         )
     private = path.removesuffix(".pub")
     if private != path and os.path.exists(private):
-        return Trouble(PUBLIC, f"{path} is the public half", "", (), private)
-    return Trouble(
+        return KeyFault(PUBLIC, f"{path} is the public half", "", (), private)
+    return KeyFault(
         PUBLIC,
         f"{path} is the public half" + (f", and there is no {private}" if private != path else ""),
         "Name the private half: the file that was made with it.",
     )
 
 
-def _locked(path: str, data: bytes, agent: str | None) -> Trouble | None:
+def _locked(path: str, data: bytes, agent: str | None) -> KeyFault | None:
     """A key with a passphrase, which only an agent can use for a child."""
     if not is_locked(data) and not _has_passphrase(path, data):
         return None
     if in_agent(path, agent):
-        return Trouble(
+        return KeyFault(
             IN_AGENT,
             f"{path} is locked by a passphrase; it works while ssh-agent has it, which ends with the login here",
             "For a service, give it a key of its own without a passphrase.",
             works=True,
         )
     fresh = free_name(f"{path}_pysubtask")
-    return Trouble(
+    return KeyFault(
         LOCKED,
         f"{path} is locked by a passphrase, which nobody can type in for a child",
         "Make a key for this alone, without a passphrase, have its .pub put on the server, and name it; or have "

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_SSH_PORT = 22
+_SSH_PORT = 22  # the port that known_hosts does not name (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)
 
 
-class OnFile(NamedTuple):
+class KnownKeys(NamedTuple):
     """The keys of one host: ``keys`` as (type, the key's bytes on the wire), ``revoked`` by their bytes."""
 
     keys: frozenset[tuple[str, bytes]]
@@ -29,7 +29,7 @@ def name_of(host: str, port: int) -> str:
     return host if port == _SSH_PORT else f"[{host}]:{port}"
 
 
-def keys_on_file(files: Iterable[str], host: str, port: int) -> OnFile:
+def keys_on_file(files: Iterable[str], host: str, port: int) -> KnownKeys:
     """The keys of a host at a port in all files. A missing file has none; OSError for a file that cannot be read."""
     name = name_of(host, port).lower()
     keys, revoked = set(), set()
@@ -52,7 +52,7 @@ def keys_on_file(files: Iterable[str], host: str, port: int) -> OnFile:
                 revoked.add(key)
             else:
                 keys.add((words[1], key))
-    return OnFile(frozenset(keys), frozenset(revoked))
+    return KnownKeys(frozenset(keys), frozenset(revoked))
 
 
 def remember(path: str, host: str, port: int, kind: str, key: str) -> bool:

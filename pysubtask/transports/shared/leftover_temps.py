@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Any
 
 MOST_LEFT = 200
-"""Files that could not be removed, kept by name."""
+"""Files that could not be removed, kept by name: more are only counted, so that the record stays small."""
 REST_SECS = 3600.0
 """Seconds for which a file of an upload that was cut is not reused: a server that was frozen may still carry out a WRITE to it, or
 its rename."""
@@ -16,7 +16,7 @@ MOST_RESTING = 64
 """Above this number of resting files, the one that has rested longest is reused."""
 
 
-class Left:
+class LeftoverTemps:
     """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``on_change`` is called when there is a change to store.
 
     ``left``: the files by path; True where one may be written to again. ``rests``: since when (wall clock) those of uploads that

@@ -16,8 +16,8 @@ import threading
 
 from ..base import Wire
 
-_TCP_INFO = 11
-_ROOM = 256
+_TCP_INFO = 11  # the option's number on Linux, which Python's socket module does not always have
+_ROOM = 256  # bytes: more than struct tcp_info has in any kernel so far; what is read is at its beginning
 # Of struct tcp_info: bytes received, segments out and in, bytes sent, bytes sent again; the last ones are of Linux 4.19.
 _COUNTS, _COUNTS_AT = struct.Struct("=QII56xQQ"), 128
 _NEEDED = _COUNTS_AT + _COUNTS.size

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-_BURST_SECS = 0.25
-_POLL_SECS = 0.2
-_LEAST_BURST = 16 * 1024
+_BURST_SECS = 0.25  # what may be sent at once after a pause: short, so that a shared link hardly notices
+_POLL_SECS = 0.2  # a thread that waits sees a new rate or the end of its connection this soon
+_LEAST_BURST = 16 * 1024  # bytes: below this, a slow rate would cut a file into pieces that are mostly headers
 
 
 class Pace:

@@ -8,7 +8,7 @@ The state table of one means, with rungs 0 (best) to n; ``r`` is the one known t
 
     walk begins      at r; at the best rung where a trial is due, and then no other walk tries it for a while
     k refused        the walk goes on at the next allowed rung below k, then at better ones that it has not tried; none left:
-                     Condemned, r stays
+                     Exhausted, r stays
     k worked, k > r  every rung from r up to k was refused to this walk: r := k, one step down, told once
     k worked, k < r  r := k, one step up, told once
     k worked, k = r  counted; a refused trial doubles the distance to the next one, after a few of them
@@ -25,17 +25,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .allowance import Allowance
-from .leftover_temps import Left
+from .leftover_temps import LeftoverTemps
 from .means import ALL, BY_NAME, Means, by_default, lower
 
 TRIAL_SECS = 24 * 3600.0
-"""Seconds after which a better rung is tried again at the latest."""
+"""Seconds after which a better rung is tried again at the latest: a day, within which somebody may have changed the server."""
 SOON = 3
-"""At first, one use of a means in this many is a trial of a better rung."""
+"""At first, one use of a means in this many is a trial of a better rung: a refusal that was an accident costs few files."""
 SELDOM = 256
-_PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
-_LONGEST_WHY = 300
-_MOST_KINDS = 200
+"""One use in this many is a trial at least: a server that was changed is noticed, and trials are a small part of the costs."""
+_PATIENT, _PATIENT_UNKNOWN = (
+    16,
+    4,
+)  # trials refused one after the other before they become more seldom: a server that knows no such thing seldom learns it
+_LONGEST_WHY = 300  # characters of a server's words that are kept with a rung
+_MOST_KINDS = 200  # kinds that are kept; only a bound for the record
 
 
 class State(NamedTuple):
@@ -70,7 +74,7 @@ class Step(NamedTuple):
     text: str
 
 
-class Condemned(NamedTuple):
+class Exhausted(NamedTuple):
     """The last allowed rung was refused. ``others_pass``: another use of this means has worked since this walk began, or the last
     one before it did, so that the file is the reason; else the server or the account is. ``remedy``: the setting that allows one
     more rung, or ''."""
@@ -145,11 +149,11 @@ class Walk:
         self.rung = rung
         self.worked()
 
-    def condemned(self) -> Condemned:
+    def exhausted(self) -> Exhausted:
         """The verdict when no rung is left."""
         unasked = set(self._means.unasked) - self._allowed
         passes = self._profile.passed(self._means) != self._passed or self._profile.state(self._means).proven
-        return Condemned(passes, self._means.remedy if unasked else "")
+        return Exhausted(passes, self._means.remedy if unasked else "")
 
     def worked(self) -> None:
         """The present rung has worked: update the profile."""
@@ -167,7 +171,7 @@ def _unheard(step: Step) -> None:
     return None
 
 
-class Profile(Left):
+class Profile(LeftoverTemps):
     """The profile of one server; for any thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow the rungs
     that give up a promise (``Means.unasked``). ``on_step`` is called once for each step, ``on_change`` when there is a change to
     store (``to_json``); both on the thread that learned it and under the lock, so that steps keep their order.

@@ -109,7 +109,7 @@ def no_route(where: str, reason: str) -> TransportLost:
 def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
     """The error for an exception of connect(2) or of the name service; None for any other exception."""
     where = place(host, port)
-    failures = getattr(exc, "failures", ())  # of a server with several addresses: see dial.NoneAnswers
+    failures = getattr(exc, "failures", ())  # of a server with several addresses: see dial.NoAddressAnswers
     if failures:
         return no_address_answers(where, [(one.address, one.error) for one in failures], secs)
     if isinstance(exc, socket.gaierror):

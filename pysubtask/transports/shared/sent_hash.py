@@ -12,7 +12,7 @@ import os
 from ...common.errors import SourceChanged
 from ..base import Job
 
-_BLOCK = 1024 * 1024
+_BLOCK = 1024 * 1024  # bytes read at a time: large enough that the calls cost nothing beside the hash
 
 
 class SentHash:

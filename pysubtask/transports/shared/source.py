@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ...common import beneath, own_files
+from ...common import beneath, own_files, own_folders
 from ...common.errors import SourceChanged, SourceMissing
 from ...common.paths import folder_of, name_of
 from ..base import Job
@@ -48,8 +48,8 @@ def _open(job: Job, flags: int) -> int:
         return os.open(job.source, flags)
     at, found = folder
     try:
-        if not own_files.is_by_us_or_root(found):
-            raise own_files.NotOurs(folder_of(job.source), "belongs to another user")
+        if not own_folders.is_by_us_or_root(found):
+            raise own_folders.NotOurs(folder_of(job.source), "belongs to another user")
         return os.open(name_of(job.source), flags, dir_fd=at)
     finally:
         os.close(at)

@@ -19,7 +19,7 @@ _TCP_INFO, _ROOM, _NEEDED = 11, 256, 136
 _RETRANSMITS, _SEND_MSS, _UNACKED, _ACKED, _RECEIVED = 2, 16, 24, 120, 128  # offsets in struct tcp_info
 _REPEATS = 2
 """Retransmissions in a row without an acknowledgement; a single one may be due to a lost packet."""
-_SMALLEST_MSS = 600
+_SMALLEST_MSS = 600  # every path takes a packet of 576 bytes, so full packets of no more are not dropped for their size
 
 MTU = "small packets pass and large ones do not, so the MTU of the way is smaller than this machine takes it for"
 PROBE = set_kernel("net.ipv4.tcp_mtu_probing", 1)
@@ -29,7 +29,7 @@ REMEDY = (
 )
 
 
-class Seen(NamedTuple):
+class TCPState(NamedTuple):
     """``repeats``: retransmissions in a row of the same data; ``unacked``: packets in flight; ``acked`` and ``received``:
     bytes since the connection's beginning; ``full``: bytes of data in a full packet (MSS)."""
 
@@ -45,16 +45,16 @@ class Seen(NamedTuple):
         return self.unacked > 0 and self.repeats >= _REPEATS and self.full > _SMALLEST_MSS and self.acked - before < self.full
 
 
-def read(info: bytes) -> Seen | None:
+def read(info: bytes) -> TCPState | None:
     """Parse the bytes of struct tcp_info; None where an old kernel gives too few. Pure."""
     if len(info) < _NEEDED:
         return None
     mss, unacked = (struct.unpack_from("=I", info, at)[0] for at in (_SEND_MSS, _UNACKED))
     acked, received = (struct.unpack_from("=Q", info, at)[0] for at in (_ACKED, _RECEIVED))
-    return Seen(info[_RETRANSMITS], unacked, acked, received, mss)
+    return TCPState(info[_RETRANSMITS], unacked, acked, received, mss)
 
 
-def tcp_state(sock: socket.socket) -> Seen | None:
+def tcp_state(sock: socket.socket) -> TCPState | None:
     """The state of a TCP connection by getsockopt(TCP_INFO); None where the kernel does not give it."""
     if sys.platform == "linux" and sock.fileno() >= 0:
         with contextlib.suppress(OSError):

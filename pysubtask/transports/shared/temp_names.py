@@ -9,7 +9,7 @@ import re
 
 FOLDER = b"pysubtask-temp"
 _LEFT = re.compile(rb"\.left(\d*)(?!.*\.left)")
-_LONGEST_ENDING = 20
+_LONGEST_ENDING = 20  # bytes: a name with more behind its last dot has no ending by which a server judges it
 _FORMS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...common import own_files
+from ...common import own_folders
 from ...common.errors import TransportLost
 
 
@@ -10,6 +10,6 @@ def make_workdir(path: str) -> None:
     """Create the folder, for this user alone, where it is missing. TransportLost where that fails, also where its parent is
     missing: the parent may be on a disk that is not mounted."""
     try:
-        own_files.make_folder(path, deep=False)
+        own_folders.make_folder(path, deep=False)
     except OSError as exc:
         raise TransportLost(f"the work folder cannot be made: {exc}") from exc

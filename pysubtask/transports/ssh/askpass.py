@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 from ...common.program import here, interpreter
 from ..shared.remote_text import remote_text
 from ..shared.ssh_login import asks_for_password
-from .askpass_pipes import Pipes
+from .askpass_pipes import AskpassPipes
 
 FOLDER_PREFIX = "pysubtask-askpass-"
-_LONGEST = 4096
+_LONGEST = 4096  # bytes of a question: more than ssh writes, and a server must not fill the memory
 # Run isolated (-I -S) and without imports beyond these: it starts at each login.
 _CLIENT = """import socket, sys
 asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -72,13 +72,13 @@ class Askpass:
         self.answered = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking: dict[socket.socket, bytearray] = {}
-        self._pipes: Pipes | None = None
+        self._pipes: AskpassPipes | None = None
         self._listener: socket.socket | None = None
         self.folder = private_folder()
         try:
             self.program = os.path.join(self.folder, "a")
             if here().frozen:
-                self._pipes = Pipes(self.folder, self.answer)
+                self._pipes = AskpassPipes(self.folder, self.answer)
                 write_file(self.program, self._pipes.script, 0o700)
                 return
             where = os.path.join(self.folder, "s")

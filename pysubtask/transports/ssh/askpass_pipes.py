@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-_LONGEST = 4096
+_LONGEST = 4096  # bytes of a question: as in ``askpass``, and a write of so many to a pipe is atomic (PIPE_BUF)
 # The pipe of the answer is opened first, so that it is at its end as soon as the answering side has closed it. The password is
 # in no argument of a command and in no here-document, which some shells write to a file.
 _SCRIPT = """#!/bin/sh
@@ -26,7 +26,7 @@ exec head -n 1 <&3
 """
 
 
-class Pipes:
+class AskpassPipes:
     """The pipes in a private ``folder``, and the ``script`` for ssh. ``answer``: the question -> the answer, None for none."""
 
     def __init__(self, folder: str, answer: Callable[[str], str | None]) -> None:

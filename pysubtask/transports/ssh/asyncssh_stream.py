@@ -27,7 +27,7 @@ from ..shared.standstill import of_upload
 from .route import Route, dial_route, is_address
 from .stream import Listener
 
-_SSH_PORT = 22
+_SSH_PORT = 22  # the port where no HostPort is set (RFC 4253 section 4.1)
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-256", "rsa-sha2-512")
 _KNOWN = "~/.ssh/known_hosts"
 _GLOBAL = ("/etc/ssh/ssh_known_hosts",)

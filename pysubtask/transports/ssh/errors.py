@@ -70,7 +70,7 @@ _UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification fa
 _CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
 _KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
 _LONGEST = 8192  # characters of the output that are read: the last ones
-_LONGEST_LINE = 1024
+_LONGEST_LINE = 1024  # characters of a line: the patterns are not to search more
 _LONGEST_CAUSE, _MOST_CAUSES = 160, 3
 # Lines that ssh writes itself, of sshkey.c, authfile.c, sshconnect2.c, readconf.c; above the one that says what came of it.
 _FIRST_CAUSE = re.compile(

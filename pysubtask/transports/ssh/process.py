@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -23,32 +22,30 @@ from functools import cache
 from ...common import own_files
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
-from ...common.process import process_start
 from ...common.program import for_others
 from ...common.state_files import SHELL_RECORD, SSH_RECORD
 from ..shared.meter import Meter
 from ..shared.reach import place
 from ..shared.ssh_login import Login
 from ..shared.standstill import MTU, of_login, tcp_state
-from .askpass import Askpass, remove_leftover
+from .askpass import Askpass
 from .errors import NO_ACCOUNT, verdict
 from .options import shell_argv, show_argv, ssh_argv
-from .orphans import TAG, end_orphans, new_tag
-from .socket_handover import HandOver, with_a_shell
+from .orphans import TAG, new_tag
+from .process_record import end_leftover, kill_group, write_record
+from .socket_handover import SocketHandover, with_a_shell
 from .sockets import SSHSockets
 from .stream import FdStream
 from .tcp_latency import hasten
 
-_PIPE_BYTES = 1024 * 1024
-_STDERR_KEPT = 8 * 1024
-_LAST_WORDS_SECS = 0.5
-_GOODBYE_SECS = 0.7
-_KILL_SECS = 0.5
-_POLL_SECS = 0.01
-_SHOW_SECS = 10.0
+_PIPE_BYTES = 1024 * 1024  # the most that a user may ask for (pipe(7)): fewer changes between the two processes
+_STDERR_KEPT = 8 * 1024  # bytes: the reason is in the last lines, and ``errors`` reads no more
+_LAST_WORDS_SECS = 0.5  # ssh ends within milliseconds after its stdout; what holds stderr open for longer has no more to say
+_GOODBYE_SECS = 0.7  # about a round trip on a slow link, so that the server sees a proper end
+_KILL_SECS = 0.5  # with _GOODBYE_SECS, ``finish`` stays below 2 s
+_POLL_SECS = 0.01  # only where there is no pidfd to wait for
+_SHOW_SECS = 10.0  # for ``ssh -G`` and setpriv, which answer at once unless a Match exec hangs
 _RECORD = SSH_RECORD
-_ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
-"""Arguments of every ssh that pysubtask starts (see ``options``); hardly any other ssh has all of them."""
 _SHELL_RECORD = SHELL_RECORD
 
 
@@ -59,7 +56,7 @@ class SSHStream(FdStream):
         self,
         process: subprocess.Popen[bytes],
         fds: tuple[int, int, int],
-        helpers: tuple[Askpass | None, HandOver | None],
+        helpers: tuple[Askpass | None, SocketHandover | None],
         record: str,
         meter: Meter,
         where: str = "the server",
@@ -140,7 +137,7 @@ class SSHStream(FdStream):
         super().abort()
         self._hastening.cancel()
         if self._process.returncode is None:  # else the pid may already belong to another process
-            _kill_group(self.pid, signal.SIGKILL)
+            kill_group(self.pid, signal.SIGKILL)
         self._sockets.end()
         _close_all(self._hand_over, self._askpass)
         self._shut_stderr()
@@ -176,7 +173,7 @@ class SSHStream(FdStream):
         if self._process.returncode is None:
             # ssh has ended and is not reaped yet, so its pid and its group are still its own: kill what is left of the group,
             # such as a child of the ProxyCommand.
-            _kill_group(self.pid, signal.SIGKILL)
+            kill_group(self.pid, signal.SIGKILL)
         self._process.poll()
         self._sockets.end()
         self._exited.set()
@@ -227,7 +224,7 @@ async def start_ssh(
     }
     environment[TAG] = new_tag()
     askpass: Askpass | None = None
-    hand_over: HandOver | None = None
+    hand_over: SocketHandover | None = None
     try:
         prefix = await asyncio.to_thread(_dies_with_us)
         if password:
@@ -238,7 +235,7 @@ async def start_ssh(
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
         if sock is not None:
-            hand_over = HandOver(sock, askpass.folder if askpass is not None else "")
+            hand_over = SocketHandover(sock, askpass.folder if askpass is not None else "")
             argv, environment = [argv[0], *hand_over.options, *argv[1:]], with_a_shell(environment)
             hand_over.start(asyncio.get_running_loop())
         return _start(
@@ -261,7 +258,7 @@ async def start_ssh(
         raise
 
 
-def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
+def _close_all(*helpers: Askpass | SocketHandover | socket.socket | None) -> None:
     for helper in helpers:
         if helper is not None:
             helper.close()
@@ -270,7 +267,7 @@ def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
 def _start(
     argv: list[str],
     environment: Mapping[str, str],
-    helpers: tuple[Askpass | None, HandOver | None],
+    helpers: tuple[Askpass | None, SocketHandover | None],
     record: str,
     meter: Meter,
     where: str,
@@ -296,7 +293,7 @@ def _start(
             os.close(fd)
     stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
-        _write_record(
+        write_record(
             record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(TAG, "")
         )
     except OSError as exc:
@@ -361,47 +358,3 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
         raise found if re.search(NO_ACCOUNT, stderr) else LoginRefused(found.cause, found.remedy)
     words = dict(line.partition(" ")[::2] for line in finished.stdout.decode("utf-8", "replace").splitlines())
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
-
-
-def _write_record(record: str, pid: int, askpass: str, tag: str) -> None:
-    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": tag})
-    own_files.replace(*os.path.split(record), text.encode("ascii"))
-
-
-def end_leftover(record: str) -> bool:
-    """Kill the ssh of an earlier connection if it still runs and is certainly the recorded one, or the processes that it left;
-    whether it was running."""
-    try:
-        read = json.loads(own_files.read(*os.path.split(record)))
-        pid, start = int(read["pid"]), read["start"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-    remove_leftover(str(read.get("askpass") or ""))
-    if process_start(pid) is None:
-        end_orphans(pid, str(read.get("mark") or ""))
-        return False
-    if not start or process_start(pid) != start or not _is_ssh_of_ours(pid):
-        return False
-    _kill_group(pid, signal.SIGKILL)
-    return True
-
-
-def _is_ssh_of_ours(pid: int) -> bool:
-    """Whether a process belongs to this user and has the command line of an ssh that pysubtask starts, as far as the system tells:
-    the record alone is no reason to kill a process."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read(65536).split(b"\0")
-            owner = os.fstat(file.fileno()).st_uid
-    except OSError:
-        return not os.path.exists("/proc/self/cmdline")
-    return owner == os.geteuid() and set(_ALWAYS) <= set(words)
-
-
-def _kill_group(pid: int, number: int) -> None:
-    """Signal a session leader and its group; the process alone in the moment before it became a leader."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)

@@ -17,7 +17,7 @@ from ..shared.reach import of_socket
 from ..shared.ssh_login import Login, show_words
 
 _T = TypeVar("_T")
-_SHOW_SECS = 10.0
+_SHOW_SECS = 10.0  # for ``ssh -G``, which answers at once unless a Match exec hangs
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 

@@ -17,7 +17,7 @@ from .process import SSHStream
 # Linux has the first, macOS the second, the BSDs the third (which prints the hash alone, too, when it reads its stdin).
 _COMMAND = b"h=$( { sha256sum || shasum -a 256 || sha256; } < %s 2>/dev/null ); printf 'pysubtask %%s %%s\\n' %d \"${h%%%% *}\"\n"
 _ANSWER = re.compile(rb"pysubtask (\d+) ([0-9a-f]{64})?\r?")
-_LONGEST_LINE = 64 * 1024
+_LONGEST_LINE = 64 * 1024  # bytes of output that are kept: an answer has about 100, the rest is a login script's
 
 
 class Shell:

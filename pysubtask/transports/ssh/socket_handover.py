@@ -37,7 +37,7 @@ def possible() -> bool:
     return hasattr(socket, "send_fds") and not here().frozen and os.path.isfile(here().file)
 
 
-class HandOver:
+class SocketHandover:
     """The connection ``sock``, which is this one's from here on, and the side that gives it away, once.
 
     ``folder``: a private folder that is there for another reason, else one is made. OSError where none can be had.

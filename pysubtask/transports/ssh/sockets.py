@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from ..shared.meter import Meter
 from .tcp_latency import duplicate, possible
 
-_FIRST_SCAN_SECS = 0.01
-_SLOWER = 1.4
-_SLOWEST_SECS = 1.0
+_FIRST_SCAN_SECS = 0.01  # ssh's connection exists a few milliseconds after its start
+_SLOWER = 1.4  # each pause is longer by this: about 14 scans up to the slowest
+_SLOWEST_SECS = 1.0  # a name server may take many seconds; a scan a second costs nothing
 
 
 class SSHSockets:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ...common.errors import TransportError, TransportLost
 
-_READ_SIZE = 256 * 1024
+_READ_SIZE = 256 * 1024  # bytes: one read empties what a pipe mostly holds
 _PARTS_AT_ONCE = 512  # below the system's IOV_MAX, which is 1024
 
 

@@ -20,10 +20,10 @@ import socket
 import sys
 
 _PIDFD_GETFD = 438  # on every architecture but alpha
-_POLL_SECS = 0.002
-_LATER_POLL_SECS = 0.01
-_EAGER_SECS = 0.3
-_LIMIT_SECS = 30.0
+_POLL_SECS = 0.002  # at first, as each moment before the option is set may cost an acknowledgement's delay
+_LATER_POLL_SECS = 0.01  # then the server is far, and a hundred looks a second are enough
+_EAGER_SECS = 0.3  # ssh has connected to a near server by then
+_LIMIT_SECS = 30.0  # a login that takes longer is held up by something else
 
 
 ALLOWED = "PYSUBTASK_PIDFD_GETFD"

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...common.errors import (
-    LONGEST_PAUSE,
-    AttemptFailed,
-    ConfigError,
-    FileRefused,
-    LoginRefused,
-    NotAsLeft,
-    ServerBusy,
-    SourceError,
-)
+from ..common.errors import LONGEST_PAUSE, AttemptFailed, ConfigError, FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError
 
 JITTER = 0.2
 LOGIN_WAIT_FACTOR = 20

@@ -11,14 +11,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
-from ...transports.base import Append, Copy, Job, Sent
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, PysubtaskError, SourceError, TransportLost
+from ...transports.base import Append, Copy, Sent
 from ...transports.sftp import packets
 from ...transports.shared.means import FINAL_STAT
-from . import habits, mistyped, namespace
-from .causes import file_finding, of_mtu
-from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
-from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
+from . import habits
+from .causes import of_mtu
+from .destination_folder import DestinationFolder
+from .file_causes import file_finding
+from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
+from .probe import Probe
+from .remote import Remote
+from .remote_sftp import SFTPRemote
 
 _LOW_SPACE = 50 * 1024 * 1024  # bytes
 _LARGE = 1600  # more than one packet of 1500 bytes, and small, as the link may be paid for by the megabyte
@@ -27,13 +31,12 @@ _ROUND_TRIPS = 5
 _AT_ONCE = 4  # files side by side
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
-_CLEAN_SECS = 5.0  # after the end of the checks, so that Ctrl-C and a dead link end soon
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
 _SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
 _THIRD = b"A line more.\n"
 
 
-class Visit:
+class ServerChecks:
     """The checks of one server over one connection. ``until``: the end of the checks in monotonic seconds; the cleaning comes
     after it."""
 
@@ -48,12 +51,8 @@ class Visit:
     ) -> None:
         self._asked_for_speed = speed
         self._remote, self._settings, self._until, self._wall = remote, settings, until, wall
-        self._tag = os.urandom(4).hex()
-        self._name = f"pysubtask-doctor-{self._tag}.txt"
-        self._created: list[str] = []
-        self._folders: list[str] = []
-        self._near = ""
-        self._there = ""
+        self._destination = DestinationFolder(remote, settings)
+        self._probe = Probe(remote)
         self._sent: Sent | None = None
         self._visibility = habits.Visibility()
 
@@ -61,7 +60,7 @@ class Visit:
         """The findings, one after the other. The created files are removed at the end, after an error or a cancellation, too."""
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
-                self._local = os.path.join(folder, "probe")
+                self._probe.local = os.path.join(folder, "probe")
                 steps = (
                     self._folder,
                     self._write,
@@ -86,7 +85,7 @@ class Visit:
                         if finding.state == "fail":
                             return
         finally:
-            left = await asyncio.shield(asyncio.ensure_future(self._clean()))
+            left = await asyncio.shield(asyncio.ensure_future(self._probe.clean(self._destination.missing)))
         if left:
             yield warn(
                 "cleaned up",
@@ -120,94 +119,19 @@ class Visit:
                 return
             yield finding
 
-    async def _clean(self) -> list[str]:
-        profile = self._remote.profile
-        self._created += (
-            [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._created]
-        )
-        if not self._created:
-            return []
-        try:
-            async with asyncio.timeout(_CLEAN_SECS):
-                left = await clean(self._remote, self._created, self._folders)
-                if left:  # the error that ended the checks may have closed the connection
-                    await self._remote.connect()
-                    left = await clean(self._remote, self._created, self._folders)
-                return left
-        except (TimeoutError, PysubtaskError):
-            return [*self._created, *self._folders]
-
     # --- the steps
 
     async def _folder(self) -> AsyncIterator[Finding]:
-        remote = self._remote
-        home = await remote.home()
-        folder = remote.folder
-        kind = await remote.kind(folder)
-        begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
-        begins = begin
-        if kind == MISSING and folder.startswith("/"):
-            self._there = await namespace.describe_start(remote, home, folder)
-            begins = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
-        if kind == FILE:
-            yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
-        elif kind == MISSING:
-            self._folders = await remote.missing(folder)
-            self._near = await self._mistyped()
-            if self._near:
-                yield warn(
-                    "folder",
-                    "folder-mistyped",
-                    f"{folder!r} is not there; did you mean {self._near!r}?",
-                    (self._path_key(), self._near),
-                    words=f"Where the name is right, the first upload makes it{begin}.",
-                )
-                return
-            self._near = await namespace.meant(remote, folder)
-            if self._near:
-                yield warn(
-                    "folder",
-                    "folder-of-the-shell",
-                    f"{folder!r} is not there{begins}",
-                    (self._path_key(), self._near),
-                    words="A path of the account's shell may be another one here, as this login has a root of its own. "
-                    "Where the name is right, the first upload makes it.",
-                )
-                return
-            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begins}")
-        elif kind == FOLDER:
-            yield ok("folder", f"{folder or 'where the login begins'} is there{begin if folder else f': {home}' * bool(home)}")
-        else:
-            yield Finding("folder", SKIP, f"the server does not tell what {folder!r} is")
-
-    async def _mistyped(self) -> str:
-        """The existing folder of whose name the missing one is a typing error; '' where there is none."""
-        if not self._folders:
-            return ""
-        top, whole = self._folders[-1], self._remote.folder
-        above, slash, name = top.rpartition("/")
-        try:
-            near = mistyped.meant(name, await self._remote.names_in(above or slash))
-            found = f"{above}{slash}{near}"
-            return found + whole[len(top) :] if near and await self._remote.kind(found) == FOLDER else ""
-        except TransportError:
-            return ""  # the server does not list its names
-
-    def _path_key(self) -> str:
-        """The setting that names the folder."""
-        return (
-            "HostSFTPPath"
-            if self._settings.get("HostSFTPPath") is not None
-            else ("HostFTPPath" if self._settings.get("HostFTPPath") is not None else "HostPath")
-        )
+        async for finding in self._destination.findings():
+            yield finding
 
     async def _write(self) -> AsyncIterator[Finding]:
         try:
-            self._sent = await self._upload(_FIRST, None)
+            self._sent = await self._probe.upload(_FIRST, None)
         except PysubtaskError as exc:
             found = file_finding("write", exc, self._settings, self._remote.folder)
-            missing = bool(self._folders) and found.cause == "write-failed"
-            yield await self._elsewhere(found) if found.cause == "no-permission" or missing else found
+            missing = bool(self._destination.missing) and found.cause == "write-failed"
+            yield await self._destination.instead(found) if found.cause == "no-permission" or missing else found
             return
         if self._sent.remote.size != len(_FIRST):
             yield fail(
@@ -219,28 +143,9 @@ class Visit:
             return
         yield ok("write", f"a small file arrived whole (checked by its {self._sent.verified})")
 
-    async def _elsewhere(self, found: Finding) -> Finding:
-        """The finding about a refused folder, with a folder that this login may write to where there is one."""
-        remote, folder = self._remote, self._remote.folder
-        key = self._path_key()
-        relative = folder.lstrip("/")
-        candidates = [relative] if relative != folder and await remote.kind(relative) == FOLDER else []
-        candidates = [*([self._near] if self._near else []), *candidates, *parents(folder)[1:], ""]
-        settings = []
-        for candidate in candidates:
-            if (not candidate or await remote.kind(candidate) == FOLDER) and await remote.may_write(candidate):
-                settings = [(key, candidate)]
-                break
-        if self._folders:
-            there = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
-            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}{there}"
-            words = f"Have who runs the server make it for {self._settings.get('User') or 'this login'}, or take another folder:"
-            return found._replace(cause="folder-missing", text=text, remedy=Remedy(tuple(settings), (), words))
-        return found._replace(remedy=found.remedy._replace(settings=tuple(settings)))
-
     async def _rename(self) -> AsyncIterator[Finding]:
-        self._sent = await self._upload(_SECOND, None)
-        in_place = await habits.in_place(self._remote, self._name) if self._settings.get("StoreInPlace") else None
+        self._sent = await self._probe.upload(_SECOND, None)
+        in_place = await habits.in_place(self._remote, self._probe.name) if self._settings.get("StoreInPlace") else None
         if in_place is not None:
             yield in_place
         elif self._remote.traits.atomic_replace:
@@ -254,7 +159,7 @@ class Visit:
             )
 
     async def _stays(self) -> AsyncIterator[Finding]:
-        visibility = self._visibility = await habits.of_new_files(self._remote, self._name, len(_SECOND))
+        visibility = self._visibility = await habits.of_new_files(self._remote, self._probe.name, len(_SECOND))
         if visibility.note:
             yield Finding("new files", NOTE, visibility.note)
 
@@ -265,7 +170,7 @@ class Visit:
             return
         at = sent.remote.size
         try:
-            self._sent = await self._upload(_THIRD, sent, append=Append(at, at), base=at)
+            self._sent = await self._probe.upload(_THIRD, sent, append=Append(at, at), base=at)
         except NotAsLeft as exc:
             yield warn(
                 "append",
@@ -273,7 +178,7 @@ class Visit:
                 f"the server does not go on in the middle of a file: one that grew is sent whole ({exc})",
             )
         else:
-            yield await self._read_back("append", _SECOND + _THIRD, "a file that grows costs its growth only")
+            yield await self._probe.read_back("append", _SECOND + _THIRD, "a file that grows costs its growth only")
 
     async def _copy(self) -> AsyncIterator[Finding]:
         sent = self._sent
@@ -286,9 +191,9 @@ class Visit:
             return
         try:
             before = sent.remote.size
-            self._sent = await self._upload(b"\0" * before + _THIRD, sent, copies=(Copy(0, before, 0),))
+            self._sent = await self._probe.upload(b"\0" * before + _THIRD, sent, copies=(Copy(0, before, 0),))
         except NotAsLeft as exc:
-            why = await habits.why_no_copy(self._remote, self._name, str(exc))
+            why = await habits.why_no_copy(self._remote, self._probe.name, str(exc))
             if why:
                 yield Finding("copy-data", NOTE, f"not possible here, as {why}: a file that changed in its middle is sent whole")
                 return
@@ -300,10 +205,10 @@ class Visit:
             )
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
-            yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+            yield await self._probe.read_back("copy-data", expected, "of a file that changed only the changes travel")
 
     async def _resume(self) -> AsyncIterator[Finding]:
-        found = None if self._visibility.hinders else await habits.resume(self._remote, self._name, self._created)
+        found = None if self._visibility.hinders else await habits.resume(self._remote, self._probe.name, self._probe.created)
         if found is not None:
             yield found
 
@@ -313,29 +218,13 @@ class Visit:
         if self._settings.get("UseSFTP", True):
             return
         try:
-            self._sent = await self._upload(os.urandom(_LARGE), self._sent)
+            self._sent = await self._probe.upload(os.urandom(_LARGE), self._sent)
         except TransportLost as exc:
             if not re.search(r"no answer|hangs", str(exc)):
                 raise
             yield of_mtu("large packets", exc, self._settings)
         else:
             yield ok("large packets", f"a file of {_LARGE:,} bytes arrives like a small one")
-
-    async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
-        """Whether the server returns the uploaded bytes."""
-        found = await self._remote.fetch(self._name, len(expected) + 1)
-        if found is None:
-            return ok(check, f"{good} (checked by its size: this login may not read)")
-        if found != expected:
-            return fail(
-                check,
-                "other-bytes",
-                f"the server gives back other bytes than were sent ({len(found)} for {len(expected)})",
-                ("AtomicAppend", True),
-                ("DeltaTransfer", False),
-                words="Both: until that server is mended, each version is sent whole.",
-            )
-        return ok(check, f"{good} (read back and compared)")
 
     async def _sync(self) -> AsyncIterator[Finding]:
         if isinstance(self._remote, SFTPRemote):
@@ -373,7 +262,7 @@ class Visit:
         """The server's clock, by the time that the server gives to a file whose upload sets none."""
         before = self._wall()
         try:
-            mtime = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
+            mtime = (await self._probe.upload(b"What time is it?\n", self._sent)).remote.mtime
         finally:
             after = self._wall()
         if mtime is None:
@@ -399,10 +288,10 @@ class Visit:
             return
         long_ago = time.time_ns() - 10**13
         if habits.keeps_all(self._remote):  # this server refuses removals, so each file would remain
-            await self._upload(_SECOND, None, mtime_ns=long_ago)
+            await self._probe.upload(_SECOND, None, mtime_ns=long_ago)
         else:
             numbers = range(1, _AT_ONCE + 1)
-            await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
+            await asyncio.gather(*(self._probe.upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
         if self._visibility.rung:
             profile.learn(FINAL_STAT, self._visibility.rung)
         for line in profile.lines():
@@ -412,13 +301,13 @@ class Visit:
         """Whether the server keeps a name with a colon, which some systems do not allow and times of the day contain."""
         if self._remote.profile is None or self._visibility.hinders or habits.keeps_all(self._remote):
             return
-        sent, why = self._name.replace(".txt", "-12:30.txt"), ""
+        sent, why = self._probe.name.replace(".txt", "-12:30.txt"), ""
         try:
-            await self._upload(_FIRST, None, name=sent, mtime_ns=time.time_ns() - 10**13)
+            await self._probe.upload(_FIRST, None, name=sent, mtime_ns=time.time_ns() - 10**13)
         except (FileRefused, AttemptFailed) as exc:
             why = str(exc)
         found, changed = await habits.of_a_name(self._remote, sent, why)
-        self._created += changed
+        self._probe.created += changed
         if found is not None:
             yield found
 
@@ -426,7 +315,7 @@ class Visit:
         took = []
         for _ in range(_ROUND_TRIPS):
             begun = time.monotonic()
-            await self._remote.stat(self._name)
+            await self._remote.stat(self._probe.name)
             took.append(time.monotonic() - begun)
         yield ok("round trip", f"{min(took) * 1000:.1f} ms for a question and its answer")
 
@@ -437,7 +326,7 @@ class Visit:
             if limited:
                 piece = max(1024, min(piece, int(limited * _SPEED_SECS / 2)))
             sent_at = time.monotonic()
-            await self._upload(os.urandom(piece), None)
+            await self._probe.upload(os.urandom(piece), None)
             now, sent = time.monotonic(), sent + piece
             rate = piece / max(1e-6, now - sent_at)
             left = min(begun + _SPEED_SECS, self._until) - now
@@ -449,45 +338,3 @@ class Visit:
             piece = next_piece
         more = f" (RateLimit allows {size(limited)}/s)" if limited else ""
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
-
-    async def _upload(
-        self,
-        data: bytes,
-        replaces: Sent | None,
-        *,
-        append: Append | None = None,
-        base: int = 0,
-        copies: tuple[Copy, ...] = (),
-        number: int = 0,
-        mtime_ns: int | None = None,
-        name: str = "",
-    ) -> Sent:
-        """Upload these bytes under the doctor's name, under that name with ``number``, or under ``name``. For an append,
-        ``data`` are the bytes from the offset ``base`` on."""
-        local = f"{self._local}{number or ''}"
-        own = name or (self._name.replace(".txt", f"-{number}.txt") if number else self._name)
-        await asyncio.to_thread(_put, local, data)
-        remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
-        below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
-        for each in (own, temp):
-            if below + each not in self._created:
-                self._created.append(below + each)
-        job = Job(
-            local,
-            base + len(data),
-            mtime_ns,
-            own,
-            temp,
-            replaces=replaces.remote if replaces else None,
-            append=append,
-            base=base,
-            copies=copies,
-        )
-        sent = await remote.upload(job, lambda done: None)
-        self._created.remove(below + temp)
-        return sent
-
-
-def _put(path: str, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)

@@ -13,7 +13,7 @@ _SUSPICIOUS = 3
 """This number of failed logins within two minutes, and then connections without an answer, look like a ban."""
 
 
-class Logins:
+class LoginLimit:
     """At most ``most`` failed logins in any minute; 0 sets no limit. Times in seconds of a monotonic clock.
 
     A login counts as failed when it was refused, or when it went well and the connection was lost again. A login that ended

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pysubtask.subtask.delivery.login_limit import Logins
+from pysubtask.delivery_rules.login_limit import LoginLimit
 
 
 def test_so_many_in_any_minute():
-    logins = Logins(3)
+    logins = LoginLimit(3)
     for at in (0, 10, 20):
         assert logins.wait(at) == 0
         logins.failed(at)
@@ -19,7 +19,7 @@ def test_so_many_in_any_minute():
 
 @pytest.mark.parametrize("most", [0, 1, 6])
 def test_what_a_server_sees_of_one_that_is_always_tried_again(most: int):
-    logins, seen, now = Logins(most), [], 0.0
+    logins, seen, now = LoginLimit(most), [], 0.0
     while now < 600:
         wait = logins.wait(now)
         if wait <= 0:
@@ -32,7 +32,7 @@ def test_what_a_server_sees_of_one_that_is_always_tried_again(most: int):
 
 
 def test_it_is_forgotten_where_somebody_has_mended_it():
-    logins = Logins(1)
+    logins = LoginLimit(1)
     logins.failed(0)
     assert logins.wait(1) == 59
     logins.forget()
@@ -40,7 +40,7 @@ def test_it_is_forgotten_where_somebody_has_mended_it():
 
 
 def test_another_limit_counts_at_once():
-    logins = Logins(1)
+    logins = LoginLimit(1)
     logins.failed(0)
     logins.most = 2
     assert logins.wait(1) == 0
@@ -70,7 +70,7 @@ class Banning:
 @pytest.mark.parametrize("most", [3, 5, 6])
 def test_a_ban_that_each_connection_begins_anew_ends(most: int, wait_secs: float):
     """A link that is cut every ten seconds, and then is good; each try without an answer takes twenty."""
-    logins, server, now, came_back = Logins(6), Banning(most), 0.0, None
+    logins, server, now, came_back = LoginLimit(6), Banning(most), 0.0, None
     while now < 1_200 and came_back is None:
         if server.connect(now):
             logins.answered()
@@ -86,13 +86,13 @@ def test_a_ban_that_each_connection_begins_anew_ends(most: int, wait_secs: float
 
 
 def test_a_link_that_is_down_after_a_quiet_time_is_tried_as_the_settings_say():
-    logins = Logins(6)
+    logins = LoginLimit(6)
     for at in (0, 200, 400):
         logins.failed(at)
     for at in range(410, 600, 10):
         logins.unanswered(at)
         assert logins.wait(at) == 0
-    none = Logins(0)
+    none = LoginLimit(0)
     for at in range(10):
         none.failed(at)
         none.unanswered(at)
@@ -100,7 +100,7 @@ def test_a_link_that_is_down_after_a_quiet_time_is_tried_as_the_settings_say():
 
 
 def test_what_looks_like_a_ban_is_told_and_is_waited_for_ever_longer_up_to_five_minutes():
-    logins = Logins(6)
+    logins = LoginLimit(6)
     for at in (0, 10, 20):
         logins.failed(at)
     waits = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...common.errors import AttemptFailed
-from ...common.events import utc
+from ..common.errors import AttemptFailed
+from ..common.events import utc
 
 _MOST_NAMES = 1000
 _MOST_LISTED = 20
@@ -13,27 +13,33 @@ _MOST_LISTED = 20
 
 class _Row(NamedTuple):
     times: int
-    passed: int
+    arrived: int
     reason: str = ""
     until: float = 0.0
 
 
-class InARow:
+class FailureCounts:
     """Failed attempts in a row, by remote name. A newer version of a file takes over the count of the version before."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
+        self._arrived = 0
 
-    def failed(self, name: str, error: AttemptFailed, passed: int) -> tuple[int, bool]:
-        """Count one more failure; how many in a row that makes, and whether other files were delivered since the first of them.
-        ``passed``: the number of deliveries so far. An attempt that got further than the one before starts a new row."""
+    def failed(self, name: str, error: AttemptFailed) -> tuple[int, bool]:
+        """Count one more failure; how many in a row that makes, and whether other files arrived since the first of them. An attempt
+        that got further than the one before starts a new row."""
         row = self._rows.pop(name, None)
         if row is None or error.further:
-            row = _Row(0, passed)
+            row = _Row(0, self._arrived)
         while len(self._rows) >= _MOST_NAMES:
             del self._rows[next(iter(self._rows))]
         self._rows[name] = row = row._replace(times=row.times + 1)
-        return row.times, passed != row.passed
+        return row.times, self._arrived != row.arrived
+
+    def arrived(self, name: str) -> None:
+        """The file was delivered."""
+        self._arrived += 1
+        self.over(name)
 
     def waits(self, name: str, reason: str, until: float) -> None:
         """The file waits alone ``until`` this time (wall clock)."""
@@ -46,7 +52,7 @@ class InARow:
         self.waits(name, "", 0.0)
 
     def over(self, name: str) -> None:
-        """The file was delivered, or left the queue."""
+        """The file left the queue."""
         self._rows.pop(name, None)
 
     def page(self) -> list[dict[str, Any]]:

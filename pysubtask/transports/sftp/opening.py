@@ -12,15 +12,15 @@ from ..shared.sftp_names import parent_of
 from ..shared.temp_names import formed, own_folder
 from . import packets
 from .attempt import Attempt, Server, is_status
+from .folders import Folders
 from .handles import names_limit
-from .links import is_link, place_of
-from .mkdirs import Folders
+from .links import is_link, resolve
 from .packets import Handle, Reply, string
 from .proof import small_file
 from .status_errors import is_unknown, refusal
 
 
-class Beginning:
+class Opener:
     """Over one connection. ``follow``: a link on the server stays, and the file that it points to is written."""
 
     def __init__(self, server: Server, folders: Folders, *, follow: bool) -> None:
@@ -61,7 +61,7 @@ class Beginning:
                 await self.tidy(attempt)
                 temp, answer, more = first
                 helps = not missing and not is_status(answer, packets.PERMISSION_DENIED)
-                remedy = walk.condemned().remedy if helps and not walk.condemned().others_pass else ""
+                remedy = walk.exhausted().remedy if helps and not walk.exhausted().others_pass else ""
                 raise refusal("open", name, answer, more, file=remote_text(temp.rpartition(b"/")[2]), remedy=remedy)
         await attempt.cleared()
         attempt.learns.append(walk.worked)
@@ -71,12 +71,12 @@ class Beginning:
         """Open a temporary file of this kind; the reply, and a hint for the error message."""
         while True:
             recorded = attempt.recorded
-            if attempt.place.path != attempt.target:
-                folder = parent_of(attempt.place.path)
+            if attempt.resolved.path != attempt.target:
+                folder = parent_of(attempt.resolved.path)
                 recorded = (folder.rstrip(b"/") + b"/" if folder else b"") + attempt.recorded.rpartition(b"/")[2]
             attempt.temp, attempt.borrowed = formed(recorded, rung, attempt.target), False
             self._borrow(attempt)
-            if (attempt.place.path != attempt.target or rung in ("hidden_ending", "ending")) and not attempt.borrowed:
+            if (attempt.resolved.path != attempt.target or rung in ("hidden_ending", "ending")) and not attempt.borrowed:
                 # Recorded before the OPEN: the recorded name alone does not lead to this path after a crash.
                 self._server.profile.hold(os.fsdecode(attempt.temp))
             answer, more, moved = await self._open(attempt)
@@ -113,7 +113,7 @@ class Beginning:
             opening = ask()
             looking = (
                 None
-                if attempt.place.exists is not None or attempt.place.link
+                if attempt.resolved.exists is not None or attempt.resolved.link
                 else client.request(packets.LSTAT, string(attempt.target))
             )
             if not attempt.cleanup_sent:
@@ -129,7 +129,7 @@ class Beginning:
             answer = await handles.granted(answer, ask)
             if isinstance(answer, Handle):
                 attempt.handle = answer.handle
-            moved = looking is not None and await self.place(attempt, await looking)
+            moved = looking is not None and await self.resolve(attempt, await looking)
         except BaseException:
             if not answered:
                 handles.leave()
@@ -147,11 +147,11 @@ class Beginning:
             return False
         return is_status(await self._client.request(packets.LSTAT, string(folder)), packets.NO_SUCH_FILE)
 
-    async def place(self, attempt: Attempt, found: Reply) -> bool:
-        """Store in ``attempt.place`` what LSTAT of the name has reported (``found``); whether the file has to be written
+    async def resolve(self, attempt: Attempt, found: Reply) -> bool:
+        """Store in ``attempt.resolved`` what LSTAT of the name has reported (``found``); whether the file has to be written
         elsewhere."""
-        attempt.place = await place_of(self._client, attempt.target, found, follow=self._follow)
-        return attempt.place.path != attempt.target
+        attempt.resolved = await resolve(self._client, attempt.target, found, follow=self._follow)
+        return attempt.resolved.path != attempt.target
 
     async def no_link(self, attempt: Attempt) -> None:
         """NotAsLeft where the name is a link, as RemoteLinks asks for its replacement."""
@@ -177,7 +177,7 @@ class Beginning:
         """Open the name itself, empty. Raises FileRefused."""
         client, handles = self._client, self._server.handles
         attempt.in_place, attempt.borrowed = True, False
-        attempt.temp = attempt.place.path
+        attempt.temp = attempt.resolved.path
 
         def ask() -> asyncio.Future[Reply]:
             return client.request(packets.OPEN, packets.open_over(attempt.temp))

@@ -1,0 +1,1 @@
+"""What the child and ``pysubtask push`` decide alike about a delivery. Pure."""

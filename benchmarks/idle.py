@@ -25,7 +25,7 @@ from .table import Column, Table
 
 _DIR, _FILES = "pysubtask, one 'dir'", "pysubtask, a 'file' entry for each"
 _LSYNCD = "lsyncd"
-_LOOK = "pysubtask, one look by polling alone"
+_SCAN = "pysubtask, one look by polling alone"
 _MB = 1 << 20
 _LIMIT_SECS = 280.0
 _CALM_SECS = 5.0
@@ -143,14 +143,14 @@ def _measure(bench: Bench, watching: Watching, count: int, secs: float, rate: in
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _look(bench: Bench, count: int) -> dict[str, Any]:
+def _scan(bench: Bench, count: int) -> dict[str, Any]:
     folder = bench.fresh("many")
     _fill(folder, count)
     try:
-        run = bench.run([sys.executable, "-m", "benchmarks.look", str(folder)])
+        run = bench.run([sys.executable, "-m", "benchmarks.scan", str(folder)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    said = json.loads(run.said)
+    said = json.loads(run.output)
     return {"first_ms": 1000 * said["first"], "again_ms": 1000 * said["again"], "part": 100 * said["part"], "rss_mb": run.rss / _MB}
 
 
@@ -159,8 +159,8 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     count, many = args.files or (50 if args.quick else 10_000), args.many or (200 if args.quick else 100_000)
     secs = args.secs or (0.3 if args.quick else 30.0)
     rows: list[dict[str, Any]] = []
-    for name in chosen([*_WATCHERS, _LOOK], args.only):
-        row: dict[str, Any] = {"name": f"{name}, {many if name == _LOOK else count:,} files", "problem": None}
+    for name in chosen([*_WATCHERS, _SCAN], args.only):
+        row: dict[str, Any] = {"name": f"{name}, {many if name == _SCAN else count:,} files", "problem": None}
         rows.append(row)
         programs, watching = _WATCHERS.get(name, ((), _dir))
         absent = [program for program in programs if not installed(program)]
@@ -168,7 +168,7 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
             row["problem"] = not_installed(absent[0])
             continue
         try:
-            row |= _look(bench, many) if name == _LOOK else _measure(bench, watching, count, secs, args.rate)
+            row |= _scan(bench, many) if name == _SCAN else _measure(bench, watching, count, secs, args.rate)
         except (Failed, OSError) as exc:
             row["problem"] = f"failed: {exc}"
             continue

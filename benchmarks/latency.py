@@ -28,7 +28,7 @@ _RCLONE = "rclone copyto for each change"
 _PROGRAMS = {_OURS: (), _LSYNCD_1: ("rsync", "lsyncd"), _LSYNCD_0: ("rsync", "lsyncd"), _RCLONE: ("rclone",)}
 _SIZE = 1024
 _LINE = 32
-_LOOK_SECS = 0.0001
+_POLL_SECS = 0.0001
 _LIMIT_SECS = 30.0
 _WARM_SECS = 60.0
 
@@ -55,7 +55,7 @@ def _changes(source: Path, remote: Path, tell: Callable[[], object]) -> Change:
         begun = time.perf_counter()
         size = _append(source)
         tell()
-        wait_until(lambda: _size(remote) == size, _LIMIT_SECS, f"{remote.name} of {size} bytes on the server", _LOOK_SECS)
+        wait_until(lambda: _size(remote) == size, _LIMIT_SECS, f"{remote.name} of {size} bytes on the server", _POLL_SECS)
         return time.perf_counter() - begun
 
     return change
@@ -169,7 +169,7 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         f"cipher {args.cipher} for all; {rounds} rounds in changing order; a pause of 30 to 90 ms between two changes of one tool.",
         "pysubtask: append, notify_file_by_index, snapshot and queue on disk, upload, server's sync; connection up.",
         "lsyncd: default.rsync over ssh, running, its first copy made. rclone: a new process each time, as from a script.",
-        f"looked at every {_LOOK_SECS * 1000:.1f} ms; p99 of fewer than 100 changes is the worst.",
+        f"looked at every {_POLL_SECS * 1000:.1f} ms; p99 of fewer than 100 changes is the worst.",
     ]
     return Table("latency", columns, rows, notes)
 

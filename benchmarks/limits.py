@@ -37,7 +37,7 @@ def _upload(bench: Bench, server: QuirkSFTPServer, source: Path, concurrency: in
     before = len(server.operations("open")), len(server.operations("open", failed=True))
     files = [(str(path), path.name) for path in sorted(source.iterdir())]
     job = {"settings": server.settings(Concurrency=concurrency), "workdir": str(bench.root / "work"), "files": files}
-    secs = float(json.loads(bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job)).said)["secs"])
+    secs = float(json.loads(bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job)).output)["secs"])
     worked, refused = len(server.operations("open")) - before[0], len(server.operations("open", failed=True)) - before[1]
     return _Done(secs, worked + refused, refused)
 

@@ -68,7 +68,7 @@ def _upload(bench: Bench, how: str, source: Path, secs: float) -> dict[str, Any]
         "secs": secs if how == "nothing" else _LIMIT_SECS,
     }
     try:
-        found: dict[str, Any] = json.loads(bench.run([sys.executable, "-m", "benchmarks.app"], json.dumps(given)).said)
+        found: dict[str, Any] = json.loads(bench.run([sys.executable, "-m", "benchmarks.app"], json.dumps(given)).output)
         if how != "nothing" and not found["arrived"]:
             raise Failed(f"not uploaded within {_LIMIT_SECS:.0f} s")
         return found
@@ -78,8 +78,8 @@ def _upload(bench: Bench, how: str, source: Path, secs: float) -> dict[str, Any]
 
 
 def _import(bench: Bench, modules: str) -> tuple[float, float]:
-    modules = modules or bench.run([sys.executable, "-c", _LOADED]).said
-    milli, megabytes = json.loads(bench.run([sys.executable, "-c", _IMPORT, modules]).said)
+    modules = modules or bench.run([sys.executable, "-c", _LOADED]).output
+    milli, megabytes = json.loads(bench.run([sys.executable, "-c", _IMPORT, modules]).output)
     return float(milli), float(megabytes)
 
 
@@ -155,9 +155,9 @@ def _row(name: str, runs: list[dict[str, Any]], megabytes: int) -> dict[str, Any
         row["share"] = 100 * statistics.median(run["share"] for run in runs)
         if _HOW[name] != "nothing":
             row["mb_per_sec"] = statistics.median(megabytes / run["secs"] for run in runs)
-    told = [each for run in runs for each in run.get("notify", [])]
-    if told:
-        row |= {"notify_us": 1e6 * statistics.median(told), "notify_p99": 1e6 * percentile(told, 0.99)}
+    times = [each for run in runs for each in run.get("notify", [])]
+    if times:
+        row |= {"notify_us": 1e6 * statistics.median(times), "notify_p99": 1e6 * percentile(times, 0.99)}
     return row
 
 

@@ -1,4 +1,4 @@
-"""Many small files to a real sshd: our transport alone, and the whole way from a watched folder, beside the peers.
+"""Many small files to a real sshd: our transport alone, and the whole path from a watched folder, beside the peers.
 
 The transport alone is cold like every peer: connect, upload all, disconnect. End to end a master and its child run
 already, as they do all day, without a connection; the files are renamed into the watched folder, and the clock stops
@@ -51,7 +51,7 @@ def _alone(concurrency: int) -> Callable[[Bench, Path, Place], float]:
             "files": files,
         }
         run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
-        return float(json.loads(run.said)["secs"])
+        return float(json.loads(run.output)["secs"])
 
     return measure
 
@@ -69,7 +69,7 @@ def _whole(entry: dict[str, Any]) -> Callable[[Bench, Path, Place], float]:
 
             def arrived() -> bool:
                 master.check_pending_notifications()
-                # A name that shows is a whole file: what is under way has a name with a dot.
+                # A name that shows is a whole file: what is being sent has a name with a dot.
                 return sum(not name.startswith(".") for name in os.listdir(place.path)) == len(names)
 
             wait_until(arrived, _LIMIT_SECS, "the last file is on the server", _POLL_SECS)
@@ -143,9 +143,9 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         *([] if args.rtt else [Column("whole", "end to end is x faster", ".2f")]),
         Column("publish", "publishes"),
     ]
-    way = f", {args.rtt:g} ms round trip, {_FAR_RATE / 1e6:.0f} Mbit/s, no loss" if args.rtt else ""
+    link = f", {args.rtt:g} ms round trip, {_FAR_RATE / 1e6:.0f} Mbit/s, no loss" if args.rtt else ""
     notes = [
-        f"cipher {args.cipher} for all{way}; each with connect, login and disconnect"
+        f"cipher {args.cipher} for all{link}; each with connect, login and disconnect"
         + ("." if args.rtt else " (end to end: until the last file shows)."),
         "transport: without the start of Python, which an app has behind it; the peers are programs from start to end.",
         *(

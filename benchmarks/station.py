@@ -29,7 +29,7 @@ from .table import Column, Table, percentile, ratio
 _DELAY, _LOSS, _RATE, _QUEUE = 0.05, 0.01, 5_000_000.0, 128 * 1024.0
 _DOWN = 0.3
 _SEED = 5
-_LOOK_SECS = 0.25
+_POLL_SECS = 0.25
 _READY_SECS = 60.0
 _DRAIN_SECS = 90.0
 _MB = 1 << 20
@@ -185,7 +185,7 @@ def _spend(bench: Bench, tool: Tool, secs: float, files: int, bad: bool) -> Day:
         looks: list[tuple[float, dict[str, int]]] = []
         rss = 0
         while not alive("done"):
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)
             looks.append((time.monotonic(), _sizes(place.path)))
             if (pid := root()) is not None:
                 rss = max(rss, sum(memory(each, "VmRSS") for each in tree(pid)))
@@ -196,7 +196,7 @@ def _spend(bench: Bench, tool: Tool, secs: float, files: int, bad: bool) -> Day:
         while drained is None and time.monotonic() < over + _DRAIN_SECS:
             if all(_sizes(place.path).get(name) == size for name, size in last.items()):
                 drained = time.monotonic() - over
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)
         after = link.counts()
         pid = root()
         cpu = cpu_secs(pid) if pid is not None else 0.0
@@ -273,14 +273,14 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         Column("child_mb", "child MB", ".0f"),
         Column("publish", "publishes"),
     ]
-    way = (
+    link = (
         f"{_RATE / 1e6:.0f} Mbit/s, nothing else (--good)"
         if args.good
         else f"{2000 * _DELAY:.0f} ms round trip, {100 * _LOSS:.0f} % loss, {_RATE / 1e6:.0f} Mbit/s, "
         f"down {100 * _DOWN:.0f} % of the time"
     )
     notes = [
-        f"the link: {way}; cipher {args.cipher} for all.",
+        f"the link: {link}; cipher {args.cipher} for all.",
         "sent, back: IP packets on the wire with all headers and repetitions, login included; new: bytes the station wrote.",
         "behind: how long the oldest byte of a file that the server lacks has waited; each file, four times a second.",
         f"all there: after the day's end; - is not within {_DRAIN_SECS:.0f} s. Copies that are there are compared.",

@@ -44,7 +44,7 @@ class Table:
         """The table as markdown that can be read as it is, with what was measured where."""
         lines = [[column.title for column in self.columns]]
         for row in self.rows:
-            cells = [_shown(row.get(column.key), column.form) for column in self.columns]
+            cells = [_cell(row.get(column.key), column.form) for column in self.columns]
             if row.get("problem"):
                 cells[1] = str(row["problem"])
             lines.append(cells)
@@ -70,7 +70,7 @@ class Table:
         return "\n".join(out)
 
 
-def _shown(value: Any, form: str) -> str:
+def _cell(value: Any, form: str) -> str:
     if value is None:
         return "-" if form else ""
     return format(value, form) if form else str(value)

@@ -83,7 +83,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "common/place.py": ({"open"}, "reads the table of mounts"),
     "common/process.py": ({"open"}, "reads /proc/PID/stat"),
     "control/doctor/bbr.py": ({"open"}, "reads /proc/sys"),
-    "subtask/watch/disks.py": ({"os.open"}, "listens to the table of mounts"),
+    "subtask/watch/unmounted_folders.py": ({"os.open"}, "listens to the table of mounts"),
     "common/mount_table.py": ({"open"}, "reads the table of mounts"),
     "control/tasks/owners.py": ({"open"}, "reads /proc/PID/cmdline and environ"),
     "common/present.py": ({"open"}, "reads /proc/PID/stat"),

@@ -55,10 +55,11 @@ from .status import failed_start, heartbeat
 from .status.status_model import StatusModel
 from .status.status_writer import StatusWriter
 from .wake_event import WakeEvent
-from .watch.disks import Disks
-from .watch.missing_folders import Footing, Missing, watched_folders
+from .watch.missing_folders import MissingFolders, watched_folders
 from .watch.settle_queue import LAST_SCAN_SECS
-from .watch.watcher import Due, Watch
+from .watch.state_folder_guard import StateFolderGuard
+from .watch.unmounted_folders import UnmountedFolders
+from .watch.watcher import Due, Watcher
 
 T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
@@ -153,7 +154,7 @@ class BaseSubtask:
         self.events: EventLog
         self._snapshotter: Snapshotter
         self._status_writer: StatusWriter
-        self._watch: Watch
+        self._watch: Watcher
         self._pipeline: SnapshotPipeline
         self._heartbeat: heartbeat.Heartbeat
         self._request_server: RequestServer
@@ -305,14 +306,14 @@ class BaseSubtask:
         self._settle()
         own = of_task(handoff.own, handoff.entries)
         # Where the state is elsewhere, the disk of the watched folder may be removed while the state stays.
-        self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
+        self._footing = StateFolderGuard(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
         self._spool_thread = self.when_there_is_room(
             lambda: SpoolThread(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
         )
         kept = str(self._spool_thread.run(self._spool_thread.spool.meta.get, "mounts", ""))
-        self._disks = Disks(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
-        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall, self._disks)
+        self._disks = UnmountedFolders(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
+        self._missing = MissingFolders(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall, self._disks)
         tag = str(self._spool_thread.run(self._spool_thread.spool.meta.get, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
         self._snapshotter = Snapshotter(
@@ -379,7 +380,7 @@ class BaseSubtask:
         if self.destination().startswith("file://"):
             skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
-        self._watch = Watch(
+        self._watch = Watcher(
             handoff.entries,
             _Known(self._spool_thread),
             skip,
@@ -388,7 +389,7 @@ class BaseSubtask:
             longest_hold=longest_hold,
             own=own,
             last_sign=self._last_sign,
-            disks=self._disks,
+            unmounted=self._disks,
         )
         self._watch.offer(handoff.residual)
         self._pipeline = SnapshotPipeline(
@@ -520,8 +521,8 @@ class BaseSubtask:
         self._heartbeat.remove()
         if self._heartbeat.interval > 0:
             self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)
+        self._request_server.listen(self._watch.file_events, self._poll_soon)
         self._watch.start()
-        self._request_server.listen(self._poll_soon)
         self.status_model.set(watch=self._watch.mode)
         self._say_watch()
         self.begin()
@@ -552,7 +553,6 @@ class BaseSubtask:
     def _close(self) -> None:
         self._watch.stop()
         self._disks.close()
-        self._request_server.stop()
         self.close()
         self._heartbeat.remove()
         tell_sums(self.log, everything=True)

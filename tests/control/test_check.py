@@ -296,7 +296,7 @@ def test_a_link_is_judged_as_by_the_child(tmp_path: Path, recursive: str):
     (entry,) = task.entries
     root = Folder(0, entry, ())
     folders = [root, Folder(0, entry, (), root, "sub")] if recursive == "true" else [root]
-    taken = {each.below + name for each in folders for name in each.scan(True).odd}
+    taken = {each.names.below + name for each in folders for name in each.scan(True).odd}
     assert data == taken >= {"a.csv", "latest.csv"}
     why = {os.path.basename(one.path): one.why for one in found.skipped}
     assert f"leads out of its folder, to {tmp_path / 'weather.csv'}" in why["link.csv"] and "leads out" in why["chain.csv"]

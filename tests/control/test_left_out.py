@@ -15,7 +15,7 @@ from pysubtask.common.why import not_queued
 from pysubtask.control.config.config_file import load
 from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.view.status_view import left_out
-from pysubtask.subtask.watch.watcher import Watch
+from pysubtask.subtask.watch.watcher import Watcher
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 from tests.subtask.test_watcher import Memory
@@ -23,14 +23,14 @@ from tests.subtask.test_watcher import Memory
 NOW = 1_790_000_000.0
 
 
-def watch_of(folder: Path, **more: Any) -> Watch:
+def watch_of(folder: Path, **more: Any) -> Watcher:
     entries = read_entries([{"dir": ".", **CONFIG_FILE_DEFAULTS["dir"], **more}], cwd=str(folder))
-    return Watch(entries, Memory(), (), lambda: None, False)
+    return Watcher(entries, Memory(), (), lambda: None, False)
 
 
-def told(watch: Watch, now: float = 0.0) -> dict[str, str]:
+def told(watch: Watcher, now: float = 0.0) -> dict[str, str]:
     watch.scan(now)
-    return {os.path.basename(row["path"]): row["why"] for row in watch.left_out()[0]}
+    return {os.path.basename(row["path"]): row["why"] for row in watch.report.left_out()[0]}
 
 
 def test_each_reason(tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_many_are_counted_and_few_are_named(tmp_path: Path) -> None:
         (tmp_path / f"sub{number}" / "x.tmp").write_text("1")
     watch = watch_of(tmp_path, recursive=True)
     watch.scan(0.0)
-    rows, more = watch.left_out()
+    rows, more = watch.report.left_out()
     assert (len(rows), more) == (10, 17)
     for path in tmp_path.rglob("*.*"):
         path.unlink()
     watch.scan(100.0)
-    assert watch.left_out() == ([], 0)
+    assert watch.report.left_out() == ([], 0)
 
 
 def test_how_it_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -288,6 +289,12 @@ def test_requests_refuse_a_strange_id(tmp_path):
     for id in ("../x", "a b", "x" * 101):
         with pytest.raises(ValueError, match="no id"):
             requests.send(str(tmp_path), "set", {}, ME, id=id)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
+def test_a_child_has_one_reader_of_file_events_for_data_and_orders(shared):
+    handles = Path(f"/proc/{shared.pid()}/fd")
+    assert [os.readlink(handle) for handle in handles.iterdir()].count("anon_inode:inotify") == 1
 
 
 def test_an_order_does_not_wait_for_the_timer(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from pysubtask.common.notify import read_stamp
 from pysubtask.subtask.platform import change_times
-from pysubtask.subtask.watch.watcher import Watch
+from pysubtask.subtask.watch.watcher import Watcher
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
@@ -137,7 +137,7 @@ class Memory:
         return self.sources.get(path)
 
 
-def looked(watch: Watch, memory: Memory, now: float) -> list[str]:
+def looked(watch: Watcher, memory: Memory, now: float) -> list[str]:
     found = watch.scan(now)
     for due in found:
         memory.sources[due.path] = read_stamp(due.path)
@@ -154,7 +154,7 @@ def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, way: Any
     path, memory = tmp_path / "data" / "a.csv", Memory()
     path.write_bytes(OLD)
     os.utime(path, (LONG_AGO, LONG_AGO))
-    watch = Watch(read_entries([ENTRIES[kind]], cwd=str(tmp_path)), memory, (), lambda: None, False)
+    watch = Watcher(read_entries([ENTRIES[kind]], cwd=str(tmp_path)), memory, (), lambda: None, False)
     assert looked(watch, memory, 0.0) == ["a.csv start"]
     assert [looked(watch, memory, now) for now in (10.0, 20.0, 100.0)] == [[], [], []]
     way(path)

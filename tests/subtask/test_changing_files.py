@@ -12,9 +12,9 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, write_hold
-from pysubtask.subtask.watch.changing_files import FEW, ROUND_SECS, Changing
+from pysubtask.subtask.watch.changing_files import FEW, ROUND_SECS, ChangingFiles
 from pysubtask.subtask.watch.settle_queue import longest_wait
-from pysubtask.subtask.watch.watcher import Due, Watch
+from pysubtask.subtask.watch.watcher import Due, Watcher
 from tests.helpers import wait_until
 
 from .test_watcher import Memory, World
@@ -152,10 +152,10 @@ def test_a_new_file_whose_changes_do_not_count_is_never_taken_half(tmp_path: Pat
         one.write("film.mp4", b"x" * 10, "ab")
         assert one.round() == []
         one.wait(0.5)
-    (row,) = one.watch.never_quiet(one.ns / 1e9)
+    (row,) = one.watch.report.never_quiet(one.ns / 1e9)
     assert row == {"path": one.path("film.mp4"), "for_secs": 300, "settle_secs": 2.0, "goes": False}
     assert [name for name, _ in one.quiet()] == ["film.mp4"]
-    assert one.watch.never_quiet(one.ns / 1e9) == []
+    assert one.watch.report.never_quiet(one.ns / 1e9) == []
 
 
 def test_the_longest_wait_follows_from_what_is_asked_for() -> None:
@@ -298,7 +298,7 @@ class Live:
         self.memory, self.wakes, self.woken = Memory(), 0, threading.Event()
         named = [{"file": name, "on_change": True, "settle_secs": 0.2, **more} for name in names]
         self.entries = read_entries(named, cwd=str(folder))
-        self.watch = Watch(self.entries, self.memory, (), self.wake)
+        self.watch = Watcher(self.entries, self.memory, (), self.wake)
         self.watch.start()
         assert self.watch.mode == "events"
 
@@ -321,7 +321,7 @@ class Live:
 @pytest.fixture
 def no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events alone have to tell."""
-    monkeypatch.setattr(Changing, "turn", lambda self, now, everything: iter(()))
+    monkeypatch.setattr(ChangingFiles, "turn", lambda self, now, everything: iter(()))
 
 
 @pytest.mark.slow
@@ -408,9 +408,9 @@ def test_a_writer_that_closes_a_thousand_times_a_second_wakes_nobody_while_the_f
 
 
 def test_few_files_are_looked_at_in_each_tick_and_of_many_each_within_a_round() -> None:
-    few = Changing({f"/x/{number}": number for number in range(FEW)}, lambda: 0.0)
+    few = ChangingFiles([f"/x/{number}" for number in range(FEW)], lambda: 0.0)
     assert len(list(few.turn(0.0, False))) == len(list(few.turn(0.1, False))) == FEW
-    many = Changing({f"/x/{number}": number for number in range(10_000)}, lambda: 0.0)
+    many = ChangingFiles([f"/x/{number}" for number in range(10_000)], lambda: 0.0)
     assert list(many.turn(0.0, False)) == []
     seen: list[str] = []
     for tick in range(1, 11):
@@ -423,7 +423,7 @@ def test_few_files_are_looked_at_in_each_tick_and_of_many_each_within_a_round() 
 
 def test_looking_at_many_takes_at_most_a_25th_of_the_time() -> None:
     clock = [0.0]
-    many = Changing({f"/x/{number}": number for number in range(1000)}, lambda: clock[0])
+    many = ChangingFiles([f"/x/{number}" for number in range(1000)], lambda: clock[0])
     now, looked = 0.0, 0
     while now < 1000:
         for _ in many.turn(now, False):
@@ -441,7 +441,7 @@ def test_an_idle_tick_of_ten_thousand_entries_touches_few_files(tmp_path: Path, 
     try:
         live.taken()
         looked = []
-        monkeypatch.setattr(live.watch, "_stat_of", lambda path: looked.append(path))
+        monkeypatch.setattr(live.watch._due._stamps, "_read", lambda path: looked.append(path))
         now = time.monotonic()
         for tick in range(10):
             live.watch.scan(now + tick)

@@ -19,12 +19,12 @@ import pytest
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, Toucher, notify_name
 from pysubtask.subtask.platform import mounts
-from pysubtask.subtask.watch import file_events, inotify
+from pysubtask.subtask.watch import file_events, incomplete_events, inotify
 from pysubtask.subtask.watch.file_events import FileEvents
 from pysubtask.subtask.watch.inotify import Inotify
 from pysubtask.subtask.watch.named_files import ROUND_SECS
 from pysubtask.subtask.watch.watchdog_events import WatchdogEvents
-from pysubtask.subtask.watch.watcher import Due, Watch
+from pysubtask.subtask.watch.watcher import Due, Watcher
 from tests.helpers import wait_until
 from tests.subtask.test_watcher import Memory
 
@@ -48,7 +48,7 @@ class Child:
     def __init__(self, folder, watched, **more) -> None:
         self.woken = threading.Event()
         self.memory = Memory()
-        self.watch = Watch(read_entries(watched, cwd=str(folder)), self.memory, (), self.woken.set, **more)
+        self.watch = Watcher(read_entries(watched, cwd=str(folder)), self.memory, (), self.woken.set, **more)
         self.found: list[tuple[str, str]] = []
 
     def __enter__(self) -> Child:
@@ -231,10 +231,10 @@ def test_many_files_at_once(tmp_path) -> None:
 def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}, {"file": "a"}]) as child:
-        events = child.watch._events
+        events = child.watch.file_events
         assert events is not None
         # Lost to the queue: no event of these files arrives.
-        events.file = lambda folder, name, created: False
+        events.inbox.file = lambda folder, name, created: False
         (tmp_path / "d" / "x").write_text("1")
         Toucher().touch(str(tmp_path / "a.notify"))
         child.nothing(0.2)
@@ -245,7 +245,7 @@ def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
 def test_an_overflow_that_watchdog_logs_is_heard(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(inotify, "available", lambda: False)
     with Child(tmp_path, [{"file": "a"}]) as child:
-        events = child.watch._events
+        events = child.watch.file_events
         reader = getattr(events._source._observer, "_inotify_fd", None)
         if not hasattr(reader, "handle_event"):
             pytest.skip("this version of watchdog does not tell of an overflow")
@@ -262,11 +262,11 @@ def test_a_real_overflow_loses_nothing(tmp_path) -> None:
     (tmp_path / "t" / "old").mkdir(parents=True)
     watched = [{"dir": name, "settle_secs": 0, "notify_files": False, "recursive": name == "t"} for name in "dt"]
     with Child(tmp_path, watched) as child:
-        events = child.watch._events
+        events = child.watch.file_events
         assert events is not None
         over: list[int] = []
-        real = events.lose
-        events.lose = lambda: (over.append(1), real())[0]
+        real = events.inbox.lose
+        events.inbox.lose = lambda: (over.append(1), real())[0]
         # The reader is held up, as on a busy machine, while the queue of the kernel runs over.
         with events._source._lock:
             names = [f"f{number}" for number in range(limit // 2 + 6000)]
@@ -331,7 +331,7 @@ def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, c
 
 @both
 def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(file_events, "misses_events", lambda path: "on a network file system, where others change it")
+    monkeypatch.setattr(incomplete_events, "misses_events", lambda path: "on a network file system, where others change it")
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "polling" and "network file system" in child.watch.mode_reason
@@ -370,8 +370,61 @@ def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
         assert taken.paths == {str(tmp_path / name): True for name in "abc"} and not taken.lost
         with open(tmp_path / "a", "a") as file:
             file.write("2")
-        wait_until(lambda: events._paths)
+        wait_until(lambda: events.inbox._paths)
         assert woken == [1, 1] and events.take().paths == {str(tmp_path / "a"): False}
+    finally:
+        events.stop()
+
+
+@both
+@pytest.mark.parametrize("first", ["subscribe", "start"])
+def test_one_reader_serves_two_receivers_each_with_its_own_folder(tmp_path, first) -> None:
+    for name in ("data", "requests"):
+        (tmp_path / name).mkdir()
+    woken: list[str] = []
+    events = FileEvents({str(tmp_path / "data"): lambda name, created: True}, lambda: woken.append("data"))
+    if first == "start":
+        events.start()
+    before = set(threading.enumerate())
+    inbox = events.subscribe(
+        str(tmp_path / "requests"), lambda name, created: created and name.endswith(".json"), lambda: woken.append("requests")
+    )
+    missing = events.subscribe(str(tmp_path / "missing"), lambda name, created: True, lambda: woken.append("missing"))
+    if first == "subscribe":
+        events.start()
+    try:
+        assert isinstance(events._source, WatchdogEvents) or first == "subscribe" or set(threading.enumerate()) == before
+        assert events.mode() == ("events", "")
+        (tmp_path / "requests" / "half").write_text("1")
+        os.rename(tmp_path / "requests" / "half", tmp_path / "requests" / "1.json")
+        wait_until(lambda: woken)
+        assert woken == ["requests"] and list(inbox.take().paths) == [str(tmp_path / "requests" / "1.json")]
+        (tmp_path / "data" / "x").write_text("1")
+        wait_until(lambda: len(woken) > 1)
+        assert woken == ["requests", "data"] and list(events.take().paths) == [str(tmp_path / "data" / "x")]
+        assert inbox.take().paths == missing.take().paths == {}
+    finally:
+        events.stop()
+
+
+def test_a_subscriber_has_its_events_when_the_reader_could_only_be_started_later(tmp_path, monkeypatch) -> None:
+    for name in ("data", "requests"):
+        (tmp_path / name).mkdir()
+    woken = threading.Event()
+    events = FileEvents({str(tmp_path / "data"): lambda name, created: True}, lambda: None)
+    events.subscribe(str(tmp_path / "requests"), lambda name, created: True, woken.set)
+
+    def refuse(receiver: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(file_events, "Inotify", refuse)
+        events.start()
+        assert events.mode()[0] == "polling" and "max_user_instances" in events.mode()[1]
+    try:
+        assert events.refresh_watch(str(tmp_path / "data"), 0.0).renewed
+        (tmp_path / "requests" / "1.json").write_text("1")
+        assert woken.wait(20)
     finally:
         events.stop()
 
@@ -384,7 +437,7 @@ def asking(monkeypatch, child: Child) -> list[str]:
     asked: list[str] = []
     for name in ("stat", "lstat"):
         monkeypatch.setattr(os, name, noting(getattr(os, name), asked))
-    monkeypatch.setattr(child.watch, "_stat_of", noting(child.watch._stat_of, asked))
+    monkeypatch.setattr(child.watch._due._stamps, "_read", noting(child.watch._due._stamps._read, asked))
     return asked
 
 
@@ -430,7 +483,7 @@ def test_soon_after_the_machine_was_started_the_first_look_is_at_all_named_files
     for number in range(6):
         (tmp_path / f"f{number}.csv").write_text("1")
         os.utime(tmp_path / f"f{number}.csv", (1_790_000_000, 1_790_000_000))
-    watch = Watch(read_entries([{"file": str(tmp_path / f"f{number}.csv")} for number in range(6)]), Memory(), (), lambda: None)
+    watch = Watcher(read_entries([{"file": str(tmp_path / f"f{number}.csv")} for number in range(6)]), Memory(), (), lambda: None)
     watch.start()
     try:
         assert sorted(os.path.basename(due.path) for due in watch.scan(up_secs)) == [f"f{number}.csv" for number in range(6)]
@@ -439,7 +492,7 @@ def test_soon_after_the_machine_was_started_the_first_look_is_at_all_named_files
 
 
 def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(file_events, "misses_events", lambda path: "on a network file system, where others change it")
+    monkeypatch.setattr(incomplete_events, "misses_events", lambda path: "on a network file system, where others change it")
     spent = 0.0
 
     def timer() -> float:
@@ -451,7 +504,7 @@ def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkey
     with Child(tmp_path, watched) as child:
         wait_until(lambda: child.poll() is not None and len(child.found) == 10 and child.watch.next_at(0) is None)
         now = time.monotonic() + 1000
-        monkeypatch.setattr(child.watch._folders, "_timer", timer)
+        monkeypatch.setattr(child.watch._scans, "_timer", timer)
         child.watch.scan(now)
         asked = asking(monkeypatch, child)
         for tick in range(1, 201):
@@ -495,17 +548,17 @@ def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> N
         child.poll()
         assert child.found == [("a", "notify")], "no event tells of it"
         child.found.clear()
-        good, failed = child.watch._stat_of, threading.Event()
+        good, failed = child.watch._due._stamps._read, threading.Event()
 
         def failing(path: str) -> Stamp | None:
             failed.set()
             raise OSError(errno.EIO, "Input/output error")
 
-        child.watch._stat_of = failing
+        child.watch._due._stamps._read = failing
         Toucher().touch(str(tmp_path / "d" / "b.notify"))
         wait_until(lambda: (child.poll(), failed.is_set())[1])
         assert child.found == []
-        child.watch._stat_of = good
+        child.watch._due._stamps._read = good
         wait_until(lambda: (child.poll(), child.found == [("b", "notify")])[1], 5)
 
 
@@ -531,7 +584,7 @@ def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> N
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "notify_files": False}, {"file": "d/x"}]) as child:
         wait_until(lambda: child.poll() is not None and len(child.found) == 3 and child.watch.next_at(0) is None)
         child.found.clear()
-        source = child.watch._events._source
+        source = child.watch.file_events._source
         reads: list[int] = []
         real = source._tell
         source._tell = lambda events: (reads.append(1), real(events))[1]
@@ -614,10 +667,10 @@ def test_a_folder_whose_new_files_make_no_event_is_looked_at_by_the_timer_from_t
     """As below an overlay that is changed from below. Here the events of one name are thrown away."""
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "notify_files": False}]) as child:
-        events = child.watch._events
-        real = events.file
+        events = child.watch.file_events
+        real = events.inbox.file
         monkeypatch.setattr(
-            events, "file", lambda folder, name, created: not name.startswith("deaf") and real(folder, name, created)
+            events.inbox, "file", lambda folder, name, created: not name.startswith("deaf") and real(folder, name, created)
         )
         (tmp_path / "d" / "heard").write_text("1")
         child.until(("heard", "new"))

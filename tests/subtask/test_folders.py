@@ -16,9 +16,9 @@ from pysubtask.common.entries import selects
 from pysubtask.common.notify import Toucher, notify_name, read_stamp
 from pysubtask.subtask.platform import creation_time
 from pysubtask.subtask.watch import file_events
-from pysubtask.subtask.watch.candidate import Due
-from pysubtask.subtask.watch.folders import FULL_SCAN_SECS
+from pysubtask.subtask.watch.due import Due
 from pysubtask.subtask.watch.inotify import Inotify
+from pysubtask.subtask.watch.scan_times import FULL_SCAN_SECS
 from tests.helpers import wait_until
 from tests.subtask.test_file_events import Child, both, source  # noqa: F401
 from tests.subtask.test_watcher import SECOND, World, born_long_ago  # noqa: F401
@@ -238,8 +238,8 @@ def test_a_folder_that_a_pattern_leaves_out_is_not_even_listed(tmp_path) -> None
     world = in_tree(tmp_path, exclude=["cache/*", "*.d/x*"])
     put(world, "t/cache/deep/no", "t/a.d/yes", "t/a.d/xno", "t/b/cache/yes")
     assert sorted(world.quiet()) == [("t/a.d/yes", "new"), ("t/b/cache/yes", "new")]
-    assert world.watch._folders.get(world.path("t/cache")) is None
-    assert world.watch._folders.get(world.path("t/a.d")) is not None
+    assert world.watch._scans.folders.get(world.path("t/cache")) is None
+    assert world.watch._scans.folders.get(world.path("t/a.d")) is not None
 
 
 def test_what_is_too_deep_for_a_path_harms_nothing(tmp_path) -> None:
@@ -274,7 +274,7 @@ def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path) -> None:
     world = in_tree(tmp_path)
     put(world, *[f"t/{n}/f" for n in range(10)])
     world.quiet()
-    folders, spent, count = world.watch._folders, 0.0, 0
+    scans, spent, count = world.watch._scans, 0.0, 0
 
     def timer() -> float:
         nonlocal spent
@@ -287,7 +287,7 @@ def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path) -> None:
             count += scan.folder.inside is None
             yield scan
 
-    real, folders.due_scans, folders._timer = folders.due_scans, counted, timer
+    real, scans.due_scans, scans._timer = scans.due_scans, counted, timer
     world.wait(10)
     world.round()
     count = 0
@@ -572,7 +572,7 @@ def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch) -> None:
         expected = {f"{kind}{number}" for number in range(6) for kind in ("more", "sub")}
         wait_until(lambda: child.poll() is not None and {name for name, _ in child.found} == expected)
         room = 100
-        found = child.watch._folders
+        found = child.watch._scans.folders
         assert not all(folder.live for folder in found.get(str(tmp_path / "t")).tree())
         child.watch.scan(time.monotonic() + file_events.RETRY_SECS + 1)
         child.watch.scan(time.monotonic() + 2 * file_events.RETRY_SECS + 2)
@@ -648,7 +648,7 @@ def test_cost_of_a_full_folder(tmp_path) -> None:
         wait_until(lambda: child.poll() is not None and child.watch.next_at(0) is None, 60)
         best = min(timed(child.poll) for _ in range(10))
         assert best < 0.005
-        child.watch._folders.get(str(tmp_path / "t")).next_scan = 0
+        child.watch._scans._times[str(tmp_path / "t")].scan.wait_until(0)
         assert timed(child.poll) < 1
 
 

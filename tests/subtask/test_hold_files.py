@@ -203,4 +203,4 @@ def test_offered_files_are_taken_once_where_they_differ(world: HoldWorld) -> Non
         world.commit(world.copy(due))
     world.watch.offer([world.path("old")])
     assert world.quiet() == []
-    assert [world.watch.index_of(world.path(name)) for name in ("a", "plain", "d/x", "old")] == [0, 1, 2, RESIDUAL]
+    assert [world.watch._due._entries.index_of(world.path(name)) for name in ("a", "plain", "d/x", "old")] == [0, 1, 2, RESIDUAL]

@@ -21,7 +21,7 @@ from pysubtask.subtask.snapshot.pipeline import Rules, SnapshotPipeline
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
-from pysubtask.subtask.watch.watcher import Watch
+from pysubtask.subtask.watch.watcher import Watcher
 
 COUNT = 200
 
@@ -39,7 +39,7 @@ class Station:
         self.spool_thread = SpoolThread(str(root / "state"), "file:///nowhere", self.snaps.drop, time.time)
         entries = read_entries([{"dir": "data", "settle_secs": 0, "notify_files": False}], cwd=str(root))
         self.status_model = StatusModel(time.time)
-        watch = Watch(entries, _Known(self.spool_thread), [], lambda: None, False)
+        watch = Watcher(entries, _Known(self.spool_thread), [], lambda: None, False)
         rules = Rules(lambda due: os.path.basename(due.path), lambda due: "", lambda found: None, lambda: None, self.wake)
         self.pipeline = SnapshotPipeline(
             entries,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pysubtask.subtask.watch.missed_events import PATIENCE_SECS, Unheard
+from pysubtask.subtask.watch.missed_events import PATIENCE_SECS, MissedEvents
 
 
 def test_a_file_of_which_no_event_comes():
-    unheard = Unheard()
+    unheard = MissedEvents()
     unheard.found("/x/a", 100.0)
     unheard.found("/x/a", 105.0)
     assert unheard.overdue(100.0 + PATIENCE_SECS - 0.1) is None
@@ -15,7 +15,7 @@ def test_a_file_of_which_no_event_comes():
 
 
 def test_an_event_that_comes_late_is_one():
-    unheard = Unheard()
+    unheard = MissedEvents()
     for name in ("/x/a", "/x/b"):
         unheard.found(name, 100.0)
     unheard.heard(["/x/a"], False)

@@ -27,7 +27,7 @@ from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder
-from pysubtask.subtask.watch.watcher import Watch
+from pysubtask.subtask.watch.watcher import Watcher
 from tests.helpers import wait_until
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of other users: needs root")
@@ -299,7 +299,9 @@ class Station:
         self.spool_thread = SpoolThread(str(state), "file:///nowhere", self.snaps.drop, time.time)
         read = read_entries(entries, cwd=str(tmp_path / "data"))
         status_model = StatusModel(time.time)
-        self.watch = Watch(read, _Known(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
+        self.watch = Watcher(
+            read, _Known(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False
+        )
         rules = Rules(
             lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None, lambda: None
         )

@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, notify_name, read_stamp
 from pysubtask.subtask.platform import creation_time
-from pysubtask.subtask.watch import watcher as watch_module
-from pysubtask.subtask.watch.watcher import Due, Watch
+from pysubtask.subtask.watch import folder_files
+from pysubtask.subtask.watch.watcher import Due, Watcher
 
 SECOND = 1_000_000_000
 
@@ -51,7 +51,7 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        self.watch = Watch(
+        self.watch = Watcher(
             self.entries, self.memory, self.skip, lambda: None, False, stat=self.stat, wall=lambda: self.ns, timer=lambda: 0.0
         )
 
@@ -470,7 +470,7 @@ def test_a_folder_that_may_not_be_written_goes_without_notify_files(tmp_path, mo
     def refuse(path: str) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pysubtask.subtask.watch.watcher.make_notify", refuse)
+    monkeypatch.setattr("pysubtask.subtask.watch.folder_files.make_notify", refuse)
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     world.round()
@@ -518,14 +518,14 @@ def test_a_stat_that_fails_is_asked_again(tmp_path) -> None:
     world.round()
     world.wait(10)
     world.touch("a")
-    good = world.watch._stat_of
+    good = world.watch._due._stamps._read
 
     def failing(path: str) -> Stamp | None:
         raise OSError(5, "Input/output error")
 
-    world.watch._stat_of = failing
+    world.watch._due._stamps._read = failing
     assert world.scan() == []
-    world.watch._stat_of = good
+    world.watch._due._stamps._read = good
     assert world.round() == [("a", "notify")]
 
 
@@ -613,7 +613,7 @@ def test_times_in_the_future_come_to_rest_too(tmp_path, on_change) -> None:
 
 def count_scans(world: World, secs: float, step: float) -> int:
     """How many looks at the whole folder there are within a time."""
-    folder = world.watch._folders.get(world.path("d"))
+    folder = world.watch._scans.folders.get(world.path("d"))
     assert folder is not None
     real, count = folder.scan, []
     folder.scan = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
@@ -636,7 +636,7 @@ def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None
         spent += 0.19
         return spent
 
-    world.watch._folders._timer = timer
+    world.watch._scans._timer = timer
     world.round()
     assert count_scans(world, 100, 0.5) == 20, "each look takes 0.19 s, so there is one every 4.75 s"
 
@@ -647,7 +647,7 @@ def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_
     for number in range(50):
         world.write(f"d/{number}", b"1")
     world.quiet()
-    folder = world.watch._folders.get(world.path("d"))
+    folder = world.watch._scans.folders.get(world.path("d"))
     assert folder is not None
     assert folder.scan(False)[0] == [], "by name"
     world.wait(100)
@@ -655,7 +655,7 @@ def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_
     asked: list[str] = []
     for name in ("stat", "lstat"):
         monkeypatch.setattr(os, name, counted(getattr(os, name), asked))
-    monkeypatch.setattr(world.watch, "_stat_of", counted(world.watch._stat_of, asked))
+    monkeypatch.setattr(world.watch._due._stamps, "_read", counted(world.watch._due._stamps._read, asked))
     world.wait(100)
     assert world.round() == [] and asked == [], "no more than what the listing itself asks"
     for name in ("d/3", "d/7.notify"):
@@ -699,9 +699,9 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             os.mkdir(os.path.join(self.folder, name))
         watched: list[dict[str, object]] = [{"file": "s1"}, {"file": "s2"}, {"dir": "d"}, {"dir": "c", "on_change": True}]
         self.born: dict[str, int] = {}
-        self.real = creation_time.creation_ns, watch_module.make_notify
+        self.real = creation_time.creation_ns, folder_files.make_notify
         creation_time.creation_ns = self.born.get
-        watch_module.make_notify = self.make_notify
+        folder_files.make_notify = self.make_notify
         self.world = World(self.folder, watched, tick=tick)
         self.version = 0
         self.owed: dict[str, int] = {}
@@ -812,7 +812,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
                 sent = [int(data[-6:]) for data in self.world.sent.get(self.world.path(name), [b"000000"])]
                 assert sent[-1] >= version, f"{name}: version {version} was notified, the last one delivered is {sent[-1]}"
         finally:
-            creation_time.creation_ns, watch_module.make_notify = self.real
+            creation_time.creation_ns, folder_files.make_notify = self.real
             shutil.rmtree(self.folder)
 
 

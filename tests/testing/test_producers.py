@@ -45,7 +45,8 @@ def test_a_short_run_with_kills_and_a_bad_link() -> None:
 def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: Path) -> None:
     """The product without its check whether a file settles: half written versions reach the server."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from pysubtask.subtask.watch.settle_queue import Found\nFound.quiet_at = property(lambda found: found.since)\n"
+        "from pysubtask.subtask.watch.settle_queue import SettlingFile\n"
+        "SettlingFile.quiet_at = property(lambda found: found.since)\n"
     )
     done = run_producers("--seconds", "10", "--seed", "1", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1 and "that are no version of it" in done.stdout, done.stdout + done.stderr

@@ -11,6 +11,7 @@ from ...common import own_files, own_folders, requests
 from ...common.config import nearest
 from ...common.errors import PysubtaskError
 from ...common.requests import Request
+from ..watch.event_inbox import EventInbox
 from ..watch.file_events import FileEvents
 
 Handler = Callable[[Request], Any]
@@ -40,11 +41,11 @@ class RequestServer:
         self._wall = wall
         self._unanswered: dict[str, tuple[Any, str]] = {}
         self._empty = (float("-inf"), 0.0)
-        self._ears: FileEvents | None = None
+        self._inbox: EventInbox | None = None
         requests.sweep(state_dir, wall())
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called, from another thread, when a request comes; without file events the timer finds it."""
+    def listen(self, events: FileEvents | None, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, from another thread, when a request comes; without file ``events`` the timer finds it."""
         folder = os.path.join(self._state_dir, requests.REQUESTS)
         try:
             own_folders.make_folder(folder)
@@ -53,19 +54,14 @@ class RequestServer:
             return
         except OSError as exc:
             self._log.debug("The folder of orders is made by whoever gives the first one: %s", exc)
-        self._ears = FileEvents({folder: lambda name, created: created and name.endswith(".json")}, wake)
-        self._ears.start()
-
-    def stop(self) -> None:
-        """End the file events of the folder of requests."""
-        if self._ears is not None:
-            self._ears.stop()
+        if events is not None:
+            self._inbox = events.subscribe(folder, lambda name, created: created and name.endswith(".json"), wake)
 
     def poll(self, named: os.stat_result | None = None) -> bool:
         """Carry out the waiting requests, oldest first; whether there were any. ``named``: the stat of the state folder a moment
         ago, where the caller has it."""
-        if self._ears is not None:
-            self._ears.take()
+        if self._inbox is not None:
+            self._inbox.take()
         if self._is_empty(named):
             return False
         waiting = requests.waiting(self._state_dir)

@@ -25,7 +25,7 @@ from ..delta.transfer_plan import LEAST_BYTES
 from ..spool.jobs import QueuedSnapshot
 from ..spool.spool_thread import SpoolThread
 from ..status.status_model import StatusModel
-from ..watch.watcher import RESIDUAL, Due, Watch
+from ..watch.watcher import RESIDUAL, Due, Watcher
 from .append_tracker import AppendTracker
 from .one_task_thread import OneTaskThread
 from .prefix_hashes import Prefixes
@@ -74,7 +74,7 @@ class SnapshotPipeline:
     def __init__(
         self,
         entries: Sequence[WatchEntry],
-        watch: Watch,
+        watch: Watcher,
         snapshotter: Snapshotter,
         spool_thread: SpoolThread,
         status_model: StatusModel,
@@ -146,8 +146,8 @@ class SnapshotPipeline:
         if self._disk_low or self._unfinished:
             asked = [due for due in found if self._disk_low or due.cause != "recheck"]  # a recheck is not one more file
             left = sum(due.path not in self._read_errors for due in asked) - taken
-        settling, settling_more = self._watch.settling(now)
-        excluded, excluded_more = self._watch.left_out()
+        settling, settling_more = self._watch.report.settling(now)
+        excluded, excluded_more = self._watch.report.left_out()
         self._status_model.set(
             settling=settling,
             settling_more=settling_more,
@@ -160,7 +160,7 @@ class SnapshotPipeline:
             unreadable=len(self._read_errors),
             watch=self._watch.mode,
             watch_reason=self._watch.mode_reason,
-            never_quiet=self._watch.never_quiet(now),
+            never_quiet=self._watch.report.never_quiet(now),
         )
         return taken
 

@@ -7,7 +7,10 @@ none of these, and asking for an event of each write would cost a thousand a sec
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ...common.notify import Stamp
+from ..platform.change_times import is_changed
 
 FEW = 100
 """Up to this number of files all are checked in each tick."""
@@ -18,16 +21,29 @@ _SHARE = 25
 """Checking many files takes at most one part in this number of the time."""
 
 
-class Changing:
-    """``files``: the path of each, with the index of its entry. ``timer`` in seconds."""
+class ChangingFiles:
+    """``files``: their paths. ``timer`` in seconds."""
 
-    def __init__(self, files: Mapping[str, int], timer: Callable[[], float] = time.monotonic) -> None:
-        self.files = dict(files)
-        self._order = list(self.files)
+    def __init__(self, files: Iterable[str], timer: Callable[[], float] = time.monotonic) -> None:
+        self._order = list(files)
+        self._files = frozenset(self._order)
+        self._ctimes: dict[str, int] = {}
         self._timer = timer
         self._at = 0
         self._last: float | None = None
         self._rest_until = float("-inf")
+
+    def __contains__(self, path: str) -> bool:
+        """Whether every change of this file counts, by an entry that names it."""
+        return path in self._files
+
+    def note_ctime(self, path: str, ctime: int) -> None:
+        """Note the ctime of a named file, in nanoseconds since the epoch."""
+        self._ctimes[path] = ctime
+
+    def is_changed(self, path: str, seen: Stamp, *, event: bool = False, since_ns: int | None = None) -> bool:
+        """Whether a named file with the stamp of its snapshot may have another content (see ``platform/change_times.py``)."""
+        return is_changed(self._ctimes, path, seen, event=event, since_ns=since_ns)
 
     def turn(self, now: float, everything: bool) -> Iterator[str]:
         """The files to be checked, ``now`` in monotonic seconds. The caller must handle them one by one, as the time that takes

@@ -1,34 +1,23 @@
 """File events of the operating system: which paths in the watched folders had one.
 
-The threads behind it only note names and wake the child; everything else happens on the main thread of the child.
+One reader, with one thread on Linux, serves all watched folders and the folder of requests, since the kernel gives a user few of
+them. It only notes names and wakes the child; everything else happens on the main thread of the child.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from ..platform.mounts import misses_events
 from . import inotify
+from .event_inbox import EventDistributor, EventInbox, NewEvents, Wants
+from .incomplete_events import IncompleteEvents
 from .inotify import Inotify, explain
 from .watchdog_events import WatchdogEvents
 
 RETRY_SECS = 60.0
-_DEAF = "on a file system that makes no events of all changes: a new file was found of which none had told"
-
-Wants = Callable[[str, bool], bool]
-
-
-class Taken(NamedTuple):
-    """Events since the last scan: ``paths`` -> whether the file was created or moved in (else closed after writing); ``folders``:
-    folders inside recursive ones that were created, removed, or have no events any more; ``lost``: some events were dropped, so
-    everything has to be scanned."""
-
-    paths: dict[str, bool]
-    folders: set[str]
-    lost: bool
 
 
 class WatchState(NamedTuple):
@@ -43,36 +32,46 @@ class WatchState(NamedTuple):
 class FileEvents:
     """The events of folders. ``wake`` is called, from another thread, when there is something to take.
 
-    ``wants``: for each watched folder, a function of a file's name and whether the file was created (or moved in) rather than
-    closed after writing; called on another thread, it says whether that event is of interest. ``deep``: the folders of these that
-    are recursive; the folders inside them are added by :meth:`follow` and removed by :meth:`leave`.
+    ``wants``: for each watched folder, which events of its files are of interest. ``deep``: the folders of these that
+    are recursive; the folders inside them are added by :meth:`follow` and removed by :meth:`leave`. ``inbox``: where the thread of
+    the events leaves what it has found. Others take part by :meth:`subscribe`.
     """
 
     def __init__(self, wants: Mapping[str, Wants], wake: Callable[[], None], deep: Iterable[str] = ()) -> None:
+        self.inbox = EventInbox(wants, wake, deep)
+        self._distributor = EventDistributor(self.inbox)
         self._followed = dict(wants)
-        self._deep = set(deep)
-        self._wants = dict(wants)
-        self._wake = wake
+        self._subscribed: list[str] = []
         self._reason = ""
         self._ended = False
         self._retry: dict[str, float] = {}
-        self._shared: dict[str, str] = {}
-        self._deaf: set[int] = set()
+        self._incomplete = IncompleteEvents()
         self._refused: set[str] = set()
-        self._lock = threading.Lock()
-        self._paths: dict[str, bool] = {}
-        self._came: set[str] = set()
-        self._lost = False
         self._source: Inotify | WatchdogEvents | None = None
         self._identities: dict[str, tuple[int, int]] = {}
-
-    # -- on the main thread -----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the events of all existing folders, as far as the platform has events."""
         if self._run():
             for folder in self._followed:
                 self._watch(folder)
+
+    def subscribe(self, folder: str, wants: Wants, wake: Callable[[], None]) -> EventInbox:
+        """Watch one more folder, for another receiver with an inbox of its own. Whether that folder has events is not seen in
+        :meth:`mode`; the receiver must find what happens in it by a timer, too."""
+        inbox = EventInbox({folder: wants}, wake)
+        self._distributor.add(inbox)
+        self._subscribed.append(folder)
+        if self._running:
+            self._watch_subscribed()
+        return inbox
+
+    def _watch_subscribed(self) -> None:
+        for folder in self._subscribed:
+            # The receiver has a timer.
+            with contextlib.suppress(OSError, RuntimeError):
+                if self._source is not None:
+                    self._source.add(folder)
 
     def refresh_watch(self, folder: str, now: float) -> WatchState:
         """Check the watch of a folder, and renew it where it has ended; ``now`` in monotonic seconds."""
@@ -92,8 +91,7 @@ class FileEvents:
 
     def follow(self, folder: str, parent: str, wants: Wants, now: float) -> bool:
         """Watch a folder inside ``parent``, if possible; whether its events report every change from now on."""
-        self._wants[folder] = wants
-        self._deep.add(folder)
+        self.inbox.want(folder, wants)
         if folder in self._identities:
             if self._source is None or self._source.has(folder):
                 return self.hears(folder)
@@ -110,13 +108,11 @@ class FileEvents:
 
     def leave(self, folder: str) -> None:
         """Stop watching a folder inside another one."""
-        self._deep.discard(folder)
         self._refused.discard(folder)
+        self.inbox.want_files(folder, self._followed.get(folder))
         if folder in self._followed:
             # The folder has named files, too, so it stays watched for those.
-            self._wants[folder] = self._followed[folder]
             return
-        self._wants.pop(folder, None)
         self._retry.pop(folder, None)
         if folder in self._identities:
             self._unwatch(folder)
@@ -129,7 +125,7 @@ class FileEvents:
 
     def _tells(self, folder: str) -> bool:
         """Whether a folder's events, as long as they come, report every change."""
-        return folder not in self._shared and self._source is not None and self._source.tells_of_touches
+        return folder not in self._incomplete and self._source is not None and self._source.tells_of_touches
 
     def do_not_tell(self, folder: str) -> None:
         """Note that the events of this folder do not report every change, nor do those of any folder on its file system: these
@@ -137,10 +133,7 @@ class FileEvents:
         device = self._identities.get(folder, (None, 0))[0]
         if device is None:
             return
-        self._deaf.add(device)
-        for path, identity in self._identities.items():
-            if identity[0] == device:
-                self._shared.setdefault(path, _DEAF)
+        self._incomplete.note_device(device, [path for path, identity in self._identities.items() if identity[0] == device])
 
     def renew(self) -> None:
         """Watch all folders again: events were dropped, and one that reported the end of a watch may have been among them."""
@@ -157,10 +150,8 @@ class FileEvents:
             return "polling", self._reason
         if self._refused:
             return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
-        if self._shared:
-            first = min(self._shared)
-            return "polling", f"{first} is {self._shared[first]}"
-        return "events", ""
+        words = self._incomplete.words()
+        return ("polling", words) if words else ("events", "")
 
     def stop(self) -> None:
         """End the threads. Events cannot be started again; a second call does nothing."""
@@ -170,21 +161,20 @@ class FileEvents:
         if source is not None:
             source.close()
 
-    def take(self) -> Taken:
+    def take(self) -> NewEvents:
         """The events since the last call."""
-        with self._lock:
-            taken = Taken(self._paths, self._came, self._lost)
-            self._paths, self._came, self._lost = {}, set(), False
-        return taken
+        return self.inbox.take()
 
     def _run(self) -> bool:
         """Start the threads; False, with the reason kept, where they cannot be started."""
         try:
-            self._source = Inotify(self) if inotify.available() else WatchdogEvents(self)
+            self._source = Inotify(self._distributor) if inotify.available() else WatchdogEvents(self._distributor)
         except ImportError as exc:
             self._reason = f"watchdog is not installed ({exc})"
         except (OSError, RuntimeError) as exc:
             self._reason = explain(exc)
+        else:
+            self._watch_subscribed()
         return self._source is not None
 
     @property
@@ -200,15 +190,13 @@ class FileEvents:
             self._reason = explain(exc)
             return False
         same = parent is not None and self._identities.get(parent, (-1, -1))[0] == found.st_dev
-        why = _DEAF if found.st_dev in self._deaf else self._shared.get(parent or "", "") if same else misses_events(folder)
-        if why:
-            self._shared[folder] = why
+        self._incomplete.check(folder, found.st_dev, parent if same else None)
         self._identities[folder] = (found.st_dev, found.st_ino)
         return True
 
     def _unwatch(self, folder: str) -> None:
         del self._identities[folder]
-        self._shared.pop(folder, None)
+        self._incomplete.forget(folder)
         if self._source is not None:
             self._source.remove(folder)
 
@@ -221,35 +209,3 @@ class FileEvents:
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == self._identities[folder] and self._source.has(folder)
-
-    # -- on another thread ------------------------------------------------------------------------------------
-
-    def file(self, folder: str, name: str, created: bool) -> bool:
-        """Note the event of a file in a folder; whether it is of interest."""
-        wants = self._wants.get(folder)
-        if wants is None or not wants(name, created):
-            return False
-        path = f"{folder}{os.sep}{name}" if folder != os.sep else folder + name
-        with self._lock:
-            first = not self._paths and not self._came and not self._lost
-            self._paths[path] = created or self._paths.get(path, False)
-        if first:
-            self._wake()
-        return True
-
-    def folder(self, path: str) -> bool:
-        """Note that a folder was created or removed, or has no events any more; whether that is of interest."""
-        if path not in self._wants and os.path.dirname(path) not in self._deep:
-            return False
-        with self._lock:
-            first = not self._paths and not self._came and not self._lost
-            self._came.add(path)
-        if first:
-            self._wake()
-        return True
-
-    def lose(self) -> None:
-        """Note that events were dropped: the next scan must be of everything."""
-        with self._lock:
-            self._lost = True
-        self._wake()

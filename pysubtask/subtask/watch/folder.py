@@ -8,13 +8,12 @@ import stat
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from ...common.entries import Entry, left_out, selects
-from ...common.links import why_not_followed
+from ...common.entries import Entry
 from ...common.never_sent import NONE, NeverSent
-from ...common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
-from ...common.place import real_path
+from ...common.notify import HOLD, NOTIFY
+from .data_names import DataNames
+from .known_files import KnownFiles
 
-_SPARE = 100
 _NO_LINK = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # opening a pipe put in its place would block
 
@@ -47,14 +46,10 @@ class Listing(NamedTuple):
 class Folder:
     """State of the folder of a ``{'dir': ...}`` entry, or of one ``inside`` it where the entry is recursive.
 
-    ``names``: each known data file and its inode number, 0 while it has none. ``calm``: data files with the stamp of their last
-    snapshot, and notify files with the handled stamp: nothing is done about them until the stamp changes, or :meth:`doubt`.
-    ``ctimes``: the last known ctime of such data files. ``subs``: the watched subfolders. ``identity``: device and inode number
-    of a subfolder, when it was found. ``live``: file events reported every change until now. ``fresh``: the folder was not
-    scanned yet, or was missing: its files are compared with their last snapshots. ``next_scan`` (monotonic) and ``cost``
-    (seconds): when to scan it again, with all subfolders, and how long that took; ``next_poll`` and ``poll_cost``: the same for the
-    subfolders without events. ``left``: the first of the files that the last scan found and left out, ``left_more``: the number
-    of the others. ``skip``: absolute paths of files that are no data; ``own``: more such files, by their names and by their
+    ``names``: which names in it are data files; ``known``: what the last scan found. ``subs``: the watched subfolders.
+    ``live``: file events reported every change until now. ``fresh``: the folder was not scanned yet, or was missing: its files are
+    compared with their last snapshots. ``left``: the first of the files that the last scan found and left out, and the number of
+    the others. ``skip``: absolute paths of files that are no data; ``own``: more such files, by their names and by their
     identity.
     """
 
@@ -65,27 +60,14 @@ class Folder:
         self.entry = entry
         self.inside = inside
         self.name = name
-        self.path = entry.path if inside is None else inside.join(name)
-        self._head = os.path.join(self.path, "")
-        self.below: str = "" if inside is None else f"{inside.below}{name}/"
-        self.identity = (0, 0)
-        self.names: dict[str, int] = {}
-        self.calm: dict[str, Stamp] = {}
-        self.ctimes: dict[str, int] = {}
+        self.path: str = entry.path if inside is None else inside.names.join(name)
+        self.names: DataNames = DataNames(entry, self.path, "" if inside is None else f"{inside.names.below}{name}/", skip, own)
+        self.known = KnownFiles()
         self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
-        self.next_scan = self.next_poll = float("-inf")
-        self.cost = self.poll_cost = 0.0
-        self.left: list[Left] = []
-        self.left_more = 0
-        self._skip = skip
-        self._own = own
-        self._picks = bool(entry.include or entry.exclude)
-
-    def join(self, name: str) -> str:
-        """The path of a name in this folder."""
-        return self._head + name
+        self.left: tuple[list[Left], int] = ([], 0)
+        self._identity = (0, 0)
 
     def tree(self) -> Iterator[Folder]:
         """This folder and all watched folders inside it, each before those inside it."""
@@ -95,55 +77,65 @@ class Folder:
             yield folder
             waiting += folder.subs.values()
 
-    def is_inside(self, identity: tuple[int, int]) -> bool:
-        """Whether this folder has that identity, or lies inside a folder that has it: a mount may lead round in a circle."""
+    # -- which folder this is ---------------------------------------------------------------------------------
+
+    def identify(self) -> bool:
+        """Take what is found at this path now, of a subfolder, as this folder; False where that is no folder, or one that this
+        folder lies in: a mount may lead round in a circle."""
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            # The folder was removed meanwhile, or its path is too long to be used at all.
+            return False
+        self._identity = (found.st_dev, found.st_ino)
+        return stat.S_ISDIR(found.st_mode) and not (self.inside is not None and self.inside._is_inside(self._identity))
+
+    def _is_inside(self, identity: tuple[int, int]) -> bool:
         folder: Folder | None = self
-        while folder is not None and folder.identity != identity:
+        while folder is not None and folder._identity != identity:
             folder = folder.inside
         return folder is not None
 
-    def wants(self, name: str, *, named: bool = False) -> bool:
-        """Whether a file of this name would count, by its name alone; ``named``: it was notified."""
-        if is_signal_file(name) or (self._picks and not selects(self.entry, self.below + name)):
-            return False
-        return named or not self.entry.default_exclude or not left_out(self.entry, self.below + name)
+    def is_same(self, inode: int | None = None) -> bool:
+        """Whether a subfolder is still the one that was identified. ``inode``: its number in a listing; where that is right,
+        nothing else is checked."""
+        return inode == self._identity[1] or self._found() == self._identity
 
-    def is_data(self, name: str, *, named: bool = False) -> bool:
-        """Whether a name in this folder is, or may become, a data file: a regular file, a link to one in this very folder, or
-        nothing."""
-        path = self.join(name)
-        if path in self._skip or not self.wants(name, named=named) or self._own.why(path):
-            return False
+    def is_another(self) -> bool:
+        """Whether there is another folder in the place of a subfolder, because a disk was mounted over it or unmounted. No event
+        reports that, and a listing shows the inode number of the hidden folder."""
+        return self._found() not in (None, self._identity)
+
+    def _found(self) -> tuple[int, int] | None:
+        """Device and inode number of the folder at this path; None where there is none."""
         try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            return True
+            found = os.lstat(self.path)
         except OSError:
-            return False
-        if found.st_ino in self._own.numbers() and self._own.why_same(found):
-            return False
-        return stat.S_ISREG(found.st_mode) or (stat.S_ISLNK(found.st_mode) and self._link_stays(path))
+            return None
+        return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
 
-    def _link_stays(self, path: str) -> bool:
-        return not self._own.why(real_path(path)) and not why_not_followed(path, self.path, self._skip)
+    # -- changes of state -------------------------------------------------------------------------------------
+
+    def set_live(self, live: bool) -> None:
+        """Note whether file events report every change from now on."""
+        self.live = live
+
+    def add_sub(self, folder: Folder, fresh: bool) -> None:
+        """Watch a subfolder from now on; ``fresh``: its files are to be compared with their last snapshots."""
+        folder.fresh = fresh
+        self.subs[folder.name] = folder
+
+    def drop_sub(self, name: str) -> None:
+        """Watch a subfolder no more; does nothing where it is not watched."""
+        self.subs.pop(name, None)
 
     def away(self) -> None:
         """The folder is missing: when it is back, all files in it are compared with their last snapshots."""
-        self.names.clear()
-        self.calm.clear()
+        self.subs.clear()
+        self.known.clear()
         self.fresh = True
 
-    def forget(self, name: str) -> None:
-        """A file is gone: a later one of that name is new, even with the same inode number."""
-        self.doubt(name)
-        self.ctimes.pop(name, None)
-        if name in self.names:
-            self.names[name] = 0
-
-    def doubt(self, name: str) -> None:
-        """The known stamp of a data file, or of its notify file, changed: the next scan must check the file itself."""
-        self.calm.pop(name, None)
-        self.calm.pop(name + NOTIFY, None)
+    # -- the scan ---------------------------------------------------------------------------------------------
 
     def scan(self, every: bool) -> Listing:
         """List the folder. Calm files are not checked further while their stamps stay; data files of known name and inode
@@ -151,78 +143,44 @@ class Folder:
 
         Raises OSError.
         """
-        known, calm, ctimes = self.names, self.calm, self.ctimes
         quiet: list[str] = []
-        odd: list[str] = []
-        notified: list[str] = []
-        held: list[str] = []
-        subs: dict[str, int] = {}
-        self.left, self.left_more = [], 0
+        listing = Listing([], [], [], [], {})
+        left: list[Left] = []
+        more = 0
+        self.left = (left, 0)
         with contextlib.ExitStack() as stack:
-            for item in self._entries(stack, every):
-                name = item.name
-                if not every and known.get(name) == item.inode():
-                    quiet.append(name)
+            for item in self.known.sift(self._items(stack, every), every, quiet):
+                if self._sort(item, listing) or self.names.is_own(item.name) or _is_dir(item, False):
                     continue
-                stamp = calm.get(name)
-                # There may be a hundred thousand files: no call but the stat itself.
-                if stamp is not None:
-                    try:
-                        found = item.stat()
-                        same = (
-                            found.st_mtime_ns == stamp[0]
-                            and found.st_size == stamp[1]
-                            and found.st_ino == stamp[2]
-                            and ctimes.get(name, found.st_ctime_ns) == found.st_ctime_ns
-                        )
-                    except OSError:
-                        # The file was removed meanwhile, or cannot be read now.
-                        same = False
-                    if same:
-                        quiet.append(name)
-                        continue
-                if self.entry.recursive and _is_dir(item, name in self.subs):
-                    subs[name] = item.inode()
-                elif name.endswith(NOTIFY):
-                    if len(name) > len(NOTIFY):
-                        notified.append(name[: -len(NOTIFY)])
-                elif name.endswith(HOLD):
-                    held.append(name[: -len(HOLD)])
-                elif self._is_data(item):
-                    odd.append(name)
+                if len(left) < MOST_LEFT:
+                    left.append(Left(self.names.join(item.name), self.names.why_left_out(item)))
                 else:
-                    self._leave_out(item)
-        new = [name for name in odd if name not in known]
-        return Listing(odd, notified, held, self._gone({*quiet, *odd}, odd, notified), subs, new)
+                    more += 1
+        self.left = (left, more)
+        self.fresh = False
+        odd = listing.odd
+        new = [name for name in odd if name not in self.known] if odd else []
+        gone = self.known.compare({*quiet, *odd}, odd, listing.notified)
+        return Listing(odd, listing.notified, listing.held, gone, listing.subs, new)
 
-    def _leave_out(self, item: os.DirEntry[str]) -> None:
-        """Count a file that is left out, and note the first few with the reason. Subfolders, and notify and hold files of this
-        program, are not counted."""
+    def _sort(self, item: os.DirEntry[str], listing: Listing) -> bool:
+        """Put an item where it belongs in the listing; False where it is none of that."""
         name = item.name
-        if is_signal_file(name) or self.join(name) in self._skip or _is_dir(item, False):
-            return
-        if len(self.left) < MOST_LEFT:
-            self.left.append(Left(self.join(name), self._why_left(item)))
+        if self.entry.recursive and _is_dir(item, name in self.subs):
+            listing.subs[name] = item.inode()
+        elif name.endswith(NOTIFY):
+            if len(name) > len(NOTIFY):
+                listing.notified.append(name[: -len(NOTIFY)])
+        elif name.endswith(HOLD):
+            listing.held.append(name[: -len(HOLD)])
+        elif self.names.is_data_item(item):
+            listing.odd.append(name)
         else:
-            self.left_more += 1
+            return False
+        return True
 
-    def _why_left(self, item: os.DirEntry[str]) -> str:
-        path, relative = self.join(item.name), self.below + item.name
-        if not selects(self.entry, relative):
-            return "include or exclude of its entry"
-        if left_out(self.entry, relative):
-            return "the name of another program's temporary file (default_exclude)"
-        if why := self._own.why(path):
-            return f"never sent: {why}"
-        try:
-            if item.is_symlink():
-                return why_not_followed(path, self.path, self._skip) or "a link to what is never sent"
-            return "never sent: another name of what is never sent" if item.is_file(follow_symlinks=False) else "no plain file"
-        except OSError as exc:
-            return f"it cannot be looked at ({exc.strerror})"
-
-    def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
-        if every and self.calm and os.scandir in os.supports_fd:
+    def _items(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
+        if every and self.known.any_calm and os.scandir in os.supports_fd:
             # The folder is opened, so that each stat resolves a name only, not a path.
             handle = os.open(self.path, _FOLDER | (_NO_LINK if self.inside is not None else 0))
             stack.callback(os.close, handle)
@@ -234,38 +192,6 @@ class Folder:
             stack.callback(os.close, handle)
             return stack.enter_context(os.scandir(handle))
         return stack.enter_context(os.scandir(self.path))
-
-    def _gone(self, seen: set[str], odd: list[str], notified: list[str]) -> list[str]:
-        """Update the known names from those that were ``seen``; the names that are gone, with their notify files."""
-        names, gone = self.names, []
-        if not names.keys() <= seen:
-            signed = set(notified)
-            for name in names.keys() - seen:
-                self.doubt(name)
-                if name in signed or name + NOTIFY in seen:
-                    # While its notify file exists, the known stamp of a file is still needed.
-                    names[name] = 0
-                else:
-                    del names[name]
-                    self.ctimes.pop(name, None)
-                    gone.append(name)
-        for name in odd:
-            names.setdefault(name, 0)
-        if len(self.calm) > 2 * (len(seen) + len(notified)) + _SPARE:
-            self.calm = {name: stamp for name, stamp in self.calm.items() if name in names or data_name(name) in names}
-        return sorted(gone)
-
-    def _is_data(self, item: os.DirEntry[str]) -> bool:
-        path = self.join(item.name)
-        if path in self._skip or not self.wants(item.name) or self._own.why(path):
-            return False
-        try:
-            if item.inode() in self._own.numbers() and self._own.why_same(os.lstat(path)):
-                return False
-            return item.is_file(follow_symlinks=False) or (item.is_symlink() and self._link_stays(path))
-        except OSError:
-            # It went away meanwhile.
-            return False
 
 
 def _is_dir(item: os.DirEntry[str], was: bool) -> bool:

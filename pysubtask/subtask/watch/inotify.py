@@ -44,7 +44,7 @@ TOGETHER_SECS = 0.005
 _MUCH = 1 << 15
 
 
-class Hears(Protocol):
+class EventReceiver(Protocol):
     """The receiver of the events, called on the thread of the events."""
 
     def file(self, folder: str, name: str, created: bool) -> bool:
@@ -84,8 +84,8 @@ class Inotify:
 
     tells_of_touches = True
 
-    def __init__(self, hears: Hears) -> None:
-        self._hears = hears
+    def __init__(self, receiver: EventReceiver) -> None:
+        self._receiver = receiver
         self._handle = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._lock = threading.Lock()
         # One folder may go by several paths: behind a link, or while it is being moved.
@@ -173,7 +173,7 @@ class Inotify:
                 continue
             seen.add(event)
             if mask & _Q_OVERFLOW:
-                self._hears.lose()
+                self._receiver.lose()
                 matters = True
                 continue
             paths = paths_of.get(watch)
@@ -184,11 +184,11 @@ class Inotify:
                 continue
             for path in paths:
                 if mask & _IGNORED:
-                    matters |= self._hears.folder(path)
+                    matters |= self._receiver.folder(path)
                 elif mask & _ISDIR:
-                    matters |= self._hears.folder(os.path.join(path, name))
+                    matters |= self._receiver.folder(os.path.join(path, name))
                 elif mask & _OF_FILES:
-                    matters |= self._hears.file(path, name, bool(mask & _CREATED))
+                    matters |= self._receiver.file(path, name, bool(mask & _CREATED))
         return matters
 
     def _paths_of(self, watch: int, *, ended: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from ...common.entries import Entry
 from ...common.events import utc
 from ...common.place import existing, is_in, near
-from .disks import Disks
+from .unmounted_folders import UnmountedFolders
 
 POLL_SECS = 5.0
 REPORT_AGAIN_SECS = 900.0
@@ -18,8 +18,8 @@ REPORT_AGAIN_SECS = 900.0
 _FEW_FOLDERS = 1000
 
 
-class Missing:
-    """``mount``: the setting RequiresMount. ``disks``: which folders have lost their disk. ``wall``: seconds since the epoch;
+class MissingFolders:
+    """``mount``: the setting RequiresMount. ``unmounted``: which folders have lost their disk. ``wall``: seconds since the epoch;
     other times are monotonic."""
 
     def __init__(
@@ -28,13 +28,13 @@ class Missing:
         mount: str | None,
         log: logging.Logger,
         wall: Callable[[], float],
-        disks: Disks | None = None,
+        unmounted: UnmountedFolders | None = None,
     ) -> None:
         self._folders: dict[str, int] = {}
         for index, entry in enumerate(entries):
             self._folders.setdefault(entry.path if entry.kind == "dir" else os.path.dirname(entry.path), index)
         self._entries = entries
-        self._disks = disks
+        self._unmounted = unmounted
         self._mount = mount
         self._log = log
         self._wall = wall
@@ -47,10 +47,10 @@ class Missing:
         ``reason``."""
         if now >= self._next:
             self._next = now + POLL_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
-            unmounted = self._mount is not None and not os.path.ismount(self._mount)
-            inside = {folder: self._entry_of(folder) for folder in (self._disks.gone if self._disks is not None else ())}
+            no_mount = self._mount is not None and not os.path.ismount(self._mount)
+            inside = {folder: self._entry_of(folder) for folder in (self._unmounted.gone if self._unmounted is not None else ())}
             for folder, index in {**inside, **self._folders, **{one: row["entry"] for one, row in self._found.items()}}.items():
-                self._check_folder(folder, index, unmounted, now)
+                self._check_folder(folder, index, no_mount, now)
         return [dict(row) for row in self._found.values()]
 
     def poll_soon(self) -> None:
@@ -65,9 +65,9 @@ class Missing:
         """The entry that a folder inside another belongs to."""
         return next((index for above, index in self._folders.items() if is_in(folder, above)), 0)
 
-    def _check_folder(self, folder: str, index: int, unmounted: bool, now: float) -> None:
-        reason = self._disks.why(folder) if self._disks is not None else ""
-        if unmounted and self._mount is not None and is_in(folder, self._mount):
+    def _check_folder(self, folder: str, index: int, no_mount: bool, now: float) -> None:
+        reason = self._unmounted.why(folder) if self._unmounted is not None else ""
+        if no_mount and self._mount is not None and is_in(folder, self._mount):
             reason = f"{self._mount} is not mounted (RequiresMount)"
         elif not reason and folder in self._folders and not os.path.isdir(folder):
             there = existing(folder)
@@ -93,41 +93,3 @@ def watched_folders(entries: Sequence[Entry]) -> dict[str, bool]:
         folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
         found[folder] = found.get(folder, False) or (entry.kind == "dir" and entry.recursive)
     return found
-
-
-class Footing:
-    """Whether the state folder, and the other ``folders`` given, are still the ones that the child was started with: a folder may
-    be removed, or go with its disk. ``gone``: the folder that is not, '' while all are. ``state``: the last stat of the state
-    folder, which is the first of these."""
-
-    def __init__(self, *folders: str) -> None:
-        self._folders = folders
-        self._identities = [_identity(_stat(folder)) for folder in folders]
-        self.state: os.stat_result | None = None
-        self.gone = ""
-
-    def is_gone(self) -> bool:
-        """Whether one of the folders is missing, or replaced by another one. False where that cannot be found out."""
-        self.state = None
-        for number, (folder, identity) in enumerate(zip(self._folders, self._identities, strict=True)):
-            try:
-                found = _stat(folder)
-            except OSError:
-                continue
-            if number == 0:
-                self.state = found
-            if _identity(found) != identity:
-                self.gone = folder
-                return True
-        return False
-
-
-def _stat(folder: str) -> os.stat_result | None:
-    try:
-        return os.stat(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _identity(found: os.stat_result | None) -> tuple[int, int] | None:
-    return None if found is None else (found.st_dev, found.st_ino)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...common.clock import is_plausible
 from ...common.entries import Entry
 from ...common.notify import Stamp
 from .folder import Folder
@@ -32,7 +33,13 @@ def quiet_enough_at(since: float, first: float, settle_secs: float, longest: flo
     return max(first + longest / 2, (since + 2 * settle_secs + slope * first) / (1 + slope))
 
 
-class Found(NamedTuple):
+def quiet_secs(seen: Stamp, wall: int) -> float:
+    """The seconds that a file with this stamp has been quiet, by its modification time; 0 where that is not plausible. ``wall``:
+    the wall clock in nanoseconds since the epoch. Pure."""
+    return max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0
+
+
+class SettlingFile(NamedTuple):
     """A file that settles: its ``folder`` (None for a named file) and ``entry``, its stamp as ``seen`` last, ``since`` when
     it has this stamp, since when it waits (``first``; both monotonic seconds), and why it will be due (``cause``, see Due).
     ``settled_at``: when it may be taken, computed from all these without a stat of the file."""
@@ -45,7 +52,7 @@ class Found(NamedTuple):
     cause: str
     settled_at: float = 0.0
 
-    def timed(self) -> Found:
+    def timed(self) -> SettlingFile:
         """The same with the right ``settled_at``, which is stored because it is read at each tick."""
         return self._replace(settled_at=min(self.quiet_at, self.taken_at))
 
@@ -89,11 +96,11 @@ class Found(NamedTuple):
         return now >= self.settled_at
 
 
-class Settling:
+class SettleQueue:
     """The settling files, by their paths."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, SettlingFile] = {}
 
     def __contains__(self, path: str) -> bool:
         return path in self._found
@@ -102,7 +109,7 @@ class Settling:
         """A file has the stamp ``seen`` since then; another stamp than before starts its wait again."""
         old = self._found.get(path)
         if old is None or old.folder is not folder:
-            self._found[path] = Found(folder, entry, seen, since, since, cause).timed()
+            self._found[path] = SettlingFile(folder, entry, seen, since, since, cause).timed()
         elif old.seen != seen:
             cause = cause if old.cause == "recheck" else old.cause
             self._found[path] = old._replace(seen=seen, since=since, cause=cause).timed()
@@ -115,16 +122,16 @@ class Settling:
         """When all of them are quiet enough for the last scan before an end, as far as is known without a stat."""
         return max((found.since + min(found.entry.settle_secs, LAST_SCAN_SECS) for found in self._found.values()), default=None)
 
-    def settled(self, now: float, everything: bool) -> list[tuple[str, Found]]:
+    def settled(self, now: float, everything: bool) -> list[tuple[str, SettlingFile]]:
         """The files that were quiet for long enough, as far as is known without a stat, or waited for the longest time;
         ``everything``: all."""
         return [(path, found) for path, found in self._found.items() if everything or found.is_settled(now)]
 
-    def never_quiet(self, now: float) -> list[tuple[str, Found]]:
+    def never_quiet(self, now: float) -> list[tuple[str, SettlingFile]]:
         """The files that have been waiting for long because they change all the time."""
         return [(path, found) for path, found in self._found.items() if found.never_quiet(now)]
 
-    def waiting(self, now: float) -> list[tuple[str, Found]]:
+    def waiting(self, now: float) -> list[tuple[str, SettlingFile]]:
         """The files of which a person may ask where they are: they have to be quiet for long, or have been waiting for a
         while."""
         return [

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ...common.place import real_path
-from .inotify import Hears
+from .inotify import EventReceiver
 
-# Each takes a thread.
+# Each takes a thread. The folder of requests does not count.
 MOST_FOLDERS = 200
 _LAST_MOMENT = 0.1
 
@@ -22,7 +22,7 @@ class WatchdogEvents:
     # either.
     tells_of_touches = False
 
-    def __init__(self, hears: Hears) -> None:
+    def __init__(self, receiver: EventReceiver) -> None:
         # Imported here: the library is optional, and its import takes 40 ms.
         from watchdog.events import (
             DirCreatedEvent,
@@ -37,7 +37,7 @@ class WatchdogEvents:
         if "Polling" in getattr(Observer, "__name__", ""):
             raise RuntimeError("this platform has none")
         self._filter = [FileCreatedEvent, FileMovedEvent, FileClosedEvent, DirCreatedEvent, DirMovedEvent, DirDeletedEvent]
-        self._hears = hears
+        self._receiver = receiver
         self._observer: Any = Observer()
         self._watches: dict[str, Any] = {}
         self._observer.start()
@@ -48,12 +48,12 @@ class WatchdogEvents:
         if self.has(path):
             return
         self.remove(path)
-        if len(self._watches) >= MOST_FOLDERS:
+        if len(self._watches) > MOST_FOLDERS:
             raise RuntimeError(f"there are more than {MOST_FOLDERS} folders")
         # Watchdog does not report a folder that it may not read, and does not follow links.
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)))
         real = real_path(path)
-        handler = _Handler(path, real, self._hears, self._end)
+        handler = _Handler(path, real, self._receiver, self._end)
         self._watches[path] = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)
 
     def remove(self, path: str) -> None:
@@ -86,7 +86,7 @@ class WatchdogEvents:
         # The emitter ends a moment after its last event; one that goes on belongs to a folder that was created again.
         for emitter in self._emitters(path):
             emitter.join(_LAST_MOMENT)
-        self._hears.folder(path)
+        self._receiver.folder(path)
 
     def _hear_overflow(self) -> None:
         """Get notice of dropped events. Watchdog 7 logs them, older versions ignore them; no version has a public interface for
@@ -99,7 +99,7 @@ class WatchdogEvents:
         def listen(event: Any) -> None:
             handle(event)
             if getattr(event, "is_queue_overflow", False):
-                self._hears.lose()
+                self._receiver.lose()
 
         reader.handle_event = listen
 
@@ -107,10 +107,10 @@ class WatchdogEvents:
 class _Handler:
     """What watchdog calls for each event of one folder."""
 
-    def __init__(self, folder: str, real: str, hears: Hears, end: Callable[[str], None]) -> None:
+    def __init__(self, folder: str, real: str, receiver: EventReceiver, end: Callable[[str], None]) -> None:
         self._folder = folder
         self._real = real
-        self._hears = hears
+        self._receiver = receiver
         self._end = end
 
     def dispatch(self, event: Any) -> None:
@@ -124,6 +124,6 @@ class _Handler:
             if not name or folder != self._real:
                 continue
             if event.is_directory:
-                self._hears.folder(os.path.join(self._folder, name))
+                self._receiver.folder(os.path.join(self._folder, name))
             elif not moved or path == event.dest_path:
-                self._hears.file(self._folder, name, event.event_type in ("created", "moved"))
+                self._receiver.file(self._folder, name, event.event_type in ("created", "moved"))

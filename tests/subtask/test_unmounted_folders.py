@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common.entries import read_entries
 from pysubtask.common.mount_table import mount_of, mounts
 from pysubtask.common.notify import Stamp, read_stamp
-from pysubtask.subtask.watch.disks import Disks
-from pysubtask.subtask.watch.missing_folders import Missing, watched_folders
+from pysubtask.subtask.watch.missing_folders import MissingFolders, watched_folders
+from pysubtask.subtask.watch.unmounted_folders import UnmountedFolders
 
 ROOT = "22 1 250:77 / / rw - ext4 /dev/sda1 rw\n"
 
@@ -31,8 +31,8 @@ class Place:
         lines = ["30 22 8:17 / {} rw - ext4 /dev/sdb1 rw\n".format(point.replace(" ", "\\040")) for point in points]
         self.table.write_text(ROOT + "".join(lines))
 
-    def disks(self, kept: str = "", *, deep: bool = False, state: str = "/nowhere") -> Disks:
-        return Disks({str(self.cam): deep}, state, kept, lambda folder: self.known, str(self.table))
+    def disks(self, kept: str = "", *, deep: bool = False, state: str = "/nowhere") -> UnmountedFolders:
+        return UnmountedFolders({str(self.cam): deep}, state, kept, lambda folder: self.known, str(self.table))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
             return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
         return found
 
-    monkeypatch.setattr("pysubtask.subtask.watch.disks.os.stat", stat)
+    monkeypatch.setattr("pysubtask.subtask.watch.unmounted_folders.os.stat", stat)
 
 
 def test_a_disk_that_is_taken_away_and_comes_back(place, monkeypatch):
@@ -122,7 +122,7 @@ def test_it_stands_among_what_is_missing(place, monkeypatch, caplog):
     entries = read_entries([{"dir": str(place.cam)}])
     assert watched_folders(entries) == {str(place.cam): False}
     disks = place.disks()
-    missing = Missing(entries, None, logging.getLogger("test"), lambda: 1.7e9, disks)
+    missing = MissingFolders(entries, None, logging.getLogger("test"), lambda: 1.7e9, disks)
     disks.check()
     assert missing.poll(0) == []
     place.mounted()

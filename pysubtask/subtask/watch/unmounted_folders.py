@@ -28,7 +28,7 @@ class Stood(NamedTuple):
     device: int
 
 
-class Disks:
+class UnmountedFolders:
     """``folders``: the watched ones, each with whether it is recursive. ``state_dir``: a folder that contains it is not checked, as
     the state itself shows whether the folder is the right one. ``kept``: an earlier result of :meth:`text`. ``known``: the files
     in a folder that were sent, with their stamps: where one of them exists unchanged, a person has moved the files to this disk

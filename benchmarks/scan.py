@@ -1,4 +1,4 @@
-"""What a look at a folder of many unchanged files costs by polling alone, as a program: ``python -m benchmarks.look FOLDER``.
+"""What a look at a folder of many unchanged files costs by polling alone, as a program: ``python -m benchmarks.scan FOLDER``.
 
 Prints JSON: ``first`` and ``again`` (median), seconds of one look, and ``part``, of the time that is spent looking
 in the ticks of a simulated minute or more.
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, read_stamp
-from pysubtask.subtask.watch.watcher import Watch
+from pysubtask.subtask.watch.watcher import Watcher
 
-_TICK_SECS, _LEAST_SECS, _LOOKS_LONG = 2.0, 60.0, 100
-_LOOKS = 5
+_TICK_SECS, _LEAST_SECS, _SCANS_LONG = 2.0, 60.0, 100
+_SCANS = 5
 _FAR_APART = 10_000.0
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure and print."""
     folder = Path(sys.argv[1])
     entries = read_entries([{"dir": str(folder), "notify_files": False}])
-    watch = Watch(entries, _AllKnown(folder), [], lambda: None, use_events=False)
+    watch = Watcher(entries, _AllKnown(folder), [], lambda: None, use_events=False)
     now = time.monotonic()
 
     begun = time.perf_counter()
@@ -51,24 +51,24 @@ def main() -> None:
         now += _TICK_SECS
         due = watch.scan(now)
 
-    def look() -> float:
+    def scan() -> float:
         begun = time.perf_counter()
         if watch.scan(now):
             raise SystemExit("files that did not change are due")
         return time.perf_counter() - begun
 
-    def look_after_tick() -> float:
+    def scan_after_tick() -> float:
         nonlocal now
         now += _TICK_SECS
-        return look()
+        return scan()
 
     again = []
-    for _ in range(_LOOKS):
+    for _ in range(_SCANS):
         now += _FAR_APART
-        again.append(look())
+        again.append(scan())
     # Long enough for some looks, however rare they are for being slow.
-    secs = max(_LEAST_SECS, _LOOKS_LONG * statistics.median(again))
-    spent = sum(look_after_tick() for _ in range(int(secs / _TICK_SECS)))
+    secs = max(_LEAST_SECS, _SCANS_LONG * statistics.median(again))
+    spent = sum(scan_after_tick() for _ in range(int(secs / _TICK_SECS)))
     print(json.dumps({"first": first, "again": statistics.median(again), "part": spent / secs}))
 
 

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
     from .common.config_types import Config
     from .common.entry_types import WatchEntry
-    from .subtask.upload_subtask import UploadSubtask
-
-    class DropboxSubtask(UploadSubtask):
-        """The child of the dropbox extension."""
-
+    from .subtask.upload_subtask import DropboxSubtask, UploadSubtask
 
 __all__ = ["DropboxSubtask", "DropboxTaskMaster", "main"]
 
@@ -46,11 +42,10 @@ class DropboxTaskMaster(TaskMaster):
 def __getattr__(name: str) -> Any:
     if name != "DropboxSubtask":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .subtask.upload_subtask import UploadSubtask
+    # Imported on demand: an app that only starts a master must not load the child's half.
+    from .subtask.upload_subtask import DropboxSubtask
 
-    meaning = "Uploads to Dropbox what its master notifies."
-    subclass = type(name, (UploadSubtask,), {"__module__": "pysubtask.dropbox", "__doc__": meaning, "transport": "dropbox"})
-    return globals().setdefault(name, subclass)
+    return DropboxSubtask
 
 
 def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None = None) -> int:
@@ -59,8 +54,9 @@ def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None 
     The exit status.
     """
     from .subtask.cli import run
+    from .subtask.upload_subtask import DropboxSubtask
 
-    return run(subtask or __getattr__("DropboxSubtask"), "dropbox", plan, argv)
+    return run(subtask or DropboxSubtask, "dropbox", plan, argv)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
     from .common.config_types import Config
     from .common.entry_types import WatchEntry
-    from .subtask.upload_subtask import UploadSubtask
-
-    class FTPSubtask(UploadSubtask):
-        """The child of the ftp extension, which uploads by SFTP or FTP."""
-
+    from .subtask.upload_subtask import FTPSubtask, UploadSubtask
 
 __all__ = ["FTPSubtask", "FTPTaskMaster", "main"]
 
@@ -43,11 +39,10 @@ class FTPTaskMaster(TaskMaster):
 def __getattr__(name: str) -> Any:
     if name != "FTPSubtask":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .subtask.upload_subtask import UploadSubtask
+    # Imported on demand: an app that only starts a master must not load the child's half.
+    from .subtask.upload_subtask import FTPSubtask
 
-    meaning = "Uploads by SFTP or FTP what its master notifies."
-    subclass = type(name, (UploadSubtask,), {"__module__": "pysubtask.ftp", "__doc__": meaning})
-    return globals().setdefault(name, subclass)
+    return FTPSubtask
 
 
 def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None = None) -> int:
@@ -56,8 +51,9 @@ def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None 
     The exit status.
     """
     from .subtask.cli import run
+    from .subtask.upload_subtask import FTPSubtask
 
-    return run(subtask or __getattr__("FTPSubtask"), "ftp", plan, argv)
+    return run(subtask or FTPSubtask, "ftp", plan, argv)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from pysubtask.control import exit_status
 from pysubtask.control.cli import commands, main
 from pysubtask.subtask import base_subtask
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
+from pysubtask.subtask.engine import exit_status as child_exit_status
 from tests import make_config_doc, pages
 from tests.helpers import wait_until
 
@@ -115,7 +116,7 @@ def test_every_field_of_the_status_page_is_explained():
 
 
 def test_every_exit_status_is_explained():
-    found = {value for name, value in vars(base_subtask).items() if name.startswith("EXIT_")}
+    found = {value for name, value in vars(child_exit_status).items() if name.startswith("EXIT_")}
     section = pages.read("config.md").split("Exit status of a child", 1)[1].split("\n## ", 1)[0]
     assert {int(number) for number in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == found
 

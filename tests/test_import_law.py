@@ -41,7 +41,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "subtask/snapshot": ("common", *DATA_FLOW),
     "subtask/requests": ("common", "defaults_config", *DATA_FLOW),
     "subtask/delivery": ("common", "transports", "delivery_rules", *DATA_FLOW),
-    "subtask": ("common", "transports", "transports/dropbox", "delivery_rules", *DATA_FLOW, "subtask/requests", "subtask/delivery"),
+    # Of the engine a child's command line alone: it runs the user's class, which imports none of it.
+    "subtask": ("common", "transports/dropbox", *DATA_FLOW, "subtask/engine"),
+    "subtask/engine": ("common", "transports", "delivery_rules", "subtask", *DATA_FLOW, "subtask/requests", "subtask/delivery"),
     "subtask/offline": ("common", "subtask", *DATA_FLOW, "subtask/requests"),
     "base": ("common", "master", "subtask"),
     "ftp": ("common", "master", "subtask"),

@@ -109,7 +109,7 @@ def test_words_are_told_apart(name, is_found):
 # ---- files
 
 # Above 400 lines, and at most as long as they are now: what is cut up takes its row away.
-LONG = {"pysubtask/subtask/base_subtask.py": 860, "pysubtask/subtask/snapshot/pipeline.py": 490}
+LONG: dict[str, int] = {}
 
 
 def test_modules_are_short():

@@ -15,8 +15,10 @@ from pysubtask.common.errors import TransportLost
 from pysubtask.common.handoff import Handoff
 from pysubtask.master.child_config import plan
 from pysubtask.master.state_dir import make_ready
-from pysubtask.subtask import upload_subtask
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
+from pysubtask.subtask.engine import upload_delivery
+from pysubtask.subtask.engine.child_process import ChildProcess
+from pysubtask.subtask.engine.delivery import Delivery
 from pysubtask.subtask.spool import spool_thread
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.dropbox import transport as dropbox_transport
@@ -185,13 +187,13 @@ class _Dispatcher(Dispatcher):
         return None
 
 
-class _Child(UploadSubtask):
-    async def carry(self, deadline: float) -> None:
-        """Deliver until nothing is due before ``deadline``."""
-        dispatcher = self._dispatcher
-        assert dispatcher is not None
-        dispatcher.stop(deadline)
-        await dispatcher.main()
+async def _carry(delivery: Delivery, deadline: float) -> None:
+    """Deliver until nothing is due before ``deadline``."""
+    assert isinstance(delivery, upload_delivery.UploadDelivery)
+    dispatcher = delivery._dispatcher
+    assert dispatcher is not None
+    dispatcher.stop(deadline)
+    await dispatcher.main()
 
 
 def live(
@@ -256,8 +258,8 @@ def live(
     parts: list[tuple[Any, str, Any]] = [
         (spool_thread, "Worker", _Inline),
         (asyncio, "to_thread", _at_once),
-        (upload_subtask, "Dispatcher", _Dispatcher),
-        (upload_subtask, "open_transport", open_transport),
+        (upload_delivery, "Dispatcher", _Dispatcher),
+        (upload_delivery, "open_transport", open_transport),
     ]
     if kind.dropbox:
         model = ModelDropbox(station.server, station.account, steps, on_change)
@@ -269,24 +271,26 @@ def live(
     for module, name, part in parts:
         setattr(module, name, part)
     steps.install()
-    child = _Child(handoff(station, kind, inside=inside), clock=loop.time)
-    child.transport = "dropbox" if kind.dropbox else "sftp"
-    child._take_lock()
-    child._open()
-    child.begin()
+    subtask = UploadSubtask(handoff(station, kind, inside=inside), clock=loop.time)
+    subtask.transport = "dropbox" if kind.dropbox else "sftp"
+    process = ChildProcess(subtask)
+    opened = process.open(process.lock())
+    opened.delivery.start()
+    tick = process.tick_of(opened)
     if only_queue:
-        child.tick(loop.time())
-        child._close()
+        tick.run(loop.time())
+        process.close(opened)
         return 0
     empty = False
     for turn in range(_TURNS):
-        child.tick(loop.time())
-        loop.run_until_complete(child.carry(loop.time() + _LONGEST_SECS))
-        counts = child._spool_thread.run(child._spool_thread.spool.queue_admin.counts)
+        tick.run(loop.time())
+        loop.run_until_complete(_carry(opened.delivery, loop.time() + _LONGEST_SECS))
+        queue = opened.child.spool_thread
+        counts = queue.run(queue.spool.queue_admin.counts)
         empty = turn > 1 and not (counts.waiting or counts.sending or counts.parked)
         if empty:
             break
-    child._close()
+    process.close(opened)
     if late_at == "end" and servers:
         servers[-1].run_late(station.late)
     return 0 if empty else STUCK

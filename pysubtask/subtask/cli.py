@@ -25,7 +25,9 @@ from ..common.place import near
 from ..common.plain import plain
 from ..common.run_as import BY_HAND, BY_RUN, check_folders, check_process
 from ..common.secret_file import NotPrivate
-from .base_subtask import EXIT_CONFIG, BaseSubtask
+from .base_subtask import BaseSubtask
+from .engine.child_process import ChildProcess
+from .engine.exit_status import EXIT_CONFIG
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
 TOKEN_VARIABLES = {"RefreshToken": "PYSUBTASK_REFRESH_TOKEN", "AccessToken": "PYSUBTASK_ACCESS_TOKEN"}
@@ -96,7 +98,7 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
         check_folders(task_handoff.entries, BY_RUN if args.handoff else BY_HAND)
         effective_user.keep()
         _collect_less()
-        return subtask(task_handoff).run()
+        return ChildProcess(subtask(task_handoff)).run()
     except ConfigError as exc:
         print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - a message of the command line
         return EXIT_CONFIG
@@ -142,30 +144,38 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
     add("-log", "--log-file", dest="Subtask_Log_FileName", metavar="FILE", help="log file")
     add("-noconsole", "--noconsole", action="store_true", dest="quiet", help="log to the file only")
     if extension == "ftp":
-        add("-host", "--hostname", dest="Host", metavar="HOST", help="the server")
-        add("-port", "--port", type=int, dest="HostPort", metavar="PORT", help="its port (default: 22, with FTP 21)")
-        add("-path", "--path", dest="HostPath", metavar="DIR", help="folder on the server")
-        add("-u", "--user", "--username", dest="User", metavar="NAME", help="login name")
-        add("-key", "--key-file", dest="KeyFile", metavar="FILE", help="private key")
-        add("-hostkey", "--host-key", dest="HostKey", metavar="SHA256:...", help="the server's pinned key")
-        add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
-        add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default); False: FTP")
-        add("-tls", "--tls", dest="UseTLS", choices=("explicit", "implicit"), help="FTPS (with --sftp False)")
-        add("-ca", "--ca-file", dest="CAFile", metavar="FILE", help="FTPS: certificates that may vouch for the server's")
-        add("-pin", "--tls-fingerprint", dest="TLSFingerprint", metavar="HEX", help="FTPS: SHA-256 of the server's own certificate")
-        add("-p", "--password", type=_no_password, help=argparse.SUPPRESS)
-        add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
+        _add_ftp(add)
     elif extension == "dropbox":
-        add("--login", action="store_true", help="log in to Dropbox, show the lines for the config, and end")
-        add("--store", metavar="FILE", help="with --login: write the token to FILE, for you alone, and do not show it")
-        add("--app-key", dest="AppKey", metavar="KEY", help="app key of your Dropbox app")
-        add("--refresh-token-file", dest="RefreshTokenFile", metavar="FILE", help="the file that --login --store has made")
-        add("-path", "--path", dest="HostPath", metavar="DIR", help="folder in Dropbox")
-        add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
-        add("--proxy", type=_proxy, dest="Proxy", metavar="URL", help="http://host:port (default: what HTTPS_PROXY says)")
-        add("-ca", "--ca-file", dest="CAFile", metavar="FILE", help="certificates (PEM) that may vouch for Dropbox")
-        add("-dtoken", "--dtoken", type=_no_token, help=argparse.SUPPRESS)
+        _add_dropbox(add)
     return parser
+
+
+def _add_ftp(add: Callable[..., object]) -> None:
+    add("-host", "--hostname", dest="Host", metavar="HOST", help="the server")
+    add("-port", "--port", type=int, dest="HostPort", metavar="PORT", help="its port (default: 22, with FTP 21)")
+    add("-path", "--path", dest="HostPath", metavar="DIR", help="folder on the server")
+    add("-u", "--user", "--username", dest="User", metavar="NAME", help="login name")
+    add("-key", "--key-file", dest="KeyFile", metavar="FILE", help="private key")
+    add("-hostkey", "--host-key", dest="HostKey", metavar="SHA256:...", help="the server's pinned key")
+    add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
+    add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default); False: FTP")
+    add("-tls", "--tls", dest="UseTLS", choices=("explicit", "implicit"), help="FTPS (with --sftp False)")
+    add("-ca", "--ca-file", dest="CAFile", metavar="FILE", help="FTPS: certificates that may vouch for the server's")
+    add("-pin", "--tls-fingerprint", dest="TLSFingerprint", metavar="HEX", help="FTPS: SHA-256 of the server's own certificate")
+    add("-p", "--password", type=_no_password, help=argparse.SUPPRESS)
+    add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
+
+
+def _add_dropbox(add: Callable[..., object]) -> None:
+    add("--login", action="store_true", help="log in to Dropbox, show the lines for the config, and end")
+    add("--store", metavar="FILE", help="with --login: write the token to FILE, for you alone, and do not show it")
+    add("--app-key", dest="AppKey", metavar="KEY", help="app key of your Dropbox app")
+    add("--refresh-token-file", dest="RefreshTokenFile", metavar="FILE", help="the file that --login --store has made")
+    add("-path", "--path", dest="HostPath", metavar="DIR", help="folder in Dropbox")
+    add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
+    add("--proxy", type=_proxy, dest="Proxy", metavar="URL", help="http://host:port (default: what HTTPS_PROXY says)")
+    add("-ca", "--ca-file", dest="CAFile", metavar="FILE", help="certificates (PEM) that may vouch for Dropbox")
+    add("-dtoken", "--dtoken", type=_no_token, help=argparse.SUPPRESS)
 
 
 _GARBAGE = 10_000  # container objects allocated between two collections

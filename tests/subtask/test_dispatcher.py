@@ -24,7 +24,7 @@ from pysubtask.common.errors import (
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
-from pysubtask.subtask.delivery import signature_tasks
+from pysubtask.subtask.delivery import dispatcher, signature_tasks
 from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.delivery.interfaces import ChildSide, LoginContext
@@ -432,6 +432,26 @@ def test_a_link_on_the_server_is_told_once(bench):
     one.drained()
     found = [event.fields for event in read_events(one.folder) if event.kind == "remote_link"]
     assert found == [{"name": "a", "path": "/data/a", "done": "followed", "target": "/disk2/a", "reason": ""}]
+
+
+@pytest.mark.parametrize("secs", [10.0, 0.3])
+def test_what_is_queued_after_a_failed_connect_is_said_to_wait(bench, monkeypatch, secs):
+    """Whether its snapshot was expected still, or came later than that."""
+    monkeypatch.setattr(dispatcher, "EXPECT_SECS", secs)
+    one = bench(RetryWaitSecs=900, RetryLongWaitSecs=900)
+    one.transport.on_connect = [TransportLost("no route")]
+    one.start()
+    one.dispatcher.expect()
+    wait_until(lambda: one.status_model.get("state") == "waiting", what="the first try failed")
+    if secs < 1:
+        time.sleep(secs)
+        one.dispatcher.queue_changed()
+        wait_until(lambda: one.status_model.get("state") == "watching", what="nothing is expected any more")
+    one.put("a")
+    wait_until(lambda: one.status_model.get("state") == "waiting" and one.status_model.get("next_try"), what="waiting")
+    time.sleep(0.1)
+    assert one.status_model.get("state") == "waiting" and one.status_model.get("why") == "no route"
+    assert one.transport.calls.count("connect") == 1
 
 
 def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -11,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.entries import read_entries
-from pysubtask.common.events import EventLog, read_events
+from pysubtask.common.events import read_events
 from pysubtask.common.registry import Record
 from pysubtask.common.why import not_queued
 from pysubtask.control.commands.queue import lines_of, with_gone
 from pysubtask.control.tasks.task import Task
-from pysubtask.subtask.base_subtask import _Known
-from pysubtask.subtask.snapshot.pipeline import Rules, SnapshotPipeline
+from pysubtask.subtask.snapshot.known_stamps import KnownStamps
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.watcher import Watcher
+from tests.subtask.pipelines import pipeline_of
 
 COUNT = 200
 
@@ -39,19 +38,8 @@ class Station:
         self.spool_thread = SpoolThread(str(root / "state"), "file:///nowhere", self.snaps.drop, time.time)
         entries = read_entries([{"dir": "data", "settle_secs": 0, "notify_files": False}], cwd=str(root))
         self.status_model = StatusModel(time.time)
-        watch = Watcher(entries, _Known(self.spool_thread), [], lambda: None, False)
-        rules = Rules(lambda due: os.path.basename(due.path), lambda due: "", lambda found: None, lambda: None, self.wake)
-        self.pipeline = SnapshotPipeline(
-            entries,
-            watch,
-            self.snaps,
-            self.spool_thread,
-            self.status_model,
-            EventLog(str(root / "state"), 1),
-            logging.getLogger("quiet"),
-            rules,
-            time.time,
-        )
+        watch = Watcher(entries, KnownStamps(self.spool_thread), [], lambda: None, False)
+        self.pipeline = pipeline_of(entries, watch, self.snaps, self.spool_thread, self.status_model, str(root / "data"), self.wake)
 
     def wake(self) -> None:
         self.woken += 1

@@ -7,20 +7,20 @@ import os
 import pytest
 
 from pysubtask.common.events import read_events
-from pysubtask.subtask.upload_subtask import UploadSubtask
+from pysubtask.subtask.engine.task_names import TaskNames
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
 
 def test_a_name_is_free_when_its_file_is_gone():
-    child = UploadSubtask.__new__(UploadSubtask)
-    child._claims = {"a": "/x/a", "b": "/y/b"}
-    child._claimed = {"/x/a": "a", "/y/b": "b"}
-    child.gone(["/x/a", "/x/never"])
-    assert (child._claims, child._claimed) == ({"b": "/y/b"}, {"/y/b": "b"})
-    child._claims["b"] = "/z/b"  # another file has taken the name over since
-    child.gone(["/y/b"])
-    assert (child._claims, child._claimed) == ({"b": "/z/b"}, {})
+    names = TaskNames([], case_sensitive=True)
+    names._claims = {"a": "/x/a", "b": "/y/b"}
+    names._claimed = {"/x/a": "a", "/y/b": "b"}
+    names.release(["/x/a", "/x/never"])
+    assert (names._claims, names._claimed) == ({"b": "/y/b"}, {"/y/b": "b"})
+    names._claims["b"] = "/z/b"  # another file has taken the name over since
+    names.release(["/y/b"])
+    assert (names._claims, names._claimed) == ({"b": "/z/b"}, {})
 
 
 @pytest.mark.slow

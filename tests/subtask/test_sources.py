@@ -19,16 +19,15 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.errors import SourceError
-from pysubtask.common.events import EventLog
 from pysubtask.common.notify import Toucher, make_notify, remove_signal, write_hold
-from pysubtask.subtask.base_subtask import _Known
-from pysubtask.subtask.snapshot.pipeline import Rules, SnapshotPipeline
+from pysubtask.subtask.snapshot.known_stamps import KnownStamps
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder
 from pysubtask.subtask.watch.watcher import Watcher
 from tests.helpers import wait_until
+from tests.subtask.pipelines import pipeline_of
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of other users: needs root")
 ALICE, MALLORY = 64001, 64002
@@ -300,22 +299,9 @@ class Station:
         read = read_entries(entries, cwd=str(tmp_path / "data"))
         status_model = StatusModel(time.time)
         self.watch = Watcher(
-            read, _Known(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False
+            read, KnownStamps(self.spool_thread), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False
         )
-        rules = Rules(
-            lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None, lambda: None
-        )
-        self.pipeline = SnapshotPipeline(
-            read,
-            self.watch,
-            self.snaps,
-            self.spool_thread,
-            status_model,
-            EventLog(str(state), 1),
-            logging.getLogger("quiet"),
-            rules,
-            time.time,
-        )
+        self.pipeline = pipeline_of(read, self.watch, self.snaps, self.spool_thread, status_model, str(tmp_path / "data"))
 
     def tick(self) -> None:
         self.pipeline.take(time.monotonic())

@@ -13,7 +13,7 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.status import read_status
 from pysubtask.subtask.delivery.context import DeliveryContext
-from pysubtask.subtask.snapshot.pipeline import SnapshotPipeline
+from pysubtask.subtask.snapshot.queue_writer import QueueWriter
 from pysubtask.subtask.spool.jobs import DeliveryResult, QueuedSnapshot
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
@@ -38,12 +38,12 @@ def context_and_writer(folder):
 @pytest.mark.slow
 def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
     context, page = context_and_writer(tmp_path)
-    pipeline = SimpleNamespace(_spool_thread=context.spool_thread, _events=context.events)
+    writer = SimpleNamespace(_context=context)
     alive = [True, True]
 
     def queue():
         for at in range(0, COUNT, 3):
-            context.spool_thread.run(SnapshotPipeline._enqueue, pipeline, [entry(f"{at + more}") for more in range(3)])
+            context.spool_thread.run(QueueWriter.enqueue, writer, [entry(f"{at + more}") for more in range(3)])
         alive[0] = False
 
     def deliver():

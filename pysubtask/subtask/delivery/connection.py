@@ -217,6 +217,8 @@ class Connection:
             held=self._schedule.held,
             is_waiting=self._schedule.try_at > now,
         )
+        if self._phase == "closed" and self._schedule.try_at > now:
+            self._report.next_try(self._schedule.try_at - now)
 
     def try_now(self, but: str = "") -> dict[str, Any]:
         """Connect at once, because somebody has repaired the cause of a failure; see :meth:`Dispatcher.connect_now`. ``but``: the

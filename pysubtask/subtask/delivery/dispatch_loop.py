@@ -262,12 +262,22 @@ class DispatchLoop:
                 await self._wait(action, facts)
 
     async def _wait(self, action: Hold | Sleep, facts: Facts) -> None:
-        if not facts.connected and facts.due_at == NEVER and not facts.paused:
-            # The expected snapshot did not come. No further try follows the failed one, so the state is no longer "waiting".
-            self._context.status_model.leave("waiting", "watching")
-            self._context.status_model.set(next_try=None)
+        if not facts.connected:
+            self._show_wait(action, facts)
         self._delivery.uploads.wake_below(action.wake_below if isinstance(action, Sleep) else -1)
         await self._delivery.due.wait(action.until - self._context.clock())
+
+    def _show_wait(self, action: Hold | Sleep, facts: Facts) -> None:
+        """Without a connection: write to the status page whether something waits for the next login."""
+        status_model = self._context.status_model
+        if isinstance(action, Hold):
+            if status_model.get("state") == "watching":
+                self._delivery.connection.show()
+                self._client.page_changed()
+        elif facts.due_at == NEVER and not facts.paused:
+            # The expected snapshot did not come. No further try follows the failed one, so the state is no longer "waiting".
+            status_model.leave("waiting", "watching")
+            status_model.set(next_try=None)
 
     async def _claim(self, action: Claim, facts: Facts) -> None:
         """Claim due jobs and begin their uploads."""

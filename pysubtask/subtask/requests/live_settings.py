@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ... import defaults_config
@@ -30,21 +31,22 @@ def defaults_of(extension: str) -> dict[str, Any]:
 
 
 class LiveSettings:
-    """The live part of ``settings`` (changed in place) of the child ``extension``.
+    """The settings of the child ``extension``, some of which can be changed.
 
+    ``current``: all settings by their keys; no mapping is ever changed, each change makes a new one, so any thread may read one.
     A kept value overrides the config value that it replaced. Where the config was changed since, the config wins.
     """
 
-    def __init__(self, extension: str, settings: dict[str, Any]) -> None:
+    def __init__(self, extension: str, settings: Mapping[str, Any]) -> None:
         self._section = _section(extension)
-        self._settings = settings
-        self._config = dict(settings)
+        self.current: Mapping[str, Any] = MappingProxyType(dict(settings))
+        self._config = self.current
         self.rows = rows_of(defaults_config.SETTINGS, extension)
         self.kept: dict[str, Any] = {}
 
     def values(self) -> dict[str, Any]:
         """The settings that can be changed, with their present values."""
-        return {key: self._settings[key] for key, row in self.rows.items() if row.live and key in self._settings}
+        return {key: self.current[key] for key, row in self.rows.items() if row.live and key in self.current}
 
     def change(self, requested: Mapping[str, Any]) -> list[Change]:
         """Set all of these, or none: raises ConfigError for the first that is unknown, fixed or wrong. A text is parsed as a
@@ -54,9 +56,12 @@ class LiveSettings:
             key = self._key(name)
             row = self.rows[key]
             checked[key] = row.read(self._section, value) if isinstance(value, str) else row.check(self._section, value)
-        changes = [Change(key, self._settings[key], value) for key, value in checked.items() if self._settings[key] != value]
-        self._settings.update(checked)
+        changes = [Change(key, self.current[key], value) for key, value in checked.items() if self.current[key] != value]
+        self._replace(checked)
         return changes
+
+    def _replace(self, values: Mapping[str, Any]) -> None:
+        self.current = MappingProxyType({**self.current, **values})
 
     def _key(self, name: str) -> str:
         section, dot, key = name.rpartition(".")
@@ -75,7 +80,7 @@ class LiveSettings:
         """Keep the present values of these keys over restarts; the text to store."""
         for name in changes:
             key = self._key(name)
-            self.kept[key] = [self._settings[key], self._config[key]]
+            self.kept[key] = [self.current[key], self._config[key]]
         return json.dumps(self.kept)
 
     def recall(self, text: str) -> tuple[list[Change], list[str]]:
@@ -96,7 +101,7 @@ class LiveSettings:
                 overruled.append(key)
                 continue
             self.kept[key] = [checked, over]
-            if self._settings[key] != checked:
-                changes.append(Change(key, self._settings[key], checked))
-                self._settings[key] = checked
+            if self.current[key] != checked:
+                changes.append(Change(key, self.current[key], checked))
+                self._replace({key: checked})
         return changes, overruled

@@ -229,7 +229,7 @@ class FileRefused(TransportError):
 class LoginRefused(TransportError):
     """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted.
 
-    ``seen``: the reason as found on this machine (a ``transports.key_file.Trouble``), None where no reason was found.
+    ``seen``: the reason as found on this machine (a ``transports.shared.key_file.KeyFault``), None where no reason was found.
     """
 
     seen: object = None

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .common.entries import read_entries
-from .master.child_config import check_config, plan
+from .master.child_config import plan
 from .master.task_master import TaskMaster
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class DropboxTaskMaster(TaskMaster):
         LogToConsole: bool = True,
         Logger: logging.Logger | str | None = None,
     ) -> None:
-        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["dropbox"], LogFileName, LogToConsole, Logger)
+        self._prepare_extensions(WatchFiles, pconfig, {"dropbox": "pysubtask.dropbox"}, LogFileName, LogToConsole, Logger)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .common.entries import read_entries
-from .master.child_config import check_config, plan
+from .master.child_config import plan
 from .master.task_master import TaskMaster
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class FTPTaskMaster(TaskMaster):
         LogToConsole: bool = True,
         Logger: logging.Logger | str | None = None,
     ) -> None:
-        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["ftp"], LogFileName, LogToConsole, Logger)
+        self._prepare_extensions(WatchFiles, pconfig, {"ftp": "pysubtask.ftp"}, LogFileName, LogToConsole, Logger)
 
 
 def __getattr__(name: str) -> Any:

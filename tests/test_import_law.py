@@ -343,6 +343,7 @@ THE_APPS_HALF = {"pysubtask"} | {
         "common.notify",
         "common.own_files",
         "common.own_folders",
+        "common.problem",
         "common.process",
         "common.program",
         "common.state_files",

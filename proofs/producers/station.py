@@ -15,7 +15,7 @@ from typing import Any
 from pysubtask.common.entry_types import WatchEntry
 from pysubtask.common.events import Tail
 from pysubtask.common.status import read_status
-from pysubtask.control.config.problems import in_toml
+from pysubtask.control.config.toml_words import in_toml
 from pysubtask.master.task_master import TaskMaster
 from pysubtask.testing.link.ftp_relay import FTPRelay
 from pysubtask.testing.link.relay import Relay

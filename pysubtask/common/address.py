@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
+from .problem import Problems, spelt
 
 SCHEMES = ("sftp", "ftp", "ftps")
 FORMS = "sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or user@host:folder as scp takes it"
@@ -71,14 +72,14 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     return "ftp", values
 
 
-def check_paths(settings: Mapping[str, Any]) -> None:
-    """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name,
+def check_paths(settings: Mapping[str, Any], problems: Problems) -> None:
+    """A problem for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name,
     of a folder that no program reads."""
     for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
         path = settings[key] or ""
         if _WINDOWS.match(path):
             remedy = f"Write it with slashes: {key} = '{path.replace(chr(92), '/')}'."
-            raise ConfigError(f"ftp.{key}", f"{path!r} is a path as Windows writes it", remedy)
+            problems.add(("ftp", key), (spelt(path), " is a path as Windows writes it"), remedy, path)
 
 
 def written(section: str, values: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
+from .problem import NOT_GIVEN, Part, Path, Problems, Text, joined, known_keys, path_of, spelt, type_of
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -136,30 +137,29 @@ class Setting:
 
     def check(self, section: str, value: Any) -> Any:
         """The value as the child will get it; ConfigError names ``section.key`` and the remedy."""
-        name = f"{section}.{self.key}"
-        given = MASK if self.secret else repr(masked_value(self.key, value))
         if value is None:
             if self.optional:
                 return None
-            raise ConfigError(name, "None is not a value for it", f"Give {self._expected()}.")
+            raise self._wrong(section, (spelt(None), " is not a value for it"), None)
+        given = self._quoted(value)
         if self.kind is list and isinstance(value, (list, tuple)):
             value = list(value)
             if not all(isinstance(item, str) for item in value):
-                raise ConfigError(name, f"{given} holds something else than text", f"Give {self._expected()}.")
+                raise self._wrong(section, (given, " holds something else than text"), value)
         elif isinstance(value, bool) or self.kind is bool:
             if type(value) is not self.kind:
-                raise ConfigError(name, f"{given} is of type {type(value).__name__}", f"Give {self._expected()}.")
+                raise self._wrong(section, (given, " is ", type_of(value)), value)
         elif not isinstance(value, (int, float) if self.kind is float else self.kind):
-            raise ConfigError(name, f"{given} is of type {type(value).__name__}", f"Give {self._expected()}.")
+            raise self._wrong(section, (given, " is ", type_of(value)), value)
         if self.kind in (int, float):
             low, high = self.low, self.high
             # A comparison written this way also turns away NaN.
             if not ((low is None or value >= low) and (high is None or value <= high)):
-                raise ConfigError(name, f"{given} is out of range", f"Give {self._expected()}.")
+                raise self._wrong(section, (given, " is out of range"), value)
         if self.choices and value not in self.choices:
-            raise ConfigError(name, f"{given} is not known", f"Give {self._expected()}.")
+            raise self._wrong(section, (given, " is not known"), value)
         if self.kind is str and "\0" in value:
-            raise ConfigError(name, "it holds a NUL character", f"Give {self._expected()}.")
+            raise self._wrong(section, "it holds a NUL character", value)
         # Members of an IntEnum, numpy's floats and the like travel to the child as what they stand for.
         if self.kind is str:
             return str.__str__(value)
@@ -186,8 +186,18 @@ class Setting:
                     raise
         else:
             return self.check(section, text)
-        given = MASK if self.secret else repr(text)
-        raise ConfigError(f"{section}.{self.key}", f"{given} is not {self._expected()}", f"Give {self._expected()}.")
+        given = MASK if self.secret else spelt(text)
+        raise self._wrong(section, joined((given, " is not "), self._expected()), text)
+
+    def _wrong(self, section: str, problem: Text, given: Any) -> ConfigError:
+        given = MASK if self.secret and given is not None else masked_value(self.key, given)
+        return ConfigError((section, self.key), problem, joined("Give ", self._expected(), "."), given)
+
+    def _quoted(self, given: Any) -> str | Part:
+        if self.secret:
+            return MASK
+        safe = masked_value(self.key, given)
+        return spelt(given) if safe is given else repr(safe)
 
     def _number(self, text: str) -> float | int:
         factor = 1
@@ -202,8 +212,10 @@ class Setting:
             number = float(text) * factor
             return int(number) if self.kind is int and number.is_integer() else number
 
-    def _expected(self) -> str:
-        words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", list: "a list of texts"}
+    def _expected(self) -> Text:
+        if self.kind is bool:
+            return joined((spelt(True), " or ", spelt(False)), (" or ", spelt(None)) if self.optional else "")
+        words = {int: "a whole number", float: "a number", str: "text", list: "a list of texts"}
         expected = "one of " + ", ".join(repr(word) for word in self.choices) if self.choices else words[self.kind]
         if self.low is not None and self.high is not None:
             expected += f" from {self.low} to {self.high}"
@@ -211,7 +223,7 @@ class Setting:
             expected += f" not below {self.low}"
         if self.unit:
             expected += f" ({self.unit})"
-        return expected + (" or None" if self.optional else "")
+        return (expected, " or ", spelt(None)) if self.optional else expected
 
 
 class CommandSetting(Setting):
@@ -227,14 +239,13 @@ class CommandSetting(Setting):
         """The words of the command; a text is split as a shell does. ConfigError as for ``Setting.check``."""
         if isinstance(value, str):
             value = self._split(section, str.__str__(value))
-        name = f"{section}.{self.key}"
         if isinstance(value, (list, tuple)) and not all(isinstance(word, str) for word in value):
-            raise ConfigError(name, "it holds something else than text", f"Give {self._expected()}.")  # it may hold a secret, too
+            raise self._wrong(section, "it holds something else than text", NOT_GIVEN)  # it may hold a secret, too
         words = super().check(section, value)
         if words is not None and not (words and words[0]):
-            raise ConfigError(name, "it names no program", f"Give {self._expected()}.")
+            raise self._wrong(section, "it names no program", NOT_GIVEN)
         if words is not None and any("\0" in word for word in words):
-            raise ConfigError(name, "it holds a NUL character", f"Give {self._expected()}.")
+            raise self._wrong(section, "it holds a NUL character", NOT_GIVEN)
         return None if words is None else [str.__str__(word) for word in words]
 
     def read(self, section: str, text: str) -> Any:
@@ -250,8 +261,8 @@ class CommandSetting(Setting):
             problem = f"it cannot be split into a program and its arguments ({str(exc).lower()})"
             raise ConfigError(f"{section}.{self.key}", problem, "Close each quote, or give a list of texts.") from exc
 
-    def _expected(self) -> str:
-        return "a program and its arguments, as ['/usr/local/bin/alert', 'me'] or '/usr/local/bin/alert me', or None"
+    def _expected(self) -> Text:
+        return ("a program and its arguments, as ['/usr/local/bin/alert', 'me'] or '/usr/local/bin/alert me', or ", spelt(None))
 
 
 Table = Mapping[str, tuple[Setting, ...]]
@@ -318,57 +329,68 @@ def _distance(a: str, b: str) -> int:
     return row[len(b)]
 
 
-def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigError:
+def unknown_key(where: str | Path, key: str, known: Iterable[str]) -> ConfigError:
     """The error for a key nobody knows, with the nearest one that exists."""
     names = sorted(known)
     near = nearest(key, names)
-    remedy = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(names)}."
-    return ConfigError(f"{where}.{key}", "this setting is not known", remedy)
+    remedy = f"Did you mean {near!r}?" if near else (known_keys(tuple(names)),)
+    return ConfigError((*(path_of(where) if isinstance(where, str) else where), key), "this setting is not known", remedy)
 
 
-def check_section(table: Table, name: str, user: Any) -> dict[str, Any]:
-    """What the user set in one section, checked against its rows and base's."""
+def check_section(table: Table, name: str, user: Any, problems: Problems | None = None) -> dict[str, Any]:
+    """What the user set in one section, checked against its rows and base's. ConfigError with all that is wrong; where
+    ``problems`` are collected it is added there, and what is wrong is left out."""
+    found = Problems() if problems is None else problems
     rows = {row.key: row for row in table[name]} if name in ALONE else rows_of(table, name)
     checked = {}
     for key, value in values_of(user).items():
-        if key not in rows:
-            raise unknown_key(name, key, rows)
-        checked[key] = rows[key].check(name, value)
+        with found:
+            if key not in rows:
+                raise unknown_key((name,), key, rows)
+            checked[key] = rows[key].check(name, value)
+    if problems is None:
+        found.raise_all()
     return checked
 
 
-def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> dict[str, Any]:
+def resolve(table: Table, defaults: Any, config: Any, extension: str | None, problems: Problems | None = None) -> dict[str, Any]:
     """The settings of one child, flat.
 
-    A value the user set in the extension's section wins over one set in ``base``, that over the
-    section's default, that over base's default. ``defaults`` is the defaults module; a value assigned
-    to a section of it counts as set by the user, after those of ``config``. ``extension`` is None for
-    a child without a section of its own.
+    A value the user set in the extension's section wins over one set in ``base``, that over the section's default, that over
+    base's default. ``defaults`` is the defaults module; a value assigned to a section of it counts as set by the user, after
+    those of ``config``. ``extension`` is None for a child without a section of its own. ConfigError with all that is wrong;
+    where ``problems`` are collected it is added there, and what is wrong counts as not set.
     """
+    found = Problems() if problems is None else problems
     names = ["base"] if extension is None else ["base", extension]
     merged = {key: row.default for key, row in rows_of(table, extension).items()}
     for name in names:
         rows = {row.key: row.default for row in table[name]}
-        given = check_section(table, name, section_of(defaults, name))
+        given = check_section(table, name, section_of(defaults, name), found)
         merged.update({key: value for key, value in given.items() if key not in rows or value != rows[key]})
     for name in names:
-        merged.update(check_section(table, name, section_of(config, name)))
+        merged.update(check_section(table, name, section_of(config, name), found))
+    if problems is None:
+        found.raise_all()
     from .redact import know_settings
 
     know_settings(merged)
     return merged
 
 
-def resolve_burst(table: Table, defaults: Any, config: Any) -> dict[str, Any]:
-    """The ``burst_mode`` section: the user's values over the defaults."""
-    return resolve_alone(table, "burst_mode", defaults, config)
+def resolve_burst(table: Table, defaults: Any, config: Any, problems: Problems | None = None) -> dict[str, Any]:
+    """The ``burst_mode`` section: the user's values over the defaults; see :func:`resolve` for what is wrong."""
+    return resolve_alone(table, "burst_mode", defaults, config, problems)
 
 
-def resolve_alone(table: Table, name: str, defaults: Any, config: Any) -> dict[str, Any]:
-    """A section of a whole task (see ``ALONE``): the user's values over the defaults."""
+def resolve_alone(table: Table, name: str, defaults: Any, config: Any, problems: Problems | None = None) -> dict[str, Any]:
+    """A section of a whole task (see ``ALONE``): the user's values over the defaults; see :func:`resolve` for what is wrong."""
+    found = Problems() if problems is None else problems
     merged = {row.key: row.default for row in table[name]}
-    merged.update(check_section(table, name, section_of(defaults, name)))
-    merged.update(check_section(table, name, section_of(config, name)))
+    merged.update(check_section(table, name, section_of(defaults, name), found))
+    merged.update(check_section(table, name, section_of(config, name), found))
+    if problems is None:
+        found.raise_all()
     return merged
 
 

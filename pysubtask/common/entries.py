@@ -11,12 +11,13 @@ A folder or file that does not exist is no error: it may come later.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .config import unknown_key
 from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
+from .problem import Path, Problems, Text, entry_at, entry_of, pair, spelt, type_of
 
 _WHERE = "watchfilesdirs"
 _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_change")
@@ -68,18 +69,36 @@ class Entry(NamedTuple):
 def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None = None) -> list[Entry]:
     """The entries of ``watchfilesdirs``; relative paths start at ``cwd`` (the working directory).
 
-    Raises ConfigError that names the entry and the remedy. ``need_one`` refuses an empty list.
+    Raises ConfigError that names the entry and the remedy, and has all that is wrong in any entry. ``need_one`` refuses an empty
+    list.
     """
+    problems = Problems()
+    entries = numbered_entries(watchfilesdirs, problems, need_one=need_one, cwd=cwd)
+    problems.raise_all()
+    return list(entries.values())
+
+
+def numbered_entries(watchfilesdirs: Any, problems: Problems, *, need_one: bool = True, cwd: str | None = None) -> dict[int, Entry]:
+    """The entries by their index. What is wrong is added to ``problems``: a wrong key has its default, and an entry whose file or
+    folder cannot be told is left out."""
     if not isinstance(watchfilesdirs, (list, tuple)):
-        problem = f"it is of type {type(watchfilesdirs).__name__}"
-        raise ConfigError(_WHERE, problem, "Give a list of {'file': path} and {'dir': path}.")
+        remedy = ("Give a list of ", entry_of("file"), " and ", entry_of("dir"), ".")
+        problems.add((_WHERE,), ("it is ", type_of(watchfilesdirs)), remedy)
+        return {}
     if need_one and not watchfilesdirs:
-        raise ConfigError(_WHERE, "it is empty", "Name at least one {'file': path} or {'dir': path}.")
+        problems.add((_WHERE,), "it is empty", ("Name at least one ", entry_of("file"), " or ", entry_of("dir"), "."))
+        return {}
     start = os.getcwd() if cwd is None else os.path.abspath(cwd)
-    entries = [_read_one(f"{_WHERE}[{index}]", given, start) for index, given in enumerate(watchfilesdirs)]
-    _check_twice(entries)
-    _check_remote_names(entries)
-    return entries
+    before = len(problems.found)
+    read = {
+        index: one
+        for index, given in enumerate(watchfilesdirs)
+        if (one := problems.result(None, _read_one, (_WHERE, index), given, start, problems)) is not None
+    }
+    once = _without_repeated(read, problems)
+    unnamed = {one.path[1] for one in problems.found[before:] if one.path[2:] == ("as",)}
+    _check_remote_names({index: one for index, one in once.items() if index not in unnamed}, problems)
+    return read
 
 
 def remote_name(entry: Entry, path: str) -> str:
@@ -146,43 +165,56 @@ def from_json(data: Iterable[Mapping[str, Any]]) -> list[Entry]:
     return [Entry(**{**item, **{key: tuple(item.get(key, ())) for key in ("include", "exclude")}}) for item in data]
 
 
-def _read_one(where: str, given: Any, start: str) -> Entry:
+def _read_one(where: Path, given: Any, start: str, problems: Problems) -> Entry | None:
+    """An entry; each wrong key is a problem, and has its default here. None where the file or folder itself is not known."""
+    either = ("Write it as ", entry_of("file"), " or ", entry_of("dir"), ".")
     if not isinstance(given, Mapping):
-        raise ConfigError(where, f"it is of type {type(given).__name__}", "Write it as {'file': path} or {'dir': path}.")
+        raise ConfigError(where, ("it is ", type_of(given)), either)
     kinds = [kind for kind in ("file", "dir") if kind in given]
     if len(kinds) == 2:
-        raise ConfigError(where, "it has both 'file' and 'dir'", "Make two entries of it.")
+        problems.add(where, "it has both 'file' and 'dir'", "Make two entries of it.")
+    _check_keys(where, given, kinds, problems)
+    if not kinds:
+        raise ConfigError(where, "it has neither 'file' nor 'dir'", either)
+
+    def read(key: str, check: Callable[..., Any], default: Any) -> Any:
+        return problems.result(default, check, (*where, key), given[key]) if key in given else default
+
+    kind = kinds[0]
+    path = problems.result("", _path, (*where, kind), given[kind], start)
+    if path:
+        problems.result(None, _check_path, (*where, kind), kind, path)
+    entry = Entry(
+        kind,
+        path,
+        read("as", _remote, None) if given.get("as") is not None else None,
+        read("burstmode", _flag, False),
+        read("settle_secs", _settle, SETTLE_SECS),
+        read("on_change", _flag, False),
+        read("notify_files", _flag, True),
+        read("include", _patterns, ()),
+        read("exclude", _patterns, ()),
+        read("recursive", _flag, False),
+        read("whole_records", _flag, None) if given.get("whole_records") is not None else None,
+        read("append", _flag, False),
+        read("default_exclude", _flag, False),
+    )
+    return entry if path and len(kinds) == 1 else None
+
+
+def _check_keys(where: Path, given: Mapping[Any, Any], kinds: list[str], problems: Problems) -> None:
     known = _FILE_KEYS if kinds == ["file"] else _DIR_KEYS if kinds == ["dir"] else ("file", *_DIR_KEYS)
     for key in given:
         if key in known:
             continue
         if key in _DIR_KEYS:
-            remedy = f"Remove it, or watch the whole folder: {{'dir': ..., {key!r}: ...}}."
-            raise ConfigError(f"{where}.{key}", "this is for a 'dir' entry only", remedy)
-        raise unknown_key(where, key if isinstance(key, str) else repr(key), known)
-    if not kinds:
-        raise ConfigError(where, "it has neither 'file' nor 'dir'", "Write it as {'file': path} or {'dir': path}.")
-    kind = kinds[0]
-    path = _path(f"{where}.{kind}", given[kind], start)
-    _check_path(f"{where}.{kind}", kind, path)
-    return Entry(
-        kind,
-        path,
-        _remote(f"{where}.as", given["as"]) if given.get("as") is not None else None,
-        _flag(where, given, "burstmode", False),
-        _settle(f"{where}.settle_secs", given.get("settle_secs", SETTLE_SECS)),
-        _flag(where, given, "on_change", False),
-        _flag(where, given, "notify_files", True),
-        _patterns(f"{where}.include", given.get("include", ())),
-        _patterns(f"{where}.exclude", given.get("exclude", ())),
-        _flag(where, given, "recursive", False),
-        _flag(where, given, "whole_records", False) if given.get("whole_records") is not None else None,
-        _flag(where, given, "append", False),
-        _flag(where, given, "default_exclude", False),
-    )
+            remedy = ("Remove it, or watch the whole folder: ", entry_of("dir", key), ".")
+            problems.add((*where, key), "this is for a 'dir' entry only", remedy)
+        else:
+            problems.take(unknown_key(where, key if isinstance(key, str) else repr(key), known))
 
 
-def _text(where: str, value: Any, expected: str) -> str:
+def _text(where: Path, value: Any, expected: str) -> str:
     if isinstance(value, (str, bytes, os.PathLike)):
         text = os.fsdecode(value)
         if not text:
@@ -195,55 +227,59 @@ def _text(where: str, value: Any, expected: str) -> str:
             problem = f"{text!a} cannot be a file's name in this process: its character set is {exc.encoding}"
             raise ConfigError(where, problem, "Start it with PYTHONUTF8=1, or with LC_ALL=C.UTF-8.") from exc
         return text
-    raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {expected}.")
+    raise _mistyped(where, value, f"Give {expected}.")
 
 
-def _path(where: str, value: Any, start: str) -> str:
+def _mistyped(where: Path, value: Any, remedy: Text) -> ConfigError:
+    return ConfigError(where, (spelt(value), " is ", type_of(value)), remedy, value)
+
+
+def _path(where: Path, value: Any, start: str) -> str:
     path = os.path.normpath(os.path.join(start, _text(where, value, "a path")))
     # POSIX leaves the meaning of two leading slashes open; here they are one.
     return path[1:] if os.sep == "/" and path.startswith("//") else path
 
 
-def _check_path(where: str, kind: str, path: str) -> None:
+def _check_path(where: Path, kind: str, path: str) -> None:
     if kind == "dir":
         if os.path.exists(path) and not os.path.isdir(path):
-            raise ConfigError(where, f"{path} is a file", "Write it as {'file': path}, or name the folder it is in.")
+            raise ConfigError(where, f"{path} is a file", ("Write it as ", entry_of("file"), ", or name the folder it is in."))
         return
     if os.path.isdir(path):
-        raise ConfigError(where, f"{path} is a folder", "Write it as {'dir': path}, or name one file.")
+        raise ConfigError(where, f"{path} is a folder", ("Write it as ", entry_of("dir"), ", or name one file."))
     for ending in (NOTIFY, HOLD, HEARTBEAT):
         if path.endswith(ending):
             raise ConfigError(where, f"{path} ends in {ending!r}, which marks signal files", "Name the data file, or rename it.")
 
 
-def _remote(where: str, value: Any) -> str:
+def _remote(where: Path, value: Any) -> str:
     name = _text(where, value, "a name below the destination's folder, such as 'station/data.csv'")
     if name.startswith("/"):
-        raise ConfigError(where, f"{name!r} is absolute", f"Names are below the destination's folder: write {name.lstrip('/')!r}.")
+        remedy = f"Names are below the destination's folder: write {name.lstrip('/')!r}."
+        raise ConfigError(where, (spelt(name), " is absolute"), remedy, name)
     if name.endswith("/"):
-        raise ConfigError(where, f"{name!r} ends in '/'", f"Write {name.rstrip('/')!r}.")
+        raise ConfigError(where, (spelt(name), " ends in '/'"), f"Write {name.rstrip('/')!r}.", name)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ConfigError(where, f"{name!r} has '..' in it", "Give a name below the destination's folder.")
+        raise ConfigError(where, (spelt(name), " has '..' in it"), "Give a name below the destination's folder.", name)
     if not parts:
-        raise ConfigError(where, f"{name!r} is no name", "Leave 'as' out, or give a name such as 'station/data.csv'.")
+        raise ConfigError(where, (spelt(name), " is no name"), "Leave 'as' out, or give a name such as 'station/data.csv'.", name)
     return "/".join(parts)
 
 
-def _flag(where: str, given: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = given.get(key, default)
+def _flag(where: Path, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise ConfigError(f"{where}.{key}", f"{value!r} is of type {type(value).__name__}", "Give True or False.")
+    raise _mistyped(where, value, ("Give ", spelt(True), " or ", spelt(False), "."))
 
 
-def _patterns(where: str, value: Any) -> tuple[str, ...]:
+def _patterns(where: Path, value: Any) -> tuple[str, ...]:
     patterns = (value,) if isinstance(value, str) else value
     if not isinstance(patterns, (list, tuple)):
-        raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", "Give a pattern, as '*.csv', or a list of them.")
+        raise _mistyped(where, value, "Give a pattern, as '*.csv', or a list of them.")
     for pattern in patterns:
         if not isinstance(pattern, str):
-            raise ConfigError(where, f"{pattern!r} in it is of type {type(pattern).__name__}", "Give patterns as text: '*.csv'.")
+            raise ConfigError(where, (spelt(pattern), " in it is ", type_of(pattern)), "Give patterns as text: '*.csv'.", value)
         if not pattern:
             raise ConfigError(where, "a pattern is empty", "Remove it; '*' stands for every file.")
         if pattern.startswith(("/", "./", "../")):
@@ -254,9 +290,9 @@ def _patterns(where: str, value: Any) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def _settle(where: str, value: Any) -> float:
+def _settle(where: Path, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", "Give a number of seconds.")
+        raise _mistyped(where, value, "Give a number of seconds.")
     # A comparison written this way also turns away NaN.
     if not 0 <= value <= _LONGEST_SETTLE:
         raise ConfigError(where, f"{value!r} is out of range", f"Give a number from 0 to {_LONGEST_SETTLE} (seconds).")
@@ -265,46 +301,58 @@ def _settle(where: str, value: Any) -> float:
 
 def filled_in(entries: list[Entry], task: str) -> list[Entry]:
     """The entries of the task with this label: ``{hostname}`` and ``{task}`` in ``as`` are what they stand for. ConfigError."""
-    if not any("{" in (entry.remote or "") for entry in entries):
+    problems = Problems()
+    found = filled_in_where_right(dict(enumerate(entries)), task, problems)
+    problems.raise_all()
+    return list(found.values())
+
+
+def filled_in_where_right(entries: dict[int, Entry], task: str, problems: Problems) -> dict[int, Entry]:
+    """The same for entries by their index; a name in which a word stands for nothing is a problem, and stays as it is."""
+    if not any("{" in (entry.remote or "") for entry in entries.values()):
         return entries
     from .placeholders import filled
 
-    return [
-        entry if entry.remote is None else entry._replace(remote=filled(f"{_WHERE}[{index}].as", entry.remote, task))
-        for index, entry in enumerate(entries)
-    ]
+    def named(index: int, entry: Entry) -> Entry:
+        name = problems.result(entry.remote, filled, (_WHERE, index, "as"), entry.remote, task)
+        return entry._replace(remote=name)
+
+    return {index: entry if entry.remote is None else named(index, entry) for index, entry in entries.items()}
 
 
-def _check_twice(entries: Sequence[Entry]) -> None:
-    seen: dict[tuple[str, str], int] = {}
-    for index, entry in enumerate(entries):
-        first = seen.setdefault((entry.kind, entry.path), index)
-        if first != index:
-            raise ConfigError(f"{_WHERE}[{index}]", f"{entry.path} is already named by {_WHERE}[{first}]", "Remove one of the two.")
+def _without_repeated(entries: Mapping[int, Entry], problems: Problems) -> dict[int, Entry]:
+    """The entries without those that name what an earlier one has named, which is a problem."""
+    first: dict[tuple[str, str], int] = {}
+    found = {}
+    for index, entry in entries.items():
+        earlier = first.setdefault((entry.kind, entry.path), index)
+        if earlier == index:
+            found[index] = entry
+        else:
+            problem = (f"{entry.path} is already named by ", entry_at(earlier))
+            problems.add((_WHERE, index), problem, "Remove one of the two.")
+    return found
 
 
-def _check_remote_names(entries: Sequence[Entry]) -> None:
+def _check_remote_names(entries: Mapping[int, Entry], problems: Problems) -> None:
     """No two static files under one name, and no file where another entry needs a folder."""
     owner: dict[str, int] = {}
-    for index, entry in enumerate(entries):
+    single = dict(entries)
+    for index, entry in entries.items():
         if entry.kind != "file":
             continue
         name = remote_name(entry, entry.path)
         first = owner.setdefault(name, index)
         if first != index:
-            raise ConfigError(
-                f"{_WHERE}[{index}]",
-                f"{entry.path} and {entries[first].path} ({_WHERE}[{first}]) would both be {name!r} on the server",
-                "Give one of them a name of its own: 'as': 'other/name'.",
-            )
-    for index, entry in enumerate(entries):
+            files = (f"{entry.path} and {entries[first].path} (", entry_at(first), f") would both be {name!r} on the server")
+            problems.add((_WHERE, index), files, ("Give one of them a name of its own: ", pair("as", "other/name"), "."))
+            del single[index]
+    for index, entry in single.items():
         folder = entry.remote or "" if entry.kind == "dir" else os.path.dirname(remote_name(entry, entry.path))
-        while folder:
-            if folder in owner:
-                first = owner[folder]
-                raise ConfigError(
-                    f"{_WHERE}[{index}]",
-                    f"it needs a folder {folder!r} on the server, where {entries[first].path} ({_WHERE}[{first}]) is a file",
-                    "Give one of them another name with 'as'.",
-                )
+        while folder and folder not in owner:
             folder = os.path.dirname(folder)
+        if folder:
+            first = owner[folder]
+            file = (f"{entries[first].path} (", entry_at(first), ") is a file")
+            problem = (f"it needs a folder {folder!r} on the server, where ", *file)
+            problems.add((_WHERE, index), problem, "Give one of them another name with 'as'.")

@@ -25,6 +25,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from .problem import Path, Problem, Text
+
 
 def _masked(text: str) -> str:
     from .redact import redacted  # where an error is met, and not by every app that imports this package
@@ -43,14 +51,34 @@ class PysubtaskError(Exception):
 class ConfigError(PysubtaskError, ValueError):
     """A setting or watch entry is wrong; nothing was started.
 
-    ``key`` is the dotted name (``ftp.HostPort``) or the entry (``watchfilesdirs[2]``).
+    ``key`` is the dotted name (``ftp.HostPort``) or the entry (``watchfilesdirs[2]``). ``problem`` and ``remedy`` are the two
+    sentences of the text. ``problems``: everything that was found wrong in the same check, as records with these three
+    attributes; the error's own text is that of the first.
     """
 
-    def __init__(self, key: str, problem: str, remedy: str) -> None:
-        self.key = key
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{key}: {problem}. {remedy}")
+    problems: tuple[Problem, ...]
+
+    def __init__(self, key: str | Path, problem: Text, remedy: Text, given: Any = ...) -> None:
+        from .problem import Problem, path_of  # where an error is met
+
+        self._take([Problem(path_of(key) if isinstance(key, str) else key, problem, remedy, given)])
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """The error for several problems; the first one gives the text."""
+        error = cls.__new__(cls)
+        error._take(problems)
+        return error
+
+    def lines(self) -> list[str]:
+        """A line for each of ``problems``, without secrets; the first one is the error's text."""
+        return [_masked(str(one)) for one in self.problems]
+
+    def _take(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        self.key, self.problem, self.remedy = first.key, first.problem, first.remedy
+        super().__init__(str(first))
 
 
 class AlreadyRunning(PysubtaskError):
@@ -201,7 +229,7 @@ class FileRefused(TransportError):
 class LoginRefused(TransportError):
     """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted.
 
-    ``seen``: the reason as found on this machine (a ``transports.key_file.Trouble``), None where no reason was found.
+    ``seen``: the reason as found on this machine (a ``transports.shared.key_file.KeyFault``), None where no reason was found.
     """
 
     seen: object = None

@@ -7,12 +7,13 @@ import socket
 
 from .config import nearest
 from .errors import ConfigError
+from .problem import Path
 
 WORDS = ("hostname", "task")
 _WORD = re.compile(r"\{([A-Za-z_]+)\}")
 
 
-def filled(key: str, text: str, task: str) -> str:
+def filled(key: str | Path, text: str, task: str) -> str:
     """The ``text`` of the setting ``key`` with this machine's host name for ``{hostname}`` and the label of the task for
     ``{task}``; other braces stay as they are. ConfigError for a word that is nearly one of these, and for a host name that is
     not set."""
@@ -34,7 +35,7 @@ def filled(key: str, text: str, task: str) -> str:
     return _WORD.sub(value, text)
 
 
-def _hostname(key: str) -> str:
+def _hostname(key: str | Path) -> str:
     found = socket.gethostname().strip()
     if not found or "/" in found or found in (".", ".."):
         raise ConfigError(key, "{hostname} stands in it, and this machine has no host name", "Set one, or write the name itself.")

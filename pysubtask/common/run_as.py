@@ -12,6 +12,7 @@ from typing import NamedTuple
 from . import effective_user
 from .entries import Entry
 from .errors import ConfigError
+from .problem import spelt
 from .trust import user_name
 
 KEY = "base.RunAs"
@@ -50,7 +51,7 @@ def identity(text: str, key: str = KEY) -> Identity:
     head, colon, tail = text.partition(":")
     if colon:
         if not (_is_id(head) and _is_id(tail)):
-            raise ConfigError(key, f"{text!r} is no user", _FORMS)
+            raise ConfigError(key, (spelt(text), " is no user"), _FORMS)
         uid, gid = int(head), int(tail)
         try:
             entry = pwd.getpwuid(uid)
@@ -61,7 +62,7 @@ def identity(text: str, key: str = KEY) -> Identity:
         entry = pwd.getpwuid(int(text)) if _is_id(text) else pwd.getpwnam(text)
     except (KeyError, ValueError):
         remedy = f"Give 'uid:gid', such as '{text}:{text}'." if _is_id(text) else _FORMS
-        raise ConfigError(key, f"there is no user {text!r} on this machine", remedy) from None
+        raise ConfigError(key, ("there is no user ", spelt(text), " on this machine"), remedy) from None
     groups = tuple(dict.fromkeys([entry.pw_gid, *os.getgrouplist(entry.pw_name, entry.pw_gid)]))
     return Identity(entry.pw_uid, entry.pw_gid, groups, entry.pw_name, entry.pw_dir)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import own_folders
 from .errors import ConfigError
+from .problem import spelt
 from .state_place import base_of, home_base, is_inside
 from .trust import user_name
 
@@ -33,7 +34,9 @@ def group_id(text: str) -> int:
     try:
         return grp.getgrnam(text).gr_gid
     except (KeyError, ValueError):
-        raise ConfigError(KEY, f"there is no group {text!r} on this machine", "Give its name, or its number as '1000'.") from None
+        raise ConfigError(
+            KEY, ("there is no group ", spelt(text), " on this machine"), "Give its name, or its number as '1000'."
+        ) from None
 
 
 def check(text: str) -> None:
@@ -45,7 +48,7 @@ def check(text: str) -> None:
     late = " (he was added to it after this session began)" if number in _groups_of(me) else ""
     raise ConfigError(
         KEY,
-        f"{user_name(me)} is not in the group {text!r}{late}, and may not let it read a file",
+        (f"{user_name(me)} is not in the group ", spelt(text), f"{late}, and may not let it read a file"),
         "Have him added to the group and log in again, or name a group of his.",
     )
 

@@ -143,8 +143,7 @@ def _failed(exc: Exception) -> int:
     if not isinstance(exc, (PysubtaskError, OSError)):
         text = f"an error of the program itself: {type(exc).__name__}: {exc}. Run it again with --debug and report what it shows."
     else:
-        text = str(exc)
-    # The text of ConfigProblems has several lines, one for each mistake in a config.
+        text = "\n  ".join(exc.lines()) if isinstance(exc, ConfigError) else str(exc)
     say(f"pysubtask: {text}".split("\n"), error=True)
     if isinstance(exc, CommandError):
         return exc.status

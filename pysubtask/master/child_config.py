@@ -10,6 +10,7 @@ from .. import defaults_config
 from ..common.config import (
     SECTIONS,
     Section,
+    Setting,
     is_secret,
     masked,
     resolve,
@@ -21,6 +22,7 @@ from ..common.config import (
 )
 from ..common.errors import ConfigError
 from ..common.label import FIRST_TASK, label_of
+from ..common.problem import Problems, Text, spelt, type_of
 
 if TYPE_CHECKING:
     from ..common.entries import Entry
@@ -133,12 +135,14 @@ def handoff(plan: Plan, shared: Shared, residual: Sequence[str], *, owns_heartbe
     )
 
 
-def plan(extension: str, module: str, config: Any, folder: str, config_file: str = "") -> Plan:
+def plan(extension: str, module: str, config: Any, folder: str, config_file: str = "", problems: Problems | None = None) -> Plan:
     """The child ``extension``, run by ``module``; ``folder`` is the first entry's, ``config_file`` the file that the config was
-    read from. ConfigError names key and remedy."""
+    read from. ConfigError names key and remedy, and has everything that is wrong; where ``problems`` are collected it is added
+    there, and the plan has defaults in its place."""
+    found = Problems() if problems is None else problems
     section = extension if extension in UPLOADERS else "base"
-    settings = _checked_settings(extension, section, config)
-    task = _check_task_name(settings["TaskName"])
+    settings = _checked_settings(extension, section, config, found)
+    task = found.result(FIRST_TASK, _check_task_name, settings["TaskName"])
     rows = {row.key: row for name in ("base", section) for row in defaults_config.SETTINGS[name]}
     for key in ("Master_Log_FileName", "Subtask_Log_FileName"):
         default = rows[key].default
@@ -146,10 +150,13 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
             settings[key] = _log_of_its_own(default, task)
     if config_file:
         settings["BakToFolder"] = _out_of_view(extension, settings["BakToFolder"], config)
-    _check_folders_and_users(section, settings)
+    _check_folders_and_users(section, settings, rows, found)
     label = label_of(task, config_file, folder)
-    _fill_placeholders(section, settings, label)
-    alerts = _alerts_of(config)
+    _fill_placeholders(section, settings, label, found)
+    alerts = _alerts_of(config, found)
+    burst = resolve_burst(defaults_config.SETTINGS, defaults_config, config, found)
+    if problems is None:
+        found.raise_all()
     from .excluded_files import of_command, of_config, of_settings
 
     built = Plan(
@@ -158,7 +165,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         _CHILD_NAMES.get(extension, "BaseSubtask"),
         task,
         settings,
-        resolve_burst(defaults_config.SETTINGS, defaults_config, config),
+        burst,
         "",
         None,
         label,
@@ -169,9 +176,9 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     return placed(built, folder)
 
 
-def _alerts_of(config: Any) -> dict[str, Any]:
-    """The ``alerts`` values. ConfigError."""
-    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config)
+def _alerts_of(config: Any, problems: Problems) -> dict[str, Any]:
+    """The ``alerts`` values."""
+    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config, problems)
     if alerts["Command"] is not None:
         from ..common.alert_command import absolute
 
@@ -179,49 +186,54 @@ def _alerts_of(config: Any) -> dict[str, Any]:
     return alerts
 
 
-def _checked_settings(extension: str, section: str, config: Any) -> dict[str, Any]:
-    """The resolved settings of a child, those of its destination checked. ConfigError."""
-    settings = resolve(defaults_config.SETTINGS, defaults_config, config, section if extension in UPLOADERS else None)
+def _checked_settings(extension: str, section: str, config: Any, problems: Problems) -> dict[str, Any]:
+    """The resolved settings of a child, those of its destination checked."""
+    settings = resolve(defaults_config.SETTINGS, defaults_config, config, section if extension in UPLOADERS else None, problems)
     if extension == "ftp":
+        given = values_of(section_of(config, "ftp"))
         if ":" in settings["Host"]:
             from .host_address import spread  # an app whose config has no URL does not load it
 
             rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
-            spread(settings, values_of(section_of(config, "ftp")), rows)
+            spread(settings, given, rows, problems)
         from .destination_checks import check_ftp
 
-        check_ftp(settings)
+        check_ftp(settings, given, problems)
     elif extension == "dropbox":
         from .destination_checks import check_dropbox
 
-        check_dropbox(settings)
+        check_dropbox(settings, problems)
     return settings
 
 
-def _check_folders_and_users(section: str, settings: dict[str, Any]) -> None:
-    """ConfigError for a folder or a user that the settings name and that cannot be one. Folders become plain absolute paths."""
-    if settings["BakToFolder"] is not None and not settings["BakToFolder"].strip():
-        raise ConfigError(f"{section}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
-    _check_place(section, settings, "RequiresMount", "Give the folder that the disk is mounted on, as '/media/usb'.")
-    if settings["RunAs"] is not None:
-        from ..common.run_as import identity
-
-        identity(settings["RunAs"])
-    if settings["StatusGroup"] is not None:
-        from ..common import status_group
-
-        status_group.check(settings["StatusGroup"])
-    if settings["ArchiveToFolder"] is not None and not settings["ArchiveToFolder"].strip():
-        raise ConfigError(f"{section}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
-    _check_place(section, settings, "StateFolder", "Give a folder of this user's own, as '/var/lib/station'.")
-
-
-def _fill_placeholders(section: str, settings: dict[str, Any], label: str) -> None:
+def _fill_placeholders(section: str, settings: dict[str, Any], label: str, problems: Problems) -> None:
     for key in _WITH_PLACEHOLDERS:
         if "{" in str(settings.get(key) or ""):
             from ..common.placeholders import filled
 
-            settings[key] = filled(f"{section}.{key}", settings[key], label)
+            settings[key] = problems.result(settings[key], filled, (section, key), settings[key], label)
+
+
+def _check_folders_and_users(section: str, settings: dict[str, Any], rows: Mapping[str, Setting], problems: Problems) -> None:
+    """The folders and users that settings name. Folders become plain absolute paths; what cannot be one gets its default."""
+    _check_not_blank(section, settings, rows["BakToFolder"], "snapshots", problems)
+    _check_place(section, settings, "RequiresMount", "Give the folder that the disk is mounted on, as '/media/usb'.", problems)
+    if settings["RunAs"] is not None:
+        from ..common.run_as import identity
+
+        problems.result(None, identity, settings["RunAs"])
+    if settings["StatusGroup"] is not None:
+        from ..common import status_group
+
+        problems.result(None, status_group.check, settings["StatusGroup"])
+    _check_not_blank(section, settings, rows["ArchiveToFolder"], "archive", problems)
+    _check_place(section, settings, "StateFolder", "Give a folder of this user's own, as '/var/lib/station'.", problems)
+
+
+def _check_not_blank(section: str, settings: dict[str, Any], row: Setting, purpose: str, problems: Problems) -> None:
+    if settings[row.key] is not None and not settings[row.key].strip():
+        problems.add((section, row.key), "it is empty", ("Give a folder, or ", spelt(None), f" for no {purpose}."))
+        settings[row.key] = row.default
 
 
 def placed(built: Plan, folder: str) -> Plan:
@@ -259,17 +271,18 @@ def _out_of_view(extension: str, bak: str | None, config: Any) -> str | None:
     return f".{bak}" if bak == default_bak(extension) and not asked else bak
 
 
-def _check_place(section: str, settings: dict[str, Any], name: str, remedy: str) -> None:
-    """A folder that a setting names. Also makes it a plain absolute path."""
-    place, key = settings[name], f"{section}.{name}"
+def _check_place(section: str, settings: dict[str, Any], name: str, remedy: str, problems: Problems) -> None:
+    """A folder that a setting names. Also makes it a plain absolute path; None where it cannot be one."""
+    place, key = settings[name], (section, name)
     if place is None:
         return
-    found = os.path.normpath(os.path.expanduser(place))
+    settings[name] = found = os.path.normpath(os.path.expanduser(place))
     if not os.path.isabs(found):
-        raise ConfigError(key, f"{place!r} is no absolute path", remedy)
-    if os.path.exists(found) and not os.path.isdir(found):
-        raise ConfigError(key, f"{found} is a file", remedy)
-    settings[name] = found
+        problems.add(key, (spelt(place), " is no absolute path"), remedy, place)
+        settings[name] = None
+    elif os.path.exists(found) and not os.path.isdir(found):
+        problems.add(key, f"{found} is a file", remedy, place)
+        settings[name] = None
 
 
 def _log_of_its_own(default: str, task: str) -> str:
@@ -278,28 +291,37 @@ def _log_of_its_own(default: str, task: str) -> str:
     return f"{head}.{task}{dot}{tail}"
 
 
-def switched_on(config: Any) -> list[str]:
-    """The extensions a config switches on; ConfigError where there is none."""
+def switched_on(config: Any, problems: Problems | None = None) -> list[str]:
+    """The extensions a config switches on; ConfigError where there is none, with all settings that are wrong. Where ``problems``
+    are collected it is added there; that there is none only where nothing makes this doubtful."""
     from .destination_checks import LOGIN, TOKENS, is_set  # whoever only imports a master does not load them
 
-    ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name) for name in UPLOADERS)
+    found = Problems() if problems is None else problems
+    ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name, found) for name in UPLOADERS)
     enabled = {
         "ftp": bool(ftp["Host"]) if ftp["UseFTP"] is None else ftp["UseFTP"],
         "dropbox": any(is_set(dropbox[key]) for key in TOKENS) if dropbox["UseDropbox"] is None else dropbox["UseDropbox"],
     }
     on = [name for name in UPLOADERS if enabled[name]]
-    if not on:
-        off = "it is False, and no other destination is switched on" if ftp["UseFTP"] is False else "no destination is switched on"
-        remedy = f"Set ftp.Host to the server's name (and UseFTP = True), or for Dropbox {LOGIN}."
-        raise ConfigError("ftp.UseFTP", off, remedy)
+    doubtful = found.doubts_a_section() or found.doubts("ftp", "Host") or any(found.doubts("dropbox", key) for key in TOKENS)
+    if not on and (ftp["UseFTP"] is False or not doubtful):
+        none = "no destination is switched on"
+        off: Text = ("it is ", spelt(False), ", and no other destination is switched on") if ftp["UseFTP"] is False else none
+        found.add(
+            "ftp.UseFTP", off, ("Set ftp.Host to the server's name (and UseFTP = ", spelt(True), f"), or for Dropbox {LOGIN}.")
+        )
+    if problems is None:
+        found.raise_all()
     return on
 
 
-def check_config(config: Any) -> Any:
-    """A config with sections, as it was given; ConfigError where a section's name is not known."""
+def check_config(config: Any, problems: Problems | None = None) -> Any:
+    """A config with sections, as it was given; ConfigError where a section's name is not known. Where ``problems`` are collected,
+    names that are not known are added there."""
+    found = Problems() if problems is None else problems
     if isinstance(config, str) or config is None:
-        problem = f"it is of type {type(config).__name__}"
-        raise ConfigError("config", problem, f"Give a module or object with the sections {', '.join(SECTIONS)}.")
+        remedy = f"Give a module or object with the sections {', '.join(SECTIONS)}."
+        raise ConfigError("config", ("it is ", type_of(config)), remedy)
     if isinstance(config, Mapping):
         names = [str(name) for name in config]
     else:
@@ -307,7 +329,9 @@ def check_config(config: Any) -> Any:
         names = [name for name, value in values_of(config).items() if isinstance(value, Section)]
     for name in names:
         if name not in SECTIONS:
-            raise unknown_key("config", name, SECTIONS)
+            found.take(unknown_key("config", name, SECTIONS))
+    if problems is None:
+        found.raise_all()
     return config
 
 
@@ -331,7 +355,7 @@ def own_module(name: Any, script: str | None) -> str:
     what is not the name of a module."""
     where, remedy = "SubtaskModuleName", "Give the dotted name of a module that 'python -m' can run."
     if not isinstance(name, str):
-        raise ConfigError(where, f"it is of type {type(name).__name__}", remedy)
+        raise ConfigError(where, ("it is ", type_of(name)), remedy)
     module: str = name
     if module == "__main__":
         module, ending = os.path.splitext(os.path.basename(script or ""))
@@ -346,7 +370,7 @@ def own_module(name: Any, script: str | None) -> str:
 def _check_task_name(name: str) -> str:
     remedy = "Give a short plain name, such as 'main' or 'station-7'."
     if not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\"):
-        raise ConfigError("base.TaskName", f"{name!r} cannot be the name of a folder", remedy)
+        raise ConfigError("base.TaskName", (spelt(name), " cannot be the name of a folder"), remedy, name)
     if len(os.fsencode(name)) > _LONGEST_NAME:
         raise ConfigError("base.TaskName", f"it is longer than {_LONGEST_NAME} bytes", remedy)
     return name

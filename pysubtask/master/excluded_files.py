@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.config import Section, Setting, is_secret
 from ..common.entries import Entry
-from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent, of_task
 from ..common.own_names import LOG
+from ..common.problem import Problems
 
 if TYPE_CHECKING:
     from .child_config import Plan
@@ -124,9 +124,11 @@ def all_own(entries: Sequence[Entry], plans: Iterable[Plan], logs: Iterable[str]
 
 
 def check_entries(entries: Sequence[Entry], own: NeverSent) -> None:
-    """ConfigError where an entry names a file that is never sent."""
+    """ConfigError for each entry that names a file which is never sent."""
+    problems = Problems()
     for index, entry in enumerate(entries):
         why = own.why_named(entry.path) if entry.kind == "file" else ""
         if why:
             remedy = "Remove this entry; name the files with your data."
-            raise ConfigError(f"watchfilesdirs[{index}].file", f"{entry.path} is never sent: it is {why}", remedy)
+            problems.add(("watchfilesdirs", index, "file"), f"{entry.path} is never sent: it is {why}", remedy)
+    problems.raise_all()

@@ -6,6 +6,7 @@ from typing import Any
 from ..common import address
 from ..common.config import Setting
 from ..common.errors import ConfigError
+from ..common.problem import Problems, spelt
 
 _WORDS = address.Words(
     "ftp.Host",
@@ -16,26 +17,32 @@ _UNSET = {"HostPort": -1, "User": ""}  # the values that leave the choice to the
 _ONE_OF_TWO = "Say it in one of the two places"
 
 
-def spread(settings: dict[str, Any], given: Mapping[str, Any], rows: Mapping[str, Setting]) -> None:
+def spread(settings: dict[str, Any], given: Mapping[str, Any], rows: Mapping[str, Setting], problems: Problems) -> None:
     """Spread the parts of a URL in ``settings["Host"]`` over the settings of their own. ``given``: what the config sets.
 
-    ConfigError where the address is wrong, or a setting of the config contradicts it.
+    A wrong address, and each setting of the config that contradicts it, is added to ``problems``.
     """
     host = settings["Host"]
     if not address.is_address(host):
         return
-    section, parts = address.parsed(host, _WORDS)
+    nothing: tuple[str, dict[str, Any]] = ("", {})
+    section, parts = problems.result(nothing, address.parsed, host, _WORDS)
+    if section == "dropbox":
+        problems.add("ftp.Host", "it is a folder in Dropbox", "Write dropbox.HostPath for that, and leave ftp.Host empty.")
     if section != "ftp":
-        raise ConfigError("ftp.Host", "it is a folder in Dropbox", "Write dropbox.HostPath for that, and leave ftp.Host empty.")
+        return
     scheme = "SFTP" if parts["UseSFTP"] else "FTPS" if "UseTLS" in parts else "FTP"
     own = {key: settings[key] for key in rows if key in given or settings[key] != rows[key].default}
     if "UseSFTP" in own and own["UseSFTP"] != parts["UseSFTP"]:
-        raise _contradiction("UseSFTP", own["UseSFTP"], f"says {scheme}", f"{_ONE_OF_TWO}: remove UseSFTP, or change the URL.")
-    _check_tls(own, scheme)
+        problems.take(
+            _contradiction("UseSFTP", own["UseSFTP"], f"says {scheme}", f"{_ONE_OF_TWO}: remove UseSFTP, or change the URL.")
+        )
+    problems.result(None, _check_tls, own, scheme)
     for key in ("User", "HostPort"):
         if key in own and key in parts and own[key] not in (parts[key], _UNSET[key]):
-            raise _contradiction(key, own[key], f"says {parts[key]!r}", f"{_ONE_OF_TWO}: remove {key}, or take it out of the URL.")
-    _check_folder(settings, parts)
+            remedy = f"{_ONE_OF_TWO}: remove {key}, or take it out of the URL."
+            problems.take(_contradiction(key, own[key], f"says {parts[key]!r}", remedy))
+    problems.result(None, _check_folder, settings, parts)
     for key, value in parts.items():
         if value != "" and not (key == "UseTLS" and own.get(key)):
             settings[key] = value
@@ -61,4 +68,4 @@ def _check_folder(settings: Mapping[str, Any], parts: Mapping[str, Any]) -> None
 
 
 def _contradiction(key: str, value: Any, says: str, remedy: str) -> ConfigError:
-    return ConfigError(f"ftp.{key}", f"{value!r} contradicts ftp.Host, which {says}", remedy)
+    return ConfigError(("ftp", key), (spelt(value), f" contradicts ftp.Host, which {says}"), remedy, value)

@@ -6,6 +6,7 @@ from typing import Any
 from .. import defaults_config
 from ..common.config import rows_of, unknown_key
 from ..common.errors import ConfigError
+from ..common.problem import Problems
 from .child_config import Plan
 
 
@@ -18,14 +19,20 @@ def checked(plans: Sequence[Plan], settings: Mapping[str, Any]) -> list[tuple[st
     known = {key: row for _, rows in found.values() for key, row in rows.items()}
     if not settings:
         raise ConfigError("set", "no setting is named", "Give at least one: set(RateLimit=50_000).")
+    problems = Problems()
     for key in settings:
         if key not in known:
-            raise unknown_key("set", key, [name for name, row in known.items() if row.live])
-        if not known[key].live:
-            raise ConfigError(f"set.{key}", "a running child does not take it", "Change the config and reset the master.")
+            problems.take(unknown_key("set", key, [name for name, row in known.items() if row.live]))
+        elif not known[key].live:
+            problems.add(("set", key), "a running child does not take it", "Change the config and reset the master.")
     orders = []
     for state_dir, (extension, rows) in found.items():
-        values = {key: rows[key].check(extension, value) for key, value in settings.items() if key in rows}
+        values = {}
+        for key, value in settings.items():
+            if key in rows and rows[key].live:
+                with problems:
+                    values[key] = rows[key].check(extension, value)
         if values:
             orders.append((state_dir, values))
+    problems.raise_all()
     return orders

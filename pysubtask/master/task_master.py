@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ..common.entries import Entry, first_folder, read_entries
-from .child_config import UPLOADERS, Plan, check_config, own_module, plan, script_of_app, switched_on, with_sections
+from ..common.entries import Entry, first_folder
+from .child_config import UPLOADERS, Plan, own_module, script_of_app, with_sections
 from .managed_child import ChildStatus as ChildStatus
 from .managed_child import ManagedChild
 from .managed_child import MasterStatus as MasterStatus
@@ -70,9 +70,11 @@ class BaseMaster:
     ) -> None:
         module = own_module(SubtaskModuleName, script_of_app())
         extension = module.rpartition(".")[2]
-        entries = read_entries(WatchFilesDirs, need_one=extension in UPLOADERS)
+        from .checked_config import entries_and_plans
+
         config = with_sections(pconfig)
-        plans = [plan(extension, module, config, first_folder(entries))]
+        need_one = extension in UPLOADERS
+        entries, plans = entries_and_plans(WatchFilesDirs, config, {extension: module}, need_one=need_one)
         self._prepare(entries, plans, LogFileName, LogToConsole, Logger, config)
 
     def _prepare(
@@ -373,21 +375,21 @@ class TaskMaster(BaseMaster):
         LogToConsole: bool = True,
         Logger: "logging.Logger | str | None" = None,
     ) -> None:
-        entries = read_entries(watchfilesdirs)
-        self._prepare_extensions(entries, config, switched_on(check_config(config)), LogFileName, LogToConsole, Logger)
+        self._prepare_extensions(watchfilesdirs, config, None, LogFileName, LogToConsole, Logger)
 
     def _prepare_extensions(
         self,
-        entries: list[Entry],
+        watchfilesdirs: object,
         config: Any,
-        on: list[str],
+        modules: Mapping[str, str] | None,
         log_file: str | None,
         console: bool,
         app_logger: "logging.Logger | str | None" = None,
     ) -> None:
-        folder = first_folder(entries)
+        from .checked_config import entries_and_plans
+
         config_file = "" if self._origin is None else self._origin.path
-        plans = [plan(name, f"pysubtask.{name}", config, folder, config_file) for name in on]
+        entries, plans = entries_and_plans(watchfilesdirs, config, modules, config_file)
         self._prepare(entries, plans, log_file, console, app_logger, config)
 
 

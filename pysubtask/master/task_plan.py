@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..common.entries import Entry, filled_in, first_folder
 from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
+from ..common.problem import spelt
 from ..common.read_from import Stamps, stamps_of
 from ..common.watched import Watched
 from .burst import Rule
@@ -159,7 +160,8 @@ def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
     for one in plans:
         place = one.settings["RequiresMount"]
         if place is not None and not any(f"{entry.path}{os.sep}".startswith(os.path.join(place, "")) for entry in entries):
-            remedy = f"Watch a folder in it (now: {', '.join(entry.path for entry in entries) or 'nothing'}), or set it to None."
+            now = ", ".join(entry.path for entry in entries) or "nothing"
+            remedy = (f"Watch a folder in it (now: {now}), or set it to ", spelt(None), ".")
             raise ConfigError("base.RequiresMount", f"nothing that is watched lies in {place}", remedy)
 
 
@@ -186,7 +188,8 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
         archive = os.path.normpath(os.path.join(first, plan.settings["ArchiveToFolder"]))
         if any(entry.recursive and entry.path == archive for entry in entries):
             problem = f"{archive} is watched with all that is in it"
-            raise ConfigError("base.ArchiveToFolder", problem, "Give it a folder of its own, or None for no archive.")
+            remedy = ("Give it a folder of its own, or ", spelt(None), " for no archive.")
+            raise ConfigError("base.ArchiveToFolder", problem, remedy)
         if archive != first:
             closed.append(archive)
     return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs), *_of_the_home(entries)]))

@@ -13,7 +13,7 @@ from typing import Any
 
 from pysubtask.common.receipts import Receipt, read_receipts
 from pysubtask.common.status import read_status
-from pysubtask.control.config.problems import in_toml
+from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.helpers import wait_until
 

@@ -82,10 +82,10 @@ def causes_with_commands() -> set[str]:
 
 
 def _of_key_files() -> set[str]:
-    """The same of what is told of a key file: Trouble(cause, text, words, commands)."""
+    """The same of what is told of a key file: KeyFault(cause, text, words, commands)."""
     found = set()
     for node in ast.walk(ast.parse(Path(key_file.__file__).read_text())):
-        told = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trouble" and len(node.args) > 3
+        told = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "KeyFault" and len(node.args) > 3
         if told and ast.unparse(node.args[3]) != "()":
             cause = node.args[0]
             found.add(cause.value if isinstance(cause, ast.Constant) else getattr(key_file, ast.unparse(cause)))

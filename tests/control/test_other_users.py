@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import registry
-from pysubtask.control.config.problems import in_toml
+from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
 from tests.control.test_looking import command

@@ -15,7 +15,7 @@ import pytest
 from pysubtask import ConfigError, TaskMaster
 from pysubtask.common.entries import read_entries
 from pysubtask.common.run_as import identity, stranger
-from pysubtask.control.config.problems import in_toml
+from pysubtask.control.config.toml_words import in_toml
 from pysubtask.master.child_config import plan
 from pysubtask.master.places import Places
 from pysubtask.testing import ftp_server

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pysubtask.common.process import is_alive
-from pysubtask.control.config.problems import in_toml
+from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.control.station import TERM, Run, child, command, end_all, login
 from tests.helpers import wait_until

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from pysubtask.control.config.problems import in_toml
+from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing import Relay, quirk_sftp_server
 from pysubtask.testing.servers import proftpd, sshd
 from pysubtask.testing.servers.proftpd import proftpd_server

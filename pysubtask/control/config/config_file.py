@@ -22,10 +22,9 @@ from ..exit_status import NO_TASK, CommandError
 from .config_names import DROP_INS, MAIN_FILE
 from .env_overrides import overrides, unused
 from .obeyed import check_config
-from .problems import ConfigProblems, Problem, Where
+from .problems import ConfigProblems, LocatedProblem, Where, in_order, problem_at
 from .setting_values import KEYS
-from .task_config import TaskConfig, Text, check_words, read_tasks
-from .toml_locations import key_lines, line_of
+from .task_config import ReadTask, TaskConfig, Text, check_words, read_tasks
 
 FOLDER_VARIABLE = "PYSUBTASK_CONFIG_DIR"
 SYSTEM_FOLDER = "/etc/pysubtask"
@@ -136,8 +135,8 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
     """
     files = find_files(given, environ)
     asked = overrides(environ, KEYS)
-    problems: list[Problem] = []
-    tasks: dict[str, TaskConfig] = {}
+    problems: list[LocatedProblem] = []
+    read: dict[str, ReadTask] = {}
     mains = {path: _main_of(path) for path in files}
     every = dict.fromkeys([*(main for main in mains.values() if main), *files])
     # Before the files are read, so that a change during the read is noticed.
@@ -147,25 +146,31 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
         main = mains[path]
         if path not in texts or (main is not None and main not in texts):
             continue  # without its common part the file would give misleading problems
-        found: list[Problem] = []
         if not {"watch", "tasks"} & texts[path].raw.keys() and path in mains.values():
             check_words(texts[path], problems)  # it holds the sections that its drop-ins inherit, and no task
             continue
-        for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None, names):
-            first = tasks.setdefault(task.name, task)
-            if first is not task:
-                problem = f"{task.name!r} is the name of a task in {first.file} too"
-                found.append(Problem(Where(path), "base.TaskName", problem, "Give one of the two another TaskName."))
-        problems += sorted(found, key=lambda one: one.where.line or 0)
-    beside = _own(list(every), tasks.values())
-    for name, task in tasks.items():
-        others = [path for other in tasks.values() if other is not task for path in _closed(other)]
-        mine = (task.file, mains[task.file])
-        read = {path: stamp for path, stamp in stamps.items() if path in mine} | read_from.stamps_of(_secrets_read(task))
-        tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=read)
-        problems += _never_sent(tasks[name])
+        found: list[LocatedProblem] = []
+        for one in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None, names):
+            first = read.setdefault(one.task.name, one)
+            if first is not one:
+                what = f"{one.task.name!r} is the name of a task in {first.task.file} too"
+                found.append(problem_at(Where(path), ("base", "TaskName"), what, "Give one of the two another TaskName."))
+        problems += found
+    beside = _own(list(every), [one.task for one in read.values()])
+    tasks: dict[str, TaskConfig] = {}
+    for name, one in read.items():
+        others = [path for other in read.values() if other is not one for path in _closed(other.task)]
+        mine = (one.task.file, mains[one.task.file])
+        sources = {path: stamp for path, stamp in stamps.items() if path in mine} | read_from.stamps_of(_secrets_read(one.task))
+        tasks[name] = one.task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=sources)
+        reported = {(problem.where.place, problem.path) for problem in problems}
+        problems += [
+            problem
+            for problem in _never_sent(tasks[name], one, texts[one.task.file])
+            if (problem.where.place, problem.path) not in reported
+        ]
     if problems:
-        raise ConfigProblems(list(dict.fromkeys(problems)))  # a mistake in a common part is found once for each task
+        raise ConfigProblems(in_order(problems, every))  # a mistake in a common part is found once for each task
     return Config(tuple(tasks.values()), tuple(files), tuple(unused(asked, tasks)))
 
 
@@ -176,14 +181,14 @@ def _main_of(path: str) -> str | None:
     return main if os.path.basename(folder) == DROP_INS and os.path.exists(main) else None
 
 
-def _read(path: str, problems: list[Problem]) -> Text | None:
+def _read(path: str, problems: list[LocatedProblem]) -> Text | None:
     try:
         text = _text(path)
         return Text(path, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
         problems.append(_syntax(path, text, exc))
     except ConfigError as exc:
-        problems.append(Problem(Where(path), "", exc.problem, exc.remedy))
+        problems.append(problem_at(Where(path), (), exc.problem, exc.remedy))
     return None
 
 
@@ -210,22 +215,15 @@ def _closed(task: TaskConfig) -> tuple[str, ...]:
     return closed_paths(task.entries, task.plans, ())
 
 
-def _never_sent(task: TaskConfig) -> Iterator[Problem]:
+def _never_sent(task: TaskConfig, read: ReadTask, text: Text) -> Iterator[LocatedProblem]:
     """A problem for each entry that names a file which is never sent, such as the config itself."""
-    own = own_of(task)
-    for index, entry in enumerate(task.entries):
+    own, at = own_of(task), text.placer()
+    for number, entry in zip(read.numbers, task.entries, strict=True):
         why = own.why_named(entry.path) if entry.kind == "file" else ""
         if why:
-            lines = key_lines(_text(task.file))
-            keys = next(keys for keys in (("tasks", task.name, "watch", index), ("watch", index)) if line_of(lines, keys))
-            dotted = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
-            problem = f"{entry.path} is never sent: it is {why}"
-            yield Problem(
-                Where(task.file, line_of(lines, (*keys, "file"))),
-                dotted,
-                problem,
-                "Remove this entry; name the files with your data.",
-            )
+            path = (*read.path, "watch", number, "file")
+            what = f"{entry.path} is never sent: it is {why}"
+            yield problem_at(at(*path), path, what, "Remove this entry; name the files with your data.")
 
 
 def own_of(task: TaskConfig) -> NeverSent:
@@ -259,7 +257,7 @@ def _text(path: str) -> str:
         raise ConfigError(path, f"it cannot be read ({exc.strerror})", remedy) from exc
 
 
-def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> Problem:
+def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> LocatedProblem:
     message = str(exc)
     place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
     line = int(place[2]) if place and place[2] else text.count("\n") + (not text.endswith("\n"))
@@ -269,7 +267,7 @@ def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> Problem:
     key, _, value = (part.strip() for part in written.partition("="))
     key = key if re.fullmatch(r"[\w.\"-]+", key) else ""
     problem = f"this is not TOML: {what[0].lower()}{what[1:]}" + (f" at column {column}" if column else " at the end of the file")
-    return Problem(Where(path, line), key, problem, _syntax_remedy(what, key, value))
+    return problem_at(Where(path, line), (key,) if key else (), problem, _syntax_remedy(what, key, value))
 
 
 def _syntax_remedy(what: str, key: str, value: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from ...common.alert_command import absolute
 from ...common.config import ALONE, MASK, SECTIONS, Setting, rows_of, unknown_key
 from ...common.errors import ConfigError
+from ...common.problem import Path, key_of
 from ...defaults_config import SETTINGS
 from . import secrets
 from .env_overrides import Override, overrides, variable_name
-from .problems import Problem, Where, problem_of
+from .problems import LocatedProblem, Where, located, of_error, problem_at
 
 ROWS: dict[str, dict[str, Setting]] = {
     name: {row.key: row for row in SETTINGS[name]} if name in ALONE else rows_of(SETTINGS, name) for name in SECTIONS
@@ -48,7 +49,7 @@ class Values:
     """The settings of one task: ``sections`` holds the values. ``folder``: relative paths start there. Mistakes are appended to
     ``problems``; no method raises for them."""
 
-    def __init__(self, folder: str, problems: list[Problem]) -> None:
+    def __init__(self, folder: str, problems: list[LocatedProblem]) -> None:
         self.sections: dict[str, dict[str, Any]] = {}
         self._folder = folder
         self._problems = problems
@@ -57,7 +58,7 @@ class Values:
         self.secret_files: dict[str, str] = {}
         """The secret, as ``ftp.Password`` -> the file that it is read from."""
 
-    def copy(self, problems: list[Problem], folder: str | None = None) -> Values:
+    def copy(self, problems: list[LocatedProblem], folder: str | None = None) -> Values:
         """A copy that can be changed without a change here. ``folder``: the base of relative paths that are added later (None: the
         same)."""
         copied = Values(self._folder if folder is None else folder, problems)
@@ -69,45 +70,48 @@ class Values:
         """The place where a setting was written, in its own section or else in ``base``; None where it has its default."""
         return self._where.get((section, key)) or self._where.get(("base", key))
 
-    def take(self, section: str, table: Any, place: Callable[[str], Where], header: str) -> None:
-        """Take the settings of a section. ``table``: the parsed value, which may be of a wrong type; ``place``: from a key to where
-        it is written ('' for the section itself); ``header``: the section as the file names it, such as ``tasks.roof.ftp``."""
+    def take(self, section: str, table: Any, at: Callable[..., Where], header: Path) -> None:
+        """Take the settings of a section. ``table``: the parsed value, which may be of a wrong type; ``at``: from the parts of a
+        key to where it is written; ``header``: the section as the file names it, such as ``("tasks", "roof", "ftp")``."""
         if not isinstance(table, dict):
-            remedy = f"Write it as a table: [{header}], and its settings below."
-            self._problems.append(Problem(place(""), header, "it is no table", remedy))
+            remedy = f"Write it as a table: [{key_of(header)}], and its settings below."
+            self._problems.append(problem_at(at(*header), header, "it is no table", remedy))
             return
         self.sections.setdefault(section, {})
         for key, value in table.items():
-            self._set(section, key, value, place(key), header, value_of)
+            self._set(section, key, value, at(*header, key), header, value_of)
 
     def override(self, one: Override) -> None:
         """Take the value of an environment variable, which counts before that of a file."""
         where = Where(one.variable)
         if one.section not in SECTIONS:
-            unknown = problem_of(where, unknown_key("", one.section, SECTIONS), key=one.section)
-            self._problems.append(unknown._replace(problem="this section is not known"))
+            self._problems.append(unknown_section(where, (one.section,), SECTIONS))
             return
         if (one.section, one.key) == ("base", "TaskName"):
-            self._problems.append(Problem(where, "base.TaskName", "a variable cannot rename its task", "Set it in the file."))
+            self._problems.append(
+                problem_at(where, ("base", "TaskName"), "a variable cannot rename its task", "Set it in the file.")
+            )
             return
-        self._set(one.section, one.key, one.text, where, one.section, _from_text)
+        self._set(one.section, one.key, one.text, where, (one.section,), _from_text)
 
-    def _set(self, section: str, key: str, value: Any, where: Where, header: str, read: Callable[[str, Setting, Any], Any]) -> None:
+    def _set(
+        self, section: str, key: str, value: Any, where: Where, header: Path, read: Callable[[str, Setting, Any], Any]
+    ) -> None:
         secret_key = SECRET_FILES[section].get(key)
         row = ROWS[section].get(key)
         try:
             if secret_key is not None:
                 if not isinstance(value, str) or not value:
                     remedy = "Give the path of a file with the secret in its first line."
-                    raise ConfigError(f"{section}.{key}", "it is no path", remedy)
+                    raise ConfigError((section, key), "it is no path", remedy)
                 self._forget_inherited(section, secret_key, where)
                 self._files[section, secret_key] = (self._path(value), where)
                 return
             if row is None:
-                raise unknown_key(section, key, KEYS[section])
+                raise unknown_key((section,), key, KEYS[section])
             found = read(section, row, value)
         except ConfigError as exc:
-            self._problems.append(problem_of(where, exc, key=f"{header}.{key}", value=... if row is None or row.secret else value))
+            self._problems.append(of_error(where, exc, (*header, key)))
             return
         if isinstance(found, str) and found and is_path(key) and found.lower() != "none":
             found = self._path(found)
@@ -150,7 +154,7 @@ class Values:
                         self._fetch(section, row, secrets.credential(environ, task, section, key))
                     except ConfigError as exc:
                         where = self._files[section, key][1] if (section, key) in self._files else Where(secrets.DIRECTORY)
-                        self._problems.append(problem_of(where, exc))
+                        self._problems.append(of_error(where, exc))
         self._check_private_files()
 
     def _fetch(self, section: str, row: Setting, given: str | None) -> None:
@@ -185,25 +189,31 @@ class Values:
             except (ConfigError, OSError) as exc:
                 if isinstance(exc, ConfigError):
                     where = self.where("dropbox", "RefreshTokenFile") or Where(path)
-                    self._problems.append(problem_of(where, exc))
+                    self._problems.append(of_error(where, exc))
 
-    def secrets_written(self) -> list[tuple[str, Where]]:
-        """The secrets that are written in a config file itself, with their places: nobody else may read that file."""
-        return [
-            (f"{section}.{key}", where)
-            for (section, key), where in self._where.items()
-            if where.line is not None
-            and key in ROWS[section]
-            and ROWS[section][key].secret
-            and (section, key) not in self._files
-            and self.sections.get(section, {}).get(key)
-        ]
+    def check_written_secrets(self) -> None:
+        """Check that nobody else may read a config file that a secret is written in itself."""
+        for (section, key), where in self._where.items():
+            row = ROWS[section].get(key)
+            if where.line is None or row is None or not row.secret or (section, key) in self._files:
+                continue
+            if self.sections.get(section, {}).get(key):
+                try:
+                    secrets.check_private(f"{section}.{key}", where.place, os.stat(where.place))
+                except ConfigError as exc:
+                    self._problems.append(of_error(where, exc))
 
 
 def read_credential(name: str, path: str) -> str:
     """The secret in a credential file of systemd. ``name``: the setting, for errors. ConfigError as in
     :func:`secrets.read_secret`."""
     return secrets.read_secret(name, path, guarded=False)
+
+
+def unknown_section(where: Where, path: Path, known: Sequence[str]) -> LocatedProblem:
+    """The problem for a section nobody knows; the last part of ``path`` is its name."""
+    (unknown,) = unknown_key((), str(path[-1]), known).problems
+    return located(where, unknown._replace(what="this section is not known"), path)
 
 
 def for_task(found: Sequence[Override], task: str) -> list[Override]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ...common.config import is_secret
-from ..config.problems import in_file_words, in_toml
+from ..config.toml_words import in_file_words, in_toml
 
 OK, NOTE, WARN, FAIL, SKIP = "ok", "note", "warn", "fail", "skip"
 """The five states: as it should be; worth knowing; works, but not as it should; does not work; not checked."""

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from ...common import address
 from ...common.config import MASK, resolve
-from ...common.entries import Entry, filled_in, first_folder, read_entries
+from ...common.entries import Entry, filled_in
 from ...common.errors import ConfigError
 from ...common.settings_file import read_settings_page
+from ...master.checked_config import entries_and_plans
 from ...master.child_config import Plan, bak_of, check_config, plan, switched_on
 from ..config import obeyed
 from ..config.task_config import TaskConfig
@@ -140,10 +141,13 @@ def _from_file(path: str) -> Any:
 
 def of_config(config: Config) -> list[Target]:
     """The destinations that a config switches on. Raises ConfigError as TaskMaster does."""
-    sections = check_config(config.sections)
-    entries = None if config.watch is None else read_entries(config.watch, cwd=config.folder)
-    folder = first_folder(entries) if entries else config.folder
-    plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
+    entries: list[Entry] | None = None
+    sections = config.sections
+    if config.watch is None:
+        sections = check_config(sections)
+        plans = [plan(name, _MODULES[name], sections, config.folder) for name in switched_on(sections)]
+    else:
+        entries, plans = entries_and_plans(config.watch, sections, cwd=config.folder)
     host = host_in(sections)
     return [
         of_plan(child_plan, entries if entries is None else filled_in(entries, child_plan.label), config.style)._replace(

@@ -9,6 +9,7 @@ from typing import Any
 from ...common import address
 from ...common.config import unknown_key
 from ...common.errors import ConfigError
+from ...common.problem import Problems
 from ...master.child_config import plan
 from ..config.config_file import load
 from ..config.setting_values import ROWS
@@ -67,18 +68,21 @@ def parsed(dest: str) -> tuple[str, dict[str, Any]]:
 
 def _options(section: str, options: Sequence[str]) -> dict[str, Any]:
     rows = {**ROWS["base"], **ROWS[section]}
-    values = {}
+    values: dict[str, Any] = {}
+    problems = Problems()
     for option in options:
         key, sign, text = option.partition("=")
-        if not sign:
-            raise ConfigError("--set", f"{key!r} has no value", "Write it as KEY=VALUE, such as RateLimit=50k.")
-        if key not in rows:
-            raise unknown_key("--set", key, rows)
-        if rows[key].secret:
-            raise ConfigError(
-                f"--set {key}",
-                "a secret is never an option: every process on this machine can read it",
-                "Use --password-file, PYSUBTASK_PASSWORD, or a task of a config.",
-            )
-        values[key] = rows[key].read(section, text)
+        with problems:
+            if not sign:
+                raise ConfigError("--set", f"{key!r} has no value", "Write it as KEY=VALUE, such as RateLimit=50k.")
+            if key not in rows:
+                raise unknown_key("--set", key, rows)
+            if rows[key].secret:
+                raise ConfigError(
+                    f"--set {key}",
+                    "a secret is never an option: every process on this machine can read it",
+                    "Use --password-file, PYSUBTASK_PASSWORD, or a task of a config.",
+                )
+            values[key] = rows[key].read(section, text)
+    problems.raise_all()
     return values

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from ...common.advice import keep_private
 from ...common.config import SECTIONS, Setting
 from ...defaults_config import SETTINGS
-from ..config.problems import accepts, in_file_words, in_toml
 from ..config.secrets import file_key
+from ..config.toml_words import accepts, in_file_words, in_toml
 
 _WIDTH = 100
 _SHORT = """\

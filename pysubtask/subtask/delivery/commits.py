@@ -37,14 +37,16 @@ class Commits:
         self._signatures = signatures
         self._committed = committed
         self._finished: asyncio.Queue[DeliveryResult] = asyncio.Queue()
+        self._uncommitted = 0
 
     @property
     def is_empty(self) -> bool:
-        """Whether no finished upload waits for its commit to begin."""
-        return self._finished.empty()
+        """Whether every finished upload is committed."""
+        return not self._uncommitted
 
     def add(self, done: DeliveryResult) -> None:
         """An upload is finished."""
+        self._uncommitted += 1
         self._finished.put_nowait(done)
 
     async def drain(self) -> None:
@@ -69,6 +71,7 @@ class Commits:
         waiting = self._rules.arrived(*(receipt.name for _, receipt in written))
         self._log(written)
         self._context.status_model.set(tried_again=waiting)
+        self._uncommitted -= len(dones)
         for done in dones:
             self._signatures.over(done.id)
             self._finished.task_done()

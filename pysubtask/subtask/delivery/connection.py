@@ -69,8 +69,10 @@ class Connection:
 
     def state(self) -> ConnectionState:
         """The present state."""
+        if self._phase == "open":  # no login is held, nor has one to wait
+            return ConnectionState(True, self._lost, False, 0.0, self._busy_until, self._active_at)
         held, try_at = bool(self._schedule.held), self._schedule.try_at
-        return ConnectionState(self._phase == "open", self._lost, held, try_at, self._busy_until, self._active_at)
+        return ConnectionState(False, self._lost, held, try_at, self._busy_until, self._active_at)
 
     # -- opened and closed --------------------------------------------------------------------------------
 

@@ -122,11 +122,15 @@ class DispatchLoop:
         self._expected_until = 0.0
         self._delivery.due.added()
 
-    def expect(self, until: float) -> None:
-        """A snapshot is being made, and will have to be sent before ``until`` (monotonic): connect now."""
+    def expect(self, until: float) -> bool:
+        """A snapshot is being made, and will have to be sent before ``until`` (monotonic). Whether the loop has to be woken for it,
+        to connect. From any thread: waking a loop costs more than the rest, and a connected one need not know at once."""
         self._expected_until = until
-        if not self.is_connected:
-            self._delivery.due.wake()
+        return not self.is_connected
+
+    def wake(self) -> None:
+        """End the wait of the loop."""
+        self._delivery.due.wake()
 
     def queue_changed(self) -> None:
         """The queue was changed from outside: uploads in flight of versions that were paused are called back."""

@@ -82,10 +82,11 @@ class Dispatcher:
 
     def expect(self) -> None:
         """Connect now, because a snapshot is being made and will have to be sent soon."""
-        now = self._context.clock()
-        if now > self._expected_until - EXPECT_SECS / 2:  # not for each of thousands of files
-            self._expected_until = until = now + EXPECT_SECS
-            self._call(lambda loop: loop.expect(until))
+        loop, now = self._loop, self._context.clock()
+        if loop is not None and now > self._expected_until - EXPECT_SECS / 2:  # not for each of thousands of files
+            self._expected_until = now + EXPECT_SECS
+            if loop.expect(self._expected_until):
+                self._call(lambda loop: loop.wake())
 
     def settings_changed(self, settings: Mapping[str, Any]) -> None:
         """Take the new values of live settings."""

@@ -170,4 +170,5 @@ def _until(facts: Facts, wait: Hold | Sleep) -> Action:
     """The wait, cut at the deadline of a stop; the end where nothing is in flight and nothing happens before the deadline."""
     if facts.is_stopping and not facts.is_busy and wait.until >= facts.deadline:
         return End()
-    return wait._replace(until=min(wait.until, facts.deadline, facts.now + LONGEST_SLEEP))
+    until = min(wait.until, facts.deadline, facts.now + LONGEST_SLEEP)
+    return Hold(until) if isinstance(wait, Hold) else Sleep(until, wait.wake_below)

@@ -271,7 +271,7 @@ def packer(tmp_path: Path) -> Iterator[Packer]:
 
 
 @pytest.mark.slow
-def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer: Packer):
+def test_the_pages_subtask_packs_notified_files_after_a_kill(packer: Packer):
     data = packer.folder / "data" / "a.csv"
     # So large that packing it takes a while, and the kill hits the middle of it.
     noise = os.urandom(200_000).hex()
@@ -305,7 +305,7 @@ def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer
 
 
 @pytest.mark.slow
-def test_the_subtask_of_the_page_makes_good_after_everything_was_killed(packer: Packer):
+def test_the_pages_subtask_recovers_after_everything_was_killed(packer: Packer):
     packer.start()
     child = packer.child()
     os.kill(child, signal.SIGSTOP)

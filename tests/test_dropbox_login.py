@@ -106,7 +106,7 @@ def config_of(output: str) -> Section:
 
 
 @pytest.mark.slow
-def test_a_person_is_led_through_and_the_lines_it_prints_are_a_config(login: Any, server: DropboxServer, tmp_path: Path):
+def test_a_person_is_led_through_and_gets_lines_for_a_config(login: Any, server: DropboxServer, tmp_path: Path):
     one = login("--proxy", server.proxy, REQUESTS_CA_BUNDLE="/no such file")
     one.type("standin")
     asked = one.open_the_page()

@@ -291,7 +291,7 @@ def begin() -> None:
 # ---- the pages that follow the code
 
 
-def test_the_page_that_follows_one_upload_names_functions_that_are_there():
+def test_the_page_of_one_upload_names_existing_functions():
     rows = re.findall(r"^\| (\d+) \| `([^`]+)` \| ([^|]+) \|", (ROOT / "docs" / "one-upload.md").read_text("utf-8"), re.MULTILINE)
     assert [number for number, _, _ in rows].count("1") == 3
     missing = []

@@ -35,7 +35,7 @@ def test_every_option_of_a_folder(tmp_path) -> None:
     assert from_json(json.loads(json.dumps(to_json([entry])))) == [entry]
 
 
-def test_paths_as_bytes_objects_and_text_come_out_absolute_and_plain(tmp_path, monkeypatch) -> None:
+def test_paths_in_any_form_become_absolute_and_plain(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     given_ = ["b/../x", b"\xff\xfe", Path("p/q"), "//etc/ x ", "./s,'\" \n"]
     assert [entry.path for entry in read_entries([{"file": path} for path in given_])] == [
@@ -175,7 +175,7 @@ except ConfigError as exc:
 """
 
 
-def test_a_path_that_this_process_cannot_write_is_told_before_anything_is_begun(tmp_path) -> None:
+def test_an_unwritable_path_is_reported_before_anything_begins(tmp_path) -> None:
     """In the C locale, where Python is kept from taking UTF-8 instead."""
     environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", ASCII], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)

@@ -44,7 +44,7 @@ def problem(path: Path) -> str:
     return found.problem if found is not None else ""
 
 
-def test_each_setting_that_names_a_file_is_looked_at_or_only_read():
+def test_each_setting_that_names_a_file_is_checked_or_only_read():
     named = {(section, row.key) for section, rows in SETTINGS.items() for row in rows if row.names == "file"}
     only_read = {("ftp", "KeyFile"), ("dropbox", "RefreshTokenFile")}
     assert named - only_read == {(section, key) for section, keys in OBEYED.items() for key in keys}

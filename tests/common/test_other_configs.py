@@ -134,7 +134,7 @@ def test_an_app_is_not_held_up_by_a_folder_that_takes_long(tmp_path: Path) -> No
     assert own.why(str(tmp_path / "a.csv"))
 
 
-def test_a_file_that_a_new_config_names_is_told_by_its_number_at_once(tmp_path: Path) -> None:
+def test_a_file_that_a_new_config_names_is_known_by_its_inode(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1")
     secret = tmp_path / "secret.txt"
     secret.write_text("pw")
@@ -147,7 +147,7 @@ def test_a_file_that_a_new_config_names_is_told_by_its_number_at_once(tmp_path: 
 
 
 @pytest.mark.parametrize(("ago_ns", "listings"), [(1, 2), (60_000_000, 1), (1_500_000_000, 1)])
-def test_a_folder_is_listed_again_while_its_clock_may_hide_a_change(
+def test_a_folder_is_listed_again_while_its_clock_hides_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago_ns: int, listings: int
 ) -> None:
     """The time of a folder that has whole seconds only says less."""

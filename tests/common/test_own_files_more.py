@@ -142,7 +142,7 @@ def test_a_push_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not os.path.exists(again.folder)
 
 
-def test_what_is_sent_as_a_heartbeat_is_not_what_lies_in_the_data_folder(tmp_path: Path) -> None:
+def test_a_heartbeat_sent_is_not_the_file_in_the_data_folder(tmp_path: Path) -> None:
     data, state = tmp_path / "data", tmp_path / "data" / ".pysubtask" / "main" / "ftp"
     state.mkdir(parents=True)
     (tmp_path / "secret").write_text("secret")
@@ -168,7 +168,7 @@ def test_what_is_sent_as_a_heartbeat_is_not_what_lies_in_the_data_folder(tmp_pat
         open_source(Job(sent[0], 3, None, "st7.heartbeat", "t", snapshot=True))
 
 
-def test_a_copy_for_a_subtask_of_ones_own_overwrites_nothing_else(tmp_path: Path) -> None:
+def test_a_copy_for_an_own_subtask_overwrites_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("data")
     os.utime(tmp_path / "a.csv", (1000, 1000))
     (tmp_path / "a.csv").chmod(0o640)

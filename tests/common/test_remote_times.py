@@ -39,7 +39,7 @@ def known(size: int, mtime: int, digest: str) -> Known:
     return Known(RemoteStat(size, mtime), digest)
 
 
-def test_what_was_delivered_is_there_by_a_shifted_time_where_nothing_else_of_ours_can_be() -> None:
+def test_a_shifted_time_proves_a_delivery_if_nothing_else_fits() -> None:
     there = RemoteStat(10, AT + 3600)
     assert already_there(known(10, AT, "a"), 10, AT * 10**9, "a", there, sure=True)
     assert not already_there(known(10, AT, "a"), 10, AT * 10**9, "a", there)
@@ -47,7 +47,7 @@ def test_what_was_delivered_is_there_by_a_shifted_time_where_nothing_else_of_our
     assert not already_there(known(10, AT, "a"), 10, AT * 10**9, "a", RemoteStat(10, AT + 3600, "rev"), sure=True)
 
 
-def test_a_cut_upload_is_there_by_a_shifted_time_unless_the_one_before_it_looked_the_same() -> None:
+def test_a_shifted_time_proves_a_cut_upload_if_the_last_differs() -> None:
     """An hourly file of always the same size: the old one, of an hour ago, is not taken for the new one."""
     there = RemoteStat(10, AT - 3600)
     assert not already_there(known(10, AT - 3600, "old"), 10, AT * 10**9, "new", there, sure=True)

@@ -65,7 +65,7 @@ def test_systemds_folder_comes_before_the_home(data: Path, environ: dict[str, st
     assert (found.state_dir, found.named_by) == (below(tmp_path / "service", data), "$STATE_DIRECTORY")
 
 
-def test_the_setting_comes_first_also_where_nobody_else_may_write(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_setting_comes_first_even_where_no_other_may_write(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
     found = place(str(data), "main", "ftp", str(tmp_path / "mine"), {**environ, "STATE_DIRECTORY": str(tmp_path / "service")})
     assert (found.state_dir, found.named_by) == (below(tmp_path / "mine", data), "StateFolder") and "StateFolder" in found.why
     assert below(tmp_path / "service", data) in found.others and below(tmp_path / "xdg/pysubtask/state", data) in found.others
@@ -77,7 +77,7 @@ def test_the_home_of_a_root_is_one_like_any_other(data: Path, monkeypatch: pytes
     assert place(str(data), "main", "ftp", None, {}).state_dir.startswith("/root/.local/state/pysubtask/state/")
 
 
-def test_a_folder_that_is_missing_is_judged_by_the_one_it_will_be_in(tmp_path: Path, environ: dict[str, str], data: Path) -> None:
+def test_a_missing_folder_is_judged_by_the_one_it_will_be_in(tmp_path: Path, environ: dict[str, str], data: Path) -> None:
     """It will be this user's."""
     assert place(str(data / "new" / "er"), "main", "ftp", None, environ).why == ""
     open_it(data)

@@ -79,7 +79,7 @@ def world(folder: Path, **more: object) -> World:
     return World(str(folder), [{"dir": ".", **CONFIG_FILE_DEFAULTS["dir"], "on_change": True, "settle_secs": 0, **more}])
 
 
-def test_what_is_only_found_is_left_out_and_its_final_name_is_sent(tmp_path: Path) -> None:
+def test_a_found_temporary_file_is_left_out_its_final_name_sent(tmp_path: Path) -> None:
     (tmp_path / "before.part").write_text("half")
     one = world(tmp_path)
     assert one.round() == []
@@ -112,5 +112,5 @@ def test_from_python_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path) 
     assert left_out(asked, "a.part")
 
 
-def test_a_file_that_is_called_by_the_sign_alone_is_no_backup_of_anything() -> None:
+def test_a_file_named_by_the_sign_alone_is_no_backup() -> None:
     assert not is_temporary("~") and is_temporary("a~") and is_temporary("day/a~")

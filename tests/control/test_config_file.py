@@ -41,7 +41,7 @@ def names(found: config_file.Config) -> list[str]:
     return [task.name for task in found.tasks]
 
 
-def test_one_file_with_several_tasks_shares_what_stands_at_its_top(tmp_path: Path):
+def test_one_file_with_several_tasks_shares_its_top_settings(tmp_path: Path):
     path = write(
         tmp_path / "x.toml",
         """

@@ -92,7 +92,7 @@ def keys_by_line(problems: tuple[LocatedProblem, ...]) -> list[tuple[int | None,
     return [(one.where.line, one.key) for one in problems]
 
 
-def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_mistakes_of_all_kinds_are_reported_in_the_files_order(tmp_path: Path) -> None:
     lines = [(number, line.split("#! ")) for number, line in enumerate(MANY.split("\n"), 1)]
     expected = [(number, parts[1]) for number, parts in lines if len(parts) == 2]
     assert len(expected) > 30
@@ -128,7 +128,7 @@ def test_each_task_of_a_file_has_its_own_problems(tmp_path: Path) -> None:
     ]
 
 
-def test_the_files_of_a_folder_come_one_after_the_other_and_variables_first(tmp_path: Path) -> None:
+def test_variables_come_first_and_then_each_file_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "conf.d").mkdir()
     bad = '[ftp]\nHost = "h"\nHostPort = 0\n[[watch]]\ndir = ""\n'
     for path in (tmp_path / "pysubtask.toml", tmp_path / "conf.d" / "a.toml"):

@@ -164,7 +164,7 @@ def at(port, **more):
         "dropbox",
     ],
 )
-def test_a_healthy_server_has_nothing_wrong_and_nothing_of_ours_stays(worlds, name, tmp_path):
+def test_a_healthy_server_has_no_problem_and_no_leftovers(worlds, name, tmp_path):
     server = getattr(worlds, name)
     files = server.folder if name == "dropbox" else server.files
     folder = {"dropbox": "/in/new", "vsftpd": f"{files}/in/new", "vsftpd_tls": f"{files}/in/new"}.get(name, "in/new")
@@ -322,7 +322,7 @@ def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeyp
     names(diagnose(settings, tmp_path), "no-key-accepted", "ssh -v")
 
 
-def test_without_any_key_the_two_lines_that_make_one_known_are_told():
+def test_without_a_known_key_the_lines_that_add_one_are_shown():
     said = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
     found = login_finding(LoginRefused(said), {"User": "pi", "Host": "h"}, missing_key="~/.ssh/id_ed25519")
     assert found.cause == "no-key" and found.remedy.commands == (
@@ -581,7 +581,7 @@ def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
 @pytest.mark.parametrize(
     "name", [pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib"]
 )
-def test_a_mistyped_folder_of_the_server_is_named_with_the_one_that_was_meant(worlds, name, tmp_path):
+def test_a_mistyped_remote_folder_is_named_with_the_nearest(worlds, name, tmp_path):
     server = getattr(worlds, name)
     place = server.files if hasattr(server, "files") else server.root
     (place / "web" / "public_html").mkdir(parents=True, exist_ok=True)

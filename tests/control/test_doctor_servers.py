@@ -191,7 +191,7 @@ def test_its_advice_where_nothing_can_be_renamed_mends_it(tmp_path: Path, protoc
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_where_temporary_files_are_taken_away_it_is_no_matter_of_renaming(tmp_path: Path, protocol: str) -> None:
+def test_temporary_files_that_vanish_are_not_blamed_on_renaming(tmp_path: Path, protocol: str) -> None:
     with at_server(protocol, tmp_path) as server:
         for name in ("hidden names refused", "taken away"):
             switch(name).turn_on(server.quirks)
@@ -305,7 +305,7 @@ ALTERED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
 
 @needs_sshd
 @pytest.mark.parametrize("name", ALTERED)
-def test_a_key_that_was_altered_is_mended_by_the_line_that_is_told(
+def test_an_altered_key_is_mended_by_the_line_that_is_shown(
     openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, name: str
 ) -> None:
     key = tmp_path / "id_roof"

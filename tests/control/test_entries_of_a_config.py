@@ -51,7 +51,7 @@ def shows(path: Path, text: str) -> None:
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that_is_said(tmp_path: Path, start) -> None:
+def test_a_file_of_another_program_is_sent_whenever_it_changes(tmp_path: Path, start) -> None:
     run, remote = start('[[watch]]\nfile = "data/weather.csv"\n[[watch]]\nfile = "data/by_hand.csv"\non_change = false\n')
     weather = tmp_path / "data" / "weather.csv"
     says(run, r"weather\.csv -> \S+ \(\S+\): sent when it changes")
@@ -84,7 +84,7 @@ def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(tmp_path: Path, start) -> None:
+def test_a_folder_stays_tidy_and_a_new_notify_file_sends_again(tmp_path: Path, start) -> None:
     run, remote = start('[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')
     data = tmp_path / "data"
     says(run, r"data -> \S+ \(\S+\): each new file is sent once, and again when FILE\.notify is touched")

@@ -171,7 +171,7 @@ def test_nobody_is_asked_without_a_terminal(home: Path):
     assert sorted(os.listdir(home)) == ["camera", "weather.csv"]
 
 
-def test_the_password_comes_from_the_environment_and_is_stored_for_its_owner(home: Path, server: FTPServer):
+def test_a_password_from_the_environment_is_stored_for_its_owner(home: Path, server: FTPServer):
     done = command(home, "init", "deep/station.toml", url_of(server), "camera", PYSUBTASK_PASSWORD=server.password)
     assert done.returncode == 0 and "All is well." in done.stdout, done.stdout + done.stderr
     assert server.password not in done.stdout + done.stderr and "Install" not in done.stderr
@@ -206,7 +206,7 @@ def test_dropbox(home: Path):
     )
 
 
-def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_dropbox_on_a_terminal_logs_in_and_stores_the_token(home: Path, monkeypatch: pytest.MonkeyPatch):
     """The login itself is tests/test_dropbox_login.py's; here a program stands in for it that is called as it would be."""
     called: list[list[str]] = []
 

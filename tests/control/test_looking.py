@@ -156,7 +156,7 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
 
 
 @pytest.mark.slow
-def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
+def test_a_watch_that_joins_amid_ten_uploads_shows_all_ten(station):
     size = 600_000
     station.base |= {"RateLimit": 300_000}
     station.master = station.make()

@@ -77,7 +77,7 @@ def test_of_several_such_runs_one_is_named(station: Station):
 
 
 @pytest.mark.slow
-def test_a_reload_that_has_a_folder_missing_is_answered_with_the_reason(station: Station):
+def test_a_reload_with_a_missing_folder_is_answered_with_it(station: Station):
     (station.folder / "camera").mkdir()
     (station.folder / "weather.csv").write_text("1\n")
     station.write('dir = "camera"', 'file = "weather.csv"')

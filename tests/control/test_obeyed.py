@@ -205,7 +205,7 @@ def test_a_python_config_that_others_may_write_is_not_loaded(place: Path, monkey
     assert load_python(word).sections.ftp.Host == "h" and (place / "ran").exists()
 
 
-def test_a_module_in_a_package_that_others_may_write_is_not_loaded(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_module_in_a_package_that_others_may_write_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch):
     package = place / "obeyed_package"
     package.mkdir()
     package.chmod(0o755)
@@ -242,9 +242,7 @@ def test_a_secret_file_of_another_user_is_not_taken(place: Path):
 
 
 @needs_root
-def test_the_doctor_runs_nothing_that_a_state_folder_of_another_user_names(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_doctor_runs_nothing_named_by_anothers_state_folder(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without a config it looks at the tasks that are known, by what their children have left."""
     registry_folder = tmp_path / "registry"
     monkeypatch.setenv(registry.VARIABLE, str(registry_folder))

@@ -106,7 +106,7 @@ def start(tmp_path: Path) -> Iterator[object]:
 
 
 @pytest.mark.slow
-def test_the_hooks_come_in_order_and_a_second_one_of_the_name_is_told_who_runs(start, tmp_path: Path):
+def test_hooks_come_in_order_and_a_second_runner_is_refused(start, tmp_path: Path):
     manager = Manager(str(tmp_path / "notify"))
     try:
         run = start("first", "station:Station", NOTIFY_SOCKET=manager.socket.getsockname(), WATCHDOG_USEC="2000000")

@@ -66,13 +66,13 @@ def test_only_what_was_begun_can_be_there_already() -> None:
     assert is_there(state, NEW._replace(mtime=5)) and not is_there(state, NEW), "somebody else wrote it"
 
 
-def test_a_file_of_before_of_the_same_size_and_second_proves_nothing() -> None:
+def test_an_earlier_file_of_the_same_size_and_second_is_no_proof() -> None:
     state = FileState()
     state.begin("a", "d", NEW)
     assert not is_there(state, NEW)
 
 
-def test_an_attempt_that_does_not_resume_has_a_new_temporary_name() -> None:
+def test_an_attempt_without_resume_has_a_new_temporary_name() -> None:
     state = FileState()
     state.begin("dir/a", "d", None)
     first = state.temp

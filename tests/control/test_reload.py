@@ -122,7 +122,7 @@ def test_two_reloads_at_once_are_both_answered(station: Station):
 
 
 @pytest.mark.slow
-def test_a_runner_that_is_ended_in_between_says_so_and_a_killed_one_is_said_to_be_gone(station: Station):
+def test_a_runner_that_ends_meanwhile_says_so_or_is_said_gone(station: Station):
     run = station.run()
     folder = station.folder / "data" / ".pysubtask" / "main"
     for number, words, status in ((TERM, "'pysubtask run' ends", 1), (signal.SIGKILL, "has ended without an answer", 4)):

@@ -452,7 +452,7 @@ def test_since_when_there_is_no_connection_is_said(state: str) -> None:
 # --- the page, as the child keeps it
 
 
-def test_the_last_error_is_the_newest_of_any_kind_and_is_over_when_its_own_cause_is() -> None:
+def test_the_last_error_is_the_newest_until_its_cause_is_over() -> None:
     now = [NOW]
     status_model = StatusModel(lambda: now[0])
 
@@ -474,7 +474,7 @@ def test_the_last_error_is_the_newest_of_any_kind_and_is_over_when_its_own_cause
     assert shown() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 10), "it has come again"
 
 
-def test_nothing_else_is_entered_while_it_is_stopping_and_nobody_is_overruled_at_the_start() -> None:
+def test_a_stop_admits_no_other_state_and_a_start_overrules_none() -> None:
     status_model = StatusModel(lambda: NOW)
     status_model.state("starting")
     status_model.state("connecting")
@@ -609,7 +609,7 @@ def test_real_it_connects_for_the_first_time(child: Callable[..., Seen]) -> None
 
 
 @pytest.mark.slow
-def test_real_it_connects_after_a_change_of_destination_with_something_queued(child: Callable[..., Seen], closed: int) -> None:
+def test_real_it_connects_after_a_new_destination_with_a_queue(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed)).start()
     one.is_told("waiting", "nothing listens")
     with silent() as port:
@@ -735,7 +735,7 @@ def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], 
 
 
 @pytest.mark.slow
-def test_real_a_read_error_is_the_last_error_after_a_refused_connection(child: Callable[..., Seen], closed: int) -> None:
+def test_real_a_read_error_follows_a_refused_connection(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed), RetryWaitSecs=30).start()
     one.is_told("waiting", "Connection refused")
     one.station.notify("box/gone.jpg")
@@ -855,9 +855,7 @@ def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int)
 
 
 @pytest.mark.slow
-def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(
-    tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_says_what_is_watched_and_where_it_goes(tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")  # a path is not broken where it is longer than a line
     (tmp_path / "roof").mkdir()
     (tmp_path / "roof" / "a.csv").write_text("1\n")

@@ -98,7 +98,7 @@ def test_a_hold_of_before_is_said_at_the_start_and_by_the_queue(station: Station
         assert "'pysubtask retry' tries before that" in second.text()
 
 
-def test_the_next_try_of_a_file_is_not_before_that_of_the_connection():
+def test_a_files_next_try_is_not_before_the_connections():
     rows = [
         {
             "state": "waiting",

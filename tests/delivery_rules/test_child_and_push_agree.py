@@ -125,7 +125,7 @@ def test_wait_a_lost_connection_is_made_again_for_all(tmp_path: Path, monkeypatc
     assert push.show.notes == ["reset; next try in 0.1 s"]
 
 
-def test_wait_a_busy_server_is_left_alone_over_the_same_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_a_busy_server_is_left_alone_on_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [ServerBusy("429", 0.4)])
     assert not any(outcome.error for outcome in outcomes.values())
     for transport in (child.transport, push.transport):
@@ -273,9 +273,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(tmp_path: Path, monke
         assert calls(transport)["upload a"] == 1 and "stat a" in transport.calls
 
 
-def test_a_cut_upload_is_resumed_under_its_temporary_name_and_any_other_gets_a_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_cut_upload_resumes_its_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upload, jobs = Scripted.upload, dict[Scripted, list[Job]]()
 
     async def noted(self: Scripted, job: Job, progress: Callable[[int], None]) -> Sent:
@@ -315,14 +313,14 @@ def test_every_decision_is_that_of_the_rule(error: Exception) -> None:
     assert [tries.lost(error) for _ in range(4)] == [decide(nth, error, POLICY, 0.5) for nth in range(1, 5)]
 
 
-def test_more_tries_than_a_set_has_are_those_of_a_file_that_is_not_blamed() -> None:
+def test_tries_beyond_a_set_belong_to_a_file_that_is_not_blamed() -> None:
     tries, odd = Tries(POLICY, 6, lambda: 0.0), AttemptFailed("odd")
     found = [tries.failed("a", odd)[0] for _ in range(6)]
     assert found[:5] == [decide(nth, odd, POLICY, 0.0, others=False) for nth in range(1, 6)]
     assert found[5].action == "park"
 
 
-def test_progress_puts_off_the_end_and_a_delivery_begins_a_new_set() -> None:
+def test_progress_defers_the_end_and_a_delivery_begins_a_new_set() -> None:
     tries = Tries(POLICY, 3, lambda: 0.0)
     for _ in range(2):
         tries.lost(TransportLost())

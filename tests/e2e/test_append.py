@@ -124,7 +124,7 @@ def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStatio
 
 
 @pytest.mark.slow
-def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(relay: Relay, station: MakeStation) -> None:
+def test_cuts_and_kills_amid_appends_show_true_prefixes_only(relay: Relay, station: MakeStation) -> None:
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
     one = station("a.csv", {"append": True}, ConnectTimeoutSecs=5)

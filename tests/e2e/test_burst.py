@@ -110,7 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [False, True], ids=["killed", "frozen"])
-def test_an_app_killed_or_frozen_in_the_middle_of_a_burst_has_its_last_line_on_the_server(station, stop):
+def test_the_last_line_of_an_app_killed_amid_a_burst_arrives(station, stop):
     # A slow timer: it is not the timer that sees the hold file in time.
     one = station(TimerIntervalSecs=1.5)
     one.write("a.csv", "0\n")

@@ -19,7 +19,7 @@ from tests.helpers import wait_until
     [({}, False), ({"append": True}, False), ({"append": True}, True)],
     ids=["any file", "append", "append, by the next child"],
 )
-def test_a_damaged_snapshot_is_not_published_and_the_file_is_taken_anew(
+def test_a_damaged_snapshot_is_not_published_and_is_taken_anew(
     relay: Relay, station: MakeStation, entry: dict[str, Any], killed: bool
 ) -> None:
     one = station("a.csv", entry)

@@ -341,7 +341,7 @@ def own_port(output):
 
 
 @pytest.mark.slow
-def test_with_a_server_filled_in_it_uses_that_one_and_starts_none(copy, start, tmp_path):
+def test_with_a_server_filled_in_it_uses_that_one_only(copy, start, tmp_path):
     if shutil.which("ssh"):
         copy.block("asyncssh")
     with sftp_server(tmp_path / "theirs", user="someone") as server:
@@ -429,7 +429,7 @@ def test_a_server_that_cannot_start_is_one_line(copy):
     assert line.startswith("ERROR: The demo's own SFTP server does not start")
 
 
-def test_where_select_knows_no_terminals_a_thread_reads_the_lines(monkeypatch):
+def test_where_select_knows_no_terminal_a_thread_reads_the_lines(monkeypatch):
     spec = importlib.util.spec_from_file_location("the_demo", REPO / "demo.py")
     demo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(demo)

@@ -213,7 +213,7 @@ def blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
-def test_the_example_of_the_page_runs_and_leaves_nothing_in_the_users_list(tmp_path: Path) -> None:
+def test_the_pages_example_runs_and_leaves_no_record_of_a_task(tmp_path: Path) -> None:
     conftest, test = blocks()
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_app.py").write_text(test)

@@ -116,7 +116,7 @@ def test_a_program_on_the_server_takes_temporary_files_too(tmp_path: Path, stati
 
 @pytest.mark.slow
 @kinds("openssh")
-def test_a_program_that_takes_whatever_comes_is_named_and_costs_little(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_a_program_that_accepts_anything_is_named(tmp_path: Path, station: MakeStation, make: Any) -> None:
     """Each kind of temporary name is tried once, then the file is parked with the setting that helps."""
     with make(tmp_path / "server") as server, Eater(server.files, tmp_path / "away", deep=True) as eater:
         one = station(server.files, {**server.settings(), "RateLimit": 400_000})

@@ -36,7 +36,7 @@ def own(settings):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tls", [None, "explicit"])
-def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, station, tls):
+def test_a_growing_file_and_a_killed_child_leave_true_prefixes(tmp_path, station, tls):
     """A line and a notify at a time; the child is killed in the middle of an append in place, twice."""
     with ftp_server(tmp_path / "ftp", tls=tls, hashes=("XSHA256",)) as server, FTPRelay(server.port, server.data_ports) as relay:
         entry = {"file": str(tmp_path / "data" / "a.csv"), "whole_records": False}

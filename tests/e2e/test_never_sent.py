@@ -155,7 +155,7 @@ def test_private_files_that_are_named_are_sent(station):
     assert on_server(one) == {".netrc", ".pgpass", "a.csv"}
 
 
-def test_a_private_key_in_a_watched_folder_is_not_moved_away_by_its_age(station):
+def test_a_private_key_in_a_watched_folder_is_never_archived(station):
     one = station([{"dir": ".", "settle_secs": 0.2}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
     then = time.time() - 9 * DAY
     for name in (".netrc", "id_rsa", "a.csv"):
@@ -177,7 +177,7 @@ def test_nothing_of_another_config_is_archived(station):
 
 
 @pytest.mark.slow
-def test_a_named_file_that_becomes_a_link_to_a_secret_is_not_followed(station):
+def test_a_named_file_that_turns_into_a_link_is_not_followed(station):
     one = station([{"file": "a.csv"}])
     one.write("secret.txt", "hunter")
     one.write("a.csv", "1")

@@ -116,7 +116,7 @@ async def _start(tmp_path):
 @pytest.mark.parametrize(
     "error", [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), RuntimeError("can't start new thread")]
 )
-def test_an_ssh_that_cannot_be_started_names_the_limit_and_is_tried_again(tmp_path, monkeypatch, error):
+def test_an_ssh_that_cannot_start_names_the_limit_and_is_retried(tmp_path, monkeypatch, error):
     import asyncio
 
     assert is_limit(error)

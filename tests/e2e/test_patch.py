@@ -29,7 +29,7 @@ def sent(station: SFTPStation) -> None:
 
 
 @pytest.mark.slow
-def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPStation, relay: Relay) -> None:
+def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation, relay: Relay) -> None:
     noise = random.Random(11).randbytes
     content = noise(20_000_000)
     path = one.write("big.dat", content)

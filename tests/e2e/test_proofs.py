@@ -55,7 +55,7 @@ def data(request: pytest.FixtureRequest, place: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_list_of_left_over_files_in_a_state_folder_of_his_reads_nothing(place: Path, data: Path, server: FTPServer):
+def test_a_residual_list_in_a_users_state_folder_reads_nothing(place: Path, data: Path, server: FTPServer):
     planted = data / ".pysubtask" / "main" / "ftp"
 
     def plant() -> None:
@@ -159,7 +159,7 @@ def shared(place: Path, mode: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_state_folder_that_another_user_made_first_is_not_written_into(place: Path, server: FTPServer):
+def test_a_state_folder_that_another_user_made_is_not_written(place: Path, server: FTPServer):
     data = shared(place, 0o1777)
     bashrc = place / "bob" / ".bashrc"
 

@@ -247,7 +247,7 @@ def test_a_name_forges_no_line_of_the_journal(place: Path):
 
 @needs_root
 @pytest.mark.slow  # ten seconds of exchanges
-def test_exchanges_of_folders_and_links_leak_nothing_and_keep_nobody_down(place: Path):
+def test_exchanged_folders_and_links_leak_nothing(place: Path):
     """Root's task in a drop folder: what is copied is what was watched, no signal file goes astray, the others go on."""
     data = place / "data"
     data.chmod(0o1777)

@@ -107,7 +107,7 @@ def _ctime_passes(folder: Path, page: dict[str, Any]) -> bool:
 
 
 @pytest.mark.slow
-def test_what_only_its_rights_and_names_changed_is_read_and_not_sent(tmp_path: Path) -> None:
+def test_a_file_of_changed_rights_or_names_is_read_and_not_sent(tmp_path: Path) -> None:
     one = station(tmp_path, "folder")
     try:
         path = one.write("a.csv", OLD)

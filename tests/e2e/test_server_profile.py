@@ -26,7 +26,7 @@ def ours(remote: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_an_object_store_is_delivered_to_told_of_once_and_known_again_after_a_restart(tmp_path: Path) -> None:
+def test_an_object_store_is_reported_once_over_a_restart(tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     with quirk_sftp_server(remote, **OBJECT_STORE) as server:
         settings = {**server.settings(), "Host": "127.0.0.1"}

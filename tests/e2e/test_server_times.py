@@ -30,9 +30,7 @@ NAMES = [f"sftp, {name}" for name, _ in SEASONS] + [f"ftp, {SEASONS[0][0]}", f"f
 
 
 @pytest.mark.parametrize(("protocol", "changes"), CASES, ids=NAMES)
-def test_what_grew_costs_its_growth_and_what_did_not_costs_nothing(
-    protocol: str, changes: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_only_growth_is_sent_and_an_unchanged_file_is_free(protocol: str, changes: list[dict[str, Any]], tmp_path: Path) -> None:
     with server_of(protocol, tmp_path) as server:
         one = QuirkStation(tmp_path, server)
         try:

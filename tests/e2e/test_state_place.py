@@ -193,7 +193,7 @@ def everything_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["of another user", "writable by others"])
-def test_a_state_folder_that_is_not_ours_keeps_its_task_from_starting(tmp_path: Path, how: str) -> None:
+def test_anothers_state_folder_keeps_its_task_from_starting(tmp_path: Path, how: str) -> None:
     if how == "of another user" and os.geteuid() != 0:
         pytest.skip("makes a folder of another user: needs root")
     one = old_station(tmp_path)
@@ -239,7 +239,7 @@ def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Path) -> None:
+def test_a_child_that_runs_in_the_old_place_is_not_disturbed(tmp_path: Path) -> None:
     one = Shared(tmp_path, 0o755)
     before = one.master
     before.start()
@@ -263,7 +263,7 @@ def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Pat
         one.close()
 
 
-def test_a_strangers_folder_does_not_stop_a_task_that_has_its_state_elsewhere(tmp_path: Path) -> None:
+def test_a_strangers_folder_stops_no_task_with_state_elsewhere(tmp_path: Path) -> None:
     """Or whoever may write the folder could keep the task down."""
     one = Shared(tmp_path)
     one.master.start()

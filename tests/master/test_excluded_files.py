@@ -30,7 +30,7 @@ def test_every_file_that_a_setting_names_is_no_data(section: str, key: str, tmp_
     assert set(beside) == ({f"{path}.pub", f"{path}-cert.pub"} if key == "KeyFile" else set())
 
 
-def test_words_that_are_no_files_and_a_key_named_by_its_public_half(tmp_path: Path) -> None:
+def test_words_that_are_no_files_and_a_key_by_its_public_half(tmp_path: Path) -> None:
     def of(**settings: str) -> dict[str, str]:
         return excluded_files.of_settings("ftp", defaults_config.SETTINGS["ftp"], settings)
 

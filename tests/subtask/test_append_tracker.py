@@ -55,7 +55,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_only_the_end_is_copied_and_the_digest_is_that_of_the_whole(bench: Bench) -> None:
+def test_only_the_end_is_copied_and_the_digest_is_of_the_whole(bench: Bench) -> None:
     bench.add(os.urandom(300_000))
     first = bench.take()
     assert first.base == 0
@@ -68,7 +68,7 @@ def test_only_the_end_is_copied_and_the_digest_is_that_of_the_whole(bench: Bench
         bench.deliver(copied)
 
 
-def test_the_tail_and_the_state_before_it_give_the_digest_of_the_whole(bench: Bench) -> None:
+def test_the_tail_and_the_state_before_it_give_the_whole_digest(bench: Bench) -> None:
     """What is sent of a growing file can be compared with what was copied, without a look at what was sent before."""
     prefixes = Prefixes()
     bench.add(os.urandom(300_000))
@@ -122,7 +122,7 @@ def test_a_file_that_did_not_only_grow_is_taken_whole(bench: Bench, change: str)
     assert bench.take().base == 0
 
 
-def test_a_start_again_knows_nothing_and_learns_at_the_first_copy(bench: Bench) -> None:
+def test_a_restart_knows_nothing_and_learns_at_the_first_copy(bench: Bench) -> None:
     bench.add(os.urandom(300_000))
     bench.deliver(bench.take())
     bench.sizes.add(bench.delivered)

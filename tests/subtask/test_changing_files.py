@@ -112,7 +112,7 @@ def test_a_file_that_grows_without_a_pause_is_sent_now_and_then(tmp_path: Path, 
     assert one.sent[one.path("a.csv")][-1].startswith(b"0\n1\n")
 
 
-def test_a_new_file_in_a_folder_waits_until_it_is_whole_however_long_that_takes(tmp_path: Path) -> None:
+def test_a_new_file_in_a_folder_waits_until_whole_however_long(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"dir": ".", "on_change": True, "notify_files": False}])
     one.quiet()
     for _ in range(60):
@@ -135,7 +135,7 @@ def picture(one: World, pieces: int = 5) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_picture_that_is_rewritten_all_the_time_is_taken_between_two_writes(tmp_path: Path) -> None:
+def test_a_picture_rewritten_always_is_taken_between_two_writes(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"dir": ".", "on_change": True, "notify_files": False}])
     one.quiet()
     found = [due for _ in range(400) for due in picture(one)]
@@ -145,7 +145,7 @@ def test_a_picture_that_is_rewritten_all_the_time_is_taken_between_two_writes(tm
     assert set(sent) == {b"".join(b"piece %d " % piece for piece in range(5))}
 
 
-def test_a_new_file_whose_changes_do_not_count_is_never_taken_half(tmp_path: Path) -> None:
+def test_a_new_file_without_counted_changes_is_never_taken_half(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"dir": ".", "notify_files": False, "settle_secs": 2}])
     one.quiet()
     for _ in range(600):
@@ -244,7 +244,7 @@ def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path) -> None
     assert one.quiet() == CHANGED
 
 
-def test_a_named_file_that_its_folder_leaves_out_is_not_taken_for_gone(tmp_path: Path) -> None:
+def test_a_named_file_excluded_by_its_folder_is_not_gone(tmp_path: Path) -> None:
     """Else what is known of it is forgotten at each look at the folder: it is sent again and again, and never appended to."""
     folder = {"dir": ".", "notify_files": False, "on_change": True, "exclude": ["a.csv"]}
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}, folder])
@@ -262,7 +262,7 @@ def test_a_named_file_that_its_folder_leaves_out_is_not_taken_for_gone(tmp_path:
         assert one.watch.gone() == []
 
 
-def test_our_own_log_is_sent_when_it_is_notified_and_not_for_ever(tmp_path: Path) -> None:
+def test_our_own_log_is_sent_when_notified_and_not_for_ever(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}], skip=(str(tmp_path / "a.csv"),))
     one.write("a.csv", b"1\n")
     assert one.quiet() == [("a.csv", "start")]
@@ -273,7 +273,7 @@ def test_our_own_log_is_sent_when_it_is_notified_and_not_for_ever(tmp_path: Path
     assert one.quiet() == [("a.csv", "notify")]
 
 
-def test_a_touch_that_makes_the_notify_file_sends_a_file_of_a_folder_again(tmp_path: Path) -> None:
+def test_a_new_notify_file_sends_a_file_of_a_folder_again(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"dir": ".", "notify_files": False}])
     one.write("a.jpg", b"1\n")
     one.wait(5)
@@ -350,7 +350,7 @@ def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns) -> None:
         live.watch.stop()
 
 
-def test_a_program_that_keeps_the_file_open_is_found_without_an_event(tmp_path: Path) -> None:
+def test_a_program_that_keeps_the_file_open_is_found_by_the_scan(tmp_path: Path) -> None:
     with open(tmp_path / "a.csv", "w") as file:
         live = Live(tmp_path)
         try:
@@ -381,7 +381,7 @@ def test_a_folder_that_is_removed_and_made_again(tmp_path: Path) -> None:
         live.watch.stop()
 
 
-def test_a_writer_that_closes_a_thousand_times_a_second_wakes_nobody_while_the_file_settles(tmp_path: Path) -> None:
+def test_a_writer_that_closes_rapidly_wakes_nobody_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1\n")
     os.utime(path, (time.time() - 3600,) * 2)  # what is quiet for long is taken at the start at once
@@ -407,7 +407,7 @@ def test_a_writer_that_closes_a_thousand_times_a_second_wakes_nobody_while_the_f
 # -- which are looked at, and when -----------------------------------------------------------------------------------
 
 
-def test_few_files_are_looked_at_in_each_tick_and_of_many_each_within_a_round() -> None:
+def test_few_files_are_scanned_in_each_tick_and_many_in_a_round() -> None:
     few = ChangingFiles([f"/x/{number}" for number in range(FEW)], lambda: 0.0)
     assert len(list(few.turn(0.0, False))) == len(list(few.turn(0.1, False))) == FEW
     many = ChangingFiles([f"/x/{number}" for number in range(10_000)], lambda: 0.0)

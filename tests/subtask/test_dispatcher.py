@@ -245,7 +245,7 @@ def test_what_is_queued_arrives_and_its_snapshot_goes(bench):
     wait_until(lambda: one.status_model.get("delivered") == 3, what="counted")
 
 
-def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(bench):
+def test_a_link_that_breaks_repeatedly_costs_few_logins_a_minute(bench):
     """Whoever logs in each second and is lost again is banned by many servers; the page says why it waits."""
     one = bench(LoginsPerMinute=3, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
     one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(20)]
@@ -260,7 +260,7 @@ def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(ben
     assert one.transport.calls.count("connect") == 4
 
 
-def test_where_nobody_answers_after_several_lost_logins_it_may_be_a_ban_and_is_left_alone(bench):
+def test_no_answer_after_several_lost_logins_may_be_a_ban(bench):
     one = bench(LoginsPerMinute=6, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
     one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(3)]
     one.transport.on_connect = [None, None, None, *[nobody_listens("there:22") for _ in range(20)]]
@@ -282,7 +282,7 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
 
 
 @pytest.mark.slow
-def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
+def test_connections_that_are_forgotten_while_idle_are_reported(bench, monkeypatch, caplog):
     monkeypatch.setattr("pysubtask.subtask.delivery.connection.IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
@@ -346,7 +346,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(bench):
 
 
 @pytest.mark.slow
-def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_file(bench):
+def test_an_odd_reply_about_a_file_costs_that_file_alone(bench):
     one = bench(RetryWaitSecs=0.2)
     odd = AttemptFailed("odd: renamed, but gone", step="renaming into place", file="odd", server_text="250 done")
     one.transport.on_upload = {"odd": [odd, odd]}
@@ -409,7 +409,7 @@ def test_where_nothing_passes_a_file_is_not_blamed(bench):
     assert "parked" not in one.kinds() and one.kinds().count("attempt_failed") == 8
 
 
-def test_a_login_refused_in_the_midst_of_an_upload_is_held_at_once(bench):
+def test_a_login_refused_amid_an_upload_is_held_at_once(bench):
     one = bench(RetryWaitSecs=0.2)
     one.transport.on_upload = {"a": [LoginRefused("the token was withdrawn")]}
     one.start().put("a")
@@ -478,7 +478,7 @@ def test_a_parked_file_is_offered_again_by_itself(bench):
 
 
 @pytest.mark.slow
-def test_a_refused_login_holds_everything_and_is_tried_ever_less_often(bench):
+def test_a_refused_login_holds_all_and_is_tried_ever_less_often(bench):
     one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=0.5)
     one.transport.on_connect = [LoginRefused("wrong password")] * 3
     one.start().put("a")
@@ -544,7 +544,7 @@ def test_a_stop_sends_what_is_queued(bench):
     assert one.transport.calls[-1] == "close"
 
 
-def test_a_stop_ends_at_its_deadline_and_gives_back_what_was_in_flight(bench):
+def test_a_stop_ends_at_its_deadline_and_returns_its_claims(bench):
     one = bench()
     one.transport.open = False
     one.start().put("a")
@@ -618,7 +618,7 @@ def test_a_refused_name_that_is_no_utf_8_is_parked_alone(bench, monkeypatch):
     assert one.transport.calls.count("connect") == 1
 
 
-def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monkeypatch):
+def test_a_fault_behind_an_attempt_leaves_nothing_in_flight(bench, monkeypatch):
     one = bench()
     one.put("a", wake=False)
     one.transport.on_upload = {"a": [AttemptFailed("no")]}
@@ -637,7 +637,7 @@ def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monke
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_a_snapshot_that_is_there_but_of_no_use_goes_with_its_version(bench, live):
+def test_a_snapshot_that_is_useless_goes_with_its_version(bench, live):
     """The end alone of a file, for one, of which all has to be sent; never the data file itself."""
     one = bench()
     one.put("a", wake=False, live=live)
@@ -854,7 +854,7 @@ def test_a_small_file_does_not_wait_behind_a_backlog_of_big_ones(bench):
 
 
 @pytest.mark.slow
-def test_big_ones_arrive_one_after_the_other_and_not_all_at_the_end(bench):
+def test_big_files_arrive_one_by_one_and_not_all_at_the_end(bench):
     one = bench(Concurrency=16)
     one.transport.traits = one.transport.traits._replace(concurrency=16)
     one.transport.open = False
@@ -916,7 +916,7 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
 
 
 @pytest.mark.slow
-def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
+def test_a_signature_is_made_once_however_often_an_upload_is_cut(bench, monkeypatch):
     signed_paths = []
 
     def noted(path, *args, sign=signature.sign):

@@ -150,7 +150,7 @@ def test_changes_where_they_count(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) -> None:
+def test_a_file_written_again_and_again_is_taken_when_quiet(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 1.5}]) as child:
         for number in range(10):
@@ -378,7 +378,7 @@ def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
 
 @both
 @pytest.mark.parametrize("first", ["subscribe", "start"])
-def test_one_reader_serves_two_receivers_each_with_its_own_folder(tmp_path, first) -> None:
+def test_one_reader_serves_two_receivers_with_a_folder_each(tmp_path, first) -> None:
     for name in ("data", "requests"):
         (tmp_path / name).mkdir()
     woken: list[str] = []
@@ -407,7 +407,7 @@ def test_one_reader_serves_two_receivers_each_with_its_own_folder(tmp_path, firs
         events.stop()
 
 
-def test_a_subscriber_has_its_events_when_the_reader_could_only_be_started_later(tmp_path, monkeypatch) -> None:
+def test_a_subscriber_has_its_events_though_the_reader_is_later(tmp_path, monkeypatch) -> None:
     for name in ("data", "requests"):
         (tmp_path / name).mkdir()
     woken = threading.Event()
@@ -453,7 +453,7 @@ def named_files(folder: Path, count: int = 120) -> list[dict[str, str]]:
     return [{"file": str(folder / f"f{number}")} for number in range(count)]
 
 
-def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then(tmp_path, monkeypatch) -> None:
+def test_named_files_are_scanned_on_events_and_in_turn(tmp_path, monkeypatch) -> None:
     watched = named_files(tmp_path / "d")
     with Child(tmp_path, watched) as child:
         wait_until(lambda: child.poll() is not None and len(child.found) == 120 and child.watch.next_at(0) is None)
@@ -479,7 +479,7 @@ def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then
 
 @both
 @pytest.mark.parametrize("up_secs", [0.5, 60.0, ROUND_SECS - 1, 1e6])
-def test_soon_after_the_machine_was_started_the_first_look_is_at_all_named_files(tmp_path, up_secs) -> None:
+def test_soon_after_boot_the_first_scan_is_of_all_named_files(tmp_path, up_secs) -> None:
     for number in range(6):
         (tmp_path / f"f{number}.csv").write_text("1")
         os.utime(tmp_path / f"f{number}.csv", (1_790_000_000, 1_790_000_000))
@@ -516,7 +516,7 @@ def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkey
         assert [due.path for due in child.watch.scan(now + 200)] == [f"{tmp_path}/d/f3"]
 
 
-def test_many_folders_are_not_asked_at_each_tick_whether_they_are_the_same(tmp_path, monkeypatch) -> None:
+def test_many_folders_are_not_compared_at_each_tick(tmp_path, monkeypatch) -> None:
     for number in range(150):
         (tmp_path / str(number)).mkdir()
     with Child(tmp_path, [{"file": f"{number}/f", "as": f"{number}/f"} for number in range(150)]) as child:
@@ -537,7 +537,7 @@ def test_many_folders_are_not_asked_at_each_tick_whether_they_are_the_same(tmp_p
         assert child.woken.wait(20), "its events were had anew at once"
 
 
-def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> None:
+def test_a_notify_file_that_is_a_link_and_an_unreadable_one(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / "d" / "a.notify").symlink_to("../elsewhere")
@@ -577,7 +577,7 @@ def test_pauses_between_reads_grow_in_a_storm_and_end_with_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> None:
+def test_a_flood_of_events_is_read_in_parts_and_a_touch_is_seen(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     for name in "xyz":
         (tmp_path / "d" / name).write_text("1")
@@ -663,7 +663,7 @@ def test_what_may_be_changed_without_an_event(kind, misses, monkeypatch):
     assert misses in found and bool(found) == bool(misses)
 
 
-def test_a_folder_whose_new_files_make_no_event_is_looked_at_by_the_timer_from_then_on(tmp_path, monkeypatch) -> None:
+def test_a_folder_without_events_for_new_files_goes_to_the_timer(tmp_path, monkeypatch) -> None:
     """As below an overlay that is changed from below. Here the events of one name are thrown away."""
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "notify_files": False}]) as child:

@@ -58,7 +58,7 @@ def test_files_at_any_depth_are_new_once(tmp_path) -> None:
     assert world.quiet() == [("t/x/y/z/c", "notify")]
 
 
-def test_trees_that_were_there_at_the_start_and_changed_while_it_was_away(tmp_path) -> None:
+def test_trees_that_existed_at_the_start_and_changed_meanwhile(tmp_path) -> None:
     (tmp_path / "t" / "x").mkdir(parents=True)
     world = World(tmp_path, [{"dir": "t", "recursive": True}])
     put(world, "t/x/old", "t/x/y/deep")
@@ -224,7 +224,7 @@ def test_what_the_patterns_leave_out_is_never_due(tmp_path, recursive, notify_fi
     assert sorted(name for name, _ in world.quiet()) == expected
 
 
-def test_a_named_file_counts_though_a_pattern_of_its_folder_leaves_it_out(tmp_path) -> None:
+def test_a_named_file_counts_though_its_folder_excludes_it(tmp_path) -> None:
     (tmp_path / "t" / "x").mkdir(parents=True)
     world = World(tmp_path, [{"dir": "t", "recursive": True, "exclude": "*"}, {"file": "t/x/named"}])
     put(world, "t/x/named", "t/x/other")
@@ -439,7 +439,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_whatever_happens_in_a_tree_nothing_that_counts_is_missed(tmp_path, seed, monkeypatch) -> None:
+def test_whatever_happens_in_a_tree_nothing_is_missed(tmp_path, seed, monkeypatch) -> None:
     model = Model(tmp_path, seed)
     monkeypatch.setattr(creation_time, "creation_ns", model.born.get)
     try:

@@ -61,7 +61,7 @@ def test_held_data_is_due_at_its_time_once_even_if_nobody_calls(world: HoldWorld
     assert world.quiet() == [], "also for the next child"
 
 
-def test_a_hold_file_of_a_file_without_burstmode_is_not_asked_for(world: HoldWorld) -> None:
+def test_no_hold_file_is_read_for_a_file_without_burstmode(world: HoldWorld) -> None:
     world.hold("plain", 0)
     world.wait(60)
     assert world.quiet() == []
@@ -140,7 +140,7 @@ def test_a_clock_that_jumps_keeps_nothing_here(world: HoldWorld, jump: int) -> N
     assert [due.cause for due in world.watch.scan(now + 5)] == ["hold"]
 
 
-def test_a_held_file_that_is_due_but_cannot_be_taken_does_not_keep_the_child_awake(world: HoldWorld) -> None:
+def test_a_held_file_that_cannot_be_taken_lets_the_child_sleep(world: HoldWorld) -> None:
     world.hold("a", 0)
     world.wait(1)
     for _ in range(3):

@@ -106,7 +106,7 @@ def test_one_and_the_same_file_is_no_clash(tasks) -> None:
     assert two.take("now.csv", tasks.path("a")) == (None, False)
 
 
-def test_a_name_goes_over_when_its_task_ends_and_back_when_it_returns(tasks) -> None:
+def test_a_name_passes_on_when_its_task_ends_and_returns_with_it(tasks) -> None:
     one, two = tasks.start("a"), tasks.start("b")
     one.take("now.csv", tasks.path("a"))
     two.take("now.csv", tasks.path("b"))
@@ -133,7 +133,7 @@ def test_a_name_is_free_when_the_entry_or_the_file_is_another(tasks) -> None:
     assert two.take("now.csv", tasks.path("b"))[0] is None
 
 
-def test_after_a_start_of_the_machine_a_task_that_ran_before_is_waited_for(tasks) -> None:
+def test_after_boot_a_task_that_ran_before_is_waited_for(tasks) -> None:
     one = tasks.start("a")
     one.take("now.csv", tasks.path("a"))
     tasks.end("a")
@@ -171,7 +171,7 @@ def test_a_task_whose_state_was_moved_keeps_its_turn(tasks) -> None:
     assert second.take("now.csv", tasks.path("b"))[0] == Other("new/ftp", tasks.path("a"))
 
 
-def test_a_damaged_file_is_begun_anew_and_none_that_can_be_made_keeps_nothing_back(tasks, own_registry, monkeypatch) -> None:
+def test_a_damaged_file_is_created_anew_or_nothing_waits_for_it(tasks, own_registry, monkeypatch) -> None:
     one = tasks.start("a")
     one.close()
     for suffix in ("", "-wal", "-shm"):
@@ -249,7 +249,7 @@ class Pair:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "dir"])
-def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_ends(tmp_path: Path, kind: str) -> None:
+def test_two_tasks_take_no_turns_and_the_file_goes_when_one_ends(tmp_path: Path, kind: str) -> None:
     entry = {"file": "now.csv"} if kind == "file" else {"dir": ".", "settle_secs": 0.1}
     pair = Pair(tmp_path, [entry], [entry])
     try:

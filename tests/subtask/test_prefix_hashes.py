@@ -9,7 +9,7 @@ from pathlib import Path
 from pysubtask.subtask.snapshot.prefix_hashes import found_again
 
 
-def test_it_is_read_from_the_data_file_and_believed_where_all_fits(tmp_path: Path) -> None:
+def test_it_is_read_from_the_data_file_and_used_where_all_fits(tmp_path: Path) -> None:
     data, snapshot = tmp_path / "a.csv", tmp_path / "bak" / "1-a.csv"
     snapshot.parent.mkdir(mode=0o700)
     content = os.urandom(300_000)

@@ -99,7 +99,7 @@ def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
             one.close()
 
 
-def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_path: Path) -> None:
+def test_a_state_older_than_the_profile_gets_none(tmp_path: Path) -> None:
     """Format 3 of the queue: what is in it stays, and what the server does is learned from here on."""
     state = copy(tmp_path, ALL / "f192b9b", ("two.jpg", "gone.jpg", "weather.csv"))
     here = "sftp://pi@127.0.0.1:41309/in"
@@ -192,7 +192,7 @@ def waiting(state: Path) -> dict[str, Any]:
     return page if page["queue"]["waiting"] == 3 else {}
 
 
-def test_state_logs_and_queue_of_before_the_modules_were_moved_are_taken_over(tmp_path: Path) -> None:
+def test_an_earlier_state_logs_and_queue_are_taken_over(tmp_path: Path) -> None:
     """Only what waited is sent; events and receipts go on behind those that are there, and the log is written on."""
     before = ALL / "9f04f7c"
     state = copy(tmp_path, before)
@@ -226,7 +226,7 @@ def test_state_logs_and_queue_of_before_the_modules_were_moved_are_taken_over(tm
     assert page is not None and page["state"] == "stopped" and page["queue"]["waiting"] == 0
 
 
-def test_a_config_of_before_the_modules_were_moved_means_the_same(tmp_path: Path) -> None:
+def test_an_earlier_config_means_the_same(tmp_path: Path) -> None:
     shutil.copy(ALL / "9f04f7c" / "station.toml", tmp_path)
     (tmp_path / "station.password").write_text("a password\n")
     (tmp_path / "station.password").chmod(0o600)

@@ -223,7 +223,7 @@ def test_a_file_emptied_before_its_first_byte_is_read_is_no_hole(tmp_path, bak, 
     assert left_in(bak) == []
 
 
-def test_a_file_replaced_under_the_copy_gives_the_old_version_whole(tmp_path, snaps, between) -> None:
+def test_a_file_replaced_during_the_copy_gives_the_old_version(tmp_path, snaps, between) -> None:
     source = tmp_path / "log"
     source.write_bytes(b"a" * 2_500_000)
     inode = os.stat(source).st_ino
@@ -364,7 +364,7 @@ def test_a_disk_that_is_full_when_it_comes_to_the_sync(tmp_path, bak, snaps, mon
     assert left_in(bak) == []
 
 
-def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak, snaps, monkeypatch) -> None:
+def test_seal_syncs_each_file_then_its_name_then_the_folder(tmp_path, bak, snaps, monkeypatch) -> None:
     copies = []
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
@@ -465,7 +465,7 @@ def test_any_name_gives_a_name_the_folder_can_hold(tmp_path, bak, snaps, name) -
     assert len(os.fsencode(os.path.basename(copied.path))) <= 255 and len(os.fsencode(os.path.basename(str(copied.temp)))) <= 255
 
 
-def test_without_a_folder_the_live_file_is_hashed_and_nothing_written(tmp_path, between) -> None:
+def test_without_a_folder_the_live_file_is_hashed_and_not_copied(tmp_path, between) -> None:
     source = tmp_path / "log"
     source.write_bytes(b"a" * 10)
     before = left_in(tmp_path)
@@ -507,7 +507,7 @@ def test_discard_removes_a_copy_in_either_state(tmp_path, bak, snaps) -> None:
     assert left_in(bak) == []
 
 
-def test_sweep_removes_what_a_crash_left_and_keeps_what_is_needed(tmp_path, bak, snaps) -> None:
+def test_sweep_removes_a_crashs_remains_and_keeps_what_is_needed(tmp_path, bak, snaps) -> None:
     (tmp_path / "log").write_text("x")
     temp, kept, lost = (snaps.copy(str(tmp_path / "log")) for _ in range(3))
     snaps.seal([kept, lost])
@@ -605,7 +605,7 @@ def open_source_and_close(job: Job) -> bool:
 
 @needs_root
 @pytest.mark.parametrize("how", ["a folder of his", "a link of his"])
-def test_no_snapshot_is_kept_in_or_sent_from_a_folder_of_another_user(tmp_path, how) -> None:
+def test_no_snapshot_is_kept_in_or_sent_from_anothers_folder(tmp_path, how) -> None:
     """mallory makes `upload` before the child does, or puts another one in its place."""
     (tmp_path / "a.csv").write_bytes(b"x")
     bak = tmp_path / "upload"

@@ -128,7 +128,7 @@ def test_a_folder_that_is_swapped_for_a_link_while_it_is_copied(data, snaps, sec
 
 
 @needs_root
-def test_a_link_to_what_its_owner_may_not_read_is_not_a_named_file(data, snaps, secret) -> None:
+def test_a_link_to_what_its_owner_may_not_read_is_no_named_file(data, snaps, secret) -> None:
     """The proof of the review: root's task names a file in a user's folder, and the user makes it a link."""
     give(data, ALICE)
     link = data / "today.csv"
@@ -188,7 +188,7 @@ def test_a_chain_of_links_ends_where_a_stranger_leads_it_astray(data, snaps, sec
 
 @needs_root
 @pytest.mark.parametrize("kind", ["named", "in a folder"])
-def test_root_sends_no_file_that_the_owner_of_the_folder_may_not_read(data, snaps, kind) -> None:
+def test_root_sends_no_file_that_the_folders_owner_may_not_read(data, snaps, kind) -> None:
     give(data, ALICE)
     within = None if kind == "named" else str(data)
     file = data / "a.csv"
@@ -210,7 +210,7 @@ def test_root_sends_no_file_that_the_owner_of_the_folder_may_not_read(data, snap
 @needs_root
 @pytest.mark.parametrize("kind", ["named", "in a folder"])
 @pytest.mark.parametrize("mode", [0o1777, 0o2775, 0o755])
-def test_root_sends_no_second_name_of_a_private_file_from_a_drop_folder(data, snaps, secret, kind, mode) -> None:
+def test_root_sends_no_second_name_of_a_private_file(data, snaps, secret, kind, mode) -> None:
     """Where fs.protected_hardlinks is 0 anybody may give any file a name there."""
     within = None if kind == "named" else str(data)
     os.chown(data, 0, 4242)
@@ -275,7 +275,7 @@ def test_a_link_in_the_place_of_a_folder_inside_is_not_listed(tmp_path, data, se
 
 
 @needs_root
-def test_a_signal_file_is_not_removed_where_a_strangers_link_leads(data, secret) -> None:
+def test_a_signal_file_is_not_removed_through_a_strangers_link(data, secret) -> None:
     hold = secret.parent / "a.csv.hold"
     hold.touch()
     link = data / "sub"
@@ -328,7 +328,7 @@ TREE = [{"dir": ".", "recursive": True, "settle_secs": 0, "on_change": True}]
 
 
 @pytest.mark.slow
-def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, data, secret, swapping) -> None:
+def test_a_thread_that_swaps_folders_and_files_ends_no_child(station, data, secret, swapping) -> None:
     (data / "sub").mkdir()
     (data / "sub" / "a.csv").write_bytes(b"harmless")
     (data / "link").symlink_to(secret.parent)

@@ -129,7 +129,7 @@ def born_long_ago(monkeypatch) -> None:
 # -- static files --------------------------------------------------------------------------------------------
 
 
-def test_a_named_file_is_due_at_the_start_and_then_once_for_each_new_stamp(tmp_path) -> None:
+def test_a_named_file_is_due_at_the_start_and_with_each_stamp(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     world.write("a", b"1")
     world.wait(1)
@@ -171,7 +171,7 @@ def test_an_empty_file_and_a_missing_one_at_the_start(tmp_path) -> None:
     assert world.round() == []
 
 
-def test_what_is_due_stays_due_until_it_is_done_and_carries_the_newest_stamp(tmp_path) -> None:
+def test_a_due_file_stays_due_and_carries_the_newest_stamp(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}])
     world.write("a", b"1")
     world.touch("a")
@@ -187,7 +187,7 @@ def test_what_is_due_stays_due_until_it_is_done_and_carries_the_newest_stamp(tmp
     assert world.quiet() == []
 
 
-def test_handled_stamps_survive_a_restart_and_a_lost_touch_costs_nothing(tmp_path) -> None:
+def test_handled_stamps_survive_a_restart_and_a_lost_touch(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     for name in "ab":
         world.write(name, b"1")
@@ -211,7 +211,7 @@ def in_folder(tmp_path, **options: object) -> World:
     return world
 
 
-def test_a_new_file_is_taken_when_it_is_quiet_and_gets_its_notify_file(tmp_path) -> None:
+def test_a_new_file_is_taken_when_quiet_and_gets_a_notify_file(tmp_path) -> None:
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     assert world.round() == []
@@ -296,7 +296,7 @@ def test_what_is_being_written_when_a_child_starts_settles_first(tmp_path) -> No
     assert {world.sent[world.path(name)][-1] for name in ("a", "d/old", "d/new")} == {b"half a picture"}
 
 
-def test_a_named_file_that_grows_all_the_time_goes_at_the_start_all_the_same(tmp_path) -> None:
+def test_a_named_file_that_grows_all_the_time_goes_at_the_start(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}])
     world.write("a", b"line\n")
     found: list[tuple[str, str]] = []
@@ -390,7 +390,7 @@ def test_a_file_that_vanishes_while_it_settles_is_not_due(tmp_path) -> None:
     assert world.round() == [] and world.watch.next_at(0) is None
 
 
-def test_a_file_replaced_between_snapshot_and_commit_is_sent_again(tmp_path) -> None:
+def test_a_file_replaced_between_snapshot_and_commit_goes_again(tmp_path) -> None:
     world = in_folder(tmp_path, settle_secs=0)
     world.write("d/x", b"1")
     os.utime(world.path("d/x"), ns=(world.ns - 3600 * SECOND,) * 2)
@@ -466,7 +466,7 @@ def test_a_folder_that_is_not_there_and_comes_and_goes(tmp_path) -> None:
     assert world.quiet() == [("d/x", "start")]
 
 
-def test_a_folder_that_may_not_be_written_goes_without_notify_files(tmp_path, monkeypatch) -> None:
+def test_an_unwritable_folder_goes_without_notify_files(tmp_path, monkeypatch) -> None:
     def refuse(path: str) -> bool:
         raise PermissionError(13, "Permission denied")
 
@@ -503,7 +503,7 @@ def test_skipped_folders_and_files(tmp_path) -> None:
     assert world.quiet() == [("d/x", "start")]
 
 
-def test_a_named_file_inside_a_watched_folder_keeps_its_own_entry(tmp_path) -> None:
+def test_a_named_file_inside_a_watched_folder_keeps_its_entry(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"dir": "d"}, {"file": "d/x", "as": "special"}])
     world.write("d/x", b"1")
@@ -585,7 +585,7 @@ def test_a_fine_clock_asks_for_no_second_look_that_late(tmp_path) -> None:
     assert world.quiet(rechecks=True) == [("a", "notify")]
 
 
-def test_a_file_that_is_written_all_the_time_is_followed_only_as_it_is_notified(tmp_path) -> None:
+def test_a_file_written_all_the_time_goes_only_when_notified(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -642,7 +642,7 @@ def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None
 
 
 @pytest.mark.parametrize("notify_files", [False, True])
-def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_path, monkeypatch, notify_files) -> None:
+def test_an_unchanged_file_costs_one_stat_in_a_scan(tmp_path, monkeypatch, notify_files) -> None:
     world = in_folder(tmp_path, settle_secs=0, notify_files=notify_files)
     for number in range(50):
         world.write(f"d/{number}", b"1")
@@ -668,7 +668,7 @@ def counted(real, asked: list[str]):
     return lambda path: (asked.append(path), real(path))[1]
 
 
-def test_a_file_that_is_again_as_it_was_before_its_last_snapshot_is_looked_at(tmp_path, monkeypatch) -> None:
+def test_a_file_that_is_as_before_its_last_snapshot_is_compared(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(creation_time, "creation_ns", lambda path: world.ns)
     world = in_folder(tmp_path, settle_secs=0)
     world.write("d/x", b"1")
@@ -827,7 +827,7 @@ TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase
     [{"file": "d/a"}, {"file": "d/a", "on_change": True}, {"dir": "d", "on_change": True}],
     ids=["file", "changing file", "folder"],
 )
-def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(tmp_path, entry, tick: int) -> None:
+def test_a_second_scan_for_a_rough_clock_takes_nothing_unsettled(tmp_path, entry, tick: int) -> None:
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{**entry, "settle_secs": 1}], tick=tick)
     world.quiet()
@@ -846,7 +846,7 @@ def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(
 
 
 @pytest.mark.parametrize("entry", [{"file": "d/a"}, {"dir": "d", "notify_files": False}], ids=["file", "folder"])
-def test_a_file_whose_snapshot_is_lost_is_not_taken_in_the_midst_of_a_write(tmp_path, entry) -> None:
+def test_a_file_of_a_lost_snapshot_is_not_taken_amid_a_write(tmp_path, entry) -> None:
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [entry])
     world.write("d/a", b"whole")

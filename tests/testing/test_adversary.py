@@ -34,7 +34,7 @@ def able() -> None:
 @pytest.mark.parametrize(
     ("case", "base"), [*((case, {}) for case in CASES), ("group", {"BakToFolder": None})], ids=[*CASES, "group, without copies"]
 )
-def test_whoever_may_write_the_folder_gets_and_changes_nothing_else(case: str, base: dict[str, Any], able: None) -> None:
+def test_a_writer_of_the_folder_gets_and_changes_nothing_else(case: str, base: dict[str, Any], able: None) -> None:
     result = run(case, 6.0, SEED, base=base)
     assert not result.problems, "\n".join(result.problems)
     assert result.arrived == result.own > 10 and sum(result.done.values()) > 100

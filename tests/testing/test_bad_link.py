@@ -185,7 +185,7 @@ def test_the_loop_obeys_while_packets_are_in_flight(ends: Ends) -> None:
     assert not select.select([ends.near], [], [], 0)[0]
 
 
-def test_the_loop_refuses_what_it_does_not_understand_and_goes_on(ends: Ends) -> None:
+def test_the_loop_refuses_an_unknown_command_and_goes_on(ends: Ends) -> None:
     assert "loss" in ends.order(set={"loss": 7}, lanes=["there"])["error"]
     assert "begin" in ends.order(outages=[[3, 2]])["error"]
     ends.near.send(b"still there")
@@ -357,7 +357,7 @@ def test_everything_ends_with_a_caller_that_is_killed() -> None:
 
 
 @needs_namespaces
-def test_a_link_whose_process_is_killed_says_so_and_leaves_nobody() -> None:
+def test_a_link_whose_process_is_killed_says_so_and_leaves_none() -> None:
     with bad_link() as link:
         far = link.start_far(["sleep", "600"])
         os.kill(link.pid, signal.SIGKILL)

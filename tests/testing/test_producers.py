@@ -42,7 +42,7 @@ def test_a_short_run_with_kills_and_a_bad_link() -> None:
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: Path) -> None:
+def test_a_child_that_takes_unsettled_files_is_found_out(tmp_path: Path) -> None:
     """The product without its check whether a file settles: half written versions reach the server."""
     (tmp_path / "sitecustomize.py").write_text(
         "from pysubtask.subtask.watch.settle_queue import SettlingFile\n"

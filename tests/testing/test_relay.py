@@ -247,7 +247,7 @@ def test_stall_of_one_direction_and_of_one_connection(echo: Server) -> None:
         assert take(first, 3) == b"two"
 
 
-def test_what_a_stalled_client_sent_before_it_died_arrives_after_the_thaw(sink: Server) -> None:
+def test_bytes_of_a_stalled_dead_client_arrive_after_the_thaw(sink: Server) -> None:
     with Relay("127.0.0.1", sink.port) as relay:
         with dial(relay) as client:
             wait_until(lambda: sink.received)

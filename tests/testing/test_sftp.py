@@ -365,7 +365,7 @@ def test_through_a_relay_and_disconnect(server: SFTPServer) -> None:
     wait_until(lambda: not server.connections)
 
 
-def test_close_with_clients_connected_is_quick_and_frees_the_port(tmp_path: Path) -> None:
+def test_close_with_clients_is_quick_and_frees_the_port(tmp_path: Path) -> None:
     started = time.monotonic()
     server = sftp_server(tmp_path / "root")
     with socket.create_connection((server.host, server.port)) as idle:

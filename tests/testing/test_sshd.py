@@ -48,7 +48,7 @@ def states(pids: list[int]) -> set[str]:
     return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids}
 
 
-def test_the_log_tells_of_files_and_the_login_starts_in_its_folder(tmp_path: Path) -> None:
+def test_the_log_names_files_and_the_login_starts_in_its_folder(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"12345")
     with openssh_server(tmp_path / "a place") as server:
@@ -98,7 +98,7 @@ def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path,
         assert again.returncode == 0
 
 
-def test_requests_that_are_denied_are_not_offered_and_files_end_at_the_limit(tmp_path: Path) -> None:
+def test_denied_requests_are_not_offered_and_files_are_limited(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 300_000)
     with openssh_server(tmp_path / "sshd", deny=("mkdir",), file_limit=100_000) as server:

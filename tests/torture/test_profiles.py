@@ -124,7 +124,7 @@ def test_what_was_put_aside_at_a_kill_and_forgotten_is_found_out() -> None:
 # --- the eyes of the torture
 
 
-def test_a_name_may_be_without_its_file_for_a_moment_and_never_with_half_of_one(tmp_path: Path) -> None:
+def test_a_name_may_briefly_lack_its_file_but_never_has_half(tmp_path: Path) -> None:
     server, state = tmp_path / "server", tmp_path / "state"
     server.mkdir()
     state.mkdir()
@@ -150,7 +150,7 @@ def test_a_name_may_be_without_its_file_for_a_moment_and_never_with_half_of_one(
     assert len(reader.torn) == 2
 
 
-def test_what_cannot_be_removed_counts_where_it_is_not_reported_or_there_is_too_much_of_it() -> None:
+def test_unremovable_files_count_where_unreported_or_too_many() -> None:
     left = [f".pysubtask-{number}.part.left on the server" for number in range(3)]
     other = "something else on the server"
     page = {"server": ["this server ...", "3 temporary files could not be removed there: in/.pysubtask-0.part.left, ..."]}

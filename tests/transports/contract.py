@@ -99,7 +99,7 @@ ABOUT_FILES = (
     "test_a_source_shorter_than_promised",
     "test_a_source_that_cannot_be_read",
     "test_any_name_the_file_system_allows",
-    "test_confirm_is_asked_once_between_the_last_byte_and_the_publication",
+    "test_confirm_is_asked_once_between_last_byte_and_publication",
     "test_confirm_stops_the_publication",
     "test_identity_is_a_url_without_secrets",
     "test_mtime_is_kept_where_the_trait_says_so",
@@ -464,7 +464,7 @@ class TransportContract:
         run(case)
         assert site.files() == {"live"}
 
-    def test_confirm_is_asked_once_between_the_last_byte_and_the_publication(self, site: Site, run: Any) -> None:
+    def test_confirm_is_asked_once_between_last_byte_and_publication(self, site: Site, run: Any) -> None:
         data = os.urandom(700_000)
         found: list[tuple[bytes | None, int]] = []
 
@@ -896,7 +896,7 @@ class ResumeContract:
         return job._replace(resume=noted[-1])
 
     @pytest.mark.slow
-    def test_an_upload_cut_again_and_again_costs_little_more_than_its_size(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_an_upload_cut_repeatedly_costs_little_over_its_size(self, site: Site, run: Any, relay: Relay) -> None:
         data = os.urandom(self.resume_size)
         size, cuts = len(data), [random.randrange(len(data) // 8, len(data) // 6) for _ in range(5)]
 
@@ -1025,7 +1025,7 @@ class AppendContract:
         assert site.files() == {"a"}
 
     @pytest.mark.parametrize("begins", ["whole", "whole, and the state before it", "at the end"])
-    def test_bytes_that_are_not_those_that_were_copied_are_not_appended(self, site: Site, run: Any, begins: str) -> None:
+    def test_bytes_that_differ_from_the_copied_ones_are_not_appended(self, site: Site, run: Any, begins: str) -> None:
         """A reader sees each byte as it comes, so that not one may go."""
         old = os.urandom(500_000)
         data = old + os.urandom(100_000)
@@ -1219,7 +1219,7 @@ class AppendContract:
         run(case, StallSecs=1)
 
     @pytest.mark.slow
-    def test_a_late_append_changes_nothing_of_the_one_that_finished_it(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_late_append_changes_nothing_of_its_successor(self, site: Site, run: Any, relay: Relay) -> None:
         data = os.urandom(200_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1290,7 +1290,7 @@ class CopyContract:
         run(case)
 
     @pytest.mark.parametrize("at", [50, 100_050])
-    def test_bytes_that_are_not_those_that_were_copied_beside_what_the_server_has(self, site: Site, run: Any, at: int) -> None:
+    def test_bytes_that_differ_from_the_copied_ones_fail_a_patch(self, site: Site, run: Any, at: int) -> None:
         """In what is sent, and in what the server copies: what it has then is not what the snapshot says."""
         old, piece = os.urandom(200_000), os.urandom(100_000)
         new = piece + old

@@ -103,7 +103,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.mark.slow
-def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(listener: socket.socket) -> None:
+def test_a_silent_address_costs_part_of_the_limit_and_goes_last(listener: socket.socket) -> None:
     port, memory = listener.getsockname()[1], LastAddresses()
     with silent(DEAD, port), silent(DEAD_TOO, port):
         places = v4(DEAD, DEAD_TOO, ALIVE, port=port)

@@ -198,7 +198,7 @@ def test_a_lost_answer_to_an_append_costs_no_bytes(site: Site) -> None:
     assert site.server.content_bytes == len(data), "the session told its true offset before anything was sent again"
 
 
-def test_a_lost_answer_to_the_last_append_goes_straight_on_to_the_end(site: Site) -> None:
+def test_a_lost_reply_to_the_last_append_goes_on_to_the_end(site: Site) -> None:
     data = os.urandom(600_000)
 
     async def case(transport: DropboxTransport) -> None:
@@ -340,7 +340,7 @@ def test_the_same_content_found_there_is_not_sent_again(site: Site) -> None:
     site.run(case)
 
 
-def test_two_names_that_differ_in_case_alone_do_not_overwrite_each_other(site: Site) -> None:
+def test_two_names_that_differ_in_case_alone_keep_their_files(site: Site) -> None:
     async def case(transport: DropboxTransport) -> None:
         await site.put(transport, site.job("Data.csv", b"upper"))
         for size in (5, MIB):
@@ -400,7 +400,7 @@ def test_refusals_in_plain_words(site: Site, fault: str, words: str) -> None:
     assert not (site.folder / "a").exists()
 
 
-def test_a_full_account_takes_a_big_file_without_its_bytes_once_there_is_room(site: Site) -> None:
+def test_a_full_account_takes_a_big_file_once_there_is_room(site: Site) -> None:
     data = os.urandom(MIB)
 
     async def case(transport: DropboxTransport) -> None:

@@ -48,7 +48,7 @@ def test_pieces_stay_within_their_limits(piece: int, calls: list[float | None], 
         assert secs is not None or piece <= max(LEAST, before // 2)
 
 
-def test_on_a_link_that_breaks_every_two_minutes_a_big_file_arrives() -> None:
+def test_a_big_file_arrives_though_the_link_breaks_repeatedly() -> None:
     """20 kB/s: a piece of 4 MiB takes 210 s, so none would ever arrive if pieces did not shrink."""
     rate, alive, most = 20_000, 120.0, 4 * 2**20
     piece, done, clock, cut = most, 0, 0.0, alive
@@ -163,7 +163,7 @@ def test_a_failed_call_fails_all_of_its_files_and_no_other() -> None:
     publisher_run(case)
 
 
-def test_one_entry_that_the_call_is_refused_for_condemns_no_other() -> None:
+def test_one_entry_that_a_call_is_refused_for_condemns_no_other() -> None:
     calls: list[list[Any]] = []
 
     async def case() -> None:

@@ -70,7 +70,7 @@ def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path) -> None:
     asyncio.run(transport.connect())
 
 
-def test_a_folder_that_goes_away_is_a_lost_connection_and_is_not_created_again(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_goes_away_is_a_lost_connection(folder: Path, tmp_path: Path) -> None:
     async def case(transport: FolderTransport) -> None:
         os.rmdir(folder)
         with pytest.raises(TransportLost, match="not mounted"):
@@ -80,7 +80,7 @@ def test_a_folder_that_goes_away_is_a_lost_connection_and_is_not_created_again(f
     assert not folder.exists()
 
 
-def test_another_file_system_under_the_same_path_is_a_lost_connection(folder: Path, tmp_path: Path) -> None:
+def test_another_file_system_at_the_path_is_a_lost_connection(folder: Path, tmp_path: Path) -> None:
     other = "/proc"
     if not os.path.isdir(other):
         pytest.skip("no second file system to put in place of the first (Linux has /proc)")
@@ -95,7 +95,7 @@ def test_another_file_system_under_the_same_path_is_a_lost_connection(folder: Pa
     folder.unlink()
 
 
-def test_a_call_that_hangs_ends_by_the_limit_and_publishes_nothing_when_it_wakes(folder: Path, tmp_path: Path) -> None:
+def test_a_hanging_call_ends_by_the_limit_and_publishes_nothing(folder: Path, tmp_path: Path) -> None:
     """A named pipe for a source stands in for a mount that does not answer."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -80,7 +80,7 @@ class CutContract(FTPContract):
     test_a_late_rename_does_not_bring_back_an_old_version = None  # type: ignore[assignment]
     test_a_late_upload_does_not_touch_a_newer_version = None  # type: ignore[assignment]
     test_a_late_append_does_not_touch_a_newer_version = None
-    test_a_late_append_changes_nothing_of_the_one_that_finished_it = None
+    test_a_late_append_changes_nothing_of_its_successor = None
 
     @pytest.mark.parametrize("fault", ["drop the greeting", "drop the handshake", "end the handshake"])
     def test_a_connect_that_breaks_off(self, site: Site, relay: Any, tmp_path: Any, fault: str) -> None:

@@ -60,7 +60,7 @@ def replace(server: Any, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("how", ["refused", "beside"])
-def test_the_old_file_is_removed_first_where_the_server_does_not_write_over_one(tmp_path: Path, how: str) -> None:
+def test_the_old_file_is_removed_where_none_is_overwritten(tmp_path: Path, how: str) -> None:
     """Shown on a file of ours, so that no version lands beside its name and counts as delivered, not even one of the same size."""
 
     async def case(one: Work) -> None:
@@ -85,7 +85,7 @@ def test_the_old_file_is_removed_first_where_the_server_does_not_write_over_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["refused", "beside"])
-def test_where_nothing_can_be_removed_either_the_file_is_refused_and_nothing_is_stored_beside(tmp_path: Path, how: str) -> None:
+def test_where_nothing_can_be_removed_no_file_is_stored_beside(tmp_path: Path, how: str) -> None:
     async def case(one: Work) -> None:
         await one.put("a", b"first")
         server.quirks.set(overwrite=how, delete=False)
@@ -113,7 +113,7 @@ def test_a_server_that_writes_over_files_is_asked_once(tmp_path: Path) -> None:
 # --- what is left of a file
 
 
-def test_a_file_that_an_upload_has_spoilt_is_reported_and_comes_first(tmp_path: Path) -> None:
+def test_a_file_spoilt_by_an_upload_is_reported_and_comes_first(tmp_path: Path) -> None:
     async def case(one: Work) -> None:
         await one.put("a", b"x" * 50)
         with pytest.raises(FileRefused, match=r"not whole now \(0 bytes\)") as caught:
@@ -241,7 +241,7 @@ def test_a_new_name_that_is_refused_is_called_a_temporary_one(tmp_path: Path) ->
         work(tmp_path, server, case)
 
 
-def test_in_place_what_is_there_is_rewritten_whatever_the_quota_of_names(tmp_path: Path) -> None:
+def test_in_place_a_file_is_rewritten_despite_a_quota_of_names(tmp_path: Path) -> None:
     async def case(one: Work) -> None:
         await one.put("a", b"0123456789")
         server.quirks.names = 1

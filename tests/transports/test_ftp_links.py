@@ -125,7 +125,7 @@ def test_a_link_that_cannot_be_followed_is_replaced_and_reported(tmp_path: Path,
     run(tmp_path, case)
 
 
-def test_what_may_not_be_written_beside_is_replaced_with_the_next_attempt(tmp_path: Path) -> None:
+def test_what_may_not_be_written_beside_is_replaced_next_attempt(tmp_path: Path) -> None:
     async def case(work: Work, files: Path) -> None:
         (files / "other" / "real.csv").write_text("somebody's\n")
         (files / "a.csv").symlink_to("other/real.csv")
@@ -164,7 +164,7 @@ class Cut(Talk):
         return super().do_RNFR(arg)
 
 
-def test_what_a_cut_leaves_in_the_other_folder_is_removed_by_the_next_process(tmp_path: Path) -> None:
+def test_a_leftover_in_the_other_folder_goes_with_a_new_process(tmp_path: Path) -> None:
     (tmp_path / "files" / "other").mkdir(parents=True)
     (tmp_path / "files" / "other" / "real.csv").write_text("somebody's\n")
     (tmp_path / "files" / "a.csv").symlink_to("other/real.csv")

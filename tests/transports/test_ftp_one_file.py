@@ -88,7 +88,7 @@ class Moved(Talk):
         return reply
 
 
-def test_what_somebody_puts_there_afterwards_is_no_failure_of_ours(tmp_path: Path) -> None:
+def test_what_somebody_puts_there_afterwards_is_no_failure(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         assert await work.put("a", b"0123456789") == Sent(RemoteStat(10, None), 10, "size")
         with pytest.raises(Exception, match="15 bytes"):  # and so nothing is built upon it
@@ -132,7 +132,7 @@ class Globs(NoSize):
         return super().do_LIST(b"x.csv" if b"*" in arg else arg)
 
 
-def test_the_size_of_another_file_that_a_pattern_meets_is_not_taken_for_its_own(tmp_path: Path) -> None:
+def test_a_size_that_a_pattern_finds_is_not_the_files_own(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         await work.put("x.csv", b"0123456789")
         assert await work.transport.stat("*.csv") is None
@@ -164,7 +164,7 @@ class Early(Talk):
 
 
 @pytest.mark.slow
-def test_a_server_that_says_done_too_early_is_waited_for_and_sent_nothing_twice(tmp_path: Path) -> None:
+def test_a_server_that_confirms_too_early_is_waited_for(tmp_path: Path) -> None:
     data = os.urandom(2_000_000)
 
     async def case(work: Work, server: OddFTP) -> None:
@@ -192,7 +192,7 @@ class Reset(Talk):
 
 
 @pytest.mark.slow
-def test_a_data_connection_that_ends_with_a_reset_when_all_is_there(tmp_path: Path) -> None:
+def test_a_data_connection_that_is_reset_after_all_bytes(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         for number in range(20):
             assert (await work.put(f"f{number}", os.urandom(Reset.reset_after))).verified == "size"
@@ -241,7 +241,7 @@ class Hangs(Talk):
 
 
 @pytest.mark.slow
-def test_one_of_several_connections_that_ends_costs_its_file_alone(tmp_path: Path) -> None:
+def test_one_of_several_connections_that_ends_costs_one_file(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         work.count = 100
         await asyncio.gather(*(work.put(f"g{number}", os.urandom(200_000)) for number in range(8)))  # all of them are open
@@ -280,7 +280,7 @@ class NeverCloses(NoSize):
 
 
 @pytest.mark.slow
-def test_a_data_connection_that_is_never_closed_is_at_its_end_when_the_server_says_so(tmp_path: Path) -> None:
+def test_an_unclosed_data_connection_ends_with_the_servers_reply(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         async with asyncio.timeout(20):  # not a time limit of silence for each of them
             for number in range(3):
@@ -302,7 +302,7 @@ class Spaces(Talk):
         return super().do_RNTO(arg.replace(b" ", b"_"))
 
 
-def test_a_name_that_the_server_changes_is_refused_with_what_it_shows(tmp_path: Path) -> None:
+def test_a_name_that_the_server_alters_is_refused_with_both(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         await work.put("plain.csv", b"01234")
         for _ in range(2):
@@ -488,9 +488,7 @@ def eater(left: Callable[[bytes], bool], **values: bool) -> type[Talk]:
     ],
     ids=["visible", "ending", "subfolder"],
 )
-def test_where_temporary_files_are_taken_away_another_kind_is_used(
-    tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool
-) -> None:
+def test_where_temporary_files_vanish_another_kind_is_used(tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         profile = work.transport.profile
         assert profile is not None
@@ -510,7 +508,7 @@ def test_where_temporary_files_are_taken_away_another_kind_is_used(
 @pytest.mark.slow
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
-def test_where_each_kind_is_taken_away_the_setting_that_helps_is_named(tmp_path: Path, tells: bool, quick: bool) -> None:
+def test_where_each_kind_vanishes_a_setting_is_advised(tmp_path: Path, tells: bool, quick: bool) -> None:
     """One try of each kind, and the file is parked; of sizes and times nothing is learned from a file that did not arrive."""
 
     async def case(work: Work, server: OddFTP) -> None:

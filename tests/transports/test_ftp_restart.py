@@ -337,7 +337,7 @@ def test_a_comparison_that_is_cut_is_no_difference(run: Any) -> None:
     run(case)
 
 
-def test_stored_in_place_an_upload_that_was_cut_is_not_gone_on_with(run: Any) -> None:
+def test_stored_in_place_a_cut_upload_is_not_resumed(run: Any) -> None:
     """What stands under the name may be half of any version; what we left whole is appended to all the same."""
     data = os.urandom(SIZE)
 

@@ -164,7 +164,7 @@ def test_without_epsv_pasv_is_used(tmp_path: Path, run: Any, tls: str | None) ->
         assert server.counts["PASV"] == 2
 
 
-def test_a_passive_port_that_cannot_be_reached_is_reported_and_the_other_command_tried(tmp_path: Path, run: Any) -> None:
+def test_an_unreachable_passive_port_leads_to_the_other_command(tmp_path: Path, run: Any) -> None:
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
 
         async def case(work: Work) -> None:
@@ -328,7 +328,7 @@ def test_an_account_that_may_not_write(tmp_path: Path, run: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["STOR", "RNTO"])
-def test_a_lost_reply_is_a_lost_attempt_and_the_next_one_can_compare(tmp_path: Path, run: Any, command: str) -> None:
+def test_a_lost_reply_is_a_lost_attempt_that_the_next_compares(tmp_path: Path, run: Any, command: str) -> None:
     with ftp_server(tmp_path / "ftp") as server:
 
         async def case(work: Work) -> None:
@@ -394,7 +394,7 @@ def test_a_busy_answer_to_the_first_login_is_no_refusal(tmp_path: Path) -> None:
         assert isinstance(connect(server.settings(), tmp_path), TransportLost)
 
 
-def test_connections_that_the_server_dropped_meanwhile_cost_nothing_while_one_is_left(tmp_path: Path, run: Any) -> None:
+def test_dropped_connections_cost_nothing_while_one_is_left(tmp_path: Path, run: Any) -> None:
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
 
         async def case(work: Work) -> None:
@@ -410,7 +410,7 @@ def test_connections_that_the_server_dropped_meanwhile_cost_nothing_while_one_is
 
 
 @pytest.mark.parametrize(("most", "logins"), [(6, 1), (0, 4)])
-def test_after_a_connection_that_was_lost_soon_one_has_to_do_for_a_while(tmp_path: Path, most: int, logins: int) -> None:
+def test_after_an_early_lost_connection_one_is_used_for_a_while(tmp_path: Path, most: int, logins: int) -> None:
     """Many servers ban an address for more than a few connections a minute."""
     with ftp_server(tmp_path / "ftp") as server:
 
@@ -620,7 +620,7 @@ def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes
     assert str(failed).isprintable()
 
 
-def test_bytes_slipped_in_before_tls_are_not_taken_for_the_servers(tmp_path: Path) -> None:
+def test_bytes_injected_before_tls_are_not_taken_for_the_servers(tmp_path: Path) -> None:
     with speaker(b"220 hello\r\n", answer=b"234 go on\r\n230 Logged in already\r\n", hang=True) as port:
         settings = {"Host": "127.0.0.1", "HostPort": port, "User": "u", "UseTLS": "explicit", "ConnectTimeoutSecs": 10}
         failed = connect(settings, tmp_path)
@@ -659,7 +659,7 @@ def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_thread_that_hangs_where_nothing_can_reach_it_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_hangs_out_of_reach_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name lookup cannot be ended from outside."""
     release = threading.Event()
 

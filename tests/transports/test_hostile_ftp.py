@@ -130,7 +130,7 @@ def test_folders_are_created_from_the_highest_missing_one_down(tmp_path: Path) -
         assert [one[4:] for one in server.commands if one.startswith("MKD")] == ["a/b/c", "a/b", "a", "a/b", "a/b/c"]
 
 
-def test_a_temporary_file_whose_name_cannot_be_one_does_not_keep_the_others(tmp_path: Path) -> None:
+def test_a_temporary_file_of_an_impossible_name_blocks_no_others(tmp_path: Path) -> None:
     with hostile_ftp_server() as server:
 
         async def whole() -> None:

@@ -155,7 +155,7 @@ def test_a_long_answer_in_time_is_one() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", [Server.attrs(b"NUMB", 5), bytes([packets.HANDLE]) + b"NUMB" + string(b"h")])
 @pytest.mark.parametrize("size", [10, 100_000])
-def test_a_write_that_is_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
+def test_a_write_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
     """The upload whose last WRITE it was used to wait for ever: nothing had it on a list any more."""
 
     async def whole() -> None:

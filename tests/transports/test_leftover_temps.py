@@ -94,7 +94,7 @@ def test_what_was_put_aside_before_an_end_is_found_again(server: Server) -> None
     assert names(server.life(act, known())) == [".pysubtask-1.part.left"]
 
 
-def test_what_was_put_aside_before_an_end_is_found_by_one_that_has_learned_nothing(server: Server) -> None:
+def test_what_was_put_aside_before_an_end_is_found_unlearned(server: Server) -> None:
     """That nothing is removed here was lost with it."""
     (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
     (server.files / ".pysubtask-2.part.left").write_bytes(b"half")
@@ -108,7 +108,7 @@ def test_what_was_put_aside_before_an_end_is_found_by_one_that_has_learned_nothi
     assert profile.rests.keys() == profile.left.keys()
 
 
-def test_what_was_put_aside_before_an_end_is_found_by_the_next_upload(server: Server) -> None:
+def test_what_was_put_aside_before_an_end_is_found_by_an_upload(server: Server) -> None:
     (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
 
     async def act(transport: Transport) -> None:
@@ -196,7 +196,7 @@ def test_a_file_that_an_upload_has_is_not_removed_under_it(tmp_path: Path) -> No
         assert server.left() == [".pysubtask-1.part.left"]
 
 
-def test_what_a_frozen_server_still_writes_comes_into_no_other_file(server: Server) -> None:
+def test_what_a_frozen_server_still_writes_is_in_no_other_file(server: Server) -> None:
     """Its session has the file of an upload that was cut open, and requests that it has not carried out yet."""
     name = ".pysubtask-1.part"
     (server.files / name).write_bytes(b"old\n")
@@ -237,7 +237,7 @@ def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server) -> Non
     assert ftp.left() == [name]
 
 
-def test_what_stays_is_reported_where_no_size_tells_whether_it_is_there(ftp: Server) -> None:
+def test_a_leftover_is_reported_where_no_size_proves_it(ftp: Server) -> None:
     ftp.running.quirks.size = "never"
     (ftp.files / ".pysubtask-1.part").write_bytes(b"half")
 

@@ -79,7 +79,7 @@ def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, validit
     assert type(error) is (TransportLost if blamed else ServerNotTrusted)
 
 
-def test_what_was_put_aside_before_the_clock_was_set_is_not_forgotten(tmp_path: Path) -> None:
+def test_what_was_put_aside_before_the_clock_was_set_is_known(tmp_path: Path) -> None:
     record = SwapRecord(str(tmp_path), "me")
     record.add(b".a", b"a", 20.0)
     assert not record.is_over(20.0, 30.0) and not record.is_over(20.0, NOW) and not record.is_over(NOW, 30.0)

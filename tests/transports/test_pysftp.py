@@ -293,7 +293,7 @@ def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("quirk", "rung"), [("hidden names refused", "visible"), ("unknown endings refused", "hidden_ending")])
-def test_a_temporary_name_that_the_server_does_not_take_gets_another_form(tmp_path: Path, quirk: str, rung: str) -> None:
+def test_a_temporary_name_that_is_refused_gets_another_form(tmp_path: Path, quirk: str, rung: str) -> None:
     with quirk_sftp_server(tmp_path / "remote", user="pi") as server:
         switch(quirk).turn_on(server.quirks)
         transport = PySFTPTransport(server.settings(), str(tmp_path))
@@ -316,7 +316,7 @@ def test_a_temporary_name_that_the_server_does_not_take_gets_another_form(tmp_pa
         assert steps == [f"temp_name: {rung}"] and not transport.profile.pending
 
 
-def test_an_earlier_temporary_file_that_cannot_be_removed_is_renamed(tmp_path: Path) -> None:
+def test_an_unremovable_earlier_temporary_file_is_renamed(tmp_path: Path) -> None:
     with quirk_sftp_server(tmp_path / "remote", user="pi", delete=False) as server:
         transport = PySFTPTransport(server.settings(), str(tmp_path))
         (Path(server.root) / ".pysubtask-old.part").write_bytes(b"half")

@@ -106,9 +106,7 @@ def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
         (600, packets.NO_SUCH_FILE, ""),
     ],
 )
-def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
-    job: Job, before: int | None, after: int, verified: str
-) -> None:
+def test_a_file_taken_away_after_it_was_whole_is_delivered(job: Job, before: int | None, after: int, verified: str) -> None:
     """What stands under the name when all is written, and when it is closed. Where it was another one even before that, the bytes
     may have gone to a file that was rotated away."""
 
@@ -201,7 +199,7 @@ def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[E
     play(case)
 
 
-def test_an_append_that_was_cut_is_read_back_before_it_is_gone_on_with(job: Job) -> None:
+def test_a_cut_append_is_read_back_before_it_is_resumed(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         for own in (True, False):
             running = start(job._replace(append=Append(600, 900)))
@@ -379,7 +377,7 @@ def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -
     play(case)
 
 
-def test_a_file_that_was_whole_before_the_cut_is_looked_at_and_renamed(tmp_path: Path) -> None:
+def test_a_file_whole_before_the_cut_is_checked_and_renamed(tmp_path: Path) -> None:
     size = 2 * LEAST
     data = os.urandom(size)
     (tmp_path / "big").write_bytes(data)

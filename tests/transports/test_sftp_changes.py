@@ -168,9 +168,7 @@ def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: Op
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(
-    context: DeliveryContext, server: OpenSSHServer, moment: str
-) -> None:
+def test_a_thawed_server_does_not_harm_an_upload_that_went_on(context: DeliveryContext, server: OpenSSHServer, moment: str) -> None:
     data = os.urandom(6_000_000)
     frozen: list[int] = []
     noted: list[str] = []

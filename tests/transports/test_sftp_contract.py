@@ -64,7 +64,7 @@ class TestOverSSH(ResumeContract, AppendContract, CopyContract, NetworkContract)
     "test_an_append_that_was_cut_upon_another_file",
     "test_stale_temps_are_gone_when_it_is_done",
     "test_a_late_append_does_not_touch_a_newer_version",
-    "test_a_late_append_changes_nothing_of_the_one_that_finished_it",
+    "test_a_late_append_changes_nothing_of_its_successor",
     "test_the_end_is_that_of_any_upload",
     "test_an_append_that_was_cut_is_finished",
     "test_confirm_is_asked_before_the_first_byte",

@@ -71,7 +71,7 @@ def test_a_limit_that_the_server_names_is_never_the_files_fault() -> None:
     asyncio.run(case())
 
 
-def test_a_bare_failure_is_the_file_where_another_was_granted_as_many() -> None:
+def test_a_bare_failure_is_the_files_where_as_many_were_granted() -> None:
     async def case() -> None:
         one, line = handles()
         for name in (b"a", b"b"):

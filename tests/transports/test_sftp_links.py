@@ -81,9 +81,7 @@ class TestFollow:
         assert (context.place / "disk2" / "day" / "x").read_bytes() == b"in"
 
     @pytest.mark.parametrize(("target", "why"), [("nowhere/x", "leads to nothing"), ("a", "circle"), ("../disk2", "no file")])
-    def test_what_cannot_be_followed_is_replaced_and_that_is_reported(
-        self, context: DeliveryContext, target: str, why: str
-    ) -> None:
+    def test_what_cannot_be_followed_is_replaced_and_reported(self, context: DeliveryContext, target: str, why: str) -> None:
         link(context, "a", target)
 
         async def case() -> None:
@@ -98,7 +96,7 @@ class TestFollow:
         run(case)
         assert not (context.folder / "a").is_symlink() and context.read("a") == b"newer" and context.names() == ["a"]
 
-    def test_a_temporary_file_beside_another_folder_is_removed_by_the_next_connection(self, context: DeliveryContext) -> None:
+    def test_a_temporary_in_another_folder_goes_at_the_next_connect(self, context: DeliveryContext) -> None:
         """Nobody else would look for it there."""
         place = link(context, "a", "../disk2/a")
         place.write_bytes(b"old")
@@ -165,7 +163,7 @@ class OtherRoot:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_shell_is_asked_for_a_name_only_if_it_has_seen_a_new_file_of_ours(context: DeliveryContext, same: bool) -> None:
+def test_a_shell_is_asked_for_a_name_only_if_it_saw_a_new_file(context: DeliveryContext, same: bool) -> None:
     """Else it may have another file of that name, which then would count as what was delivered."""
     other = context.folder if same else context.place / "other"
     other.mkdir(exist_ok=True)

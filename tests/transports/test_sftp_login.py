@@ -159,7 +159,7 @@ def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path,
 
 
 @pytest.mark.parametrize(("name", "words"), [("crlf", "CRLF"), ("bom", "BOM"), ("newline", "newline")])
-def test_a_key_that_ssh_cannot_load_is_reported_before_the_servers_reply(
+def test_a_key_that_ssh_cannot_load_is_reported_before_the_reply(
     server: OpenSSHServer, name: str, words: str, tmp_path: Path
 ) -> None:
     key = tmp_path / name

@@ -101,7 +101,7 @@ def test_no_rename_before_every_answer_is_there(job: Job, late: str) -> None:
     play(case)
 
 
-def test_no_rename_before_earlier_attempts_are_gone_or_can_be_renamed_no_more(job: Job) -> None:
+def test_no_rename_while_earlier_attempts_could_still_rename(job: Job) -> None:
     """One that the server does not let us remove gets another name: an old request to rename it finds nothing then."""
 
     async def case(client: Client, peer: Peer, start: Any) -> None:
@@ -151,7 +151,7 @@ def test_a_refused_write_means_no_rename_and_no_temp(job: Job) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -> None:
+def test_a_file_shorter_than_what_was_written_is_not_renamed(job: Job) -> None:
     """Some servers still store it when they are asked first, so it is looked at again; the file waits by itself then."""
 
     async def case(client: Client, peer: Peer, start: Any) -> None:
@@ -177,7 +177,7 @@ def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stat", ["nothing", "no size", "0 bytes"])
-def test_a_size_that_is_reported_after_the_close_only_is_asked_for_then_and_not_before_any_more(job: Job, stat: str) -> None:
+def test_a_size_that_is_known_only_after_the_close_is_asked_then(job: Job, stat: str) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         for first in (True, False):
             running = start(job)
@@ -203,7 +203,7 @@ def test_a_size_that_is_reported_after_the_close_only_is_asked_for_then_and_not_
     play(case)
 
 
-def test_where_no_size_is_ever_reported_the_servers_word_has_to_do_and_the_receipt_says_so(job: Job) -> None:
+def test_without_any_size_the_servers_reply_has_to_do(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         running = start(job)
         [opening] = await peer.expect("open")
@@ -222,7 +222,7 @@ def test_where_no_size_is_ever_reported_the_servers_word_has_to_do_and_the_recei
     play(case)
 
 
-def test_a_sync_that_is_refused_is_no_obstacle_at_first_but_it_is_where_it_has_worked(job: Job) -> None:
+def test_a_refused_sync_is_an_obstacle_only_where_it_has_worked(job: Job) -> None:
     """A server that never could says so with any status; one that could, and cannot now, may have a bad disk."""
 
     async def one_file(peer: Peer, start: Any, synced: int, *after: str) -> asyncio.Task[Sent]:
@@ -294,7 +294,7 @@ def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool) -> None:
     play(case, extensions=(packets.POSIX_RENAME, packets.FSYNC) if known else (packets.POSIX_RENAME,))
 
 
-def test_a_cancelled_upload_takes_its_temp_away_even_if_it_was_not_open_yet(job: Job) -> None:
+def test_a_cancelled_upload_removes_even_an_unopened_temporary(job: Job) -> None:
     async def case(client: Client, peer: Peer, start: Any) -> None:
         running = start(job)
         [opening] = await peer.expect("open")
@@ -374,7 +374,7 @@ class TestSwap:
 
         asyncio.run(whole())
 
-    def test_the_old_one_is_on_record_before_it_is_moved_and_back_if_the_new_one_will_not_go_in(self, tmp_path: Path) -> None:
+    def test_the_old_file_is_recorded_before_its_move_and_restored(self, tmp_path: Path) -> None:
         async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
             running = asyncio.create_task(swaps.replace(b".t", b"a"))
             [first] = await peer.expect("rename")

@@ -159,9 +159,7 @@ def test_with_two_quirks_at_once_everything_arrives(both: tuple[Switch, Switch],
     context.check()
 
 
-def test_where_nothing_can_be_renamed_the_file_is_refused_and_the_setting_that_helps_is_named(
-    server: QuirkSFTPServer, tmp_path: Path
-) -> None:
+def test_where_nothing_can_be_renamed_a_setting_is_advised(server: QuirkSFTPServer, tmp_path: Path) -> None:
     switch("no rename at all").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
 
@@ -182,7 +180,7 @@ ADAPTS = [
 
 
 @pytest.mark.parametrize(("means", "quirks", "worse", "better"), ADAPTS, ids=lambda value: getattr(value, "name", ""))
-def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_both_directions(
+def test_a_server_that_changes_is_followed_within_three_files(
     means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path
 ) -> None:
     context = DeliveryContext(server, tmp_path)
@@ -216,7 +214,7 @@ def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_b
 
 @pytest.mark.slow
 @pytest.mark.parametrize("allowed", [1, 3, 20])
-def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
+def test_three_hundred_files_where_few_may_be_open(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
     server.quirks.open_files = allowed
     context = DeliveryContext(server, tmp_path, Concurrency=32)
     asked = [0, 0]
@@ -266,7 +264,7 @@ def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp
     assert not context.transport.profile.opened["open files"].learned and context.steps == []
 
 
-def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server: QuirkSFTPServer, tmp_path: Path) -> None:
+def test_where_temporary_files_vanish_no_trial_is_sent(server: QuirkSFTPServer, tmp_path: Path) -> None:
     """That one may stay by now is tried with a few bytes."""
     server.quirks.set(hidden_names=False, after_publish="taken")
     context = DeliveryContext(server, tmp_path, StoreInPlace=True)
@@ -287,7 +285,7 @@ def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server
     context.check()
 
 
-def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(server: QuirkSFTPServer, tmp_path: Path) -> None:
+def test_unremovable_temporaries_are_reused_and_never_grow(server: QuirkSFTPServer, tmp_path: Path) -> None:
     """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""
     server.quirks.set(delete=False, rename="new", posix_rename=False)
     context = DeliveryContext(server, tmp_path)
@@ -319,7 +317,7 @@ def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, t
     assert later.steps == []
 
 
-def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: QuirkSFTPServer, tmp_path: Path) -> None:
+def test_a_wait_to_open_a_file_ends_with_the_lost_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
     server.quirks.open_files = 1
     context = DeliveryContext(server, tmp_path)
 
@@ -339,7 +337,7 @@ def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: Quir
 
 
 @pytest.mark.parametrize("more", [0, 300_000])
-def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
+def test_bytes_put_behind_the_end_are_no_resumed_upload(
     server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
 ) -> None:
     """Whatever place they are for. The temporary file of an upload that was cut may have ``more`` than is known: then all of it is
@@ -393,7 +391,7 @@ def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSF
 
 
 @pytest.mark.parametrize("times", [1, 10**6])
-def test_a_failure_without_a_reason_is_believed_of_a_name_when_it_comes_again(
+def test_a_bare_failure_is_blamed_on_a_name_the_second_time(
     server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """A server that is at a limit for a moment says the same as one that takes no such name."""

@@ -110,9 +110,7 @@ def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(
-    context: DeliveryContext, server: OpenSSHServer, moment: str
-) -> None:
+def test_a_thawed_server_puts_no_old_version_over_a_newer_one(context: DeliveryContext, server: OpenSSHServer, moment: str) -> None:
     """The server process stops with requests queued, our side dies, another uploads something newer; then it wakes."""
     older, newer = os.urandom(2_000_000), os.urandom(40_000)
     frozen: list[int] = []
@@ -240,7 +238,7 @@ class TestSwap:
 
 
 @pytest.mark.slow
-def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenSSHServer, context: DeliveryContext) -> None:
+def test_a_small_file_does_not_wait_for_a_large_one_when_slow(server: OpenSSHServer, context: DeliveryContext) -> None:
     rate = 400_000
     with Relay("127.0.0.1", server.port, buffer=16 * 1024) as relay:
 
@@ -454,7 +452,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_many_uploads_leave_one_open_and_one_rename_each_in_the_servers_log(tmp_path: Path) -> None:
+def test_the_log_has_one_open_and_one_rename_for_each_upload(tmp_path: Path) -> None:
     with openssh_server(tmp_path / "sshd") as server:
         context = DeliveryContext(server, tmp_path)
 

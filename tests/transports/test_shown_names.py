@@ -77,7 +77,7 @@ def test_nothing_is_reported_where_nothing_is_known(name: str, rows: list[Row]) 
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12))
-def test_names_that_differ_in_what_servers_alter_have_the_same_key(name: str) -> None:
+def test_names_that_differ_in_what_servers_alter_share_a_key(name: str) -> None:
     assert key(name) == key(name.rstrip(". ") or name)
     assert key(f"x/{name}").startswith("x/")
 
@@ -89,7 +89,7 @@ class TestWhatIsRemembered:
         profile.on_step = steps.append
         return AlteredNames(profile, lambda: now[0]), profile, steps
 
-    def test_a_kind_that_was_kept_once_is_not_checked_again_nor_after_a_restart(self) -> None:
+    def test_a_kind_that_was_kept_once_is_not_checked_again(self) -> None:
         names, profile, _ = self.build([0.0])
         assert names.open_parts("Day 1/IMG_1.JPG") == ["Day 1", "Day 1/IMG_1.JPG"]
         assert names.kept("x/Day 1", [Row("Day 1")]) == "x/dAY 1"  # to be asked for
@@ -98,7 +98,7 @@ class TestWhatIsRemembered:
         again.load(profile.to_json())
         assert AlteredNames(again).open_parts("Day 2/IMG_2.JPG") == [] and AlteredNames(again).open_parts("a*b") == ["a*b"]
 
-    def test_plain_names_are_looked_at_where_a_server_finds_them_in_any_case(self) -> None:
+    def test_plain_names_are_checked_where_a_server_ignores_case(self) -> None:
         names, profile, _ = self.build([0.0])
         assert names.may_meet("CAM.csv") and not names.may_meet("day/cam.csv")
         assert names.kept("CAM.csv", [Row("CAM.csv"), Row("cam.CSV")]) is None, "another file, so they are told apart"
@@ -133,7 +133,7 @@ class TestWhatIsRemembered:
         profile.try_again()  # as after 'pysubtask retry'
         names.check("a.csv.")
 
-    def test_another_form_of_unicode_is_the_same_name_unless_it_is_anothers(self) -> None:
+    def test_another_unicode_form_is_the_same_name_unless_anothers(self) -> None:
         names, _, steps = self.build([0.0])
         alias = Alias("\u00e4.csv", "")
         assert names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias) and names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias)

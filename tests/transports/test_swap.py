@@ -78,7 +78,7 @@ class NoSession:
         raise AssertionError(name)
 
 
-def test_ftp_leaves_an_aside_alone_that_a_later_upload_may_write_to(tmp_path: Path) -> None:
+def test_ftp_leaves_an_aside_that_a_later_upload_may_write_to(tmp_path: Path) -> None:
     profile, record = Profile(lambda: NOW), SwapRecord(str(tmp_path), "me")
     record.add(b".t.old", b"a", NOW)
     profile.leave(".t.old", reusable=True)

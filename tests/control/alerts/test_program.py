@@ -107,7 +107,7 @@ def test_a_flood_without_end_is_ended_and_held_to_no_memory(tmp_path: Path):
     assert "TimeoutSecs" in found.problem and len(found.output) < 5000
 
 
-def test_one_that_reads_nothing_and_closes_everything_is_no_trouble(tmp_path: Path):
+def test_a_program_that_reads_nothing_is_no_trouble(tmp_path: Path):
     assert ended(started([script(tmp_path, "exec <&- >&- 2>&-; sleep 0.1")])).problem == ""
 
 

@@ -108,6 +108,19 @@ def test_words_are_told_apart(name, is_found):
     assert bool(words_of(name) & PRIVATE_WORDS) == is_found
 
 
+LONGEST_TEST = 60  # characters of the name of a test: it stands on one line of a report beside its module
+
+
+def test_names_of_tests_are_short():
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            is_test = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+            if is_test and len(node.name) > LONGEST_TEST:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert found == []
+
+
 # ---- files
 
 # Above 400 lines, and at most as long as they are now: what is cut up takes its row away.

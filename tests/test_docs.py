@@ -32,8 +32,9 @@ from pysubtask.control.cli import commands, main
 from pysubtask.subtask import base_subtask
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from pysubtask.subtask.engine import exit_status as child_exit_status
-from tests import make_config_doc, pages
-from tests.helpers import wait_until
+from tests import make_config_doc
+from tests.support import pages
+from tests.support.helpers import wait_until
 
 MARKDOWN = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.rglob("*.md"))]
 SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))

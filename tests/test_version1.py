@@ -25,9 +25,9 @@ from pysubtask.common.status import read_status
 from pysubtask.master.child_config import plan
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
-from tests.e2e.station import DropboxStation, Station
-from tests.helpers import wait_until
-from tests.other_user import HIM, needs_root
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, needs_root
+from tests.support.station import DropboxStation, Station
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "version1.md"
@@ -325,7 +325,7 @@ def test_two_tasks_in_one_folder_leave_each_others_files_alone(station):
     one.arrived("a.csv")
     assert (one.data / "second.heartbeat").exists()
     base = {**one.base, "TaskName": "second", "HeartbeatName": "second", "Subtask_Log_FileName": str(one.root / "logs" / "two.txt")}
-    other = BaseMaster([{"file": str(one.data / "b.csv")}], base, "tests.folder_child", LogToConsole=False)
+    other = BaseMaster([{"file": str(one.data / "b.csv")}], base, "tests.support.folder_child", LogToConsole=False)
     one.master.stop(forcekill=False)
     assert not (one.data / "a.csv.notify").exists()
     assert (one.data / "b.csv.notify").stat().st_mtime_ns == before
@@ -344,7 +344,7 @@ def test_a_hook_that_raises_never_ends_the_timer(station, monkeypatch, tmp_path)
     one.extension = "hooks_child"
     one.write("a.csv", "1\n")
     one.write("a.csv.notify", "")  # else the first touch has two steps, its making and its time, and may count as two
-    one.master = BaseMaster(one.entries, one.base, "tests.hooks_child", LogToConsole=False)
+    one.master = BaseMaster(one.entries, one.base, "tests.support.hooks_child", LogToConsole=False)
     one.master.start()
     wait_until(given.exists, what="the snapshot, offered again")
     for text in ("2\n", "3\n"):

@@ -13,7 +13,7 @@ import pytest
 
 import pysubtask
 from pysubtask.common import advice
-from tests import harm
+from tests.support import harm
 
 PACKAGE = Path(pysubtask.__file__).parent
 _COMMANDS = re.compile(

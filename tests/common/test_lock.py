@@ -9,7 +9,7 @@ import pytest
 from pysubtask.common import lock as locks
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, is_alive, process_start
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 HOLD = """
 import os, signal, sys

@@ -12,7 +12,7 @@ from pysubtask.common.log_file import LogFile
 from pysubtask.common.log_place import open_log
 from pysubtask.common.logs import close_logging, setup_logging
 from pysubtask.master.child import _sink
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 NAME = "base.BaseSubtask.1"
 

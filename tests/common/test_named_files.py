@@ -18,8 +18,8 @@ from pysubtask.control.doctor.prepare import endpoint
 from pysubtask.defaults_config import SETTINGS
 from pysubtask.transports import open_transport
 from pysubtask.transports.dropbox.account import refresh_token
-from tests.control.station import command
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.run_station import command
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
 _SFTP = {"Host": "h.invalid", "UseSFTP": True}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pysubtask.common import notify
 from pysubtask.common.notify import Stamp, Toucher, data_name, is_signal_file, make_notify, notify_name, read_stamp
-from tests.helpers import calls_of, of_the_system
+from tests.support.helpers import calls_of, of_the_system
 
 
 @pytest.mark.parametrize("data", ["out/notes.txt", "a.json", "./data/x.csv", "a.notify.csv", "of", "yyy.notif", "x y,'\"\n"])

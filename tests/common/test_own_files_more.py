@@ -26,7 +26,7 @@ from pysubtask.transports.shared.profile import Profile
 from pysubtask.transports.shared.source import open_source
 from pysubtask.transports.shared.swap_record import SwapRecord
 from pysubtask.transports.shared.workdir import make_workdir
-from tests.other_user import as_him, give_him, needs_root, open_folder
+from tests.support.other_user import as_him, give_him, needs_root, open_folder
 
 
 def me() -> Holder:

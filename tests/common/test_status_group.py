@@ -13,7 +13,7 @@ from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.status import read_shared_status, read_status, write_status
 from pysubtask.defaults_config import SETTINGS
 from pysubtask.master.child_config import plan
-from tests.other_user import HIM, needs_root
+from tests.support.other_user import HIM, needs_root
 
 GROUP = 23456
 LOG = logging.getLogger("status_group")

@@ -24,8 +24,8 @@ from pysubtask.control.config.toml_locations import Path as KeyPath
 from pysubtask.control.config.toml_locations import key_lines
 from pysubtask.control.exit_status import CommandError
 from pysubtask.control.setup.template import short, template
-from tests import pages
 from tests.control.test_wrong_configs import CASES
+from tests.support import pages
 
 ONE = '[ftp]\nHost = "h"\n[[watch]]\ndir = "data"\n'
 

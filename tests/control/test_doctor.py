@@ -28,8 +28,8 @@ from pysubtask.testing.servers.dropbox import dropbox_server
 from pysubtask.testing.servers.ftp import FTPServer, Oddities
 from pysubtask.testing.servers.sshd import OpenSSHServer, make_key, openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
-from tests import dead_addresses
-from tests.helpers import wait_until
+from tests.support import dead_addresses
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 needs_vsftpd = pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))

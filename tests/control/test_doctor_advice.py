@@ -42,7 +42,7 @@ from pysubtask.transports.shared import key_file
 from pysubtask.transports.shared.ssh_login import AnotherKey
 from pysubtask.transports.shared.standstill import MTU
 from pysubtask.transports.ssh.errors import BETWEEN
-from tests import alterations, harm
+from tests.support import alterations, harm
 
 DOCTOR = Path(pysubtask.control.doctor.__file__).parent
 BAD = "it's $(touch hit) -rf"

@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.control.config.config_file import load
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import HUP, Run, command, login, receipts, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import HUP, Run, command, login, receipts, state_dir
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

@@ -10,8 +10,8 @@ import pytest
 
 from pysubtask.common import registry
 from tests.control.test_looking import command
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 @pytest.fixture

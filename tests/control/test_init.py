@@ -20,9 +20,9 @@ from pysubtask.control.setup.template import Watched
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.control.station import TERM, Run, command, receipts
-from tests.control.terminal import Terminal
-from tests.helpers import command_lines, wait_until
+from tests.support.helpers import command_lines, wait_until
+from tests.support.run_station import TERM, Run, command, receipts
+from tests.support.terminal import Terminal
 
 URL = "ftp://web1234@files.example.org/public_html"
 
@@ -334,7 +334,7 @@ def test_where_nothing_can_be_written_nothing_is_left(home: Path):
     import subprocess
     import sys
 
-    from tests.control.station import environment
+    from tests.support.run_station import environment
 
     def no_room() -> None:
         # A write beyond this fails as on a full disk (SIGXFSZ is ignored by Python): the secret fits, the config does not.

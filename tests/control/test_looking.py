@@ -24,9 +24,9 @@ from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.cli import main
 from pysubtask.control.view.event_follower import EventFollower
-from tests.control.terminal import Terminal
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
+from tests.support.terminal import Terminal
 
 COUNT = 200
 ARRIVED = ("delivered", "unchanged")

@@ -13,8 +13,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.control.run import run_record
 from pysubtask.control.tasks.find import forget_never_run
-from tests.control.station import TERM, Run, child, command, end_all
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, command, end_all
 
 
 class Station:

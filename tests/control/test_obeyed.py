@@ -18,9 +18,9 @@ from pysubtask.control.config.secrets import read_secret
 from pysubtask.control.doctor.source import load_python
 from pysubtask.control.setup.first_config import write_new
 from pysubtask.master.child_config import plan
-from tests import harm
-from tests.control.station import command
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support import harm
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.run_station import command
 
 TOML = '[[watch]]\ndir = "data"\n[ftp]\nHost = "h"\nUser = "u"\n'
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")

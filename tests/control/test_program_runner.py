@@ -13,9 +13,9 @@ import pytest
 
 from pysubtask.common.errors import ConfigError
 from pysubtask.control.run import program_runner
-from tests.control.station import INT, TERM, command, environment
 from tests.control.test_run import Manager
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import INT, TERM, command, environment
 
 STATION = """
 import os, sys, time

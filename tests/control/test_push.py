@@ -26,10 +26,10 @@ from pysubtask.delivery_rules.retry import Policy
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import command, environment, login
-from tests.control.terminal import Terminal
-from tests.helpers import wait_until
-from tests.transports.odd_ftp import OddFTP, Talk
+from tests.support.helpers import wait_until
+from tests.support.odd_ftp import OddFTP, Talk
+from tests.support.run_station import command, environment, login
+from tests.support.terminal import Terminal
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

@@ -17,8 +17,8 @@ import pytest
 
 from pysubtask.common import requests
 from pysubtask.common.lock import StateLock
-from tests.control.station import HUP, TERM, Run, child, command, end_all, environment, setting
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import HUP, TERM, Run, child, command, end_all, environment, setting
 
 ROUNDS = 3
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

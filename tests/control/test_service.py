@@ -17,8 +17,8 @@ from pysubtask.control.config.config_file import load
 from pysubtask.control.run import unit_files, unit_install
 from pysubtask.control.run.exposure import exposure
 from pysubtask.control.run.systemd_unit import GENERATED_BY, Service, quoted, unit
-from tests.control.station import command
-from tests.other_user import HIM, needs_root, open_folder
+from tests.support.other_user import HIM, needs_root, open_folder
+from tests.support.run_station import command
 
 CONFIG = """
 [tasks.roof]

@@ -35,9 +35,9 @@ from pysubtask.control.view.task_status import TaskStatus, task_status
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
-from tests.control.station import Run, command
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import Run, command
+from tests.support.station import SFTPStation
 
 NOW = 1_800_000_000.0
 SOON = utc(NOW + 12)

@@ -15,9 +15,9 @@ from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.control.commands import check as check_module
 from pysubtask.subtask.spool.spool import Spool
-from tests.control.station import HUP, TERM, Run
-from tests.helpers import wait_until
-from tests.other_user import as_him, give_him, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_user import as_him, give_him, open_folder
+from tests.support.run_station import HUP, TERM, Run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
 

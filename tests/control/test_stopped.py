@@ -14,8 +14,8 @@ from pysubtask.common.process import process_start
 from pysubtask.common.status import write_status
 from pysubtask.control.exit_status import FAILED, CommandError
 from pysubtask.control.tasks.find import Task
-from tests.control.station import TERM, Run, child, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, state_dir
 
 
 @pytest.mark.parametrize("op", ["start", "reset"])

@@ -21,9 +21,9 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
 from pysubtask.control import exit_status
 from pysubtask.control.cli import commands, main
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
-CHILD = "tests.folder_child"
+CHILD = "tests.support.folder_child"
 NAME = "folder_child"
 
 
@@ -353,7 +353,7 @@ def test_two_destinations_get_the_request_unless_one_is_named(run, tmp_path, mon
             Subtask_Log_FileName=str(tmp_path / "other.txt"),
             Master_Log_FileName=str(tmp_path / "other.master.txt"),
         ),
-        "tests.hooks_child",
+        "tests.support.hooks_child",
         LogToConsole=False,
     )
     first.start()

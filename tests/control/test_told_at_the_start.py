@@ -13,8 +13,8 @@ from pysubtask.common.requests import waiting
 from pysubtask.control.commands.queue import connects_in, lines_of
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.sshd import make_key
-from tests.control.station import TERM, Run, child, end_all, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, end_all, state_dir
 
 
 class Station:

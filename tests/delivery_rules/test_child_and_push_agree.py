@@ -31,8 +31,8 @@ from pysubtask.control.push.tries import Tries
 from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.shared.reach import nobody_listens
-from tests.helpers import wait_until
 from tests.subtask.test_dispatcher import SETTINGS, Bench, Scripted
+from tests.support.helpers import wait_until
 
 Errors = list[Exception | None]
 

@@ -18,8 +18,8 @@ import pytest
 from pysubtask.common.process import is_alive
 from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing.servers.sshd import OpenSSHServer
-from tests.control.station import TERM, Run, child, command, end_all, login
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, command, end_all, login
 
 SETTLE = 0.6
 

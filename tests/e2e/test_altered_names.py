@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.quirk_station import BASE, files_of, server_of
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.quirk_station import BASE, files_of, server_of
+from tests.support.station import SFTPStation
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from pysubtask.testing.link.ftp_relay import FTPRelay
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation
+from tests.support.station import SFTPStation
 
 STALL_SECS = 5
 """A server whose data connection is reset before it has taken it may say nothing at all: pyftpdlib does not."""

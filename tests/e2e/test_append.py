@@ -15,7 +15,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.link.relay import Relay
 from pysubtask.transports.ssh.tcp_latency import possible
 from tests.e2e.conftest import MakeStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 def lines(size: int) -> bytes:

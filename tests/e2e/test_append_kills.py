@@ -21,8 +21,8 @@ import pytest
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.e2e.conftest import MakeStation
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 SIZE, PIECE, RATE = (200_000_000, 2_000_000, 20_000_000) if FULL else (1_000_000, 200_000, 3_000_000)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 DAY = 86400
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
@@ -94,7 +94,7 @@ def test_a_restart_after_1000_deliveries_is_quick_and_sends_none(station, kill, 
 APP = """
 import os, sys, time
 from pysubtask import BaseMaster, Section
-master = BaseMaster({entries!r}, Section('', **{base!r}), 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({entries!r}, Section('', **{base!r}), 'tests.support.folder_child', LogToConsole=False)
 master.start(precleanup_old_files=True)
 print('up', flush=True)
 while True:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pysubtask.testing import sftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 PIECES, PAUSE = 26, 0.15
 

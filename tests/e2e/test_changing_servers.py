@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.quirk_station import QuirkStation, Server, received, server_of
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.quirk_station import QuirkStation, Server, received, server_of
 
 WITHIN = 3
 """So many files are enough to know what has changed."""

@@ -13,8 +13,8 @@ import pytest
 
 from pysubtask.common.heartbeat import is_past_due
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_the_child_of_a_dead_app_queues_delivers_and_ends(station, tmp_path):
     code = f"""
 import os, signal, sys
 from pysubtask import BaseMaster, Section
-master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.support.folder_child', LogToConsole=False)
 master.start()
 print('up', flush=True)
 sys.stdin.readline()
@@ -322,7 +322,7 @@ def test_a_new_master_takes_over_from_the_child_of_a_dead_one(station):
     code = f"""
 import os, signal, time
 from pysubtask import BaseMaster, Section
-master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.support.folder_child', LogToConsole=False)
 master.start()
 while not os.path.exists({str(one.server / "a.csv")!r}):
     time.sleep(0.05)

@@ -10,7 +10,7 @@ import pytest
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.link.relay import Relay
 from tests.e2e.conftest import MakeStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 @pytest.mark.slow

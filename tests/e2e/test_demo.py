@@ -20,7 +20,7 @@ import pytest
 
 from pysubtask.common.process import is_alive
 from pysubtask.testing import dropbox_server, sftp_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a matter of POSIX systems")
 

@@ -19,8 +19,8 @@ import pytest
 from pysubtask import Config, StatusPage, TaskMaster, WatchEntry
 from pysubtask.common.page_types import EventFields
 from pysubtask.testing import SFTPServer
-from tests import pages
-from tests.helpers import wait_until
+from tests.support import pages
+from tests.support.helpers import wait_until
 from tests.test_api import fits
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import pytest
 
 from pysubtask.common.errors import ConfigError
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 
 class Tree(Station):

@@ -20,8 +20,8 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
 from pysubtask.transports.dropbox import DropboxTransport
-from tests.e2e.station import DropboxStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import DropboxStation
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 MIB = 2**20

@@ -8,8 +8,8 @@ import pytest
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing import FTPRelay, ftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 
 class FTPStation(SFTPStation):

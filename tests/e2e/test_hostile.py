@@ -16,8 +16,8 @@ from pysubtask.testing import hostile_ftp_server
 from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
 from pysubtask.testing.servers.hostile_sftp import command
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import DropboxStation, SFTPStation, Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import DropboxStation, SFTPStation, Station
 
 STALL, CONNECT, SLACK, MOST_KB = 2, 6, 5, 100_000
 _MOMENT = re.compile(r"([\d-]+ [\d:.]+) \[\S+\]: \w+: (CONNECTED to|CONNECT attempt FAILED|CONNECTION LOST|LOGIN REFUSED|PARKED)")

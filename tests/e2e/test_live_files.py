@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing import ftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 
 @pytest.mark.slow

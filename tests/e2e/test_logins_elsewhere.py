@@ -18,9 +18,9 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, make_key, missing, openssh_server
-from tests.e2e.station import SFTPStation, pause
-from tests.helpers import wait_until
-from tests.other_user import needs_root
+from tests.support.helpers import wait_until
+from tests.support.other_user import needs_root
+from tests.support.station import SFTPStation, pause
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 FAST = {"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 1.5, "TimerIntervalSecs": 0.3}

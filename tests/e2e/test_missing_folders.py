@@ -20,7 +20,7 @@ from pysubtask.common import registry
 from pysubtask.common.place import device_of, why_not
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.registry import Record
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 NO_DISK = os.makedev(250, 77)
 """A device that no mounted file system has."""
@@ -48,7 +48,7 @@ class Site:
                 Master_Log_FileName=str(root / "logs" / "master.txt"),
                 **base,
             ),
-            "tests.folder_child",
+            "tests.support.folder_child",
             LogToConsole=False,
         )
 

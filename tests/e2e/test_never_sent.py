@@ -13,8 +13,8 @@ import pytest
 from pysubtask import BaseMaster, Section
 from pysubtask.common import residual
 from pysubtask.master.task_plan import ConfigOrigin
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 DAY = 86400
 SECRETS = ("secret.txt", "secret.txt~", ".secret.txt.swp", "#secret.txt#", "secret.txt.bak", "secret.txt.Xy12Zw", "secret.pub")
@@ -33,7 +33,7 @@ def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
             def make(self) -> BaseMaster:
                 os.environ["TEST_SERVER_FOLDER"] = str(self.server)
                 OwnMaster._origin = ConfigOrigin(beside={str(self.data / "secret.txt"): "named by ftp.PasswordFile"})
-                return OwnMaster(self.entries, Section("", **self.base), "tests.folder_child", LogToConsole=False)
+                return OwnMaster(self.entries, Section("", **self.base), "tests.support.folder_child", LogToConsole=False)
 
         data = tmp_path / "data"
         made.append(

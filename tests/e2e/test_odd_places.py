@@ -14,8 +14,8 @@ import pytest
 from pysubtask.common.lock import StateLock
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.sshd import OpenSSHServer
-from tests.e2e.station import SFTPStation, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation, pause
 
 pytestmark = pytest.mark.slow
 TIMES = {"zero.csv": 0, "before.csv": -86400, "late.csv": 4102444800, "beyond.csv": 5000000000}

@@ -15,8 +15,8 @@ from pysubtask.common import registry, requests
 from pysubtask.common.events import read_events
 from pysubtask.common.lock import StateLock
 from pysubtask.common.requests import Who, myself, reply_to, send
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 ME = Who("ana", 7, "a test", "here")
 

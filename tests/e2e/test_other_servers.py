@@ -24,8 +24,8 @@ from pysubtask.testing.servers.quirks import OBJECT_STORE
 from pysubtask.testing.servers.rclone import rclone_server
 from pysubtask.testing.servers.sshd import openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 FAST = {
     "RetryWaitSecs": 0.3,

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 pytestmark = pytest.mark.slow
 

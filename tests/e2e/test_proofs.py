@@ -18,9 +18,9 @@ import pytest
 
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
-from tests.e2e.second_user import CANARY, OTHER, PRIVATE, ROOT, SHARED_GROUP, Run, arrived, as_other, config, leaked, refused_or
-from tests.helpers import wait_until
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.second_user import CANARY, OTHER, PRIVATE, ROOT, SHARED_GROUP, Run, arrived, as_other, config, leaked, refused_or
 
 pytestmark = needs_root
 _OLD = time.mktime((2026, 11, 2, 12, 0, 0, 0, 0, -1))

@@ -17,8 +17,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.requests import myself, send
 from pysubtask.testing import ftp_server
-from tests.e2e.second_user import CANARY, ROOT, Run, arrived, config, leaked
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.second_user import CANARY, ROOT, Run, arrived, config, leaked
 
 _EXCHANGE = 2
 _AT_FDCWD = -100

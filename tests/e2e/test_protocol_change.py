@@ -10,8 +10,8 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import Receipt, read_receipts
 from pysubtask.testing import ftp_server, sftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 NAMES = ("same.csv", "changed.csv", "replaced.csv", "cut.csv", "gone.csv", "rewritten.csv")
 TEXT = "t;v\n" + "1;20.5\n" * 300

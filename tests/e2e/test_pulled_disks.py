@@ -9,8 +9,8 @@ import pytest
 
 from proofs.torture.faults_stick import why_not_here
 from proofs.torture.sticks import stick
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 pytestmark = pytest.mark.slow
 

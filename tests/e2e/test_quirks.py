@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.quirks import Switch, pairs, switch, switches
-from tests.e2e.quirk_station import problems, run
+from tests.support.quirk_station import problems, run
 
 TLS_MATTERS = ("early 226", "reset after the last byte", "data connection never closed", "wrong address in PASV", "one connection")
 

@@ -11,8 +11,8 @@ import pytest
 from pysubtask.common.notify import read_stamp
 from pysubtask.subtask.platform import change_times
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 LONG_AGO = 1_750_000_000
 OLD, NEW = b"1" * 3000, b"2" * 3000

@@ -11,8 +11,8 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.testing.servers.quirks import OBJECT_STORE
 from pysubtask.transports.shared import means
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 pytest.importorskip("asyncssh")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.quirk_station import QuirkStation, server_of
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.quirk_station import QuirkStation, server_of
 
 pytestmark = pytest.mark.slow
 

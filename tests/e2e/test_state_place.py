@@ -20,10 +20,10 @@ from pysubtask.common.state_place import hash_of
 from pysubtask.control.tasks import find
 from pysubtask.control.view.status_view import where_kept
 from pysubtask.subtask.spool.spool import Spool
-from tests.control.station import command
-from tests.e2e.station import Station
-from tests.helpers import wait_until
-from tests.other_user import as_him, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_user import as_him, open_folder
+from tests.support.run_station import command
+from tests.support.station import Station
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
 
@@ -404,7 +404,9 @@ def test_a_state_that_was_removed_is_begun_anew_aloud(tmp_path: Path) -> None:
 
 def refused(data: Path, **base: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        BaseMaster([{"dir": str(data)}], Section("", Master_Log_FileName=None, **base), "tests.folder_child", LogToConsole=False)
+        BaseMaster(
+            [{"dir": str(data)}], Section("", Master_Log_FileName=None, **base), "tests.support.folder_child", LogToConsole=False
+        )
     return str(caught.value)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pysubtask import BaseMaster, BaseSubtask
-from tests.e2e.station import Station
-from tests.helpers import wait_until
-from tests.own_methods_child import NAMES
+from tests.support.helpers import wait_until
+from tests.support.own_methods_child import NAMES
+from tests.support.station import Station
 
 
 class OwnStation(Station):
@@ -66,7 +66,7 @@ def test_a_disabled_child_ends_with_its_app(tmp_path: Path) -> None:
     code = f"""
 import os, sys
 from pysubtask import BaseMaster
-master = BaseMaster({one.entries!r}, {one.base!r}, 'tests.disabled_child', LogToConsole=False)
+master = BaseMaster({one.entries!r}, {one.base!r}, 'tests.support.disabled_child', LogToConsole=False)
 master.start()
 sys.stdin.readline()
 """

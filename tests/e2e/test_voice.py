@@ -9,8 +9,8 @@ import time
 import pytest
 
 from pysubtask import ConfigError
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import pysubtask
 from pysubtask.common.program import Host, for_child
 from pysubtask.master.child import Child, Launch, Restarts, folders_for, next_wait, wait
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 def test_waits_double_to_a_minute_and_reset_after_a_minute():

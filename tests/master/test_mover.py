@@ -7,7 +7,7 @@ import pytest
 from pysubtask.master import mover
 from pysubtask.master.mover import Mover, Old
 from tests.master.test_archive import Place
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 DAY = "202611/11"
 

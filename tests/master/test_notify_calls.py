@@ -6,7 +6,7 @@ import os
 import pytest
 
 from pysubtask.common.notify import Toucher, read_stamp
-from tests.helpers import calls_of, of_the_system
+from tests.support.helpers import calls_of, of_the_system
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 

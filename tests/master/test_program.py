@@ -14,7 +14,7 @@ from pysubtask import BaseMaster, ConfigError, freeze, freeze_support
 from pysubtask.common import program
 from pysubtask.common.program import Host, again_words, asked, child_words, for_child, host, interpreter, is_python, outside
 from pysubtask.master import child
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 HERE = {"platform": "linux", "version_info": (3, 11, 7), "exec_prefix": "/venv"}
 PLAIN = Host("", "/venv/bin/python", "/venv/bin/python", "/venv/bin/python3.11")

@@ -14,8 +14,8 @@ import pytest
 from pysubtask.common.notify import read_stamp
 from pysubtask.common.process import process_start
 from pysubtask.master.launcher import Launcher
-from tests.helpers import wait_until
 from tests.master.conftest import gone
+from tests.support.helpers import wait_until
 
 NEVER_RUN = "No child has run here yet. Its app or 'pysubtask run' starts it."
 SECRET = "correct horse battery staple"

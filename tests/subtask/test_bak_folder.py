@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.subtask.snapshot.bak_folder import warning_about
-from tests.other_user import needs_root, open_folder
+from tests.support.other_user import needs_root, open_folder
 
 
 def test_nothing_is_told_of_an_ordinary_one(tmp_path: Path) -> None:

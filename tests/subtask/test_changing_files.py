@@ -15,7 +15,7 @@ from pysubtask.common.notify import Stamp, write_hold
 from pysubtask.subtask.watch.changing_files import FEW, ROUND_SECS, ChangingFiles
 from pysubtask.subtask.watch.settle_queue import longest_wait
 from pysubtask.subtask.watch.watcher import Due, Watcher
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 from .test_watcher import Memory, World
 

@@ -38,7 +38,7 @@ from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
 from pysubtask.transports.shared.reach import nobody_listens
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 SETTINGS = {
     **values_of(defaults_config.base),

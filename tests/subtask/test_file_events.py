@@ -25,8 +25,8 @@ from pysubtask.subtask.watch.inotify import Inotify
 from pysubtask.subtask.watch.named_files import ROUND_SECS
 from pysubtask.subtask.watch.watchdog_events import WatchdogEvents
 from pysubtask.subtask.watch.watcher import Due, Watcher
-from tests.helpers import wait_until
 from tests.subtask.test_watcher import Memory
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
 

@@ -20,7 +20,7 @@ from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.subtask.pipelines import pipeline_of
+from tests.support.pipelines import pipeline_of
 
 COUNT = 200
 

@@ -8,8 +8,8 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.subtask.engine.task_names import TaskNames
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 def test_a_name_is_free_when_its_file_is_gone():

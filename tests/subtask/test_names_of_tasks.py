@@ -14,8 +14,8 @@ from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
 from pysubtask.subtask.spool import living_tasks
 from pysubtask.subtask.spool.name_claims import NameClaims, Other
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 HERE = "sftp://me@Host:22/in"
 

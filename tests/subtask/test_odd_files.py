@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from pysubtask.common.errors import FileRefused
-from tests.helpers import wait_until
 from tests.subtask.test_dispatcher import Bench, bench  # noqa: F401 - a fixture
+from tests.support.helpers import wait_until
 
 
 def test_an_unremovable_temporary_file_does_not_stop_the_link(bench):  # noqa: F811

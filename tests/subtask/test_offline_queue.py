@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.subtask.offline.offline_queue import read_queue
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 CHILD = textwrap.dedent("""
     import os, signal, sys

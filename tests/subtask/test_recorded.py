@@ -26,8 +26,8 @@ from pysubtask.subtask.spool.spool import Spool
 from pysubtask.subtask.state_migration import tag_of
 from pysubtask.testing import ftp_server, sftp_server
 from pysubtask.transports.base import RemoteStat
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 ALL = Path(__file__).parents[1] / "recorded"
 RECORDED = ALL / "38b320c"

@@ -26,8 +26,8 @@ from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.helpers import wait_until
-from tests.subtask.pipelines import pipeline_of
+from tests.support.helpers import wait_until
+from tests.support.pipelines import pipeline_of
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of other users: needs root")
 ALICE, MALLORY = 64001, 64002

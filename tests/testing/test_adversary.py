@@ -15,7 +15,7 @@ import pytest
 from proofs.adversary.acts import Acts
 from proofs.adversary.run import CannotRun, interpreter, run
 from proofs.adversary.world import CASES, World
-from tests.other_user import needs_root, open_folder
+from tests.support.other_user import needs_root, open_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="renameat2 and what else it does is Linux's")
 SEED = 20261129

@@ -25,7 +25,7 @@ from pysubtask.testing.link._bad_link_loop import PacketLoop
 from pysubtask.testing.link.bad_link import BadLink, bad_link, missing
 from pysubtask.testing.servers.sshd import missing as sshd_missing
 from pysubtask.testing.servers.sshd import openssh_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 # ---- the rules
 

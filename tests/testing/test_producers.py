@@ -21,7 +21,7 @@ from proofs.producers.program import Pace, Place
 from proofs.producers.reader import Reader
 from proofs.torture.content import LINE, Streams, whole
 from pysubtask.testing.servers.sshd import missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 STREAMS = Streams()

@@ -21,7 +21,7 @@ from pysubtask.testing.servers.proftpd import proftpd_server
 from pysubtask.testing.servers.pureftpd import pureftpd_server
 from pysubtask.testing.servers.rclone import rclone_server
 from pysubtask.testing.servers.sshd import find_program
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 Make = Callable[[Path], AbstractContextManager[Any]]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pysubtask.testing import Relay
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 class Server:

@@ -24,7 +24,7 @@ import pysubtask.testing
 from pysubtask import defaults_config
 from pysubtask.common.config import resolve
 from pysubtask.testing import Relay, SFTPServer, sftp_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 asyncssh = pytest.importorskip("asyncssh")
 needs_sftp = pytest.mark.skipif(shutil.which("sftp") is None, reason="no sftp program (package openssh-client)")

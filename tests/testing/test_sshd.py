@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, missing, openssh_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

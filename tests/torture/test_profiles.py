@@ -27,7 +27,7 @@ from proofs.torture.plan import WITH_QUIRKS, rounds
 from proofs.torture.reader import Reader
 from pysubtask.testing.servers.quirks import Quirks
 from pysubtask.testing.servers.sshd import missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 KINDS = sorted(PROFILES)
 

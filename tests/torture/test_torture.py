@@ -25,7 +25,7 @@ from proofs.torture.reader import Reader
 from proofs.torture.report import Row, table
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.testing.servers.sshd import missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 

@@ -31,7 +31,7 @@ import pytest
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportLost
 from pysubtask.testing import Relay
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent, Transport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 MTIME = 1_600_000_001_000_000_000
 LIMIT = 60  # seconds; no test here comes near it unless something hangs

@@ -24,7 +24,7 @@ from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.tcp_latency import possible
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.transports.contract import Site, _Run
 
 SIZE = 3_000_000

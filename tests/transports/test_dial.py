@@ -25,7 +25,7 @@ from pysubtask.transports.sftp import transport
 from pysubtask.transports.shared import dial, reach
 from pysubtask.transports.shared.dial import LAST_ADDRESSES, Failure, LastAddresses, NoAddressAnswers, dial_name, ordered
 from pysubtask.transports.ssh import route, socket_handover
-from tests.dead_addresses import free_port, silent
+from tests.support.dead_addresses import free_port, silent
 from tests.transports.test_ftp_servers import connect as connect_ftp
 from tests.transports.test_sftp_login import connects, refused
 

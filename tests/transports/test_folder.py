@@ -19,7 +19,7 @@ import pytest
 from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.transports.base import Job
 from pysubtask.transports.folder.transport import FolderTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.transports.contract import Site, TransportContract
 
 

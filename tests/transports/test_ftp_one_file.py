@@ -21,7 +21,7 @@ from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.replies import Row, listed, machine_rows, rows_in
 from pysubtask.transports.shared.altered_names import changed_to
-from tests.transports.odd_ftp import Ended, OddFTP, Talk
+from tests.support.odd_ftp import Ended, OddFTP, Talk
 
 MTIME = 1_600_000_001
 

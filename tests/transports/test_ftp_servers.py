@@ -20,7 +20,7 @@ from pysubtask.testing.servers._certificate import make_certificate
 from pysubtask.testing.servers.vsftpd import missing
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.ftp import FTPTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 MTIME = 1_600_000_001
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -23,7 +23,7 @@ from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.control_connection import _port
 from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, time_in
 from pysubtask.transports.shared.remote_text import remote_text
-from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
+from tests.support.hostile import CONNECT, SLACK, STALL, outcome
 
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}
 

@@ -27,8 +27,8 @@ from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.shared.remote_text import remote_text
 from pysubtask.transports.shared.ssh_login import asks_for_password
 from pysubtask.transports.ssh.errors import verdict
-from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
-from tests.transports.sftp_peer import Peer, playing, strangers
+from tests.support.hostile import CONNECT, SLACK, STALL, outcome
+from tests.support.sftp_peer import Peer, playing, strangers
 
 
 def settings_of(place: Path, behaviour: str) -> dict[str, Any]:

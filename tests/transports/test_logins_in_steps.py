@@ -25,7 +25,7 @@ from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.algorithms import in_ssh_config, offered_alone
 from pysubtask.transports.ssh.errors import verdict
 from pysubtask.transports.ssh.orphans import TAG, end_orphans
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 SECRET = "sesame-9-open"

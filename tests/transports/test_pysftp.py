@@ -22,7 +22,7 @@ from pysubtask.transports import transport_class
 from pysubtask.transports.base import Job
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.transports.contract import NetworkContract, Site
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -22,7 +22,7 @@ from pysubtask.transports.sftp.resume import LEAST, SECS, ProgressNotes, ResumeP
 from pysubtask.transports.shared.means import APPEND, FINAL_STAT, SYNC
 from pysubtask.transports.shared.profile import Profile
 from pysubtask.transports.shared.resume_note import to_note
-from tests.transports.sftp_peer import Peer, Request, playing
+from tests.support.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000
 LEFT = RemoteStat(600, TIME - 100)

@@ -18,7 +18,7 @@ from pysubtask.testing import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import SFTPTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

@@ -19,7 +19,7 @@ from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.packets import Attrs, Handle, Status
 from pysubtask.transports.sftp.transfer import WriteRefused
-from tests.transports.sftp_peer import Peer, playing, strangers
+from tests.support.sftp_peer import Peer, playing, strangers
 
 
 def play(case: Callable[[Client, Peer], Awaitable[None]], **how: Any) -> None:

@@ -21,8 +21,8 @@ from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key,
 from pysubtask.transports.base import Job
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.askpass import Askpass
-from tests import alterations
-from tests.helpers import wait_until
+from tests.support import alterations
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

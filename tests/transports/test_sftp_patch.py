@@ -20,7 +20,7 @@ from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.patch import are_sound, in_pieces
 from pysubtask.transports.sftp.publish import Publisher
-from tests.transports.sftp_peer import Peer, Request, playing
+from tests.support.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000
 LEFT = RemoteStat(500, TIME - 100)

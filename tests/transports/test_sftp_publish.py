@@ -16,7 +16,7 @@ from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.sftp.swap import SwapRecord, Swaps
-from tests.transports.sftp_peer import Peer, playing
+from tests.support.sftp_peer import Peer, playing
 
 DATA = os.urandom(1000)
 LAST = ("fsetstat", "fsync", "fstat")

@@ -25,7 +25,7 @@ from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh.options import ssh_argv
 from pysubtask.transports.ssh.process_record import end_leftover
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

@@ -17,7 +17,7 @@ from pysubtask.control.alerts.message import message
 from pysubtask.control.alerts.program import Ended, Program, begin
 from pysubtask.control.alerts.watch import environment
 from tests.control.test_status_view import NOW, task_status
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 ALERT = message(

@@ -37,6 +37,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _REGISTRY = os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), f"pysubtask-tests-{os.getpid()}"))
 _numbers = (f"{os.getpid()}-{number}" for number in itertools.count())
 
+pytest.register_assert_rewrite("tests.support")
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
 # What children and test servers import is compiled before the first of them is waited for: on a small machine that takes

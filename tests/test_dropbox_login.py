@@ -23,7 +23,7 @@ from pysubtask.dropbox import main
 from pysubtask.master.child_config import plan
 from pysubtask.testing import DropboxServer, dropbox_server
 from pysubtask.transports.dropbox import login as login_program
-from tests.e2e.test_demo import BLOCKER
+from tests.support.blocker import BLOCKER
 from tests.support.helpers import command_lines, wait_until
 from tests.support.station import DropboxStation
 

@@ -8,7 +8,7 @@ import pytest
 
 from pysubtask.common.entries import CONFIG_FILE_DEFAULTS, left_out, read_entries
 from pysubtask.common.temporary import is_temporary
-from tests.subtask.test_watcher import World
+from tests.support.watched_world import World
 
 TEMPORARY = [
     ".photo.jpg.Ab12C7",

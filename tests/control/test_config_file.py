@@ -26,19 +26,7 @@ from pysubtask.control.exit_status import CommandError
 from pysubtask.control.setup.template import short, template
 from tests.control.test_wrong_configs import CASES
 from tests.support import pages
-
-ONE = '[ftp]\nHost = "h"\n[[watch]]\ndir = "data"\n'
-
-
-def write(path: Path, text: str = ONE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
-def names(found: config_file.Config) -> list[str]:
-    return [task.name for task in found.tasks]
+from tests.support.configs import ONE, names, write
 
 
 def test_one_file_with_several_tasks_shares_its_top_settings(tmp_path: Path):

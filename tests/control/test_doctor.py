@@ -5,7 +5,6 @@ import asyncio
 import os
 import socket
 import subprocess
-import threading
 import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -15,11 +14,8 @@ import pytest
 from pysubtask.common.errors import LoginRefused
 from pysubtask.control.doctor import namespace, probe, rounds
 from pysubtask.control.doctor.causes import login_finding
-from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.finding import remedy_lines
 from pysubtask.control.doctor.server_checks import ServerChecks
-from pysubtask.control.doctor.source import of_plan
-from pysubtask.master.child_config import plan
 from pysubtask.testing import ftp_server, sftp_server
 from pysubtask.testing.link.ftp_relay import FTPRelay
 from pysubtask.testing.servers import sshd, vsftpd
@@ -29,28 +25,13 @@ from pysubtask.testing.servers.ftp import FTPServer, Oddities
 from pysubtask.testing.servers.sshd import OpenSSHServer, make_key, openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
 from tests.support import dead_addresses
+from tests.support.doctor import TIMES, Scripted, at, diagnose, failures, target
 from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 needs_vsftpd = pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))
 needs_ssh = needs_sshd  # the same packages
-TIMES = Times(everything=25, port=1.0, hear=1.0, login=8.0)
 PLAIN = {"Password": None, "KeyFile": None, "KnownHostsFile": None, "HostKey": None, "CAFile": None}
-
-
-def target(settings, tmp_path, section="ftp"):
-    return of_plan(plan(section, f"pysubtask.{section}", {section: settings}, str(tmp_path)), None, "python")
-
-
-def diagnose(settings, tmp_path, section="ftp", **more):
-    async def look():
-        return [finding async for finding in examine(target(settings, tmp_path, section), TIMES, **more)]
-
-    return asyncio.run(look())
-
-
-def failures(found):
-    return [finding for finding in found if finding.state == "fail"]
 
 
 def names(found, cause, *lines):
@@ -102,53 +83,6 @@ def worlds(tmp_path_factory):
     found = Worlds(tmp_path_factory.mktemp("worlds"))
     with found.stack:
         yield found
-
-
-class Scripted:
-    """A listener that says what it is told to, and then nothing more; or hangs up."""
-
-    def __init__(self, *lines, hang_up=False):
-        self.lines, self.hang_up = [*lines], hang_up
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.open = []
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.hang_up:
-                sock.close()
-                continue
-            self.open.append(sock)
-            threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
-
-    def talk(self, sock):
-        try:
-            for line in self.lines:
-                sock.sendall(line + b"\r\n")
-                if not sock.recv(1024):
-                    return
-        except OSError:
-            return
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.listener.close()
-        for sock in self.open:
-            sock.close()
-
-
-def at(port, **more):
-    """Settings for something at a port that is no whole server."""
-    return {"Host": "127.0.0.1", "HostPort": port, "User": "pi", "SSHConfigFile": "none", **more} | (
-        {} if more.get("UseSFTP", True) else {"SSHConfigFile": None}
-    )
 
 
 # --- healthy ones

@@ -7,7 +7,7 @@ import pytest
 from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.testing.servers.quirks import switch
 from pysubtask.transports.shared import means
-from tests.control.test_doctor import diagnose
+from tests.support.doctor import diagnose
 
 
 def look(tmp_path, *quirks, **settings):

@@ -25,8 +25,8 @@ from pysubtask.testing.servers.rclone import rclone_server
 from pysubtask.testing.servers.sshd import make_key, openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
 from pysubtask.transports.shared.reach import PORTAL
-from tests.control.test_doctor import Scripted, at, diagnose
 from tests.support import alterations, harm
+from tests.support.doctor import Scripted, at, diagnose
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 

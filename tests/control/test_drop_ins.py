@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.control.config.config_file import ConfigProblems, load
-from tests.control.test_config_file import names, write
+from tests.support.configs import names, write
 
 MAIN = """
 [base]

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from pysubtask.common import registry
-from tests.control.test_looking import command
+from tests.support.cli import command
 from tests.support.helpers import wait_until
 from tests.support.station import Station
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pysubtask.control.view.health import CRITICAL, OK, SILENT_SECS, UNKNOWN, WARNING, verdict
-from tests.control.test_status_view import task_status
+from tests.support.task_statuses import task_status
 
 QUIET = {"state": "connected"}
 

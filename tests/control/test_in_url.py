@@ -17,7 +17,7 @@ from pysubtask.control.doctor.finding import fail, remedy_lines
 from pysubtask.control.doctor.rounds import of_word
 from pysubtask.master.child_config import plan
 from pysubtask.testing.servers.ftp import ftp_server
-from tests.control.test_doctor import TIMES, Scripted, failures
+from tests.support.doctor import TIMES, Scripted, failures
 
 
 @pytest.mark.parametrize(

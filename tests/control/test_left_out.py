@@ -16,9 +16,9 @@ from pysubtask.control.config.config_file import load
 from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.view.status_view import left_out
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.subtask.test_watcher import Memory
 from tests.support.helpers import wait_until
 from tests.support.station import Station
+from tests.support.watched_world import Memory
 
 NOW = 1_790_000_000.0
 

@@ -18,7 +18,7 @@ from pysubtask.common import registry
 from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
-from tests.control.test_looking import command
+from tests.support.cli import command
 from tests.support.helpers import wait_until
 from tests.support.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
 

@@ -13,9 +13,9 @@ import pytest
 
 from pysubtask.common.errors import ConfigError
 from pysubtask.control.run import program_runner
-from tests.control.test_run import Manager
 from tests.support.helpers import wait_until
 from tests.support.run_station import INT, TERM, command, environment
+from tests.support.service_manager import Manager
 
 STATION = """
 import os, sys, time

@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.control.run import unit_files
-from tests.control.test_looking import command as here
 from tests.control.test_other_users import His, server, unit_of  # noqa: F401 - a fixture
+from tests.support.cli import command as here
 from tests.support.helpers import wait_until
 from tests.support.other_user import HIM, needs_root
 from tests.support.run_station import TERM, Run, child, command, receipts, state_dir

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from tests.support.helpers import wait_until
 from tests.support.run_station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
+from tests.support.service_manager import Manager
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -210,29 +210,6 @@ def test_a_reload_changes_what_changed_and_only_that(station: Station):
     assert run.status() == 0
     nobody = run.command("reload")
     assert nobody.returncode == 3 and "nothing to reload" in nobody.stderr
-
-
-class Manager:
-    """A service manager's end of sd_notify: the messages that came, one a datagram."""
-
-    def __init__(self, address: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(address)
-        self.heard: list[tuple[float, str]] = []
-
-    def listen(self, secs: float = 0.05) -> list[str]:
-        self.socket.settimeout(secs)
-        try:
-            while True:
-                self.heard.append((time.monotonic(), self.socket.recv(4096).decode()))
-        except TimeoutError:
-            return [line for _, text in self.heard for line in text.splitlines()]
-
-    def hears(self, line: str) -> None:
-        wait_until(lambda: any(one.startswith(line) for one in self.listen()), 40, f"{line} at the manager")
-
-    def close(self) -> None:
-        self.socket.close()
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from pysubtask.control.push.tries import Tries
 from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.shared.reach import nobody_listens
-from tests.subtask.test_dispatcher import SETTINGS, Bench, Scripted
+from tests.support.dispatcher_bench import SETTINGS, Bench, Scripted
 from tests.support.helpers import wait_until
 
 Errors = list[Exception | None]

@@ -20,6 +20,7 @@ import pytest
 
 from pysubtask.common.process import is_alive
 from pysubtask.testing import dropbox_server, sftp_server
+from tests.support.blocker import BLOCKER
 from tests.support.helpers import wait_until
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a matter of POSIX systems")
@@ -30,16 +31,6 @@ REMEDY = "pip install -e '.[demo]'"
 SECS = 60
 # The terminal becomes the controlling one, so that Ctrl-C typed there is a signal.
 AT_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
-BLOCKER = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] == {name!r}:
-            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
-
-sys.meta_path.insert(0, Blocker())
-"""
 
 
 class Copy:

@@ -24,8 +24,8 @@ from pysubtask.testing import Relay, quirk_sftp_server
 from pysubtask.testing.servers import proftpd, sshd
 from pysubtask.testing.servers.proftpd import proftpd_server
 from pysubtask.testing.servers.sshd import openssh_server
-from tests.e2e.test_other_servers import MakeStation, OtherStation, kinds, station, through
 from tests.support.helpers import wait_until
+from tests.support.other_station import MakeStation, OtherStation, kinds, station, through
 from tests.support.other_user import HIM, give_him, needs_root, open_folder
 from tests.support.station import pause
 

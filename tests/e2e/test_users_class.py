@@ -19,7 +19,7 @@ from tests.support.station import Station
 class OwnStation(Station):
     def make(self) -> BaseMaster:
         os.environ["TEST_SERVER_FOLDER"] = str(self.server)
-        return BaseMaster(self.entries, self.base, f"tests.{self.extension}", LogToConsole=False)
+        return BaseMaster(self.entries, self.base, f"tests.support.{self.extension}", LogToConsole=False)
 
 
 class OwnMethodsStation(OwnStation):

@@ -16,8 +16,7 @@ from pysubtask.subtask.watch.changing_files import FEW, ROUND_SECS, ChangingFile
 from pysubtask.subtask.watch.settle_queue import longest_wait
 from pysubtask.subtask.watch.watcher import Due, Watcher
 from tests.support.helpers import wait_until
-
-from .test_watcher import Memory, World
+from tests.support.watched_world import Memory, World
 
 CHANGED = [("a.csv", "change")]
 

@@ -19,9 +19,9 @@ from pysubtask.subtask.watch import file_events
 from pysubtask.subtask.watch.due import Due
 from pysubtask.subtask.watch.inotify import Inotify
 from pysubtask.subtask.watch.scan_times import FULL_SCAN_SECS
-from tests.subtask.test_file_events import Child, both, source  # noqa: F401
-from tests.subtask.test_watcher import SECOND, World, born_long_ago  # noqa: F401
+from tests.support.event_child import Child, both, source  # noqa: F401
 from tests.support.helpers import wait_until
+from tests.support.watched_world import SECOND, World, born_long_ago  # noqa: F401
 
 
 def in_tree(tmp_path, *, skip: tuple[str, ...] = (), **options: object) -> World:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from pysubtask.common.notify import Stamp, hold_name, write_hold
 from pysubtask.subtask.watch.hold_files import GRACE_SECS, HoldFiles
 from pysubtask.subtask.watch.watcher import RESIDUAL, Due
-from tests.subtask.test_watcher import SECOND, World, born_long_ago  # noqa: F401
+from tests.support.watched_world import SECOND, World, born_long_ago  # noqa: F401
 
 DAY = 86400
 

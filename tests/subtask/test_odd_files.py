@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pysubtask.common.errors import FileRefused
-from tests.subtask.test_dispatcher import Bench, bench  # noqa: F401 - a fixture
+from tests.support.dispatcher_bench import Bench, bench  # noqa: F401 - a fixture
 from tests.support.helpers import wait_until
 
 

@@ -11,7 +11,7 @@ from pysubtask.control.view.task_status import TaskStatus
 from pysubtask.subtask.spool.spool import Spool
 from pysubtask.transports.shared import means
 from pysubtask.transports.shared.profile import Profile
-from tests.subtask.test_dispatcher import Bench
+from tests.support.dispatcher_bench import Bench
 from tests.support.helpers import wait_until
 
 

@@ -26,8 +26,8 @@ from pysubtask.transports.shared import dial, reach
 from pysubtask.transports.shared.dial import LAST_ADDRESSES, Failure, LastAddresses, NoAddressAnswers, dial_name, ordered
 from pysubtask.transports.ssh import route, socket_handover
 from tests.support.dead_addresses import free_port, silent
-from tests.transports.test_ftp_servers import connect as connect_ftp
-from tests.transports.test_sftp_login import connects, refused
+from tests.support.ftp_work import connect as connect_ftp
+from tests.support.sftp_login import connects, refused
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 DEAD, DEAD_TOO, ALIVE = "127.0.0.9", "127.0.0.10", "127.0.0.1"

@@ -24,8 +24,8 @@ from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.arrival import TEXT_MODE
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.shared.means import DATA, OVERWRITE, TLS_VERSION
-from tests.transports.test_ftp_one_file import MTIME, Work
-from tests.transports.test_ftp_quirks import stubborn_server
+from tests.support.ftp_work import MTIME, Work
+from tests.support.stubborn_ftp import stubborn_server
 
 pytest.importorskip("pyftpdlib")
 

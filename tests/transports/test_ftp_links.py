@@ -16,8 +16,8 @@ from pysubtask.testing import vsftpd_server
 from pysubtask.testing.servers.vsftpd import missing
 from pysubtask.transports.base import Append, Link, Sent
 from pysubtask.transports.ftp import FTPTransport
+from tests.support.ftp_work import Work
 from tests.support.odd_ftp import Ended, OddFTP, Talk
-from tests.transports.test_ftp_one_file import Work
 
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

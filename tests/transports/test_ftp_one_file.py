@@ -17,29 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, TransportLost
-from pysubtask.transports.base import Append, Job, RemoteStat, Sent
+from pysubtask.transports.base import Append, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.replies import Row, listed, machine_rows, rows_in
 from pysubtask.transports.shared.altered_names import changed_to
+from tests.support.ftp_work import MTIME, Work
 from tests.support.odd_ftp import Ended, OddFTP, Talk
-
-MTIME = 1_600_000_001
-
-
-class Work:
-    """A connected transport and files to send."""
-
-    def __init__(self, place: Path, transport: FTPTransport) -> None:
-        self.place, self.transport, self.count = place, transport, 0
-
-    def job(self, name: str, data: bytes, **changes: Any) -> Job:
-        self.count += 1
-        source = self.place / f"source-{self.count}"
-        source.write_bytes(data)
-        return Job(str(source), len(data), MTIME * 10**9, name, f".t{self.count}.tmp")._replace(**changes)
-
-    async def put(self, name: str, data: bytes, **changes: Any) -> Sent:
-        return await self.transport.upload(self.job(name, data, **changes), lambda done: None)
 
 
 def run(tmp_path: Path, talk: type[Talk], case: Callable[[Work, OddFTP], Awaitable[None]], **settings: Any) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from pysubtask.testing.servers.ftp import Oddities
 from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
-from pysubtask.testing.servers.quirks import SWITCHES, Quirks, Switch, pairs
+from pysubtask.testing.servers.quirks import SWITCHES, Switch, pairs
 from pysubtask.transports.base import Append, Job, Sent
 from pysubtask.transports.ftp import FTPTransport
+from tests.support.stubborn_ftp import stubborn_server
 
 MTIME = 1_600_000_001
 IMPOSSIBLE = {"no rename at all"}
@@ -271,44 +268,6 @@ def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path) -> None
                 assert len(files.tries) == 1 and "TLS 1.2" in files.tries[0]
             else:
                 assert (files.steps, files.tries) == (["tls_reuse: fresh"], [])
-
-
-class _Stubborn(QuirkFTPServer):
-    """Refuses data connections that go on with a session; over these versions of TLS, or over 1.3 all of them."""
-
-    refused: tuple[str, ...] = ()
-
-    def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
-        from OpenSSL import SSL
-
-        handler = super()._handler(data_ports, tls_version)
-        base, refused = handler.dtp_handler, self.refused
-
-        class Data(base):  # type: ignore[misc, valid-type]
-            def handle_ssl_established(self) -> None:
-                version = {"TLSv1.2": "1.2", "TLSv1.3": "1.3"}[self.socket.get_protocol_version_name()]
-                reused = bool(SSL._lib.SSL_session_reused(self.socket._ssl))  # type: ignore[attr-defined]
-                if version in refused and (reused or len(refused) == 1):
-                    self._resp = ("522 SSL connection failed", logging.debug)
-                    self._error = True
-                    self.close()
-                    return
-                super().handle_ssl_established()
-
-        handler.dtp_handler = Data
-        return handler
-
-
-@contextlib.contextmanager
-def stubborn_server(root: Path, refused: tuple[str, ...]) -> Iterator[_Stubborn]:
-    root.parent.mkdir(parents=True, exist_ok=True)
-    server = _Stubborn(root, "explicit", None, Quirks(), Oddities())
-    server.refused = refused
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.mark.slow

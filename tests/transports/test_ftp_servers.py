@@ -14,34 +14,15 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
+from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportLost
 from pysubtask.testing import FTPRelay, ftp_server, vsftpd_server
 from pysubtask.testing.servers._certificate import make_certificate
 from pysubtask.testing.servers.vsftpd import missing
-from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.ftp import FTPTransport
+from tests.support.ftp_work import MTIME, Work, connect
 from tests.support.helpers import wait_until
 
-MTIME = 1_600_000_001
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
-
-
-class Work:
-    """A connected transport and files to send."""
-
-    def __init__(self, place: Path, transport: FTPTransport) -> None:
-        self.place = place
-        self.transport = transport
-        self.count = 0
-
-    def job(self, name: str, data: bytes, **changes: Any) -> Job:
-        self.count += 1
-        source = self.place / f"source-{self.count}"
-        source.write_bytes(data)
-        return Job(str(source), len(data), MTIME * 10**9, name, f".t{self.count}.tmp")._replace(**changes)
-
-    async def put(self, name: str, data: bytes, **changes: Any) -> Sent:
-        return await self.transport.upload(self.job(name, data, **changes), lambda done: None)
 
 
 @pytest.fixture
@@ -64,20 +45,6 @@ def run(tmp_path: Path) -> Callable[..., FTPTransport]:
         return transport
 
     return runner
-
-
-def connect(settings: dict[str, Any], tmp_path: Path) -> TransportError:
-    """The error of a connect that fails."""
-
-    async def whole() -> TransportError:
-        transport = FTPTransport(settings, str(tmp_path))
-        async with asyncio.timeout(60):
-            with pytest.raises(TransportError) as failed:
-                await transport.connect()
-            await transport.close()
-        return failed.value
-
-    return asyncio.run(whole())
 
 
 # --- what a server does not know

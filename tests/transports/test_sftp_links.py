@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.errors import NotAsLeft, TransportLost
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append, Link
-from tests.transports.test_sftp_server import DeliveryContext, run
+from tests.support.delivery_context import DeliveryContext, run
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 

@@ -23,6 +23,7 @@ from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.askpass import Askpass
 from tests.support import alterations
 from tests.support.helpers import wait_until
+from tests.support.sftp_login import connects, refused
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -41,27 +42,6 @@ def program(request: pytest.FixtureRequest) -> str:
         pytest.importorskip("asyncssh")
         return "no-such-ssh-program"
     return "ssh"
-
-
-def connects(settings: dict[str, Any], tmp_path: Path) -> None:
-    """Logs in, and the connection is good for something."""
-
-    async def whole() -> None:
-        transport = SFTPTransport(settings, str(tmp_path / "work"))
-        await transport.connect()
-        try:
-            assert await transport.stat("not there") is None
-        finally:
-            await transport.close()
-
-    asyncio.run(whole())
-
-
-def refused(settings: dict[str, Any], tmp_path: Path, kind: type[Exception] = LoginRefused) -> str:
-    with pytest.raises(kind) as caught:
-        connects(settings, tmp_path)
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 class TestHostKey:

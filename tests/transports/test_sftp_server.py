@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,14 @@ from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.common.process import process_start
 from pysubtask.testing import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh.options import ssh_argv
 from pysubtask.transports.ssh.process_record import end_leftover
+from tests.support.delivery_context import LIMIT, DeliveryContext, run
 from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
-
-LIMIT = 60
 
 
 @pytest.fixture(scope="module")
@@ -44,46 +42,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
         yield running
 
 
-class DeliveryContext:
-    """Sources, jobs and uploads of one test, into a folder of its own."""
-
-    def __init__(self, server: OpenSSHServer, place: Path) -> None:
-        self.server, self.place = server, place
-        self.folder = place / "remote"
-        self.folder.mkdir()
-        self.count = 0
-
-    def transport(self, **settings: Any) -> SFTPTransport:
-        return SFTPTransport(self.server.settings(HostPath=str(self.folder), **settings), str(self.place / "work"))
-
-    def job(self, name: str, data: bytes, **changes: Any) -> Job:
-        self.count += 1
-        source = self.place / f"source{self.count}"
-        source.write_bytes(data)
-        return Job(str(source), len(data), 1_600_000_000 * 10**9, name, f".{name}.{self.count}.tmp")._replace(**changes)
-
-    async def put(self, transport: SFTPTransport, job: Job) -> Sent:
-        async with asyncio.timeout(LIMIT):
-            return await transport.upload(job, lambda done: None)
-
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
-    def names(self) -> list[str]:
-        return sorted(os.listdir(self.folder))
-
-
 @pytest.fixture
 def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
     return DeliveryContext(server, tmp_path)
-
-
-def run(case: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(LIMIT):
-            await case()
-
-    asyncio.run(whole())
 
 
 @pytest.mark.parametrize("deny", [(), ("fsync",), ("fsync", "posix-rename", "limits")])

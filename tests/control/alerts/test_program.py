@@ -16,19 +16,10 @@ from pysubtask.control.alerts import program as program_module
 from pysubtask.control.alerts.message import message
 from pysubtask.control.alerts.program import Ended, Program, begin
 from pysubtask.control.alerts.watch import environment
-from tests.control.test_status_view import NOW, task_status
 from tests.support.helpers import wait_until
+from tests.support.task_statuses import ALERT, NOW, task_status
 
 ENVIRON = {"PATH": os.environ["PATH"]}
-ALERT = message(
-    "begins",
-    "held",
-    task_status("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
-    "roof7",
-    NOW - 90,
-    task="roof",
-    extension="ftp",
-)
 
 
 def script(folder: Path, text: str, mode: int = 0o700) -> str:

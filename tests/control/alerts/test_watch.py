@@ -17,8 +17,8 @@ from pysubtask.common import registry
 from pysubtask.common.alert_handoff import MODULE, AlertHandoff, Watched, write
 from pysubtask.common.process import process_start
 from pysubtask.control.alerts.watch import Watch
-from tests.control.test_status_view import NOW, task_status
 from tests.support.helpers import wait_until
+from tests.support.task_statuses import NOW, task_status
 
 QUIET: dict[str, Any] = {"state": "connected"}
 HELD = {"state": "held", "why": "permission denied", "problem": {"text": "x", "remedy": "y"}}

@@ -121,6 +121,23 @@ def test_names_of_tests_are_short():
     assert found == []
 
 
+# ---- the harness
+
+COMMANDS = {"make_api_doc.py", "make_config_doc.py", "make_module_map.py", "make_settings_types.py", "quirk_pairs.py"}
+"""Programs that a person runs: ``python -m tests.make_api_doc``."""
+
+
+def test_the_harness_stands_in_one_folder():
+    paths = [path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py")]
+    support = {path for path in paths if path.parts[0] == "support"}
+    assert [str(path) for path in support if path.name.startswith("test_")] == []
+    may_stand_beside_tests = {"__init__.py", "conftest.py", "contract.py"} | COMMANDS
+    others = {path for path in paths if not path.name.startswith("test_") and path.name not in may_stand_beside_tests}
+    assert others == support - {path for path in support if path.name == "__init__.py"}, (
+        "it holds no tests: move it to tests/support"
+    )
+
+
 # ---- files
 
 # Above 400 lines, and at most as long as they are now: what is cut up takes its row away.

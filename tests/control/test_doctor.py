@@ -549,23 +549,20 @@ def test_data_connections_that_do_not_come_through(worlds, tmp_path):
         names(diagnose({**settings, "PassiveMode": False}, tmp_path), "active-blocked", "ftp.PassiveMode = True")
 
 
-def test_what_was_made_is_removed_when_the_look_is_broken_off(worlds, tmp_path):
+async def test_what_was_made_is_removed_when_the_look_is_broken_off(worlds, tmp_path):
     server = worlds.pyftpdlib
     before = server.names()
 
-    async def look():
-        # Slow, so that it is broken off in the middle.
-        found = target(server.settings(HostPath="in/new", RateLimit=20_000), tmp_path)
-        task = asyncio.ensure_future(rounds.run([found], lambda *told: None, TIMES))
-        deadline = time.monotonic() + 20
-        while server.names() == before and time.monotonic() < deadline:  # noqa: ASYNC110 - a server has no event for it
-            await asyncio.sleep(0.002)
-        assert server.names() != before and not task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled()
-
-    asyncio.run(look())
+    # Slow, so that it is broken off in the middle.
+    found = target(server.settings(HostPath="in/new", RateLimit=20_000), tmp_path)
+    task = asyncio.ensure_future(rounds.run([found], lambda *told: None, TIMES))
+    deadline = time.monotonic() + 20
+    while server.names() == before and time.monotonic() < deadline:  # noqa: ASYNC110 - a server has no event for it
+        await asyncio.sleep(0.002)
+    assert server.names() != before and not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
     assert server.names() == before and not (server.files / "in").exists()
 
 

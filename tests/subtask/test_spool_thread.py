@@ -59,30 +59,24 @@ def test_who_asks_on_a_thread_gets_the_value_or_the_error(spool_thread: SpoolThr
     assert spool_thread.run(threading.current_thread).name == "spool"
 
 
-def test_an_awaited_call_gives_value_or_error_and_blocks_nobody(spool_thread: SpoolThread):
-    async def case() -> None:
-        gate = threading.Event()
-        slow = asyncio.create_task(spool_thread.ask(gate.wait))
-        await asyncio.sleep(0)
-        gate.set()
-        assert await asyncio.wait_for(slow, 10)
-        with pytest.raises(ZeroDivisionError):
-            await spool_thread.ask(lambda: 1 // 0)
-
-    asyncio.run(case())
+async def test_an_awaited_call_gives_value_or_error_and_blocks_nobody(spool_thread: SpoolThread):
+    gate = threading.Event()
+    slow = asyncio.create_task(spool_thread.ask(gate.wait))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.wait_for(slow, 10)
+    with pytest.raises(ZeroDivisionError):
+        await spool_thread.ask(lambda: 1 // 0)
 
 
-def test_a_call_is_done_though_its_caller_was_cancelled_or_ended(spool_thread: SpoolThread):
+async def test_a_call_is_done_though_its_caller_was_cancelled_or_ended(spool_thread: SpoolThread):
     gate, seen = threading.Event(), []
 
-    async def case() -> None:
-        first = asyncio.create_task(spool_thread.ask(gate.wait))
-        second = asyncio.create_task(spool_thread.ask(lambda: seen.append("done")))
-        await asyncio.sleep(0)
-        first.cancel()
-        second.cancel()
-        await asyncio.gather(first, second, return_exceptions=True)
-
-    asyncio.run(case())
+    first = asyncio.create_task(spool_thread.ask(gate.wait))
+    second = asyncio.create_task(spool_thread.ask(lambda: seen.append("done")))
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
     gate.set()
     assert spool_thread.run(lambda: list(seen)) == ["done"]

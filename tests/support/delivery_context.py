@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,3 @@ class DeliveryContext:
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self.folder))
-
-
-def run(case: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(LIMIT):
-            await case()
-
-    asyncio.run(whole())

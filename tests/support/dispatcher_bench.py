@@ -83,7 +83,7 @@ class Scripted(Transport):
             errors = self.on_upload.get(job.name)
             if errors:
                 raise errors.pop(0)
-            with open(job.source, "rb") as file:  # noqa: ASYNC230
+            with open(job.source, "rb") as file:
                 data = file.read(job.size)
             copied = sum(copy.size for copy in job.copies)
             if copied:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import os
 import random
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,6 @@ from pysubtask.transports.shared.checksum import ALGORITHMS, Checks, own_hash
 
 DATA = random.Random(5).randbytes(70_000)
 SHA = hashlib.sha256(DATA).hexdigest()
-
-
-def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A case that runs on an event loop of its own."""
-
-    @functools.wraps(case)
-    def run(*args: Any, **named: Any) -> None:
-        asyncio.run(case(*args, **named))
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -170,7 +159,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FTPServer
         yield running
 
 
-@looped
 async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer, tmp_path: Path) -> None:
     [command] = server.oddities.hashes
     transport = FTPTransport(server.settings(), str(tmp_path))
@@ -197,7 +185,6 @@ async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer,
     assert (server.files / "b").read_bytes() == DATA + b"more"
 
 
-@looped
 async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp", hashes=("XSHA256",)) as server:
         transport = FTPTransport(server.settings(VerifyChecksum="always"), str(tmp_path))
@@ -218,7 +205,6 @@ async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("level", ["size", "auto", "required"])
-@looped
 async def test_ftp_without_hashes(tmp_path: Path, level: str) -> None:
     with ftp_server(tmp_path / "ftp", hashes=("HASH",) if level == "size" else ()) as server:
         transport = FTPTransport(server.settings(VerifyChecksum=level), str(tmp_path))
@@ -250,7 +236,6 @@ async def connected(server: SFTPServer | OpenSSHServer, place: Path, **settings:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-@looped
 async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, algorithm: str) -> None:
     with sftp_server(tmp_path / "sftp", hashes=[algorithm]) as server:
         async with connected(server, tmp_path) as context:
@@ -280,7 +265,6 @@ async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, a
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@looped
 async def test_openssh_only_by_a_shell(tmp_path: Path) -> None:
     """Whatever a name has in it, and with a login shell that prints things."""
     odd = os.fsdecode(b"$(id) 'a\"b\xff\n`c` ; %s")
@@ -302,7 +286,6 @@ async def test_openssh_only_by_a_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@looped
 async def test_openssh_where_the_account_may_do_sftp_alone(tmp_path: Path) -> None:
     with openssh_server(tmp_path / "sshd") as server:
         keys = tmp_path / "sshd" / "authorized_keys"

@@ -190,7 +190,9 @@ def named(monkeypatch: pytest.MonkeyPatch, port: int, *addresses: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("addresses", [(DEAD, ALIVE), (DEAD, DEAD_TOO, ALIVE)])
-def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None, addresses: tuple[str, ...]) -> None:
+async def test_ftp_with_dead_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None, addresses: tuple[str, ...]
+) -> None:
     with ftp_server(tmp_path / "ftp") as server, contextlib.ExitStack() as stack:
         for address in addresses[:-1]:
             stack.enter_context(silent(address, server.port))
@@ -198,11 +200,8 @@ def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         begun = time.monotonic()
         transport = FTPTransport(server.settings(Host="localhost", ConnectTimeoutSecs=PATIENCE), str(tmp_path / "work"))
 
-        async def whole() -> None:
-            await transport.connect()
-            await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        await transport.close()
         assert time.monotonic() - begun < PATIENCE / 2
 
 
@@ -326,7 +325,7 @@ def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: sock
 
 
 @pytest.mark.slow
-def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
+async def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
     """As with the others: a dead address costs a quarter of a second, for each connection and not only the first."""
     pytest.importorskip("dropbox")
     with dropbox_server(tmp_path / "dropbox") as server:
@@ -337,11 +336,8 @@ def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyP
             begun = time.monotonic()
             transport = DropboxTransport(settings, str(tmp_path / "work"))
 
-            async def whole() -> None:
-                await transport.connect()
-                await transport.close()
-
-            asyncio.run(whole())
+            await transport.connect()
+            await transport.close()
         assert time.monotonic() - begun < PATIENCE / 2
 
 

@@ -196,22 +196,18 @@ def test_a_new_name_costs_one_question(tmp_path: Path) -> None:
 
 
 @needs_vsftpd
-def test_a_link_to_a_file_of_the_same_name_on_vsftpd(tmp_path: Path) -> None:
+async def test_a_link_to_a_file_of_the_same_name_on_vsftpd(tmp_path: Path) -> None:
     """vsftpd lists nothing when it is asked for such a link by its name."""
     (tmp_path / "disk2").mkdir()
     with vsftpd_server(tmp_path / "vsftpd") as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(), str(tmp_path / "work"))
-            await transport.connect()
-            work = Work(tmp_path, transport)
-            sent = await work.put("a.csv", b"first\n")
-            os.rename(os.path.join(server.files, "a.csv"), tmp_path / "disk2" / "a.csv")
-            os.symlink(tmp_path / "disk2" / "a.csv", os.path.join(server.files, "a.csv"))
-            sent = await work.put("a.csv", b"second\n", replaces=sent.remote)
-            assert sent.link == Link("followed", str(tmp_path / "disk2" / "a.csv"))
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(), str(tmp_path / "work"))
+        await transport.connect()
+        work = Work(tmp_path, transport)
+        sent = await work.put("a.csv", b"first\n")
+        os.rename(os.path.join(server.files, "a.csv"), tmp_path / "disk2" / "a.csv")
+        os.symlink(tmp_path / "disk2" / "a.csv", os.path.join(server.files, "a.csv"))
+        sent = await work.put("a.csv", b"second\n", replaces=sent.remote)
+        assert sent.link == Link("followed", str(tmp_path / "disk2" / "a.csv"))
+        await transport.close()
         assert os.path.islink(os.path.join(server.files, "a.csv"))
         assert (tmp_path / "disk2" / "a.csv").read_text() == "second\n" and os.listdir(tmp_path / "disk2") == ["a.csv"]

@@ -219,7 +219,7 @@ def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:
         assert server.counts["STOR"] - before <= 4, "at most one trial of the two kinds of names that were refused before"
 
 
-def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> None:
+async def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> None:
     with quirk_ftp_server(tmp_path / "remote") as server:
         (tmp_path / "work").mkdir()
         transport = FTPTransport(server.settings(), str(tmp_path / "work"))
@@ -232,17 +232,14 @@ def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> Non
                 grown += b"more\n" * 10
                 await files.put("grow", grown, append=True)
 
-        async def whole() -> None:
-            await transport.connect()
-            await rounds(2)
-            server.quirks.set(rename="new", append="refused", hidden_names=False)
-            await rounds(3)
-            assert files.steps == ["append: none", "temp_name: visible", "publish: aside"] or len(files.steps) == 3
-            server.quirks.reset()
-            await rounds(4)
-            await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        await rounds(2)
+        server.quirks.set(rename="new", append="refused", hidden_names=False)
+        await rounds(3)
+        assert files.steps == ["append: none", "temp_name: visible", "publish: aside"] or len(files.steps) == 3
+        server.quirks.reset()
+        await rounds(4)
+        await transport.close()
         assert set(files.steps[3:]) == {"temp_name: hidden", "publish: posix_rename", "append: in_place"}
         assert {name: seen(server)[name] for name in files.content} == files.content and files.tries == []
 
@@ -271,21 +268,18 @@ def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path) -> None:
+async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path) -> None:
     with quirk_ftp_server(tmp_path / "remote", late_secs=1.0) as server:
         (tmp_path / "work").mkdir()
         files = Files(tmp_path, FTPTransport(server.settings(StallSecs=5), str(tmp_path / "work")))
 
-        async def case() -> None:
-            await files.transport.connect()
-            try:
-                grown = b"a line\n" * 1_000
-                await files.put("grow.csv", grown)
-                for _ in range(2):
-                    grown += b"more\n" * 20
-                    assert (await files.put("grow.csv", grown, append=True)).bytes_sent == 100
-            finally:
-                await files.transport.close()
-
-        asyncio.run(case())
+        await files.transport.connect()
+        try:
+            grown = b"a line\n" * 1_000
+            await files.put("grow.csv", grown)
+            for _ in range(2):
+                grown += b"more\n" * 20
+                assert (await files.put("grow.csv", grown, append=True)).bytes_sent == 100
+        finally:
+            await files.transport.close()
         assert files.steps == [] and files.tries == []

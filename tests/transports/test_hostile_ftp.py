@@ -79,19 +79,15 @@ def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_one_who_takes_no_data_is_not_waited_for_twice(tmp_path: Path) -> None:
+async def test_one_who_takes_no_data_is_not_waited_for_twice(tmp_path: Path) -> None:
     """After a time limit without a byte taken, the server's own word used to be waited for as long again."""
     with hostile_ftp_server("data-silent", "") as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(StallSecs=5, ConnectTimeoutSecs=20), str(tmp_path / "work"))
-            await transport.connect()
-            with pytest.raises(TransportLost):
-                async with asyncio.timeout(9):
-                    await transport.upload(job_of(tmp_path, "a", 20_000_000), lambda done: None)
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(StallSecs=5, ConnectTimeoutSecs=20), str(tmp_path / "work"))
+        await transport.connect()
+        with pytest.raises(TransportLost):
+            async with asyncio.timeout(9):
+                await transport.upload(job_of(tmp_path, "a", 20_000_000), lambda done: None)
+        await transport.close()
 
 
 @pytest.mark.parametrize("port", [-1, 0, 1, 22, 25, 1023, 65536, 10**30])
@@ -106,20 +102,16 @@ def test_every_behaviour_is_tried() -> None:
     assert named == set(BEHAVIOURS)
 
 
-def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) -> None:
+async def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) -> None:
     no = b"550 no such folder\r\n"
     with hostile_ftp_server(replies={"STOR": no, "MKD": no}) as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(), str(tmp_path / "work"))
-            await transport.connect()
-            async with asyncio.timeout(60):
-                with pytest.raises(FileRefused):
-                    await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
-                assert await transport.stat("other") is None, "the connection is good for others"
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(), str(tmp_path / "work"))
+        await transport.connect()
+        async with asyncio.timeout(60):
+            with pytest.raises(FileRefused):
+                await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
+            assert await transport.stat("other") is None, "the connection is good for others"
+        await transport.close()
         assert sum(one.startswith("PASS") for one in server.commands) == 1
 
 
@@ -130,18 +122,14 @@ def test_folders_are_created_from_the_highest_missing_one_down(tmp_path: Path) -
         assert [one[4:] for one in server.commands if one.startswith("MKD")] == ["a/b/c", "a/b", "a", "a/b", "a/b/c"]
 
 
-def test_a_temporary_file_of_an_impossible_name_blocks_no_others(tmp_path: Path) -> None:
+async def test_a_temporary_file_of_an_impossible_name_blocks_no_others(tmp_path: Path) -> None:
     with hostile_ftp_server() as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(**TIMES), str(tmp_path / "work"))
-            await transport.connect()
-            with pytest.raises(FileRefused):
-                await transport.remove(["a\nb/.pysubtask-1.part"])
-            assert await transport.remove([".pysubtask-2.part"]) == set()
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(**TIMES), str(tmp_path / "work"))
+        await transport.connect()
+        with pytest.raises(FileRefused):
+            await transport.remove(["a\nb/.pysubtask-1.part"])
+        assert await transport.remove([".pysubtask-2.part"]) == set()
+        await transport.close()
 
 
 def test_a_listing_without_end_comes_to_one(tmp_path: Path) -> None:

@@ -94,109 +94,91 @@ def test_a_call_ends_in_time_whatever_the_server_does(behaviour: str, tmp_path: 
         assert len(str(found)) < 1000 and str(found).isprintable()
 
 
-def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) -> None:
+async def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) -> None:
     transport = SFTPTransport(settings_of(tmp_path, "nested"), str(tmp_path / "work"))
     transport._stall = 30
 
-    async def whole() -> None:
-        await transport.connect()
-        async with asyncio.timeout(60):
-            with pytest.raises(FileRefused):
-                await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
-            assert await transport.stat("other") is None, "the connection is good for others"
-        await transport.close()
-
-    asyncio.run(whole())
+    await transport.connect()
+    async with asyncio.timeout(60):
+        with pytest.raises(FileRefused):
+            await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
+        assert await transport.stat("other") is None, "the connection is good for others"
+    await transport.close()
 
 
 # --- the parts
 
 
 @pytest.mark.slow
-def test_a_drip_is_no_answer() -> None:
+async def test_a_drip_is_no_answer() -> None:
     """A byte now and then keeps any limit of a single read from its end."""
 
-    async def whole() -> None:
-        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
-            asked = client.request(packets.STAT, string(b"a"))
-            await peer.expect("stat")
+    async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+        asked = client.request(packets.STAT, string(b"a"))
+        await peer.expect("stat")
 
-            async def drip() -> None:
-                for byte in struct.pack(">I", 1000) + b"\x65" * 900:
-                    await peer.send(bytes([byte]))
-                    await asyncio.sleep(0.2)
+        async def drip() -> None:
+            for byte in struct.pack(">I", 1000) + b"\x65" * 900:
+                await peer.send(bytes([byte]))
+                await asyncio.sleep(0.2)
 
-            dripping = asyncio.ensure_future(drip())
-            begun = time.monotonic()
-            with pytest.raises(TransportLost, match="no answer"):
-                await asked
-            assert time.monotonic() - begun < 1 + SLACK
-            dripping.cancel()
-
-    asyncio.run(whole())
+        dripping = asyncio.ensure_future(drip())
+        begun = time.monotonic()
+        with pytest.raises(TransportLost, match="no answer"):
+            await asked
+        assert time.monotonic() - begun < 1 + SLACK
+        dripping.cancel()
 
 
 @pytest.mark.slow
-def test_a_long_answer_in_time_is_one() -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
-            for _ in range(4):
-                asked = client.request(packets.READ, packets.read(b"h", 0, 20))
-                (request,) = await peer.expect("read")
-                answer = string(struct.pack(">BI", packets.DATA, request.number) + string(b"x" * 20))
-                for byte in answer:
-                    await peer.send(bytes([byte]))
-                    await asyncio.sleep(0.01)
-                assert (await asked).data == b"x" * 20  # type: ignore[union-attr]
-
-    asyncio.run(whole())
+async def test_a_long_answer_in_time_is_one() -> None:
+    async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+        for _ in range(4):
+            asked = client.request(packets.READ, packets.read(b"h", 0, 20))
+            (request,) = await peer.expect("read")
+            answer = string(struct.pack(">BI", packets.DATA, request.number) + string(b"x" * 20))
+            for byte in answer:
+                await peer.send(bytes([byte]))
+                await asyncio.sleep(0.01)
+            assert (await asked).data == b"x" * 20  # type: ignore[union-attr]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", [Server.attrs(b"NUMB", 5), bytes([packets.HANDLE]) + b"NUMB" + string(b"h")])
 @pytest.mark.parametrize("size", [10, 100_000])
-def test_a_write_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
+async def test_a_write_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
     """The upload whose last WRITE it was used to wait for ever: nothing had it on a list any more."""
 
-    async def whole() -> None:
-        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
-            uploading = asyncio.ensure_future(Publisher(client, "", None).upload(job_of(tmp_path, "a", size), lambda done: None))
-            (opening,) = await peer.expect("open")
-            await peer.handle(opening)
-            first = await peer.next()
-            await peer.send(string(answer.replace(b"NUMB", struct.pack(">I", first.number))))
-            begun = time.monotonic()
-            with pytest.raises(TransportLost):
-                await uploading
-            assert time.monotonic() - begun < 1 + SLACK
-
-    asyncio.run(whole())
+    async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+        uploading = asyncio.ensure_future(Publisher(client, "", None).upload(job_of(tmp_path, "a", size), lambda done: None))
+        (opening,) = await peer.expect("open")
+        await peer.handle(opening)
+        first = await peer.next()
+        await peer.send(string(answer.replace(b"NUMB", struct.pack(">I", first.number))))
+        begun = time.monotonic()
+        with pytest.raises(TransportLost):
+            await uploading
+        assert time.monotonic() - begun < 1 + SLACK
 
 
 @pytest.mark.parametrize("version", [0, 2, 4, 6, 0xFFFFFFFF])
-def test_another_version_is_refused_at_once(version: int) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(20), strangers() as (client, peer):
-            await peer.send(string(struct.pack(">BI", packets.VERSION, version)))
-            with pytest.raises(TransportLost, match="version"):
-                await client.start()
-
-    asyncio.run(whole())
+async def test_another_version_is_refused_at_once(version: int) -> None:
+    async with asyncio.timeout(20), strangers() as (client, peer):
+        await peer.send(string(struct.pack(">BI", packets.VERSION, version)))
+        with pytest.raises(TransportLost, match="version"):
+            await client.start()
 
 
 @pytest.mark.parametrize("value", [0, 1, 2, 1023, 1024, 70_000, (1 << 64) - 1])
-def test_any_limits_give_a_window_that_sends(value: int, tmp_path: Path) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(30), strangers() as (client, peer):
-            serving = asyncio.ensure_future(serve(peer, Server(limits=value)))
-            await client.start()
-            assert 1 <= client.window.largest <= 255 * 1024
-            assert 1 <= client.window.chunk <= client.window.largest
-            sent = await Publisher(client, "", None).upload(job_of(tmp_path, "a", 5000), lambda done: None)
-            assert sent.remote.size == 5000
-            serving.cancel()
-
-    asyncio.run(whole())
+async def test_any_limits_give_a_window_that_sends(value: int, tmp_path: Path) -> None:
+    async with asyncio.timeout(30), strangers() as (client, peer):
+        serving = asyncio.ensure_future(serve(peer, Server(limits=value)))
+        await client.start()
+        assert 1 <= client.window.largest <= 255 * 1024
+        assert 1 <= client.window.chunk <= client.window.largest
+        sent = await Publisher(client, "", None).upload(job_of(tmp_path, "a", 5000), lambda done: None)
+        assert sent.remote.size == 5000
+        serving.cancel()
 
 
 async def serve(peer: Peer, server: Server, spoilt: dict[int, bytes] | None = None) -> None:

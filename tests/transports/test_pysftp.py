@@ -293,44 +293,38 @@ def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("quirk", "rung"), [("hidden names refused", "visible"), ("unknown endings refused", "hidden_ending")])
-def test_a_temporary_name_that_is_refused_gets_another_form(tmp_path: Path, quirk: str, rung: str) -> None:
+async def test_a_temporary_name_that_is_refused_gets_another_form(tmp_path: Path, quirk: str, rung: str) -> None:
     with quirk_sftp_server(tmp_path / "remote", user="pi") as server:
         switch(quirk).turn_on(server.quirks)
         transport = PySFTPTransport(server.settings(), str(tmp_path))
         steps: list[str] = []
         transport.profile.on_step = lambda step: steps.append(f"{step.means}: {step.rung}")
 
-        async def whole() -> None:
-            await transport.connect()
-            try:
-                for number in range(3):
-                    source = tmp_path / f"source{number}"
-                    source.write_bytes(b"whole")
-                    job = Job(str(source), 5, 10**18, f"f{number}.csv", f".pysubtask-{number}.part")
-                    assert (await transport.upload(job, lambda done: None)).remote.size == 5
-            finally:
-                await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        try:
+            for number in range(3):
+                source = tmp_path / f"source{number}"
+                source.write_bytes(b"whole")
+                job = Job(str(source), 5, 10**18, f"f{number}.csv", f".pysubtask-{number}.part")
+                assert (await transport.upload(job, lambda done: None)).remote.size == 5
+        finally:
+            await transport.close()
         assert sorted(os.listdir(server.root)) == ["f0.csv", "f1.csv", "f2.csv"]
         assert steps == [f"temp_name: {rung}"] and not transport.profile.pending
 
 
-def test_an_unremovable_earlier_temporary_file_is_renamed(tmp_path: Path) -> None:
+async def test_an_unremovable_earlier_temporary_file_is_renamed(tmp_path: Path) -> None:
     with quirk_sftp_server(tmp_path / "remote", user="pi", delete=False) as server:
         transport = PySFTPTransport(server.settings(), str(tmp_path))
         (Path(server.root) / ".pysubtask-old.part").write_bytes(b"half")
         (tmp_path / "source").write_bytes(b"whole")
         job = Job(str(tmp_path / "source"), 5, 10**18, "f.csv", ".pysubtask-new.part", (".pysubtask-old.part",))
 
-        async def whole() -> None:
-            await transport.connect()
-            try:
-                await transport.upload(job, lambda done: None)
-            finally:
-                await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        try:
+            await transport.upload(job, lambda done: None)
+        finally:
+            await transport.close()
         assert (Path(server.root) / "f.csv").read_bytes() == b"whole"
         assert list(transport.profile.left) == [".pysubtask-old.part.left"]
         assert any("lets no file be removed" in line for line in transport.profile.lines())

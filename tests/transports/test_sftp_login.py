@@ -299,7 +299,7 @@ class TestPassword:
         assert password_server.failed_logins == 1
         assert [method for _, method in password_server.refused] == ["password"]
 
-    def test_other_questions_are_not_answered(self, program: str, tmp_path: Path) -> None:
+    async def test_other_questions_are_not_answered(self, program: str, tmp_path: Path) -> None:
         """A one-time code asked for by keyboard-interactive gets no answer, least of all the password."""
         asyncssh = pytest.importorskip("asyncssh")
         heard: list[Any] = []
@@ -318,28 +318,25 @@ class TestPassword:
                 heard.append(responses)
                 return False
 
-        async def whole() -> None:
-            key = asyncssh.generate_private_key("ssh-ed25519")
-            async with asyncssh.listen("127.0.0.1", 0, server_factory=Curious, server_host_keys=[key]) as acceptor:
-                transport = SFTPTransport(
-                    {
-                        "Host": "127.0.0.1",
-                        "HostPort": acceptor.get_port(),
-                        "User": "demo",
-                        "Password": SECRET,
-                        "HostKey": key.get_fingerprint(),
-                        "SSHConfigFile": "none",
-                        "SSHProgram": program,
-                    },
-                    str(tmp_path / "work"),
-                )
-                with pytest.raises(LoginRefused, match="Verification code"):
-                    await transport.connect()
-
-        asyncio.run(whole())
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        async with asyncssh.listen("127.0.0.1", 0, server_factory=Curious, server_host_keys=[key]) as acceptor:
+            transport = SFTPTransport(
+                {
+                    "Host": "127.0.0.1",
+                    "HostPort": acceptor.get_port(),
+                    "User": "demo",
+                    "Password": SECRET,
+                    "HostKey": key.get_fingerprint(),
+                    "SSHConfigFile": "none",
+                    "SSHProgram": program,
+                },
+                str(tmp_path / "work"),
+            )
+            with pytest.raises(LoginRefused, match="Verification code"):
+                await transport.connect()
         assert not any(SECRET in answer for answers in heard for answer in answers)
 
-    def test_keyboard_interactive_that_asks_for_the_password(self, program: str, tmp_path: Path) -> None:
+    async def test_keyboard_interactive_that_asks_for_the_password(self, program: str, tmp_path: Path) -> None:
         asyncssh = pytest.importorskip("asyncssh")
 
         class Asking(asyncssh.SSHServer):  # type: ignore[misc, name-defined]
@@ -355,56 +352,48 @@ class TestPassword:
             def validate_kbdint_response(self, username: str, responses: Any) -> bool:
                 return list(responses) == [SECRET]
 
-        async def whole() -> None:
-            key = asyncssh.generate_private_key("ssh-ed25519")
-            async with asyncssh.listen(
-                "127.0.0.1", 0, server_factory=Asking, server_host_keys=[key], sftp_factory=True
-            ) as acceptor:
-                transport = SFTPTransport(
-                    {
-                        "Host": "127.0.0.1",
-                        "HostPort": acceptor.get_port(),
-                        "User": "demo",
-                        "Password": SECRET,
-                        "HostKey": key.get_fingerprint(),
-                        "SSHConfigFile": "none",
-                        "SSHProgram": program,
-                    },
-                    str(tmp_path / "work"),
-                )
-                await transport.connect()
-                await transport.close()
-
-        asyncio.run(whole())
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        async with asyncssh.listen("127.0.0.1", 0, server_factory=Asking, server_host_keys=[key], sftp_factory=True) as acceptor:
+            transport = SFTPTransport(
+                {
+                    "Host": "127.0.0.1",
+                    "HostPort": acceptor.get_port(),
+                    "User": "demo",
+                    "Password": SECRET,
+                    "HostKey": key.get_fingerprint(),
+                    "SSHConfigFile": "none",
+                    "SSHProgram": program,
+                },
+                str(tmp_path / "work"),
+            )
+            await transport.connect()
+            await transport.close()
 
     @pytest.mark.parametrize("frozen", [False, True])
-    def test_the_answering_side_answers_once(self, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_answering_side_answers_once(self, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         if frozen:
             monkeypatch.setattr(sys, "frozen", True, raising=False)
 
-        async def whole() -> None:
-            askpass = Askpass(SECRET, "u", "h")
-            folder = Path(askpass.program).parent
-            askpass.start(asyncio.get_running_loop())
-            try:
-                assert folder.stat().st_mode & 0o777 == 0o700
+        askpass = Askpass(SECRET, "u", "h")
+        folder = Path(askpass.program).parent
+        askpass.start(asyncio.get_running_loop())
+        try:
+            assert folder.stat().st_mode & 0o777 == 0o700
 
-                async def ask(question: str) -> tuple[int, str]:
-                    asking = await asyncio.create_subprocess_exec(askpass.program, question, stdout=asyncio.subprocess.PIPE)
-                    reason, _ = await asking.communicate()
-                    return asking.returncode or 0, reason.decode()
+            async def ask(question: str) -> tuple[int, str]:
+                asking = await asyncio.create_subprocess_exec(askpass.program, question, stdout=asyncio.subprocess.PIPE)
+                reason, _ = await asking.communicate()
+                return asking.returncode or 0, reason.decode()
 
-                assert await ask("Are you sure you want to continue connecting (yes/no)? ") == (1, "")
-                assert askpass.refused is not None
-                assert await ask("u@h's password: ") == (0, SECRET + "\n")
-                assert await ask("u@h's password: ") == (1, "")
-            finally:
-                askpass.close()
-                askpass.close()
-            assert not folder.exists()
-            assert SECRET not in repr(askpass)
-
-        asyncio.run(whole())
+            assert await ask("Are you sure you want to continue connecting (yes/no)? ") == (1, "")
+            assert askpass.refused is not None
+            assert await ask("u@h's password: ") == (0, SECRET + "\n")
+            assert await ask("u@h's password: ") == (1, "")
+        finally:
+            askpass.close()
+            askpass.close()
+        assert not folder.exists()
+        assert SECRET not in repr(askpass)
 
 
 @pytest.mark.slow

@@ -111,14 +111,19 @@ def test_words_are_told_apart(name, is_found):
 LONGEST_TEST = 60  # characters of the name of a test: it stands on one line of a report beside its module
 
 
-def test_names_of_tests_are_short():
-    found = []
+def places_of_tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     for path in sorted((ROOT / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            is_test = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
-            if is_test and len(node.name) > LONGEST_TEST:
-                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
-    assert found == []
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+
+
+def test_names_of_tests_are_short():
+    assert [place for place, node in places_of_tests() if len(node.name) > LONGEST_TEST] == []
+
+
+def test_a_test_function_has_no_return_annotation():
+    assert [place for place, node in places_of_tests() if node.returns is not None] == []
 
 
 # ---- the harness

@@ -273,7 +273,7 @@ def test_settings_that_are_no_file_are_not_waited_for(state, what):
     assert found == [{}]
 
 
-def test_lines_that_another_cut_short_end_before_the_next_ones(tmp_path) -> None:
+def test_lines_that_another_cut_short_end_before_the_next_ones(tmp_path):
     """How a file ends is not read again while it is as long as these lines left it."""
     for cut in (b"half", b""):
         own_files.append_lines(str(tmp_path), "lines", b"one\n")

@@ -50,7 +50,7 @@ def queued(state: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_a_run_is_found_and_moves_its_state_at_a_reload(tmp_path: Path) -> None:
+def test_a_run_is_found_and_moves_its_state_at_a_reload(tmp_path: Path):
     first, second = tmp_path / ".local" / "state" / "pysubtask" / "state", tmp_path / "second"
     second.mkdir(mode=0o700)
     run = Run(tmp_path, station(tmp_path))
@@ -84,7 +84,7 @@ def check(path: Path) -> tuple[str, str]:
     return done.output, str(done.exception or "")
 
 
-def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     with open_folder() as folder:
         path = station(folder)
@@ -108,7 +108,7 @@ def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch
             try_it()
 
 
-def test_deliveries_from_the_old_place_are_known_before_the_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deliveries_from_the_old_place_are_known_before_the_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = station(tmp_path)

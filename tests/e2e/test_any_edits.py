@@ -138,5 +138,5 @@ def running(station: SFTPStation, relay: Any) -> Iterator[World]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 @given(st.lists(STEPS, min_size=1, max_size=8))
-def test_the_remote_equals_the_source_after_the_last_notify(world: World, steps: list[tuple[str, float, int]]) -> None:
+def test_the_remote_equals_the_source_after_the_last_notify(world: World, steps: list[tuple[str, float, int]]):
     world.run(steps)

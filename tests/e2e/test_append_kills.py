@@ -112,9 +112,7 @@ def killed_on_the_way(one: SFTPStation, sshd: OpenSSHServer, relay: Relay, chanc
     ids=["append in place", "append, complete versions", "middle", "insertion"],
 )
 @pytest.mark.slow
-def test_a_reader_sees_versions_only(
-    shared_sshd: OpenSSHServer, relay: Relay, station: MakeStation, edit: str, in_place: bool
-) -> None:
+def test_a_reader_sees_versions_only(shared_sshd: OpenSSHServer, relay: Relay, station: MakeStation, edit: str, in_place: bool):
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
     one = station("f.dat", {"append": True} if in_place else {}, AtomicAppend=not in_place, ConnectTimeoutSecs=10)

@@ -21,7 +21,7 @@ from tests.support.helpers import wait_until
 )
 def test_a_damaged_snapshot_is_not_published_and_is_taken_anew(
     relay: Relay, station: MakeStation, entry: dict[str, Any], killed: bool
-) -> None:
+):
     one = station("a.csv", entry)
     first, more = os.urandom(2_000_000), os.urandom(50_000)
     one.write("a.csv", first[:-1000])

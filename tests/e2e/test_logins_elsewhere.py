@@ -69,7 +69,7 @@ def logins(server: OpenSSHServer) -> int:
 
 
 @pytest.mark.slow
-def test_an_agent_full_of_keys(tmp_path: Path, crowded_agent: list[Path]) -> None:
+def test_an_agent_full_of_keys(tmp_path: Path, crowded_agent: list[Path]):
     """The cause and the one setting that helps are named, the server is not hammered, and with that setting it works."""
     with openssh_server(tmp_path / "sshd", lines=("MaxAuthTries 3",)) as server:
         shutil.copy(crowded_agent[7].with_suffix(".pub"), server.root / "authorized_keys")
@@ -129,7 +129,7 @@ def other_root(tmp_path: Path) -> str:
 
 @pytest.mark.slow
 @needs_root
-def test_a_shell_that_sees_another_root_is_asked_for_no_hash(tmp_path: Path, other_root: str) -> None:
+def test_a_shell_that_sees_another_root_is_asked_for_no_hash(tmp_path: Path, other_root: str):
     """A file of the same name stands there in the shell's root, too: it is not taken for the one that was delivered."""
     folder = tmp_path / "in both"
     folder.mkdir()

@@ -54,7 +54,7 @@ class Taker(threading.Thread):
 
 @pytest.mark.slow
 @kinds("openssh", "vsftpd", "pure-ftpd")
-def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, station: MakeStation, make: Any):
     """Each content is handed over once, and counts as delivered; commands take as long as on a real link."""
     with make(tmp_path / "server") as server, Relay(server.host, server.port) as relay:
         taker = Taker(server.files, tmp_path / "away")
@@ -130,7 +130,7 @@ CHANGED_BY_PURE_FTPD = {" lead.csv", "trail2 ", "a\\b.csv"}
 
 @pytest.mark.slow
 @kinds("vsftpd", "vsftpd without SIZE", "proftpd", "proftpd without SIZE, MLST", "pure-ftpd")
-def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, make: Any):
     """First sent, then grown, then rewritten: under exactly these names, or parked with what the server makes of the name."""
     with make(tmp_path / "server") as server:
         one = station(server.files, server.settings())
@@ -171,7 +171,7 @@ FACES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("face", FACES)
-def test_object_stores(tmp_path: Path, station: MakeStation, face: str) -> None:
+def test_object_stores(tmp_path: Path, station: MakeStation, face: str):
     """Nothing is known of a file before it is closed, nothing can be changed, a rename copies."""
     base = {key: value for key, value in OBJECT_STORE.items() if key not in ("size", "visible")}
     extensions = ("statvfs@openssh.com", "fstatvfs@openssh.com", "limits@openssh.com", "copy-data", "hardlink@openssh.com")
@@ -207,7 +207,7 @@ ENDS = ("", "waits", "cut", "reset", "early", "open")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
-def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation, end: str) -> None:
+def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation, end: str):
     """Nobody closes first, or the wrong way: all is there at once, no short file is ever published, the link is not called lost."""
     published: list[tuple[str, int]] = []
     with quirk_ftp_server(tmp_path / "server", tls="explicit", data_end=end) as server:
@@ -239,7 +239,7 @@ def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation,
 
 @pytest.mark.slow
 @pytest.mark.skipif(rclone.missing("sftp") is not None, reason=str(rclone.missing("sftp")))
-def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: MakeStation) -> None:
+def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: MakeStation):
     """rclone without a cache: what cannot be appended to is sent whole at once, and nobody speaks of a full disk."""
     body = b"".join(b"%05d,line of a logger\n" % number for number in range(90))[:2_000]
     with rclone_server(tmp_path / "server", "sftp") as server:
@@ -261,7 +261,7 @@ def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: Make
 
 @pytest.mark.slow
 @kinds("openssh", "vsftpd")
-def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any):
     """A first delivery, an append and a rewrite treat a link alike: it is kept, and the file it points to is written."""
     with make(tmp_path / "server") as server:
         disk = server.files / "disk2"

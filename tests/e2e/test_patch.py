@@ -29,7 +29,7 @@ def sent(station: SFTPStation) -> None:
 
 
 @pytest.mark.slow
-def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation, relay: Relay) -> None:
+def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation, relay: Relay):
     noise = random.Random(11).randbytes
     content = noise(20_000_000)
     path = one.write("big.dat", content)
@@ -67,7 +67,7 @@ def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation
 
 
 @pytest.mark.slow
-def test_what_others_did_to_it_and_cuts_make_no_mixture(one: SFTPStation, relay: Relay) -> None:
+def test_what_others_did_to_it_and_cuts_make_no_mixture(one: SFTPStation, relay: Relay):
     content = random.randbytes(3_000_000)
     path = one.write("big.dat", content)
     one.master.start()

@@ -45,7 +45,7 @@ def deliver(one: SFTPStation, protocol: str) -> dict[str, bool]:
 @pytest.mark.slow
 @pytest.mark.parametrize("hashes", [(), ("sha256",)])
 @pytest.mark.parametrize("way", ["to sftp", "to ftp"])
-def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str, hashes: tuple[str, ...]) -> None:
+def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str, hashes: tuple[str, ...]):
     files = tmp_path / "files"
     names = ("XSHA256",) if hashes else ()
     with ftp_server(files, hashes=names) as ftp, sftp_server(files, user="pi", password="a password", hashes=hashes) as sftp:

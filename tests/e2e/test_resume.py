@@ -47,7 +47,7 @@ def running(station: SFTPStation, relay: Any) -> Iterator[tuple[SFTPStation, Any
 
 
 @pytest.mark.slow
-def test_cuts_and_kills_cost_little(station: tuple[SFTPStation, Any]) -> None:
+def test_cuts_and_kills_cost_little(station: tuple[SFTPStation, Any]):
     one, relay = station
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")

@@ -26,7 +26,7 @@ def ours(remote: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_an_object_store_is_reported_once_over_a_restart(tmp_path: Path) -> None:
+def test_an_object_store_is_reported_once_over_a_restart(tmp_path: Path):
     remote = tmp_path / "remote"
     with quirk_sftp_server(remote, **OBJECT_STORE) as server:
         settings = {**server.settings(), "Host": "127.0.0.1"}

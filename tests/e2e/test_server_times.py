@@ -30,7 +30,7 @@ NAMES = [f"sftp, {name}" for name, _ in SEASONS] + [f"ftp, {SEASONS[0][0]}", f"f
 
 
 @pytest.mark.parametrize(("protocol", "changes"), CASES, ids=NAMES)
-def test_only_growth_is_sent_and_an_unchanged_file_is_free(protocol: str, changes: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_only_growth_is_sent_and_an_unchanged_file_is_free(protocol: str, changes: list[dict[str, Any]], tmp_path: Path):
     with server_of(protocol, tmp_path) as server:
         one = QuirkStation(tmp_path, server)
         try:
@@ -65,7 +65,7 @@ def test_only_growth_is_sent_and_an_unchanged_file_is_free(protocol: str, change
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_a_file_that_somebody_changed_there_is_still_found(protocol: str, tmp_path: Path) -> None:
+def test_a_file_that_somebody_changed_there_is_still_found(protocol: str, tmp_path: Path):
     """One of the same size, whose time differs by an hour as a shifted one would."""
     with server_of(protocol, tmp_path) as server:
         one = QuirkStation(tmp_path, server)

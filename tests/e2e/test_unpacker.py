@@ -26,7 +26,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
 
 
 @pytest.mark.slow
-def test_it_lives_as_long_as_both_do(one: Station) -> None:
+def test_it_lives_as_long_as_both_do(one: Station):
     one.write("a.csv", "1\n")
     one.master.start()
     one.notify("a.csv")

@@ -32,7 +32,7 @@ class DisabledStation(OwnStation):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plain", ["0", "1"])
-def test_methods_of_ones_own_do_not_change_the_engine(plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_of_ones_own_do_not_change_the_engine(plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     called = tmp_path / "called"
     called.mkdir()
     monkeypatch.setenv("TEST_CALLED", str(called))
@@ -55,12 +55,12 @@ def test_methods_of_ones_own_do_not_change_the_engine(plain: str, tmp_path: Path
     assert list(called.iterdir()) == []
 
 
-def test_none_of_these_names_is_the_classes() -> None:
+def test_none_of_these_names_is_the_classes():
     assert [name for name in NAMES if hasattr(BaseSubtask, name) and name != "__call__"] == []
 
 
 @pytest.mark.slow
-def test_a_disabled_child_ends_with_its_app(tmp_path: Path) -> None:
+def test_a_disabled_child_ends_with_its_app(tmp_path: Path):
     one = DisabledStation(tmp_path, OrphanLingerSecs=1)
     one.write("a.csv", "1\n")
     code = f"""

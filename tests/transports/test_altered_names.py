@@ -120,7 +120,7 @@ ALTERED: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(("quirk", "name", "why"), ALTERED, ids=[f"{name!r} {quirk}" for quirk, name, _ in ALTERED])
 async def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(
     context: DeliveryContext, quirk: dict[str, Any], name: str, why: str
-) -> None:
+):
     context.server.quirks.set(**quirk)
 
     async with connected(context):
@@ -154,7 +154,7 @@ MEETING: list[tuple[str, str, str, str]] = [
 @pytest.mark.parametrize("together", [False, True], ids=["one after the other", "together"])
 async def test_of_names_that_meet_on_the_server_the_first_stays_whole(
     context: DeliveryContext, kept: str, first: str, second: str, why: str, together: bool
-) -> None:
+):
     context.server.quirks.file_names = kept
 
     async with connected(context):
@@ -174,7 +174,7 @@ async def test_of_names_that_meet_on_the_server_the_first_stays_whole(
     assert content in (b"first", b"second") and (together or content == b"first")
 
 
-async def test_a_file_of_ours_that_was_hit_is_reported(context: DeliveryContext) -> None:
+async def test_a_file_of_ours_that_was_hit_is_reported(context: DeliveryContext):
     context.server.quirks.odd_names = "renamed"
 
     async with connected(context):
@@ -184,7 +184,7 @@ async def test_a_file_of_ours_that_was_hit_is_reported(context: DeliveryContext)
     assert context.harmed == ["_a_.csv"] and list(context.there()) == ["_a_.csv"]
 
 
-async def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext) -> None:
+async def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext):
     context.server.quirks.file_names = "composed"
     steps: list[str] = []
 
@@ -200,7 +200,7 @@ async def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext
     assert len(steps) == 1 and "accents in another form" in steps[0]
 
 
-async def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryContext, listings: list[str]) -> None:
+async def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryContext, listings: list[str]):
     async with connected(context):
         for number in range(5):
             await context.put(f"IMG_{number}.JPG", b"x")
@@ -215,7 +215,7 @@ async def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryCo
     assert len(context.there()) == 23
 
 
-async def test_files_that_were_there_before_cost_one_listing(context: DeliveryContext, listings: list[str]) -> None:
+async def test_files_that_were_there_before_cost_one_listing(context: DeliveryContext, listings: list[str]):
     async with connected(context):
         for number in range(6):
             await context.put(f"a{number}.csv", b"x")

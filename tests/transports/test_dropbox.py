@@ -90,7 +90,7 @@ def site(running: DropboxServer, tmp_path: Path) -> Iterator[Site]:
 # --- how it travels
 
 
-async def test_a_small_file_alone_is_one_call(site: Site) -> None:
+async def test_a_small_file_alone_is_one_call(site: Site):
     async with site.connected() as transport:
         before = len(site.server.calls)
         sent = await site.put(transport, site.job("a", b"x" * 1000))
@@ -99,7 +99,7 @@ async def test_a_small_file_alone_is_one_call(site: Site) -> None:
         assert sent.remote.mtime == MTIME // 10**9
 
 
-async def test_the_next_version_of_a_known_file_is_one_call_too(site: Site) -> None:
+async def test_the_next_version_of_a_known_file_is_one_call_too(site: Site):
     async with site.connected() as transport:
         first = await site.put(transport, site.job("a", b"one"))
         before = len(site.server.calls)
@@ -109,7 +109,7 @@ async def test_the_next_version_of_a_known_file_is_one_call_too(site: Site) -> N
     assert (site.folder / "a").read_bytes() == b"two"
 
 
-async def test_a_heartbeat_is_one_call_each_time(site: Site) -> None:
+async def test_a_heartbeat_is_one_call_each_time(site: Site):
     """What is not in the queue has no known revision; the transport remembers it."""
 
     async with site.connected() as transport:
@@ -120,7 +120,7 @@ async def test_a_heartbeat_is_one_call_each_time(site: Site) -> None:
 
 
 @pytest.mark.slow
-async def test_many_small_files_are_published_by_few_calls(site: Site) -> None:
+async def test_many_small_files_are_published_by_few_calls(site: Site):
     site.server.lock_contention = True  # commits that overlap would be refused
     site.server.commit_secs = 0.05
     files = {f"d{n % 3}/f{n}": os.urandom(2000) for n in range(100)}
@@ -133,7 +133,7 @@ async def test_many_small_files_are_published_by_few_calls(site: Site) -> None:
     assert site.calls(START) == 100 and site.calls(FINISH) <= 2 and site.calls("write") <= 102
 
 
-async def test_a_refused_file_among_many_is_the_only_one(site: Site) -> None:
+async def test_a_refused_file_among_many_is_the_only_one(site: Site):
     async with site.connected() as transport:
         names = ["a", "b/desktop.ini", "c", "d\\e", "f"]
         ends = await asyncio.gather(*(site.put(transport, site.job(name, b"x")) for name in names), return_exceptions=True)
@@ -145,7 +145,7 @@ async def test_a_refused_file_among_many_is_the_only_one(site: Site) -> None:
 # --- going on from where it was cut
 
 
-async def test_an_upload_goes_on_where_it_was_cut(site: Site) -> None:
+async def test_an_upload_goes_on_where_it_was_cut(site: Site):
     data = os.urandom(3 * MIB + 17)
 
     async with site.connected() as transport:
@@ -169,7 +169,7 @@ async def test_an_upload_goes_on_where_it_was_cut(site: Site) -> None:
     assert site.calls(START) == 1
 
 
-async def test_a_lost_answer_to_an_append_costs_no_bytes(site: Site) -> None:
+async def test_a_lost_answer_to_an_append_costs_no_bytes(site: Site):
     data = os.urandom(2 * MIB)
 
     async with site.connected() as transport:
@@ -183,7 +183,7 @@ async def test_a_lost_answer_to_an_append_costs_no_bytes(site: Site) -> None:
     assert site.server.content_bytes == len(data), "the session told its true offset before anything was sent again"
 
 
-async def test_a_lost_reply_to_the_last_append_goes_on_to_the_end(site: Site) -> None:
+async def test_a_lost_reply_to_the_last_append_goes_on_to_the_end(site: Site):
     data = os.urandom(600_000)
 
     async with site.connected() as transport:
@@ -205,7 +205,7 @@ async def test_a_lost_reply_to_the_last_append_goes_on_to_the_end(site: Site) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forget", ["session", "note", "used"])
-async def test_a_session_that_is_gone_begins_anew(site: Site, forget: str) -> None:
+async def test_a_session_that_is_gone_begins_anew(site: Site, forget: str):
     data = os.urandom(MIB)
 
     async with site.connected() as transport:
@@ -224,7 +224,7 @@ async def test_a_session_that_is_gone_begins_anew(site: Site, forget: str) -> No
     assert (site.folder / "big").read_bytes() == data
 
 
-async def test_a_lost_answer_to_the_end_is_found_done(site: Site) -> None:
+async def test_a_lost_answer_to_the_end_is_found_done(site: Site):
     data = os.urandom(MIB)
 
     async with site.connected() as transport:
@@ -239,7 +239,7 @@ async def test_a_lost_answer_to_the_end_is_found_done(site: Site) -> None:
     assert site.server.content_bytes == len(data)
 
 
-async def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
+async def test_a_source_that_shrinks_on_the_way(site: Site):
     async with site.connected() as transport:
         job = site.job("big", os.urandom(MIB))
         site.server.hold(APPEND)
@@ -259,7 +259,7 @@ async def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("newer_first", [True, False])
 @pytest.mark.parametrize(("route", "size"), [(UPLOAD, 5), (FINISH, MIB)])
-async def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, size: int, newer_first: bool) -> None:
+async def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, size: int, newer_first: bool):
     async with site.connected() as transport:
         first = await site.put(transport, site.job("a", b"first"))
         site.server.hold(route)
@@ -286,7 +286,7 @@ async def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [10, MIB])
-async def test_what_somebody_else_wrote_is_replaced(site: Site, size: int) -> None:
+async def test_what_somebody_else_wrote_is_replaced(site: Site, size: int):
     async with site.connected() as transport:
         first = await site.put(transport, site.job("a", b"ours"))
         (site.folder / "a").write_bytes(b"somebody else's")
@@ -302,7 +302,7 @@ async def test_what_somebody_else_wrote_is_replaced(site: Site, size: int) -> No
         assert (site.folder / "new").read_bytes() == data
 
 
-async def test_the_same_content_found_there_is_not_sent_again(site: Site) -> None:
+async def test_the_same_content_found_there_is_not_sent_again(site: Site):
     data = os.urandom(MIB)
 
     async with site.connected() as transport:
@@ -311,7 +311,7 @@ async def test_the_same_content_found_there_is_not_sent_again(site: Site) -> Non
         assert sent.remote.size == MIB
 
 
-async def test_two_names_that_differ_in_case_alone_keep_their_files(site: Site) -> None:
+async def test_two_names_that_differ_in_case_alone_keep_their_files(site: Site):
     async with site.connected() as transport:
         await site.put(transport, site.job("Data.csv", b"upper"))
         for size in (5, MIB):
@@ -333,7 +333,7 @@ async def test_two_names_that_differ_in_case_alone_keep_their_files(site: Site) 
         ({"error": "path/too_many_write_operations"}, 0.0),
     ],
 )
-async def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dict[str, Any], pause: float) -> None:
+async def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dict[str, Any], pause: float):
     async with site.connected() as transport:
         site.server.fail(UPLOAD, **fault)
         with pytest.raises(ServerBusy) as raised:
@@ -356,7 +356,7 @@ async def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, faul
         ("path/no_write_permission", "may not write"),
     ],
 )
-async def test_refusals_in_plain_words(site: Site, fault: str, words: str) -> None:
+async def test_refusals_in_plain_words(site: Site, fault: str, words: str):
     async with site.connected() as transport:
         site.server.fail(UPLOAD, error=fault)
         with pytest.raises(FileRefused, match=words):
@@ -365,7 +365,7 @@ async def test_refusals_in_plain_words(site: Site, fault: str, words: str) -> No
     assert not (site.folder / "a").exists()
 
 
-async def test_a_full_account_takes_a_big_file_once_there_is_room(site: Site) -> None:
+async def test_a_full_account_takes_a_big_file_once_there_is_room(site: Site):
     data = os.urandom(MIB)
 
     async with site.connected() as transport:
@@ -378,7 +378,7 @@ async def test_a_full_account_takes_a_big_file_once_there_is_room(site: Site) ->
     assert (site.folder / "big").read_bytes() == data
 
 
-async def test_damaged_bytes_are_not_taken(site: Site) -> None:
+async def test_damaged_bytes_are_not_taken(site: Site):
     async with site.connected() as transport:
         site.server.fail(UPLOAD, error="content_hash_mismatch")
         with pytest.raises(AttemptFailed, match="damaged"):
@@ -388,14 +388,14 @@ async def test_damaged_bytes_are_not_taken(site: Site) -> None:
 # --- the login
 
 
-async def test_an_expired_access_token_is_renewed_during_the_upload(site: Site) -> None:
+async def test_an_expired_access_token_is_renewed_during_the_upload(site: Site):
     async with site.connected() as transport:
         await site.put(transport, site.job("a", b"x"))
         site.server.expire_tokens()
         await site.put(transport, site.job("b", b"y"))
 
 
-async def test_a_revoked_login_is_refused(site: Site) -> None:
+async def test_a_revoked_login_is_refused(site: Site):
     async with site.connected() as transport:
         site.server.revoke()
         with pytest.raises(LoginRefused, match="--login"):
@@ -408,7 +408,7 @@ async def test_a_revoked_login_is_refused(site: Site) -> None:
         await site.put(transport, site.job("a", b"x"))
 
 
-async def test_an_access_token_alone(site: Site) -> None:
+async def test_an_access_token_alone(site: Site):
     token = site.server.access_token()
 
     async with site.connected(AccessToken=token, RefreshToken=None, AppKey="") as transport:
@@ -418,13 +418,13 @@ async def test_an_access_token_alone(site: Site) -> None:
             await site.put(transport, site.job("b", b"y"))
 
 
-async def test_a_certificate_nobody_vouches_for(site: Site) -> None:
+async def test_a_certificate_nobody_vouches_for(site: Site):
     with pytest.raises(LoginRefused, match="certificate is not trusted"):
         async with site.connected(CAFile=None):
             pass
 
 
-async def test_the_environment_does_not_decide_whom_to_trust(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_does_not_decide_whom_to_trust(site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/bundle.pem")
     monkeypatch.setenv("CURL_CA_BUNDLE", "/nonexistent/bundle.pem")
 
@@ -432,7 +432,7 @@ async def test_the_environment_does_not_decide_whom_to_trust(site: Site, monkeyp
         await site.put(transport, site.job("a", b"x"))
 
 
-async def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTPS_PROXY", site.server.proxy)
 
     async with site.connected(Proxy=None) as transport:
@@ -448,7 +448,7 @@ async def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site
         (None, "", "No such file"),
     ],
 )
-async def test_a_token_file_that_is_not_right(site: Site, mode: int | None, content: str, words: str) -> None:
+async def test_a_token_file_that_is_not_right(site: Site, mode: int | None, content: str, words: str):
     path = site.place / "token"
     if mode is not None:
         path.write_text(content)
@@ -458,7 +458,7 @@ async def test_a_token_file_that_is_not_right(site: Site, mode: int | None, cont
             pass
 
 
-async def test_a_token_file(site: Site) -> None:
+async def test_a_token_file(site: Site):
     path = site.place / "token"
     path.write_text(site.server.refresh_token + "\n")
     path.chmod(0o600)
@@ -467,14 +467,14 @@ async def test_a_token_file(site: Site) -> None:
         await site.put(transport, site.job("a", b"x"))
 
 
-async def test_nobody_there_is_a_lost_connection(site: Site) -> None:
+async def test_nobody_there_is_a_lost_connection(site: Site):
     with pytest.raises(TransportLost):
         async with site.connected(Proxy="http://127.0.0.1:9"):
             pass
 
 
 @pytest.mark.slow
-async def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site) -> None:
+async def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site):
     async with site.connected(RateLimit=400_000) as transport:
         jobs = [site.job(f"f{number}", os.urandom(100_000)) for number in range(6)]
         begun = time.monotonic()
@@ -508,7 +508,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("how", ["slow", "head", "endless", "packed", "elsewhere"])
 @pytest.mark.slow
-async def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> None:
+async def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str):
     async with site.connected(StallSecs=1) as transport:
         site.server.drip("files/get_metadata", how)
         tracemalloc.start()
@@ -523,7 +523,7 @@ async def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> N
 
 
 @pytest.mark.slow
-def test_memory_stays_flat(site: Site) -> None:
+def test_memory_stays_flat(site: Site):
     size = 100 * MIB
     path = site.place / "big"
     with open(path, "wb") as file:

@@ -28,7 +28,7 @@ def plain_hash(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 7])
-def test_the_hash_is_that_of_the_reference_whatever_the_pieces(size: int) -> None:
+def test_the_hash_is_that_of_the_reference_whatever_the_pieces(size: int):
     data = bytes(range(251)) * (size // 251 + 1)
     data = data[:size]
     for step in (1_000_003, BLOCK, BLOCK * 2 + 1):
@@ -41,14 +41,14 @@ def test_the_hash_is_that_of_the_reference_whatever_the_pieces(size: int) -> Non
 
 
 @given(st.integers(LEAST, 64 * 2**20), st.lists(st.none() | st.floats(0, 100), max_size=30), st.integers(LEAST, 64 * 2**20))
-def test_pieces_stay_within_their_limits(piece: int, calls: list[float | None], most: int) -> None:
+def test_pieces_stay_within_their_limits(piece: int, calls: list[float | None], most: int):
     for secs in calls:
         before, piece = piece, next_piece(piece, secs, most)
         assert LEAST <= piece <= max(most, before)
         assert secs is not None or piece <= max(LEAST, before // 2)
 
 
-def test_a_big_file_arrives_though_the_link_breaks_repeatedly() -> None:
+def test_a_big_file_arrives_though_the_link_breaks_repeatedly():
     """20 kB/s: a piece of 4 MiB takes 210 s, so none would ever arrive if pieces did not shrink."""
     rate, alive, most = 20_000, 120.0, 4 * 2**20
     piece, done, clock, cut = most, 0, 0.0, alive
@@ -64,7 +64,7 @@ def test_a_big_file_arrives_though_the_link_breaks_repeatedly() -> None:
     assert clock < 2 * 20 * 2**20 / rate
 
 
-def test_a_note_is_read_back_while_it_is_of_use() -> None:
+def test_a_note_is_read_back_while_it_is_of_use():
     point = ResumePoint("session", 10, False, 1000.0)
     assert resume_point_of(to_note(point), 20, 2000.0) == point
     assert resume_point_of(to_note(point), 20, 1000.0 + SESSION_SECS) is None, "the session is gone by now"
@@ -88,7 +88,7 @@ def test_a_note_is_read_back_while_it_is_of_use() -> None:
 
 
 @pytest.mark.slow
-async def test_files_that_come_together_share_a_call() -> None:
+async def test_files_that_come_together_share_a_call():
     batches: list[list[Any]] = []
 
     async def commit(entries: list[Any]) -> list[Any]:
@@ -108,7 +108,7 @@ async def test_files_that_come_together_share_a_call() -> None:
 
 
 @pytest.mark.slow
-async def test_one_call_at_a_time_and_what_comes_meanwhile_goes_next() -> None:
+async def test_one_call_at_a_time_and_what_comes_meanwhile_goes_next():
     batches: list[list[Any]] = []
     running = 0
 
@@ -129,7 +129,7 @@ async def test_one_call_at_a_time_and_what_comes_meanwhile_goes_next() -> None:
     assert batches == [["first"], [0, 1, 2]]
 
 
-async def test_a_failed_call_fails_all_of_its_files_and_no_other() -> None:
+async def test_a_failed_call_fails_all_of_its_files_and_no_other():
     calls = iter([TransportLost("cut"), None])
 
     async def commit(entries: list[Any]) -> list[Any]:
@@ -144,7 +144,7 @@ async def test_a_failed_call_fails_all_of_its_files_and_no_other() -> None:
     assert await publisher.publish(3) == 3
 
 
-async def test_one_entry_that_a_call_is_refused_for_condemns_no_other() -> None:
+async def test_one_entry_that_a_call_is_refused_for_condemns_no_other():
     calls: list[list[Any]] = []
 
     async def commit(entries: list[Any]) -> list[Any]:
@@ -161,7 +161,7 @@ async def test_one_entry_that_a_call_is_refused_for_condemns_no_other() -> None:
     assert len(calls) <= 8, "by halves, not one by one"
 
 
-async def test_too_few_answers_are_no_success() -> None:
+async def test_too_few_answers_are_no_success():
     async def commit(entries: list[Any]) -> list[Any]:
         return entries[:1]
 
@@ -170,7 +170,7 @@ async def test_too_few_answers_are_no_success() -> None:
     assert all(isinstance(end, Exception) for end in ends)
 
 
-async def test_a_close_ends_those_who_wait_and_the_call_itself() -> None:
+async def test_a_close_ends_those_who_wait_and_the_call_itself():
     async def commit(entries: list[Any]) -> list[Any]:
         await asyncio.sleep(math.inf)
         return entries

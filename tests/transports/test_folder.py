@@ -61,7 +61,7 @@ def nothing_left_hanging() -> None:
     wait_until(lambda: not [one for one in threading.enumerate() if one.name == "folder-transport"], what="the threads' end")
 
 
-def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path):
     transport = FolderTransport({"HostPath": str(tmp_path / "usb")}, "")
     with pytest.raises(TransportLost, match="not mounted"):
         asyncio.run(transport.connect())
@@ -69,7 +69,7 @@ def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path) -> None:
     asyncio.run(transport.connect())
 
 
-async def test_a_folder_that_goes_away_is_a_lost_connection(folder: Path, tmp_path: Path) -> None:
+async def test_a_folder_that_goes_away_is_a_lost_connection(folder: Path, tmp_path: Path):
     async with connected(folder) as transport:
         os.rmdir(folder)
         with pytest.raises(TransportLost, match="not mounted"):
@@ -77,7 +77,7 @@ async def test_a_folder_that_goes_away_is_a_lost_connection(folder: Path, tmp_pa
     assert not folder.exists()
 
 
-async def test_another_file_system_at_the_path_is_a_lost_connection(folder: Path, tmp_path: Path) -> None:
+async def test_another_file_system_at_the_path_is_a_lost_connection(folder: Path, tmp_path: Path):
     other = "/proc"
     if not os.path.isdir(other):
         pytest.skip("no second file system to put in place of the first (Linux has /proc)")
@@ -90,7 +90,7 @@ async def test_another_file_system_at_the_path_is_a_lost_connection(folder: Path
     folder.unlink()
 
 
-async def test_a_hanging_call_ends_by_the_limit_and_publishes_nothing(folder: Path, tmp_path: Path) -> None:
+async def test_a_hanging_call_ends_by_the_limit_and_publishes_nothing(folder: Path, tmp_path: Path):
     """A named pipe for a source stands in for a mount that does not answer."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -111,9 +111,7 @@ async def test_a_hanging_call_ends_by_the_limit_and_publishes_nothing(folder: Pa
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-async def test_a_system_call_that_hangs_then_wakes_late(
-    folder: Path, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_system_call_that_hangs_then_wakes_late(folder: Path, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch):
     wake = threading.Event()
     real, hanging = getattr(os, call), []
 
@@ -138,7 +136,7 @@ async def test_a_system_call_that_hangs_then_wakes_late(
     assert hanging
 
 
-async def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tmp_path: Path) -> None:
+async def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
@@ -156,7 +154,7 @@ async def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tm
 
 
 @pytest.mark.slow
-async def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: Path) -> None:
+async def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
@@ -175,7 +173,7 @@ async def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: 
     assert (folder / "a").read_bytes() == b"x" * 8000
 
 
-async def test_a_cancelled_upload_leaves_the_old_version_and_no_temp(folder: Path, tmp_path: Path) -> None:
+async def test_a_cancelled_upload_leaves_the_old_version_and_no_temp(folder: Path, tmp_path: Path):
     (folder / "a").write_bytes(b"old")
 
     async with connected(folder) as transport:
@@ -210,7 +208,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tmp_path: Path):
     (folder / "a").write_bytes(b"old")
     source = tmp_path / "source"
     source.write_bytes(b"x" * 3_000_000)
@@ -232,7 +230,7 @@ def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tm
 )
 async def test_which_errors_condemn_the_mount(
     folder: Path, tmp_path: Path, number: int, verdict: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     def broken(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -245,7 +243,7 @@ async def test_which_errors_condemn_the_mount(
     assert os.listdir(folder) == ["a"]
 
 
-async def test_a_folder_that_cannot_be_synced_is_no_obstacle(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_folder_that_cannot_be_synced_is_no_obstacle(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Some network file systems answer EINVAL to an fsync of a folder."""
     real = os.fsync
 

@@ -51,7 +51,7 @@ class HotFolder(Talk):
         return reply
 
 
-async def test_a_file_that_is_taken_away_at_once_is_delivered(tmp_path: Path) -> None:
+async def test_a_file_that_is_taken_away_at_once_is_delivered(tmp_path: Path):
     async with connected(tmp_path, HotFolder) as (work, server):
         for name in ("a", "b"):
             sent = await work.put(name, b"0123456789")
@@ -68,7 +68,7 @@ class Moved(Talk):
         return reply
 
 
-async def test_what_somebody_puts_there_afterwards_is_no_failure(tmp_path: Path) -> None:
+async def test_what_somebody_puts_there_afterwards_is_no_failure(tmp_path: Path):
     async with connected(tmp_path, Moved) as (work, _):
         assert await work.put("a", b"0123456789") == Sent(RemoteStat(10, None), 10, "size")
         with pytest.raises(Exception, match="15 bytes"):  # and so nothing is built upon it
@@ -92,7 +92,7 @@ class NoSizeNoList(NoSize):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("talk", "verified"), [(NoSize, "size"), (NoSizeNoList, "reply")])
-async def test_a_refused_question_is_no_answer_to_it(tmp_path: Path, talk: type[Talk], verified: str) -> None:
+async def test_a_refused_question_is_no_answer_to_it(tmp_path: Path, talk: type[Talk], verified: str):
     async with connected(tmp_path, talk) as (work, server):
         for number in range(5):
             sent = await work.put(f"f{number}", b"0123456789")
@@ -108,7 +108,7 @@ class Globs(NoSize):
         return super().do_LIST(b"x.csv" if b"*" in arg else arg)
 
 
-async def test_a_size_that_a_pattern_finds_is_not_the_files_own(tmp_path: Path) -> None:
+async def test_a_size_that_a_pattern_finds_is_not_the_files_own(tmp_path: Path):
     async with connected(tmp_path, Globs) as (work, _):
         await work.put("x.csv", b"0123456789")
         assert await work.transport.stat("*.csv") is None
@@ -138,7 +138,7 @@ class Early(Talk):
 
 
 @pytest.mark.slow
-async def test_a_server_that_confirms_too_early_is_waited_for(tmp_path: Path) -> None:
+async def test_a_server_that_confirms_too_early_is_waited_for(tmp_path: Path):
     data = os.urandom(2_000_000)
 
     async with connected(tmp_path, Early) as (work, server):
@@ -164,7 +164,7 @@ class Reset(Talk):
 
 
 @pytest.mark.slow
-async def test_a_data_connection_that_is_reset_after_all_bytes(tmp_path: Path) -> None:
+async def test_a_data_connection_that_is_reset_after_all_bytes(tmp_path: Path):
     async with connected(tmp_path, Reset) as (work, server):
         for number in range(20):
             assert (await work.put(f"f{number}", os.urandom(Reset.reset_after))).verified == "size"
@@ -189,7 +189,7 @@ class Breaks(Talk):
             return "426 aborted"
 
 
-async def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path) -> None:
+async def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path):
     async with connected(tmp_path, Breaks, Connections=2) as (work, server):
         jobs = [work.job(f"f{number}", os.urandom(400_000)) for number in range(8)]
         found = await asyncio.gather(*(work.transport.upload(job, lambda done: None) for job in jobs), return_exceptions=True)
@@ -209,7 +209,7 @@ class Hangs(Talk):
 
 
 @pytest.mark.slow
-async def test_one_of_several_connections_that_ends_costs_one_file(tmp_path: Path) -> None:
+async def test_one_of_several_connections_that_ends_costs_one_file(tmp_path: Path):
     async with connected(tmp_path, Hangs, Connections=3) as (work, _):
         work.count = 100
         await asyncio.gather(*(work.put(f"g{number}", os.urandom(200_000)) for number in range(8)))  # all of them are open
@@ -220,7 +220,7 @@ async def test_one_of_several_connections_that_ends_costs_one_file(tmp_path: Pat
         assert [type(one) for one in found[1:]] == [Sent] * 7
 
 
-async def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path) -> None:
+async def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path):
     async with connected(tmp_path, Hangs) as (work, _):
         with pytest.raises(TransportLost):
             await work.put("f", b"x")
@@ -244,7 +244,7 @@ class NeverCloses(NoSize):
 
 
 @pytest.mark.slow
-async def test_an_unclosed_data_connection_ends_with_the_servers_reply(tmp_path: Path) -> None:
+async def test_an_unclosed_data_connection_ends_with_the_servers_reply(tmp_path: Path):
     async with connected(tmp_path, NeverCloses, StallSecs=15) as (work, server):
         async with asyncio.timeout(20):  # not a time limit of silence for each of them
             for number in range(3):
@@ -264,7 +264,7 @@ class Spaces(Talk):
         return super().do_RNTO(arg.replace(b" ", b"_"))
 
 
-async def test_a_name_that_the_server_alters_is_refused_with_both(tmp_path: Path) -> None:
+async def test_a_name_that_the_server_alters_is_refused_with_both(tmp_path: Path):
     async with connected(tmp_path, Spaces) as (work, server):
         await work.put("plain.csv", b"01234")
         for _ in range(2):
@@ -286,7 +286,7 @@ class Telnet(Talk):
 
 
 @pytest.mark.parametrize("talk", [Talk, Telnet])
-async def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, talk: type[Talk]) -> None:
+async def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, talk: type[Talk]):
     names = [b"a\xffb", b"c\xff\xffd", b"e\xff\xf1f"]
 
     async with connected(tmp_path, talk) as (work, server):
@@ -299,7 +299,7 @@ async def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, t
 # --- pure
 
 
-def test_rows_of_listings() -> None:
+def test_rows_of_listings():
     assert rows_in(
         [
             "total 3",
@@ -333,12 +333,12 @@ def test_rows_of_listings() -> None:
         ("a b", ["a_b"], 6, None),
     ],
 )
-def test_what_a_server_may_turn_a_name_into(name: str, names: list[str], size: int, found: str | None) -> None:
+def test_what_a_server_may_turn_a_name_into(name: str, names: list[str], size: int, found: str | None):
     assert changed_to(name, [Row(one, 5) for one in names], size) == found
 
 
 @given(st.text(min_size=1, max_size=8), st.lists(st.text(max_size=8), max_size=5))
-def test_the_altered_name_is_in_the_listing_and_not_the_name(name: str, names: list[str]) -> None:
+def test_the_altered_name_is_in_the_listing_and_not_the_name(name: str, names: list[str]):
     found = changed_to(name, [Row(one, 1) for one in names], 1)
     assert found is None or (found in names and found != name and name not in names)
 
@@ -371,7 +371,7 @@ LIMITS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reply", LIMITS)
-async def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str) -> None:
+async def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str):
     talk = type("Talk", (Full,), {"reply": reply, "times": 2})
 
     async with connected(tmp_path, talk) as (work, server):
@@ -388,7 +388,7 @@ async def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path,
 
 
 @pytest.mark.parametrize("reply", ["553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names"])
-async def test_a_limit_for_names_is_the_files(tmp_path: Path, reply: str) -> None:
+async def test_a_limit_for_names_is_the_files(tmp_path: Path, reply: str):
     talk = type("Talk", (Full,), {"reply": reply, "times": 1000})
 
     async with connected(tmp_path, talk) as (work, _):
@@ -442,9 +442,7 @@ def eater(left: Callable[[bytes], bool], **values: bool) -> type[Talk]:
     ],
     ids=["visible", "ending", "subfolder"],
 )
-async def test_where_temporary_files_vanish_another_kind_is_used(
-    tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool
-) -> None:
+async def test_where_temporary_files_vanish_another_kind_is_used(tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool):
     async with connected(tmp_path, eater(left, tells=tells, quick=quick)) as (work, server):
         profile = work.transport.profile
         assert profile is not None
@@ -462,7 +460,7 @@ async def test_where_temporary_files_vanish_another_kind_is_used(
 @pytest.mark.slow
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
-async def test_where_each_kind_vanishes_a_setting_is_advised(tmp_path: Path, tells: bool, quick: bool) -> None:
+async def test_where_each_kind_vanishes_a_setting_is_advised(tmp_path: Path, tells: bool, quick: bool):
     """One try of each kind, and the file is parked; of sizes and times nothing is learned from a file that did not arrive."""
 
     async with connected(tmp_path, eater(lambda path: False, tells=tells, quick=quick)) as (work, server):
@@ -474,7 +472,7 @@ async def test_where_each_kind_vanishes_a_setting_is_advised(tmp_path: Path, tel
 
 
 @pytest.mark.slow
-async def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None:
+async def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path):
     class NoOver(Eater):
         left = staticmethod(lambda path: b"/" in path)
 
@@ -540,7 +538,7 @@ async def put_below(work: Work, name: str, data: bytes) -> Sent:
 
 @pytest.mark.parametrize("exists", ["550 File exists", "521 it is there", "250 fine"])
 @pytest.mark.parametrize("host_path", ["st7/in", "/st7/in", ""])
-async def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, host_path: str) -> None:
+async def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, host_path: str):
     """Several files that need the same new folders at once all arrive; the session is where it was afterwards."""
 
     talk = type("Talk", (InSteps,), {"exists": exists})
@@ -558,7 +556,7 @@ async def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, ho
 
 
 @pytest.mark.parametrize("tells_where", [True, False])
-async def test_a_folder_that_cannot_be_created_is_the_files_matter(tmp_path: Path, tells_where: bool) -> None:
+async def test_a_folder_that_cannot_be_created_is_the_files_matter(tmp_path: Path, tells_where: bool):
     talk = type("Talk", (InSteps,), {"refused": (b"a", b"b"), "tells_where": tells_where})
     async with connected(tmp_path, talk) as (work, server):
         with pytest.raises(FileRefused, match="making its folder"):

@@ -160,7 +160,7 @@ def checked(files: Files, found: dict[str, bytes], server: QuirkFTPServer) -> No
         for switch, tls in ALL
     ],
 )
-def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switch, tls: str | None) -> None:
+def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switch, tls: str | None):
     if switch.name in IMPOSSIBLE:
         with pytest.raises(FileRefused, match="StoreInPlace"):
             served(tmp_path, switch, tls)
@@ -173,7 +173,7 @@ def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switc
 
 
 @pytest.mark.parametrize("tls", [None, "explicit"])
-def test_nothing_is_learned_of_a_server_without_quirks(tmp_path: Path, tls: str | None) -> None:
+def test_nothing_is_learned_of_a_server_without_quirks(tmp_path: Path, tls: str | None):
     files, found, server = served(tmp_path, None, tls)
     checked(files, found, server)
     assert (files.steps, files.tries) == ([], [])
@@ -190,12 +190,12 @@ PAIRS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=[f"{one.name} and {other.name}" for one, other in PAIRS])
-def test_every_file_is_whole_with_two_quirks(tmp_path: Path, one: Switch, other: Switch) -> None:
+def test_every_file_is_whole_with_two_quirks(tmp_path: Path, one: Switch, other: Switch):
     files, found, server = served(tmp_path, one._replace(values={**one.values, **other.values}), None)
     checked(files, found, server)
 
 
-def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:
+def test_what_is_learned_outlives_the_process(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote", hidden_names=False, rename="new") as server:
         (tmp_path / "work").mkdir()
 
@@ -219,7 +219,7 @@ def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:
         assert server.counts["STOR"] - before <= 4, "at most one trial of the two kinds of names that were refused before"
 
 
-async def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> None:
+async def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote") as server:
         (tmp_path / "work").mkdir()
         transport = FTPTransport(server.settings(), str(tmp_path / "work"))
@@ -244,7 +244,7 @@ async def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) 
         assert {name: seen(server)[name] for name in files.content} == files.content and files.tries == []
 
 
-def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path) -> None:
+def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path):
     """And one that takes none over TLS 1.3, whatever is done: the next connection speaks an older one."""
     for refused in (("1.2", "1.3"), ("1.3",)):
         place = tmp_path / "-".join(refused)
@@ -268,7 +268,7 @@ def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path) -> None:
+async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote", late_secs=1.0) as server:
         (tmp_path / "work").mkdir()
         files = Files(tmp_path, FTPTransport(server.settings(StallSecs=5), str(tmp_path / "work")))

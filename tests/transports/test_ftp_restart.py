@@ -120,7 +120,7 @@ def connected(pyftpdlib: FTPServer, no_rest: FTPServer, tmp_path: Path) -> Itera
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restart", ODD)
-async def test_a_resume_is_whole_whatever_the_server_does(connected: Connected, restart: str) -> None:
+async def test_a_resume_is_whole_whatever_the_server_does(connected: Connected, restart: str):
     data, other = os.urandom(SIZE), os.urandom(50_000)
 
     async with connected(restart) as work:
@@ -142,7 +142,7 @@ async def test_a_resume_is_whole_whatever_the_server_does(connected: Connected, 
 
 
 @pytest.mark.slow
-async def test_a_server_that_has_changed_is_found_out(connected: Connected) -> None:
+async def test_a_server_that_has_changed_is_found_out(connected: Connected):
     """It had shown that it goes on; then it writes at the beginning, or refuses."""
     data = os.urandom(SIZE)
 
@@ -163,7 +163,7 @@ async def test_a_server_that_has_changed_is_found_out(connected: Connected) -> N
             await work.transport.connect()
 
 
-async def test_a_temp_with_a_damaged_end_is_sent_anew(connected: Connected) -> None:
+async def test_a_temp_with_a_damaged_end_is_sent_anew(connected: Connected):
     """As after a crash of the server whose disk had the length and not the bytes."""
     data = os.urandom(SIZE)
 
@@ -175,7 +175,7 @@ async def test_a_temp_with_a_damaged_end_is_sent_anew(connected: Connected) -> N
         assert work.read("a") == data
 
 
-async def test_a_temp_that_is_whole_is_only_renamed(connected: Connected) -> None:
+async def test_a_temp_that_is_whole_is_only_renamed(connected: Connected):
     data = os.urandom(SIZE)
 
     async with connected() as work:
@@ -185,7 +185,7 @@ async def test_a_temp_that_is_whole_is_only_renamed(connected: Connected) -> Non
         assert work.read("a") == data
 
 
-async def test_an_account_that_may_only_write(tmp_path: Path) -> None:
+async def test_an_account_that_may_only_write(tmp_path: Path):
     data = os.urandom(SIZE)
     with ftp_server(tmp_path / "ftp", without=("RETR",)) as server, FTPRelay(server.port, server.data_ports, buffer=16384) as relay:
         work = Work(tmp_path, server, relay)
@@ -205,7 +205,7 @@ async def test_an_account_that_may_only_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_notes_are_few(connected: Connected) -> None:
+async def test_notes_are_few(connected: Connected):
     """One for a file that takes long by its size or by the link; it says nothing that would change."""
 
     async with connected() as work:
@@ -218,7 +218,7 @@ async def test_notes_are_few(connected: Connected) -> None:
         assert len(work.notes) == 2
 
 
-async def test_a_temp_that_somebody_holds_is_left_alone(connected: Connected) -> None:
+async def test_a_temp_that_somebody_holds_is_left_alone(connected: Connected):
     """A session that died unnoticed keeps some servers from opening the file again: the next attempt takes another name."""
     data = os.urandom(SIZE)
 
@@ -235,7 +235,7 @@ async def test_a_temp_that_somebody_holds_is_left_alone(connected: Connected) ->
         assert work.read("a") == data
 
 
-async def test_cuts_that_get_on_are_no_reason_to_give_up(connected: Connected) -> None:
+async def test_cuts_that_get_on_are_no_reason_to_give_up(connected: Connected):
     """Three in a row at the same place put a file aside; these are not at the same place."""
     data = os.urandom(SIZE)
 
@@ -252,7 +252,7 @@ async def test_cuts_that_get_on_are_no_reason_to_give_up(connected: Connected) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restart", ODD)
-async def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(connected: Connected, tmp_path: Path, restart: str) -> None:
+async def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(connected: Connected, tmp_path: Path, restart: str):
     old, new = os.urandom(100_000), os.urandom(10_000)
 
     async with connected(restart) as work:
@@ -272,7 +272,7 @@ async def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(connected: Co
         assert work.read("a") == old + new
 
 
-async def test_what_a_server_has_proven_is_remembered(connected: Connected) -> None:
+async def test_what_a_server_has_proven_is_remembered(connected: Connected):
     data = os.urandom(9000)
 
     async with connected() as work:
@@ -296,7 +296,7 @@ async def test_what_a_server_has_proven_is_remembered(connected: Connected) -> N
         assert (work.read("a"), work.names()) == (data[:5000], {"a"})
 
 
-async def test_a_comparison_that_is_cut_is_no_difference(connected: Connected) -> None:
+async def test_a_comparison_that_is_cut_is_no_difference(connected: Connected):
     """What a server is asked for to compare ends early, with a reply that says all is well."""
     data = os.urandom(SIZE)
 
@@ -315,7 +315,7 @@ async def test_a_comparison_that_is_cut_is_no_difference(connected: Connected) -
         assert work.read("a") == data + b"new"
 
 
-async def test_stored_in_place_a_cut_upload_is_not_resumed(connected: Connected) -> None:
+async def test_stored_in_place_a_cut_upload_is_not_resumed(connected: Connected):
     """What stands under the name may be half of any version; what we left whole is appended to all the same."""
     data = os.urandom(SIZE)
 
@@ -328,7 +328,7 @@ async def test_stored_in_place_a_cut_upload_is_not_resumed(connected: Connected)
 
 
 @pytest.mark.slow
-async def test_whole_lines_go_in_place_where_no_cut_can_part_them(connected: Connected) -> None:
+async def test_whole_lines_go_in_place_where_no_cut_can_part_them(connected: Connected):
     lines = b"one,two,three\n" * 3000
 
     async with connected() as work:
@@ -357,7 +357,7 @@ async def test_whole_lines_go_in_place_where_no_cut_can_part_them(connected: Con
         assert work.read("a") == lines[:16800]
 
 
-async def test_a_source_that_lacks_what_the_server_has(connected: Connected) -> None:
+async def test_a_source_that_lacks_what_the_server_has(connected: Connected):
     data = os.urandom(60_000)
 
     async with connected() as work:
@@ -372,7 +372,7 @@ async def test_a_source_that_lacks_what_the_server_has(connected: Connected) -> 
             await work.send(work.appending("a", data[50_000:], left, 60_000, size=60_000, base=50_000))
 
 
-async def test_a_disk_that_fills_up_under_an_append(tmp_path: Path) -> None:
+async def test_a_disk_that_fills_up_under_an_append(tmp_path: Path):
     data = os.urandom(400_000)
     server_of = ftp_server(tmp_path / "ftp", file_limit=200_000, full_reply="552 Insufficient storage space.")
     with server_of as server, FTPRelay(server.port, server.data_ports) as relay:
@@ -392,7 +392,7 @@ async def test_a_disk_that_fills_up_under_an_append(tmp_path: Path) -> None:
         assert work.names() == {"a"}
 
 
-async def test_many_at_once(connected: Connected) -> None:
+async def test_many_at_once(connected: Connected):
     data = os.urandom(300_000)
 
     async with connected() as work:
@@ -405,7 +405,7 @@ async def test_many_at_once(connected: Connected) -> None:
 
 
 @needs_vsftpd
-async def test_nothing_comes_between_rest_and_stor(tmp_path: Path) -> None:
+async def test_nothing_comes_between_rest_and_stor(tmp_path: Path):
     data = os.urandom(5000)
     with vsftpd_server(tmp_path / "vsftpd") as server:
         transport = FTPTransport(server.settings(), str(tmp_path))

@@ -49,7 +49,7 @@ def connected(tmp_path: Path) -> Connected:
 # --- what a server does not know
 
 
-async def test_without_mfmt_the_time_is_set_only_where_it_is_proven(tmp_path: Path, connected: Connected) -> None:
+async def test_without_mfmt_the_time_is_set_only_where_it_is_proven(tmp_path: Path, connected: Connected):
     """pyftpdlib's MDTM only asks: a time before the name is part of the name there."""
     with ftp_server(tmp_path / "ftp", without=("MFMT",)) as server:
         async with connected(server.settings()) as work:
@@ -65,7 +65,7 @@ async def test_without_mfmt_the_time_is_set_only_where_it_is_proven(tmp_path: Pa
 
 
 @needs_vsftpd
-async def test_vsftpd_sets_the_time_by_mdtm(tmp_path: Path, connected: Connected) -> None:
+async def test_vsftpd_sets_the_time_by_mdtm(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd") as server:
         async with connected(server.settings()) as work:
             assert (await work.put("a", b"x")).remote.mtime == MTIME
@@ -75,7 +75,7 @@ async def test_vsftpd_sets_the_time_by_mdtm(tmp_path: Path, connected: Connected
 
 
 @needs_vsftpd
-async def test_a_server_that_sets_no_times(tmp_path: Path, connected: Connected) -> None:
+async def test_a_server_that_sets_no_times(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd", mdtm_write="NO") as server:
         async with connected(server.settings()) as work:
             sent = await work.put("a", b"x")
@@ -88,7 +88,7 @@ NO_MLST = ("SIZE", "MLST", "MLSD")
 
 
 @pytest.mark.parametrize("without", [("SIZE",), ("SIZE", "MDTM"), NO_MLST, ("SIZE", "MDTM", "MFMT", "MLST", "MLSD")])
-async def test_without_size_another_command_is_found(tmp_path: Path, connected: Connected, without: tuple[str, ...]) -> None:
+async def test_without_size_another_command_is_found(tmp_path: Path, connected: Connected, without: tuple[str, ...]):
     with ftp_server(tmp_path / "ftp", without=without) as server:
         async with connected(server.settings()) as work:
             sent = await work.put("f/a b", b"12345", temp="f/.t.tmp")
@@ -98,7 +98,7 @@ async def test_without_size_another_command_is_found(tmp_path: Path, connected: 
             assert server.counts["LIST"] == (0 if "MLST" not in without else server.counts["LIST"] or -1)
 
 
-async def test_a_server_that_tells_no_size_at_all_is_taken_at_its_word(tmp_path: Path, connected: Connected) -> None:
+async def test_a_server_that_tells_no_size_at_all_is_taken_at_its_word(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", without=("SIZE", "MLST", "MLSD", "LIST")) as server:
         async with connected(server.settings()) as work:
             sent = await work.put("a", b"12345")
@@ -109,7 +109,7 @@ async def test_a_server_that_tells_no_size_at_all_is_taken_at_its_word(tmp_path:
 
 
 @pytest.mark.parametrize("tls", [None, "explicit"])
-async def test_without_epsv_pasv_is_used(tmp_path: Path, connected: Connected, tls: str | None) -> None:
+async def test_without_epsv_pasv_is_used(tmp_path: Path, connected: Connected, tls: str | None):
     with ftp_server(tmp_path / "ftp", tls=tls, without=("EPSV",)) as server:
         async with connected(server.settings()) as work:
             await work.put("a", b"x")
@@ -117,7 +117,7 @@ async def test_without_epsv_pasv_is_used(tmp_path: Path, connected: Connected, t
         assert server.counts["PASV"] == 2
 
 
-async def test_an_unreachable_passive_port_leads_to_the_other_command(tmp_path: Path, connected: Connected) -> None:
+async def test_an_unreachable_passive_port_leads_to_the_other_command(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
         async with connected(server.settings(Host=relay.host, HostPort=relay.port)) as work:
             await work.put("a", b"x")
@@ -130,7 +130,7 @@ async def test_an_unreachable_passive_port_leads_to_the_other_command(tmp_path: 
         assert (server.counts["EPSV"], server.counts["PASV"], server.logins) == (3, 1, 1)
 
 
-async def test_active_mode(tmp_path: Path, connected: Connected) -> None:
+async def test_active_mode(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server:
         async with connected(server.settings(PassiveMode=False)) as work:
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(100_000)) for n in range(8)))
@@ -138,14 +138,14 @@ async def test_active_mode(tmp_path: Path, connected: Connected) -> None:
         assert server.counts["EPSV"] == server.counts["PASV"] == 0
 
 
-async def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, connected: Connected) -> None:
+async def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", without=("PORT", "EPRT")) as server:
         async with connected(server.settings(PassiveMode=False)) as work:
             with pytest.raises(AttemptFailed, match=r"Switch ftp\.PassiveMode on"):
                 await work.put("a", b"x")
 
 
-async def test_over_ipv6(tmp_path: Path, connected: Connected) -> None:
+async def test_over_ipv6(tmp_path: Path, connected: Connected):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(ftp_server(tmp_path / "ftp", host="::1"))
         for passive in (True, False):
@@ -154,7 +154,7 @@ async def test_over_ipv6(tmp_path: Path, connected: Connected) -> None:
     assert (server.counts["EPSV"], server.counts["EPRT"], server.counts["PASV"], server.counts["PORT"]) == (1, 1, 0, 0)
 
 
-async def test_names_survive_a_server_that_says_nothing_of_utf8(tmp_path: Path, connected: Connected) -> None:
+async def test_names_survive_a_server_that_says_nothing_of_utf8(tmp_path: Path, connected: Connected):
     names = ["Grüße-数据.csv", os.fsdecode(b"\xe9t\xe9.csv"), " -x ", "20200101000000 y"]
     with ftp_server(tmp_path / "ftp", utf8=False) as server:
         async with connected(server.settings()) as work:
@@ -167,7 +167,7 @@ async def test_names_survive_a_server_that_says_nothing_of_utf8(tmp_path: Path, 
 # --- what a server refuses
 
 
-async def test_a_server_that_cannot_rename_names_the_setting(tmp_path: Path, connected: Connected) -> None:
+async def test_a_server_that_cannot_rename_names_the_setting(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", rename=False) as server:
         async with connected(server.settings()) as work:
             with pytest.raises(FileRefused, match=r"ftp\.StoreInPlace"):
@@ -188,7 +188,7 @@ async def test_a_server_that_cannot_rename_names_the_setting(tmp_path: Path, con
 
 
 @pytest.mark.parametrize("full_reply", ["452 Insufficient storage.", "552 Exceeded storage allocation.", "426 Disk full."])
-async def test_a_full_disk_condemns_the_file_and_keeps_the_good_copy(tmp_path: Path, connected: Connected, full_reply: str) -> None:
+async def test_a_full_disk_condemns_the_file_and_keeps_the_good_copy(tmp_path: Path, connected: Connected, full_reply: str):
     with ftp_server(tmp_path / "ftp", file_limit=500_000, full_reply=full_reply) as server:
         async with connected(server.settings()) as work:
             await work.put("a", b"good")
@@ -201,7 +201,7 @@ async def test_a_full_disk_condemns_the_file_and_keeps_the_good_copy(tmp_path: P
 
 
 @needs_vsftpd
-async def test_a_full_disk_of_vsftpd(tmp_path: Path, connected: Connected) -> None:
+async def test_a_full_disk_of_vsftpd(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd", tls="explicit", file_limit=500_000) as server:
         async with connected(server.settings()) as work:
             with pytest.raises(FileRefused, match="writing to local file"):
@@ -227,7 +227,7 @@ async def put_until_refused(work: Work, name: str, data: bytes) -> list[str]:
             return [*errors, str(exc)]
 
 
-async def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: Path, connected: Connected) -> None:
+async def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: Path, connected: Connected):
     """pyftpdlib's own words for it are "426 None; transfer aborted": the file is put aside after a few tries."""
     with ftp_server(tmp_path / "ftp", file_limit=500_000) as server:
         async with connected(server.settings()) as work:
@@ -239,7 +239,7 @@ async def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: P
 
 
 @needs_vsftpd
-async def test_an_account_that_may_not_write(tmp_path: Path, connected: Connected) -> None:
+async def test_an_account_that_may_not_write(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd", tls="explicit", write_enable="NO") as server:
         async with connected(server.settings()) as work:
             with pytest.raises(FileRefused, match="Permission denied"):
@@ -251,7 +251,7 @@ async def test_an_account_that_may_not_write(tmp_path: Path, connected: Connecte
 
 
 @pytest.mark.parametrize("command", ["STOR", "RNTO"])
-async def test_a_lost_reply_is_a_lost_attempt_that_the_next_compares(tmp_path: Path, connected: Connected, command: str) -> None:
+async def test_a_lost_reply_is_a_lost_attempt_that_the_next_compares(tmp_path: Path, connected: Connected, command: str):
     with ftp_server(tmp_path / "ftp") as server:
         async with connected(server.settings()) as work:
             await work.put("a", b"old")
@@ -268,7 +268,7 @@ async def test_a_lost_reply_is_a_lost_attempt_that_the_next_compares(tmp_path: P
 
 
 @pytest.mark.slow
-async def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, connected: Connected) -> None:
+async def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, connected: Connected):
     """A server that swallows bytes and says that all is well; the first times it may have been the link."""
     with ftp_server(tmp_path / "ftp", short_by=3) as server:
         async with connected(server.settings()) as work:
@@ -281,7 +281,7 @@ async def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, con
 # --- logins
 
 
-async def test_a_server_that_takes_few_connections_just_gets_few(tmp_path: Path, connected: Connected) -> None:
+async def test_a_server_that_takes_few_connections_just_gets_few(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", max_sessions=2) as server:
         async with connected(server.settings()) as work:
             assert work.transport.traits.concurrency == 4
@@ -290,7 +290,7 @@ async def test_a_server_that_takes_few_connections_just_gets_few(tmp_path: Path,
         assert len(server.names()) == 12
 
 
-async def test_a_busy_answer_to_a_further_login_lowers_the_number(tmp_path: Path, connected: Connected) -> None:
+async def test_a_busy_answer_to_a_further_login_lowers_the_number(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", busy_logins=(2, 3, 4)) as server:
         async with connected(server.settings()) as work:
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(300_000)) for n in range(6)))
@@ -298,14 +298,14 @@ async def test_a_busy_answer_to_a_further_login_lowers_the_number(tmp_path: Path
         assert len(server.names()) == 6
 
 
-def test_a_busy_answer_to_the_first_login_is_no_refusal(tmp_path: Path) -> None:
+def test_a_busy_answer_to_the_first_login_is_no_refusal(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", busy_logins=(1,)) as server:
         assert isinstance(connect(server.settings(), tmp_path), TransportLost)
     with ftp_server(tmp_path / "ftp", max_sessions=0) as server:
         assert isinstance(connect(server.settings(), tmp_path), TransportLost)
 
 
-async def test_dropped_connections_cost_nothing_while_one_is_left(tmp_path: Path, connected: Connected) -> None:
+async def test_dropped_connections_cost_nothing_while_one_is_left(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
         async with connected(server.settings(Host=relay.host, HostPort=relay.port)) as work:
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(300_000)) for n in range(12)))
@@ -318,7 +318,7 @@ async def test_dropped_connections_cost_nothing_while_one_is_left(tmp_path: Path
 
 
 @pytest.mark.parametrize(("most", "logins"), [(6, 1), (0, 4)])
-async def test_after_an_early_lost_connection_one_is_used_for_a_while(tmp_path: Path, most: int, logins: int) -> None:
+async def test_after_an_early_lost_connection_one_is_used_for_a_while(tmp_path: Path, most: int, logins: int):
     """Many servers ban an address for more than a few connections a minute."""
     with ftp_server(tmp_path / "ftp") as server:
 
@@ -353,7 +353,7 @@ def server_end(session: Any) -> None:
 
 
 @pytest.mark.parametrize("tls", [None, "explicit", "implicit"])
-def test_a_wrong_password(tmp_path: Path, tls: str | None) -> None:
+def test_a_wrong_password(tmp_path: Path, tls: str | None):
     with ftp_server(tmp_path / "ftp", tls=tls) as server:
         failed = connect(server.settings(Password="geheim"), tmp_path)
     assert isinstance(failed, LoginRefused)
@@ -361,7 +361,7 @@ def test_a_wrong_password(tmp_path: Path, tls: str | None) -> None:
     assert "geheim" not in f"{failed} {failed!r} {failed.__cause__!r}"
 
 
-def test_a_server_that_wants_tls_says_what_to_set(tmp_path: Path) -> None:
+def test_a_server_that_wants_tls_says_what_to_set(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         failed = connect(server.settings(UseTLS=None, CAFile=None), tmp_path)
         assert server.counts["PASS"] == 0, "no password in the clear where the server does not want it"
@@ -369,7 +369,7 @@ def test_a_server_that_wants_tls_says_what_to_set(tmp_path: Path) -> None:
     assert "ftp.UseTLS to 'explicit'" in str(failed)
 
 
-def test_a_server_without_tls_gets_no_password(tmp_path: Path) -> None:
+def test_a_server_without_tls_gets_no_password(tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         failed = connect(server.settings(UseTLS="explicit"), tmp_path)
         assert isinstance(failed, LoginRefused)
@@ -380,7 +380,7 @@ def test_a_server_without_tls_gets_no_password(tmp_path: Path) -> None:
         assert server.counts["PASS"] == server.counts["USER"] == 0
 
 
-def test_a_server_that_would_take_data_in_the_clear_only(tmp_path: Path) -> None:
+def test_a_server_that_would_take_data_in_the_clear_only(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit", without=("PROT",)) as server:
         failed = connect(server.settings(), tmp_path)
     assert isinstance(failed, LoginRefused)
@@ -391,7 +391,7 @@ def test_a_server_that_would_take_data_in_the_clear_only(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
-def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, tls: str) -> None:
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, tls: str):
     with ftp_server(tmp_path / "ftp", tls=tls) as server:
         failed = connect(server.settings(CAFile=None), tmp_path)
         assert server.counts["USER"] == 0
@@ -401,7 +401,7 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, tls: str) -> None
     assert "openssl s_client" in str(failed)
 
 
-def test_a_certificate_of_another_name(tmp_path: Path) -> None:
+def test_a_certificate_of_another_name(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit", host="127.0.0.3") as server:
         failed = connect(server.settings(), tmp_path)
         assert server.counts["USER"] == 0
@@ -410,7 +410,7 @@ def test_a_certificate_of_another_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{0}", "SHA256:{0}", "sha256 Fingerprint={1}", "{2}"])
-async def test_a_pinned_certificate(tmp_path: Path, connected: Connected, form: str) -> None:
+async def test_a_pinned_certificate(tmp_path: Path, connected: Connected, form: str):
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
         digits = server.certificate.fingerprint
@@ -421,7 +421,7 @@ async def test_a_pinned_certificate(tmp_path: Path, connected: Connected, form: 
             await work.put("a", b"x")
 
 
-def test_another_certificate_than_the_pinned_one(tmp_path: Path) -> None:
+def test_another_certificate_than_the_pinned_one(tmp_path: Path):
     other = make_certificate(tmp_path / "other").fingerprint
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
@@ -432,7 +432,7 @@ def test_another_certificate_than_the_pinned_one(tmp_path: Path) -> None:
     assert isinstance(failed, LoginRefused)
 
 
-def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
+def test_a_ca_file_that_is_none(tmp_path: Path):
     (tmp_path / "empty.pem").write_text("nothing\n")
 
     async def whole(name: str) -> None:
@@ -447,9 +447,7 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
 @needs_vsftpd
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
-async def test_vsftpd_is_content_with_the_sessions_and_the_ends(
-    tmp_path: Path, connected: Connected, tls: str, version: str
-) -> None:
+async def test_vsftpd_is_content_with_the_sessions_and_the_ends(tmp_path: Path, connected: Connected, tls: str, version: str):
     """Side by side and one after the other; without session reuse vsftpd answers 522, without a close_notify 426."""
     with vsftpd_server(tmp_path / "vsftpd", tls=tls, tls_version=version, debug_ssl="YES") as server:
         async with connected(server.settings()) as work:
@@ -513,7 +511,7 @@ def speaker(*words: bytes, answer: bytes = b"", hang: bool = False) -> Iterator[
         ((), "closed"),
     ],
 )
-def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes, ...], expected: str) -> None:
+def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes, ...], expected: str):
     with speaker(*words) as port:
         settings = {"Host": "127.0.0.1", "HostPort": port, "User": "u", "Password": "geheim", "ConnectTimeoutSecs": 10}
         failed = connect(settings, tmp_path)
@@ -522,7 +520,7 @@ def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes
     assert str(failed).isprintable()
 
 
-def test_bytes_injected_before_tls_are_not_taken_for_the_servers(tmp_path: Path) -> None:
+def test_bytes_injected_before_tls_are_not_taken_for_the_servers(tmp_path: Path):
     with speaker(b"220 hello\r\n", answer=b"234 go on\r\n230 Logged in already\r\n", hang=True) as port:
         settings = {"Host": "127.0.0.1", "HostPort": port, "User": "u", "UseTLS": "explicit", "ConnectTimeoutSecs": 10}
         failed = connect(settings, tmp_path)
@@ -531,7 +529,7 @@ def test_bytes_injected_before_tls_are_not_taken_for_the_servers(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
+def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path):
     """A byte now and then must not feed the time limit."""
     ending = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -552,7 +550,7 @@ def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - started < 15
 
 
-def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
+def test_a_name_that_does_not_resolve(tmp_path: Path):
     failed = connect({"Host": "no-such-host.invalid", "User": "u"}, tmp_path)
     assert isinstance(failed, TransportLost)
 
@@ -561,7 +559,7 @@ def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_thread_that_hangs_out_of_reach_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_hangs_out_of_reach_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A name lookup cannot be ended from outside."""
     release = threading.Event()
 
@@ -577,7 +575,7 @@ def test_a_thread_that_hangs_out_of_reach_delays_nobody(tmp_path: Path, monkeypa
     assert time.monotonic() - started < 20
 
 
-async def test_given_up_threads_end_with_their_connections(tmp_path: Path, connected: Connected) -> None:
+async def test_given_up_threads_end_with_their_connections(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
         async with connected(server.settings(Host=relay.host, HostPort=relay.port, StallSecs=600)) as work:
             await work.put("a", b"x")
@@ -597,7 +595,7 @@ def _gone(name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_who_says_nothing_may_have_banned_us(tmp_path: Path) -> None:
+def test_who_says_nothing_may_have_banned_us(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         failed = connect({**ftp_settings(silent.getsockname()[1]), "ConnectTimeoutSecs": 1}, tmp_path)
         assert isinstance(failed, TransportLost) and failed.unanswered

@@ -65,7 +65,7 @@ def place_of(write: Request) -> tuple[int, int]:
     return offset, count
 
 
-async def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
+async def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job):
     async with played() as (_, peer, start, _):
         order: list[str] = []
         running = start(job._replace(stale=(".old",), confirm=lambda: order.append("confirmed")))
@@ -102,7 +102,7 @@ async def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> 
         (600, packets.NO_SUCH_FILE, ""),
     ],
 )
-async def test_a_file_taken_away_after_it_was_whole_is_delivered(job: Job, before: int | None, after: int, verified: str) -> None:
+async def test_a_file_taken_away_after_it_was_whole_is_delivered(job: Job, before: int | None, after: int, verified: str):
     """What stands under the name when all is written, and when it is closed. Where it was another one even before that, the bytes
     may have gone to a file that was rotated away."""
 
@@ -128,7 +128,7 @@ async def test_a_file_taken_away_after_it_was_whole_is_delivered(job: Job, befor
 
 
 @pytest.mark.parametrize("stat", [(600, TIME - 99), (599, TIME - 100), (601, TIME - 100), (1000, TIME - 100), (600, None)])
-async def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: tuple[int, int | None]) -> None:
+async def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: tuple[int, int | None]):
     async with played() as (_, peer, start, _):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
@@ -140,7 +140,7 @@ async def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: 
 
 
 @pytest.mark.parametrize("code", [packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.FAILURE, packets.OP_UNSUPPORTED])
-async def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int) -> None:
+async def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int):
     async with played() as (_, peer, start, _):
         running = start(job)
         await peer.status((await peer.expect("open"))[0], code)
@@ -162,7 +162,7 @@ async def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int) -
         ("close", packets.FAILURE, NotAsLeft),
     ],
 )
-async def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[Exception]) -> None:
+async def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[Exception]):
     async with played() as (_, peer, start, _):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
@@ -187,7 +187,7 @@ async def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: 
         assert not {"remove", "posix-rename"} & set(peer.seen)
 
 
-async def test_a_cut_append_is_read_back_before_it_is_resumed(job: Job) -> None:
+async def test_a_cut_append_is_read_back_before_it_is_resumed(job: Job):
     async with played() as (_, peer, start, _):
         for own in (True, False):
             running = start(job._replace(append=Append(600, 900)))
@@ -211,7 +211,7 @@ async def test_a_cut_append_is_read_back_before_it_is_resumed(job: Job) -> None:
                     await running
 
 
-async def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
+async def test_a_source_without_its_beginning(tmp_path: Path, job: Job):
     """Only what it has is compared and sent."""
     (tmp_path / "tail").write_bytes(DATA[650:])
     job = job._replace(source=str(tmp_path / "tail"), base=650)
@@ -241,7 +241,7 @@ async def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"), [(b"a\n" * 100_000, [True]), (b"x" * 300_000 + b"\n" + b"y" * 300_000, [False, True])]
 )
-async def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected: list[bool]) -> None:
+async def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected: list[bool]):
     """Where there is one; a line longer than a WRITE cannot be helped, and the end is where the source ends."""
     (tmp_path / "source").write_bytes(text)
     job = job._replace(size=len(text), replaces=RemoteStat(3, 1), append=Append(3, 3), whole_records=True)
@@ -267,7 +267,7 @@ async def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, ex
 # --- going on
 
 
-def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
+def test_what_was_noted_is_gone_on_from_and_nothing_else():
     point = ResumePoint(2_000_000, 3_000_000)
     assert resume_point_of(to_note(point), 3_000_000) == point
     assert resume_point_of(to_note(point), 3_000_001) is None
@@ -287,7 +287,7 @@ def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
         assert resume_point_of(text, 3) is None, text
 
 
-def test_notes_are_rare_and_the_last_one_is_exact() -> None:
+def test_notes_are_rare_and_the_last_one_is_exact():
     now, stored = [0.0], []
     notes = ProgressNotes(stored.append, 50 * LEAST, lambda: now[0])
     for step in range(1, 31):
@@ -311,7 +311,7 @@ def test_notes_are_rare_and_the_last_one_is_exact() -> None:
     assert len(stored) == 6 and not small.worth
 
 
-async def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
+async def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path):
     size = 4 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
     stored: list[str] = []
@@ -338,7 +338,7 @@ async def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None
     assert [resume_point_of(text, size) for text in stored] == [ResumePoint(LEAST, size)]
 
 
-async def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -> None:
+async def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path):
     size = 2 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
     stored: list[str] = []
@@ -355,7 +355,7 @@ async def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: P
         await peer.nothing(0.05)
 
 
-async def test_a_file_whole_before_the_cut_is_checked_and_renamed(tmp_path: Path) -> None:
+async def test_a_file_whole_before_the_cut_is_checked_and_renamed(tmp_path: Path):
     size = 2 * LEAST
     data = os.urandom(size)
     (tmp_path / "big").write_bytes(data)

@@ -73,7 +73,7 @@ async def put(transport: SFTPTransport, job: Job, progress: Callable[[int], None
 
 
 @pytest.mark.slow
-async def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: OpenSSHServer) -> None:
+async def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: OpenSSHServer):
     """64 KB at the end of 20 MB, in place and by copying; 1 MB at the front; bytes of both directions outside of ssh."""
     old, tail, front = os.urandom(20_000_000), os.urandom(64 * 1024), os.urandom(1024 * 1024)
     costs: dict[str, float] = {}
@@ -97,7 +97,7 @@ async def test_what_a_change_costs_with_the_login(context: DeliveryContext, serv
 
 
 @pytest.mark.slow
-async def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: OpenSSHServer) -> None:
+async def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: OpenSSHServer):
     data = b"".join(b"%d;" % i * random.randrange(1, 30) + b"\n" for i in range(60_000))
     start = data.index(b"\n", 500_000) + 1
     sizes: set[int] = set()
@@ -154,9 +154,7 @@ async def test_a_server_killed_while_a_file_grows(context: DeliveryContext, serv
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-async def test_a_thawed_server_does_not_harm_an_upload_that_went_on(
-    context: DeliveryContext, server: OpenSSHServer, moment: str
-) -> None:
+async def test_a_thawed_server_does_not_harm_an_upload_that_went_on(context: DeliveryContext, server: OpenSSHServer, moment: str):
     data = os.urandom(6_000_000)
     frozen: list[int] = []
     noted: list[str] = []
@@ -191,7 +189,7 @@ async def test_a_thawed_server_does_not_harm_an_upload_that_went_on(
         server.thaw(frozen)
 
 
-async def test_a_log_that_is_rotated_while_it_is_appended_to(context: DeliveryContext) -> None:
+async def test_a_log_that_is_rotated_while_it_is_appended_to(context: DeliveryContext):
     """The bytes went to the file that was moved away, so they are not delivered."""
     old, new = os.urandom(1000), os.urandom(5_000_000)
 

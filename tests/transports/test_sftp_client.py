@@ -49,7 +49,7 @@ def source(tmp_path: Path) -> Any:
         os.close(handle)
 
 
-async def test_answers_are_matched_by_their_number_in_any_order() -> None:
+async def test_answers_are_matched_by_their_number_in_any_order():
     async with played() as (client, peer):
         asked = [client.request(packets.STAT, packets.string(str(i).encode())) for i in range(100)]
         got = await peer.expect(*["stat"] * 100)
@@ -72,7 +72,7 @@ async def test_answers_are_matched_by_their_number_in_any_order() -> None:
         packets.string(struct.pack(">BII", packets.STATUS, 1, 0) + struct.pack(">I", 1000)),
     ],
 )
-async def test_rubbish_is_a_lost_connection(raw: bytes) -> None:
+async def test_rubbish_is_a_lost_connection(raw: bytes):
     async with played() as (client, peer):
         asked = client.request(packets.STAT, packets.string(b"a"))
         await peer.expect("stat")
@@ -83,14 +83,14 @@ async def test_rubbish_is_a_lost_connection(raw: bytes) -> None:
             await client.request(packets.STAT, packets.string(b"b"))
 
 
-async def test_a_login_script_that_prints_is_named() -> None:
+async def test_a_login_script_that_prints_is_named():
     async with asyncio.timeout(30), strangers() as (client, peer):
         await peer.send(b"Last login: yesterday\n")
         with pytest.raises(TransportLost, match=r"login script.*Last login: yesterday"):
             await client.start()
 
 
-async def test_a_server_of_an_older_kind() -> None:
+async def test_a_server_of_an_older_kind():
     async with asyncio.timeout(30), strangers() as (client, peer):
         await peer.send(packets.string(struct.pack(">BI", packets.VERSION, 2)))
         with pytest.raises(TransportLost, match="only version 2"):
@@ -99,7 +99,7 @@ async def test_a_server_of_an_older_kind() -> None:
 
 @given(st.binary(max_size=3000))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_a_server_says_the_client_comes_to_an_end(raw: bytes) -> None:
+def test_whatever_a_server_says_the_client_comes_to_an_end(raw: bytes):
     async def whole() -> None:
         async with asyncio.timeout(30), playing() as (client, peer):
             asked = [client.request(packets.STAT, packets.string(b"a")) for _ in range(5)]
@@ -114,7 +114,7 @@ def test_whatever_a_server_says_the_client_comes_to_an_end(raw: bytes) -> None:
 
 
 class TestStandstill:
-    async def test_no_answer_ends_every_wait(self, source: Any) -> None:
+    async def test_no_answer_ends_every_wait(self, source: Any):
         async with played(stall=0.3) as (client, _):
             started = time.monotonic()
             moving = client.transfer(b"h", source(10_000), 10_000, nothing, nothing)
@@ -124,7 +124,7 @@ class TestStandstill:
                     await one
             assert 0.3 <= time.monotonic() - started < 20
 
-    async def test_a_full_pipe_is_watched_too(self, source: Any) -> None:
+    async def test_a_full_pipe_is_watched_too(self, source: Any):
         """The peer reads nothing at all, so most of the bytes never leave."""
 
         async with played(stall=0.3) as (client, _):
@@ -134,7 +134,7 @@ class TestStandstill:
                 await moving.done
 
     @pytest.mark.slow
-    async def test_silence_is_fine_while_nothing_is_asked(self) -> None:
+    async def test_silence_is_fine_while_nothing_is_asked(self):
         async with played(stall=1) as (client, peer):
             asked = client.request(packets.STAT, packets.string(b"a"))
             [one] = await peer.expect("stat")
@@ -148,7 +148,7 @@ class TestStandstill:
             await asked
 
     @pytest.mark.slow
-    async def test_any_answer_is_a_sign_of_life(self) -> None:
+    async def test_any_answer_is_a_sign_of_life(self):
         async with played(stall=1.8) as (client, peer):
             asked = [client.request(packets.STAT, packets.string(b"a")) for _ in range(6)]
             for one in await peer.expect(*["stat"] * 6):
@@ -157,7 +157,7 @@ class TestStandstill:
             await asyncio.gather(*asked)
 
     @pytest.mark.slow
-    async def test_a_slow_disk_is_given_its_time_and_no_more(self) -> None:
+    async def test_a_slow_disk_is_given_its_time_and_no_more(self):
         async with played(stall=0.3) as (client, peer):
             slow = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, b"h"), patience=60)
             [one] = await peer.expect("fsync")
@@ -170,7 +170,7 @@ class TestStandstill:
 
 
 class TestTransfer:
-    async def test_every_byte_in_its_place_and_what_follows_right_behind(self, source: Any) -> None:
+    async def test_every_byte_in_its_place_and_what_follows_right_behind(self, source: Any):
         size = 300_000
         fd = source(size)
 
@@ -195,14 +195,14 @@ class TestTransfer:
             assert seen[-1] == size
             assert not after[0].done()
 
-    async def test_no_more_is_in_flight_than_the_window_allows(self, source: Any) -> None:
+    async def test_no_more_is_in_flight_than_the_window_allows(self, source: Any):
         async with played() as (client, peer):
             client.transfer(b"h", source(1_000_000), 1_000_000, nothing, nothing)
             await peer.expect("write", "write")
             await peer.nothing()
             assert client.window.in_flight == 64 * 1024
 
-    async def test_a_short_file_goes_before_the_rest_of_a_long_one(self, source: Any) -> None:
+    async def test_a_short_file_goes_before_the_rest_of_a_long_one(self, source: Any):
         async with played() as (client, peer):
             client.transfer(b"long", source(1_000_000), 1_000_000, nothing, nothing)
             first, second = await peer.expect("write", "write")
@@ -211,7 +211,7 @@ class TestTransfer:
             await peer.status(second)
             assert (await peer.next()).path == "short"
 
-    async def test_long_files_take_turns(self, source: Any) -> None:
+    async def test_long_files_take_turns(self, source: Any):
         async with played() as (client, peer):
             size = 500_000
             for name in (b"a", b"b", b"c"):
@@ -223,14 +223,14 @@ class TestTransfer:
                 await peer.status(one)
             assert {name: order.count(name) for name in "abc"} == {"a": 4, "b": 4, "c": 4}
 
-    async def test_small_requests_do_not_wait_for_the_window(self, source: Any) -> None:
+    async def test_small_requests_do_not_wait_for_the_window(self, source: Any):
         async with played() as (client, peer):
             client.transfer(b"h", source(1_000_000), 1_000_000, nothing, nothing)
             await peer.expect("write", "write")
             client.request(packets.STAT, packets.string(b"a"))
             await peer.expect("stat")
 
-    async def test_a_refused_write_stops_the_rest(self, source: Any) -> None:
+    async def test_a_refused_write_stops_the_rest(self, source: Any):
         async with played() as (client, peer):
             sent: list[bool] = []
             moving = client.transfer(b"h", source(1_000_000), 1_000_000, nothing, lambda: sent.append(True))
@@ -244,7 +244,7 @@ class TestTransfer:
             assert client.window.in_flight == 0
             assert client.lost is None
 
-    async def test_a_progress_that_raises_hurts_its_own_upload_alone(self, source: Any) -> None:
+    async def test_a_progress_that_raises_hurts_its_own_upload_alone(self, source: Any):
         async with played() as (client, peer):
 
             def bad(done: int) -> None:
@@ -258,13 +258,13 @@ class TestTransfer:
                 await ill.done
             await well.done
 
-    async def test_a_source_that_ends_too_early(self, source: Any) -> None:
+    async def test_a_source_that_ends_too_early(self, source: Any):
         async with played() as (client, _):
             moving = client.transfer(b"h", source(10), 20, nothing, nothing)
             with pytest.raises(SourceChanged, match="ends at 10 of 20"):
                 await moving.done
 
-    async def test_larger_writes_where_the_server_says_it_takes_them(self) -> None:
+    async def test_larger_writes_where_the_server_says_it_takes_them(self):
         async with asyncio.timeout(30), strangers() as (client, peer):
             starting = asyncio.create_task(client.start())
             await peer.greet((packets.LIMITS,))

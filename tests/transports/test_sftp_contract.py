@@ -84,7 +84,7 @@ class TestWithoutPosixRename(NetworkContract):
     def site(self, plain_server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         yield from site_of(plain_server, tmp_path)
 
-    def test_it_is_such_a_server(self, run: Any) -> None:
+    def test_it_is_such_a_server(self, run: Any):
         async def case(transport: SFTPTransport, at_work: Any) -> None:
             assert not transport.traits.atomic_replace
             assert transport.traits.appends and not transport.traits.copies

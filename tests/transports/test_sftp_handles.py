@@ -51,7 +51,7 @@ async def opened(one: Handles, name: bytes, first: Reply | None = None, more: It
     return await one.granted(first or Handle(name), answers(*more))
 
 
-async def test_a_limit_that_the_server_names_is_never_the_files_fault() -> None:
+async def test_a_limit_that_the_server_names_is_never_the_files_fault():
     one, line = handles()
     for name in (b"a", b"b"):
         assert isinstance(await opened(one, name), Handle)
@@ -68,7 +68,7 @@ async def test_a_limit_that_the_server_names_is_never_the_files_fault() -> None:
     assert isinstance(await asyncio.wait_for(late, 10), Handle)
 
 
-async def test_a_bare_failure_is_the_files_where_as_many_were_granted() -> None:
+async def test_a_bare_failure_is_the_files_where_as_many_were_granted():
     one, line = handles()
     for name in (b"a", b"b"):
         await opened(one, name)
@@ -80,7 +80,7 @@ async def test_a_bare_failure_is_the_files_where_as_many_were_granted() -> None:
     assert await asyncio.wait_for(late, 10) == BARE
 
 
-def test_little_is_asked_of_a_server_that_nothing_is_known_of() -> None:
+def test_little_is_asked_of_a_server_that_nothing_is_known_of():
     unknown = Allowance(64, FIRST)
     assert unknown.limit == FIRST and unknown.worth_asking == 64 and not unknown.learned
     rounds = 0

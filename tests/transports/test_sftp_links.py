@@ -38,7 +38,7 @@ def link(context: DeliveryContext, name: str, target: str) -> Path:
 
 class TestFollow:
     @pytest.mark.parametrize("target", ["../disk2/a", "{disk2}/a", "b"])
-    async def test_a_link_stays_and_the_file_is_written_in_one_step(self, context: DeliveryContext, target: str) -> None:
+    async def test_a_link_stays_and_the_file_is_written_in_one_step(self, context: DeliveryContext, target: str):
         place = link(context, "a", target.format(disk2=context.place / "disk2"))
         place.write_bytes(b"old")
         os.link(place, context.place / "as a reader has it open")
@@ -58,7 +58,7 @@ class TestFollow:
             name for folder in (context.folder, context.place / "disk2") for name in os.listdir(folder) if name.endswith(".tmp")
         ]
 
-    async def test_a_chain_of_links_and_a_folder_that_is_one(self, context: DeliveryContext) -> None:
+    async def test_a_chain_of_links_and_a_folder_that_is_one(self, context: DeliveryContext):
         (context.place / "disk2" / "day").mkdir()
         os.symlink(context.place / "disk2" / "day", context.folder / "day")
         os.symlink("two", context.folder / "one")
@@ -75,7 +75,7 @@ class TestFollow:
         assert (context.place / "disk2" / "day" / "x").read_bytes() == b"in"
 
     @pytest.mark.parametrize(("target", "why"), [("nowhere/x", "leads to nothing"), ("a", "circle"), ("../disk2", "no file")])
-    async def test_what_cannot_be_followed_is_replaced_and_reported(self, context: DeliveryContext, target: str, why: str) -> None:
+    async def test_what_cannot_be_followed_is_replaced_and_reported(self, context: DeliveryContext, target: str, why: str):
         link(context, "a", target)
 
         transport = context.transport()
@@ -87,7 +87,7 @@ class TestFollow:
         await transport.close()
         assert not (context.folder / "a").is_symlink() and context.read("a") == b"newer" and context.names() == ["a"]
 
-    async def test_a_temporary_in_another_folder_goes_at_the_next_connect(self, context: DeliveryContext) -> None:
+    async def test_a_temporary_in_another_folder_goes_at_the_next_connect(self, context: DeliveryContext):
         """Nobody else would look for it there."""
         place = link(context, "a", "../disk2/a")
         place.write_bytes(b"old")
@@ -116,7 +116,7 @@ class TestFollow:
 
 
 class TestReplace:
-    async def test_a_link_is_replaced_by_an_append_as_by_any_other_version(self, context: DeliveryContext) -> None:
+    async def test_a_link_is_replaced_by_an_append_as_by_any_other_version(self, context: DeliveryContext):
         place = link(context, "a", "../disk2/a")
         place.write_bytes(b"theirs")
 
@@ -148,7 +148,7 @@ class OtherRoot:
 
 
 @pytest.mark.parametrize("same", [True, False])
-async def test_a_shell_is_asked_for_a_name_only_if_it_saw_a_new_file(context: DeliveryContext, same: bool) -> None:
+async def test_a_shell_is_asked_for_a_name_only_if_it_saw_a_new_file(context: DeliveryContext, same: bool):
     """Else it may have another file of that name, which then would count as what was delivered."""
     other = context.folder if same else context.place / "other"
     other.mkdir(exist_ok=True)

@@ -60,7 +60,7 @@ async def begin(peer: Peer, stat: tuple[int, int] = (LEFT.size, TIME - 100)) -> 
     await peer.attrs((await peer.expect("fstat"))[0], *stat)
 
 
-async def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
+async def test_four_round_trips_and_the_parts_in_their_order(job: Job):
     async with played() as (_, peer, start):
         order: list[str] = []
         running = start(job._replace(confirm=lambda: order.append("confirmed")))
@@ -98,7 +98,7 @@ async def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
         (packets.OK, 700, None, NotAsLeft),
     ],
 )
-async def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later: int | None, error: type[Exception]) -> None:
+async def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later: int | None, error: type[Exception]):
     """What the second copy is answered with, the size then, and what the old file shows afterwards (None: another time)."""
 
     async with played() as (_, peer, start):
@@ -132,7 +132,7 @@ async def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later:
         assert ("remove" in peer.seen) == (error is not TransportLost)
 
 
-async def test_long_copies_go_in_pieces_a_few_at_a_time(job: Job, tmp_path: Path) -> None:
+async def test_long_copies_go_in_pieces_a_few_at_a_time(job: Job, tmp_path: Path):
     long = 100 * 1024 * 1024
     with open(tmp_path / "source", "wb") as file:
         file.truncate(long)
@@ -150,7 +150,7 @@ async def test_long_copies_go_in_pieces_a_few_at_a_time(job: Job, tmp_path: Path
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 60), st.integers(-1, 50)), max_size=4), st.integers(0, 120))
-def test_only_copies_that_fit_are_asked_for(parts: list[tuple[int, int, int]], size: int) -> None:
+def test_only_copies_that_fit_are_asked_for(parts: list[tuple[int, int, int]], size: int):
     copies, at = [], 0
     for gap, length, origin in parts:
         copies.append(Copy(at + gap, length, origin))
@@ -160,7 +160,7 @@ def test_only_copies_that_fit_are_asked_for(parts: list[tuple[int, int, int]], s
     assert are_sound(tuple(copies), size, 60) == good
 
 
-def test_pieces_cover_what_is_to_be_copied() -> None:
+def test_pieces_cover_what_is_to_be_copied():
     size = 40 * 1024 * 1024 + 1
     pieces = list(in_pieces((Copy(5, size, 9),)))
     assert sum(piece.size for piece in pieces) == size and len(pieces) == 3
@@ -169,7 +169,7 @@ def test_pieces_cover_what_is_to_be_copied() -> None:
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-async def test_a_full_disk_never_costs_the_good_copy(tmp_path: Path) -> None:
+async def test_a_full_disk_never_costs_the_good_copy(tmp_path: Path):
     """OpenSSH's server calls a copy good whose last 64 KB did not fit; an append stops at a prefix."""
     folder = tmp_path / "remote"
     folder.mkdir()

@@ -44,7 +44,7 @@ async def played(**how: Any) -> AsyncIterator[tuple[Client, Peer, Any]]:
 
 
 @pytest.mark.slow
-async def test_three_round_trips_and_no_more(job: Job) -> None:
+async def test_three_round_trips_and_no_more(job: Job):
     async with played() as (_, peer, start):
         peer.absent = ()
         order: list[str] = []
@@ -73,7 +73,7 @@ async def test_three_round_trips_and_no_more(job: Job) -> None:
 
 
 @pytest.mark.parametrize("late", ["write", *LAST])
-async def test_no_rename_before_every_answer_is_there(job: Job, late: str) -> None:
+async def test_no_rename_before_every_answer_is_there(job: Job, late: str):
     """Answers come in any order; whichever is missing keeps the name as it was."""
 
     async with played() as (_, peer, start):
@@ -95,7 +95,7 @@ async def test_no_rename_before_every_answer_is_there(job: Job, late: str) -> No
         await running
 
 
-async def test_no_rename_while_earlier_attempts_could_still_rename(job: Job) -> None:
+async def test_no_rename_while_earlier_attempts_could_still_rename(job: Job):
     """One that the server does not let us remove gets another name: an old request to rename it finds nothing then."""
 
     async with played() as (_, peer, start):
@@ -117,7 +117,7 @@ async def test_no_rename_while_earlier_attempts_could_still_rename(job: Job) -> 
         await running
 
 
-async def test_a_refused_write_means_no_rename_and_no_temp(job: Job) -> None:
+async def test_a_refused_write_means_no_rename_and_no_temp(job: Job):
     """And nothing is read into "Failure"."""
 
     async with played() as (_, peer, start):
@@ -141,7 +141,7 @@ async def test_a_refused_write_means_no_rename_and_no_temp(job: Job) -> None:
 
 
 @pytest.mark.slow
-async def test_a_file_shorter_than_what_was_written_is_not_renamed(job: Job) -> None:
+async def test_a_file_shorter_than_what_was_written_is_not_renamed(job: Job):
     """Some servers still store it when they are asked first, so it is looked at again; the file waits by itself then."""
 
     async with played() as (_, peer, start):
@@ -165,7 +165,7 @@ async def test_a_file_shorter_than_what_was_written_is_not_renamed(job: Job) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stat", ["nothing", "no size", "0 bytes"])
-async def test_a_size_that_is_known_only_after_the_close_is_asked_then(job: Job, stat: str) -> None:
+async def test_a_size_that_is_known_only_after_the_close_is_asked_then(job: Job, stat: str):
     async with played() as (_, peer, start):
         for first in (True, False):
             running = start(job)
@@ -189,7 +189,7 @@ async def test_a_size_that_is_known_only_after_the_close_is_asked_then(job: Job,
             assert (await running).verified == "size"
 
 
-async def test_without_any_size_the_servers_reply_has_to_do(job: Job) -> None:
+async def test_without_any_size_the_servers_reply_has_to_do(job: Job):
     async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
@@ -206,7 +206,7 @@ async def test_without_any_size_the_servers_reply_has_to_do(job: Job) -> None:
         assert (sent.verified, sent.remote) == ("reply", RemoteStat(1000, None))
 
 
-async def test_a_refused_sync_is_an_obstacle_only_where_it_has_worked(job: Job) -> None:
+async def test_a_refused_sync_is_an_obstacle_only_where_it_has_worked(job: Job):
     """A server that never could says so with any status; one that could, and cannot now, may have a bad disk."""
 
     async def one_file(peer: Peer, start: Any, synced: int, *after: str) -> asyncio.Task[Sent]:
@@ -233,7 +233,7 @@ async def test_a_refused_sync_is_an_obstacle_only_where_it_has_worked(job: Job) 
         await (await one_file(peer, start, packets.FAILURE, "close", "posix-rename"))
 
 
-async def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job) -> None:
+async def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job):
     async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
@@ -249,7 +249,7 @@ async def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool) -> None:
+async def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool):
     """Where nothing syncs, closing is where a server says that it could not keep the bytes."""
 
     async with played(extensions=(packets.POSIX_RENAME, packets.FSYNC) if known else (packets.POSIX_RENAME,)) as (_, peer, start):
@@ -271,7 +271,7 @@ async def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool) -> 
         assert "posix-rename" not in peer.seen
 
 
-async def test_a_cancelled_upload_removes_even_an_unopened_temporary(job: Job) -> None:
+async def test_a_cancelled_upload_removes_even_an_unopened_temporary(job: Job):
     async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
@@ -284,7 +284,7 @@ async def test_a_cancelled_upload_removes_even_an_unopened_temporary(job: Job) -
         assert closing.path == "orphan"
 
 
-async def test_a_source_that_shrinks_during_the_upload(job: Job) -> None:
+async def test_a_source_that_shrinks_during_the_upload(job: Job):
     async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
@@ -298,7 +298,7 @@ async def test_a_source_that_shrinks_during_the_upload(job: Job) -> None:
             await running
 
 
-async def test_lost_while_waiting(job: Job) -> None:
+async def test_lost_while_waiting(job: Job):
     async with played() as (_, peer, start):
         running = [start(job), start(job._replace(temp=".b.tmp"))]
         await peer.expect("open", "open")
@@ -309,7 +309,7 @@ async def test_lost_while_waiting(job: Job) -> None:
             await start(job)
 
 
-async def test_a_missing_folder_is_created_once_for_all_who_wait(job: Job) -> None:
+async def test_a_missing_folder_is_created_once_for_all_who_wait(job: Job):
     async with played() as (_, peer, start):
         jobs = [job._replace(name=f"x/y/{i}", temp=f"x/y/.{i}.tmp") for i in range(3)]
         peer.absent = tuple(one.name for one in jobs)
@@ -341,7 +341,7 @@ class TestSwap:
             kept = record or SwapRecord(str(tmp_path), "me")
             yield peer, Swaps(client, kept), kept
 
-    async def test_the_old_file_is_recorded_before_its_move_and_restored(self, tmp_path: Path) -> None:
+    async def test_the_old_file_is_recorded_before_its_move_and_restored(self, tmp_path: Path):
         async with self.played(tmp_path) as (peer, swaps, _):
             running = asyncio.create_task(swaps.replace(b".t", b"a"))
             [first] = await peer.expect("rename")
@@ -361,7 +361,7 @@ class TestSwap:
             assert not SwapRecord(str(tmp_path), "me").asides
 
     @pytest.mark.parametrize("missing", [True, False])
-    async def test_mending(self, tmp_path: Path, missing: bool) -> None:
+    async def test_mending(self, tmp_path: Path, missing: bool):
         """The old one goes back where the name is missing, and away where it is there; never the other way."""
         record = SwapRecord(str(tmp_path), "me")
         record.add(b".t.old", b"a", 1e9)
@@ -382,7 +382,7 @@ class TestSwap:
             await running
             await peer.nothing()
 
-    async def test_an_unclear_answer_moves_nothing(self, tmp_path: Path) -> None:
+    async def test_an_unclear_answer_moves_nothing(self, tmp_path: Path):
         async with self.played(tmp_path) as (peer, swaps, _):
             running = asyncio.create_task(swaps.mend(b".t", b"a"))
             [aside] = await peer.expect("lstat")
@@ -392,7 +392,7 @@ class TestSwap:
             await running
             await peer.nothing()
 
-    def test_a_record_of_another_server_or_not_readable_is_no_record(self, tmp_path: Path) -> None:
+    def test_a_record_of_another_server_or_not_readable_is_no_record(self, tmp_path: Path):
         SwapRecord(str(tmp_path), "me").add(b".\xff.old", b"\xff", 1.0)
         assert SwapRecord(str(tmp_path), "me").asides == {b".\xff.old": (b"\xff", 1.0)}
         assert not SwapRecord(str(tmp_path), "another").asides

@@ -140,7 +140,7 @@ def needs_in_place(*quirks: Switch) -> bool:
         for quirk in switches("sftp")
     ],
 )
-async def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path):
     quirk.turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path, StoreInPlace=needs_in_place(quirk))
     async with connected(context):
@@ -151,9 +151,7 @@ async def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSF
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", pairs("sftp", 60, seed=14), ids=lambda both: f"{both[0].name} + {both[1].name}")
-async def test_with_two_quirks_at_once_everything_arrives(
-    both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path
-) -> None:
+async def test_with_two_quirks_at_once_everything_arrives(both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path):
     for one in both:
         one.turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path, StoreInPlace=needs_in_place(*both))
@@ -162,7 +160,7 @@ async def test_with_two_quirks_at_once_everything_arrives(
     context.check()
 
 
-async def test_where_nothing_can_be_renamed_a_setting_is_advised(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_where_nothing_can_be_renamed_a_setting_is_advised(server: QuirkSFTPServer, tmp_path: Path):
     switch("no rename at all").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
 
@@ -183,7 +181,7 @@ ADAPTS = [
 @pytest.mark.parametrize(("means", "quirks", "worse", "better"), ADAPTS, ids=lambda value: getattr(value, "name", ""))
 async def test_a_server_that_changes_is_followed_within_three_files(
     means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path
-) -> None:
+):
     context = DeliveryContext(server, tmp_path)
     grown = [b"a line\n" * 10]
 
@@ -213,7 +211,7 @@ async def test_a_server_that_changes_is_followed_within_three_files(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("allowed", [1, 3, 20])
-async def test_three_hundred_files_where_few_may_be_open(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_three_hundred_files_where_few_may_be_open(allowed: int, server: QuirkSFTPServer, tmp_path: Path):
     server.quirks.open_files = allowed
     context = DeliveryContext(server, tmp_path, Concurrency=32)
     asked = [0, 0]
@@ -246,7 +244,7 @@ async def test_three_hundred_files_where_few_may_be_open(allowed: int, server: Q
     assert context.transport.profile.rung(TEMP) == "hidden", context.steps
 
 
-async def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp_path: Path):
     """A server that says "Failure" to a name says the same to one open file too many: another file shows which it was."""
     context = DeliveryContext(server, tmp_path)
 
@@ -259,7 +257,7 @@ async def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServe
     assert not context.transport.profile.opened["open files"].learned and context.steps == []
 
 
-async def test_where_temporary_files_vanish_no_trial_is_sent(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_where_temporary_files_vanish_no_trial_is_sent(server: QuirkSFTPServer, tmp_path: Path):
     """That one may stay by now is tried with a few bytes."""
     server.quirks.set(hidden_names=False, after_publish="taken")
     context = DeliveryContext(server, tmp_path, StoreInPlace=True)
@@ -278,7 +276,7 @@ async def test_where_temporary_files_vanish_no_trial_is_sent(server: QuirkSFTPSe
     context.check()
 
 
-async def test_unremovable_temporaries_are_reused_and_never_grow(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_unremovable_temporaries_are_reused_and_never_grow(server: QuirkSFTPServer, tmp_path: Path):
     """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""
     server.quirks.set(delete=False, rename="new", posix_rename=False)
     context = DeliveryContext(server, tmp_path)
@@ -296,7 +294,7 @@ async def test_unremovable_temporaries_are_reused_and_never_grow(server: QuirkSF
 
 
 @pytest.mark.slow
-async def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path):
     switch("object store").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
     async with connected(context):
@@ -310,7 +308,7 @@ async def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPSer
     assert later.steps == []
 
 
-async def test_a_wait_to_open_a_file_ends_with_the_lost_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_a_wait_to_open_a_file_ends_with_the_lost_connection(server: QuirkSFTPServer, tmp_path: Path):
     server.quirks.open_files = 1
     context = DeliveryContext(server, tmp_path)
 
@@ -330,7 +328,7 @@ async def test_a_wait_to_open_a_file_ends_with_the_lost_connection(server: Quirk
 @pytest.mark.parametrize("more", [0, 300_000])
 async def test_bytes_put_behind_the_end_are_no_resumed_upload(
     server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
-) -> None:
+):
     """Whatever place they are for. The temporary file of an upload that was cut may have ``more`` than is known: then all of it is
     sent at once, and the next upload that was cut begins anew."""
     write = QuirkFiles.write
@@ -356,7 +354,7 @@ async def test_bytes_put_behind_the_end_are_no_resumed_upload(
 
 
 @pytest.mark.parametrize("path", ["C:/data", "/C:/data"])
-async def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str) -> None:
+async def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str):
     context = DeliveryContext(server, tmp_path, HostPath=path)
     async with connected(context):
         await context.put("day/a.csv", b"1\n")
@@ -364,7 +362,7 @@ async def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, 
 
 
 @pytest.mark.slow
-async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path):
     switch("size grows late").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
     grown = b"a line\n" * 1_000
@@ -381,7 +379,7 @@ async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: Q
 @pytest.mark.parametrize("times", [1, 10**6])
 async def test_a_bare_failure_is_blamed_on_a_name_the_second_time(
     server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
-) -> None:
+):
     """A server that is at a limit for a moment says the same as one that takes no such name."""
     left, opened = times, QuirkFiles.open
 

@@ -48,7 +48,7 @@ def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
 
 
 @pytest.mark.parametrize("deny", [(), ("fsync",), ("fsync", "posix-rename", "limits")])
-async def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: Path) -> None:
+async def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: Path):
     with openssh_server(tmp_path / "sshd", deny=deny, file_limit=500_000) as server:
         context = DeliveryContext(server, tmp_path)
 
@@ -68,9 +68,7 @@ async def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-async def test_a_thawed_server_puts_no_old_version_over_a_newer_one(
-    context: DeliveryContext, server: OpenSSHServer, moment: str
-) -> None:
+async def test_a_thawed_server_puts_no_old_version_over_a_newer_one(context: DeliveryContext, server: OpenSSHServer, moment: str):
     """The server process stops with requests queued, our side dies, another uploads something newer; then it wakes."""
     older, newer = os.urandom(2_000_000), os.urandom(40_000)
     frozen: list[int] = []
@@ -110,7 +108,7 @@ class TestSwap:
     """No posix-rename."""
 
     @pytest.mark.parametrize("recorded", [True, False])
-    async def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path) -> None:
+    async def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path):
         """By the next connect from the record; without one by the next upload, which is told the earlier temp names."""
         context = DeliveryContext(plain, tmp_path)
         (context.folder / ".a.9.tmp").write_bytes(b"new, whole, not in yet")
@@ -137,7 +135,7 @@ class TestSwap:
         assert context.read("a") == b"newer"
         assert context.names() == ["a"]
 
-    async def test_an_aside_is_not_removed_while_its_name_is_missing(self, plain: OpenSSHServer, tmp_path: Path) -> None:
+    async def test_an_aside_is_not_removed_while_its_name_is_missing(self, plain: OpenSSHServer, tmp_path: Path):
         context = DeliveryContext(plain, tmp_path)
 
         transport = context.transport()
@@ -148,7 +146,7 @@ class TestSwap:
         await transport.close()
 
     @pytest.mark.slow
-    async def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path) -> None:
+    async def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path):
         """The one request that a stalled server may hold against us: it moves the newer version aside."""
         context = DeliveryContext(plain, tmp_path)
         frozen: list[int] = []
@@ -186,7 +184,7 @@ class TestSwap:
 
 
 @pytest.mark.slow
-async def test_a_small_file_does_not_wait_for_a_large_one_when_slow(server: OpenSSHServer, context: DeliveryContext) -> None:
+async def test_a_small_file_does_not_wait_for_a_large_one_when_slow(server: OpenSSHServer, context: DeliveryContext):
     rate = 400_000
     with Relay("127.0.0.1", server.port, buffer=16 * 1024) as relay:
         transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
@@ -215,7 +213,7 @@ class TestChild:
     def pid_of(context: DeliveryContext) -> int:
         return int(json.loads((context.place / "work" / "ssh.json").read_text())["pid"])
 
-    async def test_it_has_no_terminal_and_ends_with_close(self, context: DeliveryContext) -> None:
+    async def test_it_has_no_terminal_and_ends_with_close(self, context: DeliveryContext):
         transport = context.transport()
         await transport.connect()
         pid = self.pid_of(context)
@@ -225,7 +223,7 @@ class TestChild:
         assert not (context.place / "work" / "ssh.json").exists()
 
     @pytest.mark.slow
-    async def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, context: DeliveryContext) -> None:
+    async def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, context: DeliveryContext):
         with Relay("127.0.0.1", server.port) as relay:
             transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
             await transport.connect()
@@ -236,7 +234,7 @@ class TestChild:
             assert asyncio.get_running_loop().time() - started < 10
             assert process_start(pid) is None
 
-    def test_nothing_stays_open(self, context: DeliveryContext) -> None:
+    def test_nothing_stays_open(self, context: DeliveryContext):
         async def case() -> None:
             transport = context.transport()
             before = left_open()
@@ -257,7 +255,7 @@ class TestChild:
 
         asyncio.run(case())
 
-    def test_it_works_in_another_thread(self, context: DeliveryContext) -> None:
+    def test_it_works_in_another_thread(self, context: DeliveryContext):
         """Where the courier lives: no signal, no child watcher of the main thread is needed."""
         ends: list[BaseException | None] = []
 
@@ -281,7 +279,7 @@ class TestChild:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("by", ["the kernel", "the next connect"])
-    def test_it_does_not_outlive_us(self, server: OpenSSHServer, context: DeliveryContext, by: str) -> None:
+    def test_it_does_not_outlive_us(self, server: OpenSSHServer, context: DeliveryContext, by: str):
         with Relay("127.0.0.1", server.port) as relay:
             settings = server.settings(HostPath=str(context.folder), HostPort=relay.port, HostKey=server.host_key)
             holder = subprocess.Popen(
@@ -305,7 +303,7 @@ class TestChild:
                 asyncio.run(connect_in_vain(context.transport(HostPort=relay.port, HostKey=server.host_key, ConnectTimeoutSecs=1)))
             wait_until(lambda: process_start(pid) is None, what="the end of ssh")
 
-    def test_only_the_recorded_one_is_ended(self, context: DeliveryContext) -> None:
+    def test_only_the_recorded_one_is_ended(self, context: DeliveryContext):
         (context.place / "work").mkdir()
         record = context.place / "work" / "ssh.json"
         # What an ssh of ours has on its command line, in a process that stays.
@@ -328,7 +326,7 @@ class TestChild:
                 ours.kill()
                 other.kill()
 
-    def test_a_record_that_is_a_link_names_nobody(self, context: DeliveryContext) -> None:
+    def test_a_record_that_is_a_link_names_nobody(self, context: DeliveryContext):
         (context.place / "work").mkdir()
         record = context.place / "work" / "ssh.json"
         one = [sys.executable, "-c", "import time; time.sleep(600)", *ssh_argv("ssh", login_of({"Host": "h"}))[1:]]
@@ -341,7 +339,7 @@ class TestChild:
             finally:
                 ours.kill()
 
-    async def test_the_reason_is_reported_when_ssh_dies(self, context: DeliveryContext) -> None:
+    async def test_the_reason_is_reported_when_ssh_dies(self, context: DeliveryContext):
         transport = context.transport()
         await transport.connect()
         moving = asyncio.Event()
@@ -386,7 +384,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_the_log_has_one_open_and_one_rename_for_each_upload(tmp_path: Path) -> None:
+async def test_the_log_has_one_open_and_one_rename_for_each_upload(tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:
         context = DeliveryContext(server, tmp_path)
 

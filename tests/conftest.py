@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib.util
+import inspect
 import itertools
 import os
 import shutil
@@ -37,6 +39,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _REGISTRY = os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), f"pysubtask-tests-{os.getpid()}"))
 _numbers = (f"{os.getpid()}-{number}" for number in itertools.count())
 
+pytest.register_assert_rewrite("tests.support")
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
 # What children and test servers import is compiled before the first of them is waited for: on a small machine that takes
@@ -87,6 +90,16 @@ def pytest_collection_finish() -> None:
     # What the collection has made stays: no look at garbage, of ours or of a test, needs to go through it.
     gc.enable()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine runs on an event loop of its own, which is closed before the fixtures end."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(pyfuncitem.obj(**given))
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from benchmarks.day import outages, plan
 from benchmarks.station import Journal
 from pysubtask.testing.link.bad_link import missing as link_missing
 from pysubtask.testing.servers.sshd import descendants, find_program, missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=missing() or "")]
 

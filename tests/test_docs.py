@@ -32,8 +32,9 @@ from pysubtask.control.cli import commands, main
 from pysubtask.subtask import base_subtask
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from pysubtask.subtask.engine import exit_status as child_exit_status
-from tests import make_config_doc, pages
-from tests.helpers import wait_until
+from tests import make_config_doc
+from tests.support import pages
+from tests.support.helpers import wait_until
 
 MARKDOWN = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.rglob("*.md"))]
 SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))
@@ -271,7 +272,7 @@ def packer(tmp_path: Path) -> Iterator[Packer]:
 
 
 @pytest.mark.slow
-def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer: Packer):
+def test_the_pages_subtask_packs_notified_files_after_a_kill(packer: Packer):
     data = packer.folder / "data" / "a.csv"
     # So large that packing it takes a while, and the kill hits the middle of it.
     noise = os.urandom(200_000).hex()
@@ -305,7 +306,7 @@ def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer
 
 
 @pytest.mark.slow
-def test_the_subtask_of_the_page_makes_good_after_everything_was_killed(packer: Packer):
+def test_the_pages_subtask_recovers_after_everything_was_killed(packer: Packer):
     packer.start()
     child = packer.child()
     os.kill(child, signal.SIGSTOP)

@@ -197,7 +197,7 @@ def modules() -> list[str]:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_no_module_goes_by_path(module: str) -> None:
+def test_no_module_goes_by_path(module: str):
     allowed, _ = ALLOWED.get(module, (set(), ""))
     wrong = [f"line {line}: {what}" for line, what in uses((PACKAGE / module).read_text()) if what not in allowed]
     assert not wrong, (
@@ -207,7 +207,7 @@ def test_no_module_goes_by_path(module: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_allowed_is_used_and_has_a_reason() -> None:
+def test_what_is_allowed_is_used_and_has_a_reason():
     for module, (allowed, reason) in ALLOWED.items():
         used = {what for _, what in uses((PACKAGE / module).read_text())}
         assert allowed == used, module
@@ -242,5 +242,5 @@ def test_what_is_allowed_is_used_and_has_a_reason() -> None:
         ("from .own_files import open_read\nopen_read(a, b)", []),
     ],
 )
-def test_the_test_sees_it(source: str, found: list[str]) -> None:
+def test_the_test_sees_it(source: str, found: list[str]):
     assert [what for _, what in uses(source)] == found

@@ -23,9 +23,9 @@ from pysubtask.dropbox import main
 from pysubtask.master.child_config import plan
 from pysubtask.testing import DropboxServer, dropbox_server
 from pysubtask.transports.dropbox import login as login_program
-from tests.e2e.station import DropboxStation
-from tests.e2e.test_demo import BLOCKER
-from tests.helpers import command_lines, wait_until
+from tests.support.blocker import BLOCKER
+from tests.support.helpers import command_lines, wait_until
+from tests.support.station import DropboxStation
 
 ROOT = Path(__file__).resolve().parent.parent
 SECS = 60
@@ -106,7 +106,7 @@ def config_of(output: str) -> Section:
 
 
 @pytest.mark.slow
-def test_a_person_is_led_through_and_the_lines_it_prints_are_a_config(login: Any, server: DropboxServer, tmp_path: Path):
+def test_a_person_is_led_through_and_gets_lines_for_a_config(login: Any, server: DropboxServer, tmp_path: Path):
     one = login("--proxy", server.proxy, REQUESTS_CA_BUNDLE="/no such file")
     one.type("standin")
     asked = one.open_the_page()

@@ -92,14 +92,14 @@ def test_the_help_of_every_command(missing):
 
 
 @pytest.mark.slow
-def test_only_what_speaks_to_a_service_or_draws_tables_needs_a_library_when_it_is_loaded():
+def test_only_services_and_tables_need_a_library_at_import():
     done = blocked(LIBRARIES, MODULES)
     needs = {"pysubtask.control.doctor.remote_dropbox"}
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout.replace("'", '"'))) == needs
 
 
-def test_without_the_command_lines_own_libraries_it_says_so_in_a_line():
+def test_without_the_command_lines_libraries_one_line_says_so():
     done = blocked(("click", "rich"), "import pysubtask.control.cli")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["pysubtask: the command needs two libraries. Run:  pip install 'pysubtask[cli]'"]

@@ -18,24 +18,24 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_no_extra_allows_a_version_with_a_known_hole(extra: str) -> None:
+def test_no_extra_allows_a_version_with_a_known_hole(extra: str):
     for need in EXTRAS[extra]:
         name, sign, version = re.fullmatch(r"([A-Za-z0-9-]+)(>=|==)([\d.]+).*", need).groups()
         assert sign and tuple(map(int, version.split("."))) >= LEAST.get(name, ()), need
 
 
 @pytest.mark.parametrize("extra", [extra for extra, needs in EXTRAS.items() if any(need.startswith("dropbox") for need in needs)])
-def test_what_dropbox_leaves_open_is_named(extra: str) -> None:
+def test_what_dropbox_leaves_open_is_named(extra: str):
     assert any(need.startswith("requests>=") for need in EXTRAS[extra])
 
 
-def test_the_lowest_versions_are_run() -> None:
+def test_the_lowest_versions_are_run():
     assert "bash .ci/floors" in (ROOT / ".ci" / "run").read_text()
     floors = (ROOT / ".ci" / "floors").read_text()
     assert "--resolution lowest-direct" in floors and "pip-audit" in floors
 
 
 @pytest.mark.parametrize("script", ["run", "floors", "frozen", "extras", "servers"])
-def test_the_tests_that_a_script_names_are_there(script: str) -> None:
+def test_the_tests_that_a_script_names_are_there(script: str):
     named = re.findall(r"\btests/[\w/]*\w(?:\.py)?", (ROOT / ".ci" / script).read_text())
     assert [path for path in named if not (ROOT / path).exists()] == []

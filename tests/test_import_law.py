@@ -311,7 +311,7 @@ def test_who_alerts_nobody_pays_nothing_for_it():
     assert [name for name in names if "alert" in name] == []
 
 
-def test_the_process_that_alerts_needs_no_library_and_little_memory():
+def test_the_alerting_process_needs_no_library_and_little_memory():
     """The command's libraries may well be missing where an app runs."""
     names = load("import pysubtask.control.alerts.watch")
     assert foreign(names) == set()

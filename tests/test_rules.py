@@ -108,6 +108,41 @@ def test_words_are_told_apart(name, is_found):
     assert bool(words_of(name) & PRIVATE_WORDS) == is_found
 
 
+LONGEST_TEST = 60  # characters of the name of a test: it stands on one line of a report beside its module
+
+
+def places_of_tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+
+
+def test_names_of_tests_are_short():
+    assert [place for place, node in places_of_tests() if len(node.name) > LONGEST_TEST] == []
+
+
+def test_a_test_function_has_no_return_annotation():
+    assert [place for place, node in places_of_tests() if node.returns is not None] == []
+
+
+# ---- the harness
+
+COMMANDS = {"make_api_doc.py", "make_config_doc.py", "make_module_map.py", "make_settings_types.py", "quirk_pairs.py"}
+"""Programs that a person runs: ``python -m tests.make_api_doc``."""
+
+
+def test_the_harness_stands_in_one_folder():
+    paths = [path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py")]
+    support = {path for path in paths if path.parts[0] == "support"}
+    assert [str(path) for path in support if path.name.startswith("test_")] == []
+    may_stand_beside_tests = {"__init__.py", "conftest.py", "contract.py"} | COMMANDS
+    others = {path for path in paths if not path.name.startswith("test_") and path.name not in may_stand_beside_tests}
+    assert others == support - {path for path in support if path.name == "__init__.py"}, (
+        "it holds no tests: move it to tests/support"
+    )
+
+
 # ---- files
 
 # Above 400 lines, and at most as long as they are now: what is cut up takes its row away.
@@ -291,7 +326,7 @@ def begin() -> None:
 # ---- the pages that follow the code
 
 
-def test_the_page_that_follows_one_upload_names_functions_that_are_there():
+def test_the_page_of_one_upload_names_existing_functions():
     rows = re.findall(r"^\| (\d+) \| `([^`]+)` \| ([^|]+) \|", (ROOT / "docs" / "one-upload.md").read_text("utf-8"), re.MULTILINE)
     assert [number for number, _, _ in rows].count("1") == 3
     missing = []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import pages
+from tests.support import pages
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def test_every_page_is_there_and_in_the_navigation(site: Path):
         assert f'href="{page}.html"' in navigation, f"{page} is not in the navigation of mkdocs.yml"
 
 
-def test_a_page_that_lies_outside_of_docs_has_its_text_and_links_into_the_site(site: Path):
+def test_a_page_outside_docs_has_its_text_and_links_in_the_site(site: Path):
     for page, source in OUTSIDE.items():
         html = (site / f"{page}.html").read_text(encoding="utf-8")
         heading = re.search(r"^# (.+)$", (pages.ROOT / source).read_text(encoding="utf-8"), re.MULTILINE)
@@ -77,7 +77,7 @@ def test_a_page_that_lies_outside_of_docs_has_its_text_and_links_into_the_site(s
             pytest.fail(f"{path.name} links to {target}, which is no page of the site")
 
 
-def test_every_link_within_the_site_leads_to_a_place_that_is_there(site: Path):
+def test_every_link_within_the_site_leads_to_an_existing_place(site: Path):
     texts = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "404.html"}
     for path, text in texts.items():
         for target, anchor in re.findall(r'<a [^>]*href="([^":#]*)(#[^"]+)?"', text):

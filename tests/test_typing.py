@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import pages
+from tests.support import pages
 
 pytestmark = pytest.mark.slow
 

@@ -25,9 +25,9 @@ from pysubtask.common.status import read_status
 from pysubtask.master.child_config import plan
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
-from tests.e2e.station import DropboxStation, Station
-from tests.helpers import wait_until
-from tests.other_user import HIM, needs_root
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, needs_root
+from tests.support.station import DropboxStation, Station
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "version1.md"
@@ -128,7 +128,7 @@ def test_names_that_version_1_cut_up(station):
 
 
 @pytest.mark.slow
-def test_a_new_file_in_a_folder_is_sent_once_and_not_again_after_a_restart(station):
+def test_a_new_file_in_a_folder_is_sent_once_over_a_restart(station):
     one = station(["box"])
     one.master.start()
     one.pid()
@@ -161,7 +161,7 @@ def test_a_folder_may_name_what_counts(station):
 
 
 @pytest.mark.slow
-def test_what_somebody_does_on_the_server_stays_until_there_is_a_newer_version(station):
+def test_changes_on_the_server_stay_until_a_newer_version(station):
     """Nothing is ever deleted there, and nobody's change is lost for an old version's sake."""
     one = station(["a.csv", "box"])
     one.master.start()
@@ -207,7 +207,7 @@ def test_what_is_missing_is_said_before_anything_starts(words, capsys):
         told(*words)
 
 
-def test_the_password_option_of_version_1_is_refused_without_being_repeated(capsys):
+def test_version_1s_password_option_is_refused_unrepeated(capsys):
     for words in (["-p", "hunter2"], ["--password", "hunter2"], ["--password=hunter2"]):
         with pytest.raises(SystemExit) as stopped:
             told("-host", "h", "-wf", "a.csv", *words)
@@ -217,7 +217,7 @@ def test_the_password_option_of_version_1_is_refused_without_being_repeated(caps
         assert PASSWORD_VARIABLE in said and "--password-file" in said
 
 
-def test_the_token_option_of_version_1_is_refused_without_being_repeated(capsys):
+def test_version_1s_token_option_is_refused_unrepeated(capsys):
     for words in (["-dtoken", "hunter2"], ["--dtoken", "hunter2"], ["--dtoken=hunter2"], ["--proxy", "http://me:hunter2@h:1"]):
         with pytest.raises(SystemExit) as stopped:
             told("-wf", "a.csv", *words, extension="dropbox")
@@ -325,7 +325,7 @@ def test_two_tasks_in_one_folder_leave_each_others_files_alone(station):
     one.arrived("a.csv")
     assert (one.data / "second.heartbeat").exists()
     base = {**one.base, "TaskName": "second", "HeartbeatName": "second", "Subtask_Log_FileName": str(one.root / "logs" / "two.txt")}
-    other = BaseMaster([{"file": str(one.data / "b.csv")}], base, "tests.folder_child", LogToConsole=False)
+    other = BaseMaster([{"file": str(one.data / "b.csv")}], base, "tests.support.folder_child", LogToConsole=False)
     one.master.stop(forcekill=False)
     assert not (one.data / "a.csv.notify").exists()
     assert (one.data / "b.csv.notify").stat().st_mtime_ns == before
@@ -344,7 +344,7 @@ def test_a_hook_that_raises_never_ends_the_timer(station, monkeypatch, tmp_path)
     one.extension = "hooks_child"
     one.write("a.csv", "1\n")
     one.write("a.csv.notify", "")  # else the first touch has two steps, its making and its time, and may count as two
-    one.master = BaseMaster(one.entries, one.base, "tests.hooks_child", LogToConsole=False)
+    one.master = BaseMaster(one.entries, one.base, "tests.support.hooks_child", LogToConsole=False)
     one.master.start()
     wait_until(given.exists, what="the snapshot, offered again")
     for text in ("2\n", "3\n"):
@@ -394,7 +394,7 @@ def test_what_is_said_of_residual_files_is_true(tmp_path):
     assert "No Residual files found" not in log.read_text()
 
 
-def test_a_log_that_logrotate_copies_and_truncates_goes_on_at_its_beginning(station):
+def test_a_log_that_logrotate_truncates_goes_on_at_its_beginning(station):
     one = station(["a.csv"])
     one.master.start()
     one.pid()
@@ -510,7 +510,7 @@ def test_what_dropbox_refuses_is_never_called_delivered(dropbox, box_station):
 
 
 @pytest.mark.slow
-def test_a_token_that_ends_is_replaced_and_a_revoked_one_holds_everything(dropbox, box_station):
+def test_an_ended_token_is_replaced_and_a_revoked_one_holds_all(dropbox, box_station):
     one = box_station
     one.write("a.csv", "3")
     one.master.start()

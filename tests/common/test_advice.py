@@ -13,7 +13,7 @@ import pytest
 
 import pysubtask
 from pysubtask.common import advice
-from tests import harm
+from tests.support import harm
 
 PACKAGE = Path(pysubtask.__file__).parent
 _COMMANDS = re.compile(
@@ -154,7 +154,7 @@ def test_what_we_made_is_given_back_one_by_one():
     assert harm.in_line(line, MADE) == ""
 
 
-def test_a_folder_is_made_where_the_one_above_is_there_and_never_in_the_place_of_a_disk():
+def test_a_folder_is_made_below_an_existing_one_never_for_a_disk():
     assert advice.make_folder("/srv/data/new") == ("mkdir /srv/data/new",)
     for path in ("/media/usb/camera", "/mnt", "/run/media/pi/stick"):
         assert advice.make_folder(path) == ()
@@ -169,7 +169,7 @@ def test_only_a_config_is_handed_over(tmp_path):
         assert advice.hand_over_config(f"{tmp_path}/{name}", "pi") == ()
 
 
-def test_a_config_and_its_own_folder_are_closed_to_the_writing_of_others(tmp_path):
+def test_a_config_and_its_folder_are_closed_to_others_writing(tmp_path):
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "two words.toml").touch()
     for path in (tmp_path / "conf.d", tmp_path / "conf.d" / "two words.toml"):

@@ -178,7 +178,7 @@ def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path: Path, line: st
     assert f"station.toml:6: {problem}" in str(found.value)
 
 
-def test_a_master_takes_the_section_and_refuses_what_others_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_master_takes_the_section_unless_others_may_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o755)
     program = tmp_path / "alert"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import as_user
-from tests.other_user import HIM, needs_root, open_folder
+from tests.support.other_user import HIM, needs_root, open_folder
 
 pytestmark = needs_root
 

@@ -49,7 +49,7 @@ def test_times_of_before_a_jump_are_doubtful():
         assert not steps.is_doubtful(at), at
 
 
-def test_a_clock_that_goes_on_or_is_put_back_makes_nothing_doubtful():
+def test_a_clock_that_advances_or_is_set_back_is_not_in_doubt():
     steps = clock.Steps(NOW, 100)
     for wall, boot in ((NOW + 3 * DAY, 100 + 3 * DAY), (NOW + 3 * DAY + 1800, 100 + 3 * DAY), (NOW, 200 + 3 * DAY)):
         steps.note(wall, boot)

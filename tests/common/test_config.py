@@ -37,7 +37,7 @@ def defaults_copy(**sections):
     return types.SimpleNamespace(**(kept | sections))
 
 
-def test_every_row_has_a_default_of_its_own_kind_and_says_what_it_means():
+def test_each_row_has_a_default_of_its_kind_and_a_meaning():
     for name, rows in TABLE.items():
         assert len({row.key for row in rows}) == len(rows)
         for row in rows:
@@ -100,7 +100,7 @@ def test_extension_wins_over_base_wins_over_defaults(key):
     assert settle({"ftp": {key: 5}}, None)[key] == settle({}, None)[key]
 
 
-def test_assigned_default_counts_as_set_by_the_user_but_below_the_config():
+def test_an_assigned_default_is_the_users_but_below_the_config():
     defaults = defaults_copy()
     defaults.base.TimerIntervalSecs = 9
     assert settle({}, None, defaults)["TimerIntervalSecs"] == 9
@@ -320,7 +320,7 @@ def test_nearest():
     assert nearest("x", []) is None
 
 
-def test_the_rows_of_a_child_are_those_of_base_and_in_their_place_its_own():
+def test_a_childs_rows_are_those_of_base_and_its_own_in_place():
     base, ftp = ({row.key: row for row in TABLE[name]} for name in ("base", "ftp"))
     found = rows_of(TABLE, "ftp")
     assert found == {**base, **ftp} and found["BakToFolder"] is ftp["BakToFolder"] is not base["BakToFolder"]

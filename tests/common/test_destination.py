@@ -22,7 +22,7 @@ from pysubtask.common.destination import Server, is_same_place, server_of
         ("sftp://me@h:22//c:x", Server("sftp://me@h:22", "/c:x")),
     ],
 )
-def test_the_parts_of_a_destination(destination, server) -> None:
+def test_the_parts_of_a_destination(destination, server):
     assert server_of(destination) == server
 
 
@@ -44,5 +44,5 @@ def test_the_parts_of_a_destination(destination, server) -> None:
         ("hook://x", "", False),
     ],
 )
-def test_one_place_by_two_protocols(one, other, same) -> None:
+def test_one_place_by_two_protocols(one, other, same):
     assert is_same_place(one, other) is same and is_same_place(other, one) is same

@@ -18,7 +18,7 @@ def _forgotten() -> Iterator[None]:
     effective_user.forget()
 
 
-def test_only_who_keeps_its_user_does_not_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_who_keeps_its_user_does_not_ask_again(monkeypatch: pytest.MonkeyPatch):
     me = os.geteuid()
     assert effective_user.number() == me
     monkeypatch.setattr(os, "geteuid", lambda: me + 1)
@@ -31,7 +31,7 @@ def test_only_who_keeps_its_user_does_not_ask_again(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes another user")
-def test_a_process_that_becomes_another_user_asks() -> None:
+def test_a_process_that_becomes_another_user_asks():
     effective_user.keep()
     assert as_user.ask(65534, effective_user.number) == 65534
     assert effective_user.number() == 0

@@ -16,7 +16,7 @@ from pysubtask.common.entries import Entry, first_folder, from_json, keeps_recor
 from pysubtask.common.errors import ConfigError
 
 
-def test_the_forms_of_the_documents(tmp_path) -> None:
+def test_the_forms_of_the_documents(tmp_path):
     watched = [{"file": "logs/test1.mrk"}, {"file": "logs/test1.csv", "burstmode": True}, {"dir": "logs/watch_all_in_here"}]
     entries = read_entries(watched, cwd=str(tmp_path))
     logs = str(tmp_path / "logs")
@@ -27,7 +27,7 @@ def test_the_forms_of_the_documents(tmp_path) -> None:
     ]
 
 
-def test_every_option_of_a_folder(tmp_path) -> None:
+def test_every_option_of_a_folder(tmp_path):
     given_ = {"dir": tmp_path, "as": "a//b/./c", "burstmode": True, "settle_secs": 0, "on_change": True, "notify_files": False}
     given_ |= {"include": "*.csv", "exclude": ["x/*", "[!a]?"], "recursive": True}
     entry = Entry("dir", str(tmp_path), "a/b/c", True, 0.0, True, False, ("*.csv",), ("x/*", "[!a]?"), True)
@@ -35,7 +35,7 @@ def test_every_option_of_a_folder(tmp_path) -> None:
     assert from_json(json.loads(json.dumps(to_json([entry])))) == [entry]
 
 
-def test_paths_as_bytes_objects_and_text_come_out_absolute_and_plain(tmp_path, monkeypatch) -> None:
+def test_paths_in_any_form_become_absolute_and_plain(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given_ = ["b/../x", b"\xff\xfe", Path("p/q"), "//etc/ x ", "./s,'\" \n"]
     assert [entry.path for entry in read_entries([{"file": path} for path in given_])] == [
@@ -47,7 +47,7 @@ def test_paths_as_bytes_objects_and_text_come_out_absolute_and_plain(tmp_path, m
     ]
 
 
-def test_the_callers_list_is_left_alone(tmp_path) -> None:
+def test_the_callers_list_is_left_alone(tmp_path):
     given_ = [{"file": "a", "as": "x/y"}]
     read_entries(given_, cwd=str(tmp_path))
     assert given_ == [{"file": "a", "as": "x/y"}]
@@ -114,7 +114,7 @@ def test_the_callers_list_is_left_alone(tmp_path) -> None:
         ([{"dir": "d", "as": "a/deep"}, {"file": "a"}], ["watchfilesdirs[0]", "folder 'a'"]),
     ],
 )
-def test_what_is_wrong_is_named_with_its_remedy(watchfilesdirs, words, tmp_path) -> None:
+def test_what_is_wrong_is_named_with_its_remedy(watchfilesdirs, words, tmp_path):
     with pytest.raises(ConfigError) as caught:
         read_entries(watchfilesdirs, cwd=str(tmp_path))
     for word in words:
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_named_with_its_remedy(watchfilesdirs, words, tmp_path)
     assert caught.value.remedy and caught.value.key.startswith("watchfilesdirs")
 
 
-def test_a_folder_named_as_file_and_a_file_named_as_folder(tmp_path) -> None:
+def test_a_folder_named_as_file_and_a_file_named_as_folder(tmp_path):
     (tmp_path / "f").write_text("")
     (tmp_path / "d").mkdir()
     with pytest.raises(ConfigError, match=r"is a folder.*'dir'"):
@@ -131,18 +131,18 @@ def test_a_folder_named_as_file_and_a_file_named_as_folder(tmp_path) -> None:
         read_entries([{"dir": tmp_path / "f"}])
 
 
-def test_nothing_need_be_named_where_one_is_not_needed() -> None:
+def test_nothing_need_be_named_where_one_is_not_needed():
     assert read_entries([], need_one=False) == []
     assert first_folder([]) == os.getcwd()
 
 
-def test_first_folder(tmp_path) -> None:
+def test_first_folder(tmp_path):
     entries = read_entries([{"file": "x/a"}, {"dir": "y"}], cwd=str(tmp_path))
     assert first_folder(entries) == str(tmp_path / "x")
     assert first_folder(entries[1:]) == str(tmp_path / "y")
 
 
-def test_remote_names() -> None:
+def test_remote_names():
     assert remote_name(Entry("file", "/x/a.csv"), "/x/a.csv") == "a.csv"
     assert remote_name(Entry("file", "/x/a.csv", "st/b.csv"), "/x/a.csv") == "st/b.csv"
     assert remote_name(Entry("dir", "/x"), "/x/-rf *") == "-rf *"
@@ -154,7 +154,7 @@ def test_remote_names() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["file", "dir"]), st.binary(min_size=1, max_size=20)), max_size=5))
-def test_any_path_survives_the_hand_off(named) -> None:
+def test_any_path_survives_the_hand_off(named):
     given_, seen = [], set()
     for kind, raw in named:
         raw = b"/nowhere-here/%d-" % len(given_) + raw.replace(b"\0", b"-").replace(b"/", b"-")
@@ -175,7 +175,7 @@ except ConfigError as exc:
 """
 
 
-def test_a_path_that_this_process_cannot_write_is_told_before_anything_is_begun(tmp_path) -> None:
+def test_an_unwritable_path_is_reported_before_anything_begins(tmp_path):
     """In the C locale, where Python is kept from taking UTF-8 instead."""
     environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", ASCII], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
@@ -183,5 +183,5 @@ def test_a_path_that_this_process_cannot_write_is_told_before_anything_is_begun(
 
 
 @pytest.mark.parametrize(("name", "whole"), [("a.csv", None), ("A.LOG", None), (".csv", False), ("a.bin", False), ("csv", False)])
-def test_what_is_made_of_lines_is_told_by_the_extension(name: str, whole: bool | None) -> None:
+def test_what_is_made_of_lines_is_told_by_the_extension(name: str, whole: bool | None):
     assert keeps_records(Entry("dir", "/data"), f"/data/{name}") is whole

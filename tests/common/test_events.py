@@ -12,7 +12,7 @@ def numbers(found):
     return [(event.epoch, event.n) for event in found]
 
 
-def test_a_tail_begins_behind_what_is_there_and_gives_each_event_once(tmp_path):
+def test_a_tail_begins_at_the_end_and_gives_each_event_once(tmp_path):
     log = EventLog(str(tmp_path), 1)
     log.emit("old")
     tail = Tail(str(tmp_path))
@@ -38,7 +38,7 @@ def test_a_tail_goes_through_rotations_in_small_pieces(tmp_path, monkeypatch):
     assert seen == [(1, n) for n in range(1, 301)]
 
 
-def test_a_tail_after_an_event_begins_behind_it_and_reads_the_rotated_file_too(tmp_path, monkeypatch):
+def test_a_tail_after_an_event_reads_the_rotated_file_too(tmp_path, monkeypatch):
     monkeypatch.setattr(events, "ROTATE_BYTES", 3000)
     log = EventLog(str(tmp_path), 4)
     for _ in range(45):
@@ -51,7 +51,7 @@ def test_a_tail_after_an_event_begins_behind_it_and_reads_the_rotated_file_too(t
     assert found == there[11:]
 
 
-def test_a_line_that_is_not_whole_yet_waits_and_garbage_is_passed_over(tmp_path):
+def test_an_incomplete_line_waits_and_garbage_is_skipped(tmp_path):
     tail = Tail(str(tmp_path))
     path = tmp_path / "events.jsonl"
     line = b'{"epoch": 1, "n": 1, "at": "now", "kind": "tick"}'

@@ -63,7 +63,7 @@ BYTES = st.binary(max_size=300) | PLAUSIBLE | ANYTHING.map(lambda found: json.du
 @given(BYTES)
 @example(b'{"format": 1, "op": "set", "args": {}, "who": {"user": null, "pid": 1e400}, "at": ""}')
 @example(b'{"format": 1, "ok": true}')
-def test_files_of_the_state_folder(raw: bytes) -> None:
+def test_files_of_the_state_folder(raw: bytes):
     with tempfile.TemporaryDirectory() as state:
         for name in (status.FILE, events.FILE, receipts.FILE, residual.FILE, "lock", "requests/a-1.json", "replies/b-1.json"):
             path = os.path.join(state, name)
@@ -83,7 +83,7 @@ def test_files_of_the_state_folder(raw: bytes) -> None:
 @pytest.mark.slow
 @FEW
 @given(BYTES)
-def test_the_hand_off_and_the_registry(raw: bytes) -> None:
+def test_the_hand_off_and_the_registry(raw: bytes):
     with tempfile.TemporaryFile() as file:
         file.write(raw)
         file.flush()
@@ -102,7 +102,7 @@ def test_the_hand_off_and_the_registry(raw: bytes) -> None:
     st.sampled_from(["base", "ftp", "dropbox", "burst_mode"]),
     st.sampled_from([row.key for rows in defaults_config.SETTINGS.values() for row in rows]),
 )
-def test_settings_and_entries(value: object, section: str, key: str) -> None:
+def test_settings_and_entries(value: object, section: str, key: str):
     for config in (value, {section: value}, {section: {key: value}}):
         try:
             resolve(defaults_config.SETTINGS, defaults_config, config, "ftp")
@@ -150,7 +150,7 @@ def test_settings_and_entries(value: object, section: str, key: str) -> None:
         max_size=8,
     ).map("\n".join)
 )
-def test_config_files(text: str) -> None:
+def test_config_files(text: str):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "station.toml")
         with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -165,7 +165,7 @@ def test_config_files(text: str) -> None:
 @given(st.text(max_size=300), st.integers(0, 999), st.binary(max_size=300))
 @example("213 " + "9" * 5000, 213, b"")
 @example("211-x\n SIZE\n MDTM\x00\n211 end", 211, b"SSH-2.0-OpenSSH")
-def test_words_of_an_ftp_server(words: str, code: int, heard: bytes) -> None:
+def test_words_of_an_ftp_server(words: str, code: int, heard: bytes):
     said = replies.Reply(code, tuple(words.split("\n")))
     assert isinstance(replies.features(said), dict)
     assert isinstance(replies.size_in(said), int | None)

@@ -27,13 +27,13 @@ from pysubtask.common.globs import match_all_in
         (("a.b+c(d)|e",), (), ["a.b+c(d)|e"], ["aXb+c(d)|e", "e"]),
     ],
 )
-def test_which_files_of_a_folder_count(include, exclude, through, stopped) -> None:
+def test_which_files_of_a_folder_count(include, exclude, through, stopped):
     entry = Entry("dir", "/x", include=include, exclude=exclude)
     assert [name for name in through if not selects(entry, name)] == []
     assert [name for name in stopped if selects(entry, name)] == []
 
 
-def test_patterns_that_leave_out_a_whole_folder() -> None:
+def test_patterns_that_leave_out_a_whole_folder():
     assert match_all_in(("cache/*",), "cache") and match_all_in(("cache/*",), "cache/deep")
     assert match_all_in(("*.csv", "cac*"), "cache") and match_all_in(("**/cache/*",), "x/cache")
     for pattern in ("cache", "cache/*.csv", "x/cache/*", "cache/?", "*/cache", "[*]"):
@@ -44,7 +44,7 @@ _pieces = st.lists(st.sampled_from(["*", "?", "/", "a", "b", "ab", ".x", "**/", 
 
 
 @given(_pieces.map("".join), st.lists(st.sampled_from(["a", "b", "ab", "b.x"]), min_size=2, max_size=4))
-def test_what_leaves_out_a_folder_leaves_out_every_file_in_it(pattern, parts) -> None:
+def test_what_leaves_out_a_folder_leaves_out_every_file_in_it(pattern, parts):
     entry = Entry("dir", "/x", exclude=(pattern,))
     if match_all_in(entry.exclude, "/".join(parts[:-1])):
         assert not selects(entry, "/".join(parts))

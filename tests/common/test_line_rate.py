@@ -64,7 +64,7 @@ def test_slow_ones_are_written_as_ever(apart):
         assert sum("more lines" not in line for line in lines) > 60
 
 
-def test_a_hundred_at_once_are_thirty_and_one_that_tells_of_the_rest():
+def test_of_a_hundred_lines_at_once_thirty_and_a_summary_stay():
     log = Log(IN_A_FILE)
     log.run(1, 0.01)
     log.now += 5

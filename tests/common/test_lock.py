@@ -9,7 +9,7 @@ import pytest
 from pysubtask.common import lock as locks
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, is_alive, process_start
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 HOLD = """
 import os, signal, sys
@@ -155,7 +155,7 @@ def test_record_of_a_living_bystander_fools_nobody(path, dead):
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "null", '{"pid": "1", "start": 2, "master_pid": 3, "master_start": 4}'])
-def test_lock_without_a_readable_record_is_refused_and_nobody_ended(path, hold, record):
+def test_a_lock_without_a_readable_record_is_refused(path, hold, record):
     holder = hold()
     with open(path, "w") as file:
         file.write(record)
@@ -176,7 +176,7 @@ def test_process_that_released_is_not_the_holder_though_it_lives(path, hold):
     assert holder.poll() is None
 
 
-def test_looking_at_the_lock_does_not_keep_anybody_from_taking_it(path):
+def test_reading_the_lock_does_not_keep_others_from_taking_it(path):
     looker = subprocess.Popen(
         [
             sys.executable,

@@ -88,7 +88,7 @@ def test_what_cannot_be_put_aside_grows_and_nothing_is_lost(tmp_path: Path, monk
     assert [len(path.read_text().splitlines()) for path in (tmp_path / "log.txt.1", tmp_path / "log.txt")] == [10, 1]
 
 
-def test_a_rotation_that_was_killed_in_between_pushes_nothing_out(tmp_path: Path):
+def test_a_rotation_that_was_killed_midway_pushes_nothing_out(tmp_path: Path):
     (tmp_path / "log.txt.2").write_text("older\n")  # .1 had been moved up, the log not yet
     (tmp_path / "log.txt").write_text("newer\n" * 100)
     setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=300, keep=2).info("newest")
@@ -221,7 +221,7 @@ def test_another_stream_is_not_the_journal(tmp_path: Path, monkeypatch: pytest.M
     assert not is_journal(stream) and not is_journal(None)
 
 
-def test_a_log_that_cannot_be_opened_leaves_nothing_for_the_end_of_the_program(tmp_path: Path):
+def test_a_log_that_cannot_be_opened_leaves_no_exit_handler(tmp_path: Path):
     (tmp_path / "log.txt").mkdir()
     done = subprocess.run(
         [
@@ -247,7 +247,7 @@ def closed_and_used_again(logger, tmp_path: Path) -> tuple[int, Path]:
     return handler._fd, precious
 
 
-def test_a_descriptor_that_the_app_has_closed_and_used_again_is_the_apps(tmp_path: Path):
+def test_a_descriptor_that_the_app_closed_and_reused_is_the_apps(tmp_path: Path):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
     logger.info("first")
     fd, precious = closed_and_used_again(logger, tmp_path)
@@ -298,7 +298,7 @@ def test_a_file_that_has_the_number_of_an_output_is_the_apps(tmp_path: Path):
     assert "a line" in (tmp_path / "log.txt").read_text()
 
 
-def test_a_log_that_was_moved_away_is_let_go_though_nothing_is_logged(tmp_path: Path):
+def test_a_log_that_was_moved_away_is_closed_without_a_new_line(tmp_path: Path):
     """logrotate moves it and removes it later: what is held open keeps its room on the disk."""
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
     logger.info("first")
@@ -313,7 +313,7 @@ def test_a_log_that_was_moved_away_is_let_go_though_nothing_is_logged(tmp_path: 
     assert (tmp_path / "log.txt").read_text().endswith("second\n")
 
 
-def test_rows_logged_together_keep_to_the_size_of_the_file_and_none_is_lost(tmp_path: Path):
+def test_rows_logged_together_keep_the_files_size_and_all_stay(tmp_path: Path):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=1000, keep=1000)
     info_each(logger, "row %03d", ((number,) for number in range(100)), "row")
     logger.info("row 100")

@@ -12,7 +12,7 @@ from pysubtask.common.log_file import LogFile
 from pysubtask.common.log_place import open_log
 from pysubtask.common.logs import close_logging, setup_logging
 from pysubtask.master.child import _sink
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 NAME = "base.BaseSubtask.1"
 
@@ -33,13 +33,13 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
-def test_a_log_and_its_folder_are_for_the_user_and_his_group(tmp_path: Path, umask: None) -> None:
+def test_a_log_and_its_folder_are_for_the_user_and_his_group(tmp_path: Path, umask: None):
     os.close(open_log(str(tmp_path / "a" / "logs" / "log.txt")))
     modes = [os.stat(tmp_path / path).st_mode & 0o777 for path in ("a", "a/logs", "a/logs/log.txt")]
     assert modes == [0o750, 0o750, 0o640]
 
 
-def test_a_log_of_an_earlier_version_goes_on_being_used(tmp_path: Path) -> None:
+def test_a_log_of_an_earlier_version_goes_on_being_used(tmp_path: Path):
     (tmp_path / "log.txt").write_text("before\n")
     (tmp_path / "log.txt").chmod(0o644)
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
@@ -49,7 +49,7 @@ def test_a_log_of_an_earlier_version_goes_on_being_used(tmp_path: Path) -> None:
     assert lines[0] == "before" and lines[1].endswith("after") and os.stat(tmp_path / "log.txt").st_mode & 0o777 == 0o644
 
 
-def test_links_of_the_users_own_are_followed(tmp_path: Path) -> None:
+def test_links_of_the_users_own_are_followed(tmp_path: Path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "logs").symlink_to("disk")
     (tmp_path / "disk" / "log.txt").symlink_to("today.txt")
@@ -62,7 +62,7 @@ def test_links_of_the_users_own_are_followed(tmp_path: Path) -> None:
         open_log(str(tmp_path / "logs" / "log.txt"))
 
 
-def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
+def test_what_is_no_file_is_no_log(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(PermissionError, match="no regular file"):
         open_log(str(tmp_path / "pipe"))
@@ -76,11 +76,11 @@ def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "/dev/stderr"])
-def test_the_systems_own_names_are_taken(path: str) -> None:
+def test_the_systems_own_names_are_taken(path: str):
     os.close(open_log(path))
 
 
-def test_the_second_name_of_a_log_gets_nothing(tmp_path: Path) -> None:
+def test_the_second_name_of_a_log_gets_nothing(tmp_path: Path):
     (tmp_path / "log.txt").write_text("before\n")
     os.link(tmp_path / "log.txt", tmp_path / "backup.txt")
     os.write(handle := open_log(str(tmp_path / "log.txt")), b"after\n")
@@ -114,7 +114,7 @@ class TestOfAnother:
         return log, canary
 
     @pytest.mark.parametrize("kind", ["folder link", "link", "dangling", "his", "pipe"])
-    def test_it_is_refused_in_one_line(self, kind: str, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_is_refused_in_one_line(self, kind: str, shared: Path, capsys: pytest.CaptureFixture[str]):
         log, canary = self.made(shared, kind)
         logger = setup_logging(NAME, str(log), False)
         logger.info("a line")
@@ -125,7 +125,7 @@ class TestOfAnother:
         assert len(said) == 1 and f"Log file [{log}] cannot be written" in said[0]
 
     @pytest.mark.parametrize("kind", ["folder link", "link"])
-    def test_so_while_it_is_written(self, kind: str, shared: Path) -> None:
+    def test_so_while_it_is_written(self, kind: str, shared: Path):
         """A log that is moved away is opened anew, and one that is full is put aside."""
         log = shared / "data" / "logs" / "log.txt"
         handler = LogFile(str(log), max_bytes=60)
@@ -151,14 +151,14 @@ class TestOfAnother:
         handler.close()
         assert canary.read_text() == "canary" and os.listdir(shared / "own") == ["log.txt"] and handler.dropped == 0
 
-    def test_a_folder_of_another_may_hold_a_log_of_ours(self, shared: Path) -> None:
+    def test_a_folder_of_another_may_hold_a_log_of_ours(self, shared: Path):
         (shared / "data" / "logs").mkdir()
         os.chown(shared / "data" / "logs", HIM, HIM)
         os.close(open_log(str(shared / "data" / "logs" / "log.txt")))
         assert os.stat(shared / "data" / "logs" / "log.txt").st_uid == 0
 
     @pytest.mark.parametrize(("mode", "works"), [(0o755, True), (0o777, False)])
-    def test_a_log_that_root_has_made_for_him(self, mode: int, works: bool, shared: Path) -> None:
+    def test_a_log_that_root_has_made_for_him(self, mode: int, works: bool, shared: Path):
         folder = shared / "log"
         folder.mkdir()
         (folder / "log.txt").write_text("")

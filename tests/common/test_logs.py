@@ -35,7 +35,7 @@ def test_two_masters_on_one_file_never_double_a_line(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_an_app_that_configures_logging_neither_silences_nor_repeats_it(tmp_path, capsys):
+def test_an_app_that_configures_logging_keeps_ours_unrepeated(tmp_path, capsys):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
     root = logging.getLogger()
     before = root.handlers[:], root.level

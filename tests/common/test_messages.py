@@ -37,7 +37,7 @@ class TestEvents:
         EventLog(str(tmp_path), 2).emit("b")
         assert [event.kind for event in read_events(str(tmp_path), (1, 500))] == ["b"]
 
-    def test_rotation_keeps_one_old_file_and_loses_nothing_on_the_way(self, tmp_path, monkeypatch):
+    def test_rotation_keeps_one_old_file_and_loses_nothing(self, tmp_path, monkeypatch):
         monkeypatch.setattr(events, "ROTATE_BYTES", 2000)
         log = EventLog(str(tmp_path), 1)
         for _ in range(50):
@@ -132,7 +132,7 @@ class TestReceipts:
             file.write(b"\0" * 300_000)
         assert receipts.last_seq(str(tmp_path)) == 41
 
-    def test_compaction_keeps_the_last_of_each_file_and_files_away_the_months(self, tmp_path, monkeypatch):
+    def test_compaction_keeps_the_last_of_each_file_and_the_months(self, tmp_path, monkeypatch):
         monkeypatch.setattr(receipts, "COMPACT_BYTES", 10)
         october = [receipt(n, at="2026-10-01T00:00:00.000Z", path=f"/data/{n % 2}") for n in range(1, 5)]
         november = [receipt(n, path="/data/1") for n in range(5, 8)]

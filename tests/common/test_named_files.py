@@ -18,8 +18,8 @@ from pysubtask.control.doctor.prepare import endpoint
 from pysubtask.defaults_config import SETTINGS
 from pysubtask.transports import open_transport
 from pysubtask.transports.dropbox.account import refresh_token
-from tests.control.station import command
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.run_station import command
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
 _SFTP = {"Host": "h.invalid", "UseSFTP": True}
@@ -44,7 +44,7 @@ def problem(path: Path) -> str:
     return found.problem if found is not None else ""
 
 
-def test_each_setting_that_names_a_file_is_looked_at_or_only_read():
+def test_each_setting_that_names_a_file_is_checked_or_only_read():
     named = {(section, row.key) for section, rows in SETTINGS.items() for row in rows if row.names == "file"}
     only_read = {("ftp", "KeyFile"), ("dropbox", "RefreshTokenFile")}
     assert named - only_read == {(section, key) for section, keys in OBEYED.items() for key in keys}

@@ -34,14 +34,14 @@ OTHERS = _words(
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_what_an_editor_leaves_of_the_config_is_no_data(name: str, tmp_path: Path) -> None:
+def test_what_an_editor_leaves_of_the_config_is_no_data(name: str, tmp_path: Path):
     assert NeverSent({str(tmp_path / "station.toml"): CONFIG}).why(str(tmp_path / name)) == (
         "a copy or temporary of station.toml, the config itself"
     )
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_another_file_that_looks_like_a_backup_is_data(name: str, tmp_path: Path) -> None:
+def test_another_file_that_looks_like_a_backup_is_data(name: str, tmp_path: Path):
     own = NeverSent({str(tmp_path / "station.toml"): CONFIG})
     assert own.why(str(tmp_path / name)) == ""
     # In another folder even the name of the config itself is somebody's.
@@ -49,12 +49,12 @@ def test_another_file_that_looks_like_a_backup_is_data(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["camera-20261129", "camera.001", "camera.sensor", "camera.csv", "camera2", "camera.2026ab"])
-def test_a_key_without_an_ending_does_not_take_the_names_of_data(name: str) -> None:
+def test_a_key_without_an_ending_does_not_take_the_names_of_data(name: str):
     assert not is_copy(name, "camera")
     assert is_copy("camera~", "camera") and is_copy("camera.bak", "camera") and is_copy(".camera.swp", "camera")
 
 
-def test_logs_and_what_a_rotation_makes_of_them(tmp_path: Path) -> None:
+def test_logs_and_what_a_rotation_makes_of_them(tmp_path: Path):
     own = NeverSent({str(tmp_path / "ftp.log.txt"): LOG})
     for name in ("ftp.log.txt", "ftp.log.txt.1", "ftp.log.txt.12", "ftp.log.txt.2.gz", "ftp.log.txt-20261129", ".ftp.log.txt.swp"):
         assert own.why(str(tmp_path / name)) == LOG, name
@@ -68,7 +68,7 @@ def test_logs_and_what_a_rotation_makes_of_them(tmp_path: Path) -> None:
     assert named.why(str(tmp_path / "ftp.log.txt.1")) == LOG
 
 
-def test_what_has_no_name_of_ours_is_known_beside_what_is_edited(tmp_path: Path) -> None:
+def test_what_has_no_name_of_ours_is_known_beside_what_is_edited(tmp_path: Path):
     own = NeverSent({str(tmp_path / "station.toml"): CONFIG, str(tmp_path / "logs" / "x.txt"): LOG})
     (tmp_path / "4913").write_text("")
     for name in (".goutputstream-AbC123", ".subl1a2b.tmp", "4913"):
@@ -78,14 +78,14 @@ def test_what_has_no_name_of_ours_is_known_beside_what_is_edited(tmp_path: Path)
     assert own.why(str(tmp_path / "4913")) == "", "vim's probe is empty; this is somebody's data"
 
 
-def test_what_python_compiled_of_a_config_holds_its_password_too(tmp_path: Path) -> None:
+def test_what_python_compiled_of_a_config_holds_its_password_too(tmp_path: Path):
     own = NeverSent({str(tmp_path / "my_config.py"): CONFIG})
     for name in ("my_config.cpython-311.pyc", "my_config.cpython-311.opt-1.pyc", "my_config.cpython-311.pyc.140234"):
         assert own.why(str(tmp_path / "__pycache__" / name)) == "compiled from my_config.py, the config itself"
     assert own.why(str(tmp_path / "__pycache__" / "my_config2.cpython-311.pyc")) == ""
 
 
-def test_links_hard_links_and_other_names_of_a_folder(tmp_path: Path) -> None:
+def test_links_hard_links_and_other_names_of_a_folder(tmp_path: Path):
     home, data = tmp_path / "home", tmp_path / "data"
     home.mkdir()
     data.mkdir()
@@ -108,7 +108,7 @@ def test_links_hard_links_and_other_names_of_a_folder(tmp_path: Path) -> None:
     assert linked.why(str(tmp_path / "current.toml")) == linked.why(str(secret)) == CONFIG
 
 
-def test_nothing_is_ours_where_nothing_is_named(tmp_path: Path) -> None:
+def test_nothing_is_ours_where_nothing_is_named(tmp_path: Path):
     (tmp_path / "a").write_text("")
     none = NeverSent({})
     assert not none and none.numbers() == frozenset()
@@ -116,7 +116,7 @@ def test_nothing_is_ours_where_nothing_is_named(tmp_path: Path) -> None:
 
 
 @given(st.text("abc.~#_-1", min_size=1, max_size=8), st.text("abc.~#_-1", min_size=1, max_size=12))
-def test_a_copy_has_the_name_of_what_it_is_a_copy_of(of: str, name: str) -> None:
+def test_a_copy_has_the_name_of_what_it_is_a_copy_of(of: str, name: str):
     assert not is_copy(of, of)
     if is_copy(name, of):
         assert of in name and len(name) > len(of)
@@ -153,7 +153,7 @@ _NO_PATHS = {
 }
 
 
-def test_each_setting_that_names_a_path_says_so() -> None:
+def test_each_setting_that_names_a_path_says_so():
     rows = [(section, row) for section, rows in defaults_config.SETTINGS.items() for row in rows]
     texts = [(section, row) for section, row in rows if row.kind in (str, list) and not row.names]
     untold = [f"{section}.{row.key}" for section, row in texts if row.key not in _NO_PATHS]

@@ -13,37 +13,37 @@ from hypothesis import strategies as st
 
 from pysubtask.common import notify
 from pysubtask.common.notify import Stamp, Toucher, data_name, is_signal_file, make_notify, notify_name, read_stamp
-from tests.helpers import calls_of, of_the_system
+from tests.support.helpers import calls_of, of_the_system
 
 
 @pytest.mark.parametrize("data", ["out/notes.txt", "a.json", "./data/x.csv", "a.notify.csv", "of", "yyy.notif", "x y,'\"\n"])
-def test_data_name_takes_off_the_ending_and_nothing_else(data: str) -> None:
+def test_data_name_takes_off_the_ending_and_nothing_else(data: str):
     assert data_name(notify_name(data)) == data
 
 
 @given(st.text(min_size=1))
-def test_any_name_survives_the_way_there_and_back(name: str) -> None:
+def test_any_name_survives_the_way_there_and_back(name: str):
     assert data_name(notify_name(name)) == name
     assert is_signal_file(notify_name(name))
 
 
-def test_data_name_of_the_other_signals() -> None:
+def test_data_name_of_the_other_signals():
     assert data_name("a.csv.hold") == "a.csv"
     assert data_name("host.heartbeat") == "host"
     assert data_name("plain.csv") == "plain.csv"
 
 
 @pytest.mark.parametrize("name", ["a.csv.notify", "a.hold", "/x/pi.heartbeat", ".pysubtask-00ff.part", "/x/.up-1.part"])
-def test_signals_and_our_temporaries_are_no_data(name: str) -> None:
+def test_signals_and_our_temporaries_are_no_data(name: str):
     assert is_signal_file(name)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "notify", "a.notify.csv", "film.part", ".bashrc", "/.x/film.part"])
-def test_everything_else_is_data(name: str) -> None:
+def test_everything_else_is_data(name: str):
     assert not is_signal_file(name)
 
 
-def test_read_stamp(tmp_path) -> None:
+def test_read_stamp(tmp_path):
     path = str(tmp_path / "a")
     assert read_stamp(path) is None
     assert read_stamp(str(tmp_path / ("n" * 300))) is None
@@ -53,7 +53,7 @@ def test_read_stamp(tmp_path) -> None:
     assert read_stamp(path) == Stamp(found.st_mtime_ns, 3, found.st_ino)
 
 
-def test_touch_makes_the_file_and_sets_rising_stamps(tmp_path, monkeypatch) -> None:
+def test_touch_makes_the_file_and_sets_rising_stamps(tmp_path, monkeypatch):
     path = str(tmp_path / "a.csv.notify")
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
     toucher = Toucher()
@@ -67,14 +67,14 @@ def test_touch_makes_the_file_and_sets_rising_stamps(tmp_path, monkeypatch) -> N
     assert os.path.getsize(path) == 0
 
 
-def test_a_clock_that_is_set_back_does_not_hide_a_touch(tmp_path, monkeypatch) -> None:
+def test_a_clock_that_is_set_back_does_not_hide_a_touch(tmp_path, monkeypatch):
     times = iter([2_000_000_000, 1_000_000_000, 2_000_000_000])
     monkeypatch.setattr(time, "time_ns", lambda: next(times))
     toucher = Toucher()
     assert [toucher.touch(str(tmp_path / "n")) for _ in range(3)] == [2_000_000_000, 2_000_000_001, 2_000_000_002]
 
 
-def test_touch_leaves_what_is_in_the_file_and_respects_the_umask(tmp_path) -> None:
+def test_touch_leaves_what_is_in_the_file_and_respects_the_umask(tmp_path):
     kept = tmp_path / "kept.notify"
     kept.write_text("somebody wrote here")
     old = os.umask(0o027)
@@ -87,12 +87,12 @@ def test_touch_leaves_what_is_in_the_file_and_respects_the_umask(tmp_path) -> No
     assert os.stat(tmp_path / "new.notify").st_mode & 0o777 == 0o640
 
 
-def test_touch_raises_where_it_cannot_be_done(tmp_path) -> None:
+def test_touch_raises_where_it_cannot_be_done(tmp_path):
     with pytest.raises(FileNotFoundError):
         Toucher().touch(str(tmp_path / "missing" / "a.notify"))
 
 
-def test_touch_never_waits_on_a_fifo_nor_follows_a_link(tmp_path) -> None:
+def test_touch_never_waits_on_a_fifo_nor_follows_a_link(tmp_path):
     os.mkfifo(tmp_path / "fifo.notify")
     with pytest.raises(OSError):
         Toucher().touch(str(tmp_path / "fifo.notify"))
@@ -102,7 +102,7 @@ def test_touch_never_waits_on_a_fifo_nor_follows_a_link(tmp_path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_touch_leaks_no_handle(tmp_path) -> None:
+def test_touch_leaks_no_handle(tmp_path):
     toucher = Toucher()
     toucher.touch(str(tmp_path / "n"))
     before = len(os.listdir("/proc/self/fd"))
@@ -111,7 +111,7 @@ def test_touch_leaks_no_handle(tmp_path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_file_that_only_may_be_written_gets_the_systems_time(tmp_path, monkeypatch) -> None:
+def test_a_file_that_only_may_be_written_gets_the_systems_time(tmp_path, monkeypatch):
     path = str(tmp_path / "n")
     Toucher().touch(path)
     os.utime(path, ns=(5, 5))
@@ -128,7 +128,7 @@ def test_a_file_that_only_may_be_written_gets_the_systems_time(tmp_path, monkeyp
     assert stamp is not None and stamp.mtime_ns > 1_000_000_000
 
 
-def test_make_notify_leaves_a_stamp_that_is_there(tmp_path) -> None:
+def test_make_notify_leaves_a_stamp_that_is_there(tmp_path):
     path = str(tmp_path / "n")
     assert make_notify(path)
     os.utime(path, ns=(7, 7))
@@ -138,7 +138,7 @@ def test_make_notify_leaves_a_stamp_that_is_there(tmp_path) -> None:
         make_notify(str(tmp_path / "no" / "n"))
 
 
-def test_a_touch_is_six_calls_into_the_system(tmp_path) -> None:
+def test_a_touch_is_six_calls_into_the_system(tmp_path):
     path = str(tmp_path / "n")
     toucher = Toucher()
     toucher.touch(path)
@@ -148,7 +148,7 @@ def test_a_touch_is_six_calls_into_the_system(tmp_path) -> None:
     assert made["python"] + made["builtin"] <= 60, made
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
+def test_importing_it_loads_nothing_heavy():
     code = "import sys, pysubtask.common.notify; print(' '.join(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-S", "-c", code],

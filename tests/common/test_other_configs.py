@@ -42,11 +42,11 @@ def guard(folder: Path, clock: Clock | None = None, most_secs: float = float("in
         "tasks = 1\nwatch = 2",
     ],
 )
-def test_data_in_toml_is_data(text: str) -> None:
+def test_data_in_toml_is_data(text: str):
     assert named_by(text, "/data/x.toml") is None
 
 
-def test_what_a_config_names(tmp_path: Path) -> None:
+def test_what_a_config_names(tmp_path: Path):
     text = '[[watch]]\ndir = "."\n[ftp]\nKeyFile = "~/k"\nCAFile = "ca.pem"\nPasswordFile = "../p.txt"\n'
     found = named_by(text, "/data/c/x.toml")
     assert found is not None and set(found) == {
@@ -58,7 +58,7 @@ def test_what_a_config_names(tmp_path: Path) -> None:
     }
 
 
-def test_a_secret_in_another_watched_folder_is_known(tmp_path: Path) -> None:
+def test_a_secret_in_another_watched_folder_is_known(tmp_path: Path):
     (tmp_path / "conf").mkdir()
     (tmp_path / "data").mkdir()
     (tmp_path / "conf" / "x.toml").write_text(TEXT.format("../data/p.csv"))
@@ -67,7 +67,7 @@ def test_a_secret_in_another_watched_folder_is_known(tmp_path: Path) -> None:
     assert own.why(str(tmp_path / "data" / "q.csv")) == "" and own.why(str(tmp_path / "conf" / "p.csv")) == ""
 
 
-def test_links_pipes_and_big_files_are_not_read(tmp_path: Path) -> None:
+def test_links_pipes_and_big_files_are_not_read(tmp_path: Path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.toml").write_text(TEXT.format("a.csv"))
     data = tmp_path / "data"
@@ -80,7 +80,7 @@ def test_links_pipes_and_big_files_are_not_read(tmp_path: Path) -> None:
     assert [name for name in ("a.csv", "b.csv", "link.toml", "pipe.toml", "big.toml") if own.why(str(data / name))] == []
 
 
-def test_a_config_is_parsed_once_for_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_config_is_parsed_once_for_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     parsed: list[str] = []
     real = other_configs.named_by
     monkeypatch.setattr(other_configs, "named_by", lambda text, path: (parsed.append(path), real(text, path))[1])
@@ -97,7 +97,7 @@ def test_a_config_is_parsed_once_for_each_change(tmp_path: Path, monkeypatch: py
     assert own.why(str(tmp_path / "b-long.csv")) and not own.why(str(tmp_path / "a.csv")) and len(parsed) == 2
 
 
-def test_what_is_known_stays_while_an_editor_saves(tmp_path: Path) -> None:
+def test_what_is_known_stays_while_an_editor_saves(tmp_path: Path):
     config = tmp_path / "x.toml"
     config.write_text(TEXT.format("a.csv"))
     own, clock = guard(tmp_path)
@@ -109,7 +109,7 @@ def test_what_is_known_stays_while_an_editor_saves(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_config_that_just_came_is_known_before_a_file_is_sent(tmp_path: Path) -> None:
+def test_a_config_that_just_came_is_known_before_a_file_is_sent(tmp_path: Path):
     """However long ago the folder was listed: the first config of all loads the parser, too."""
     own = NeverSent({}, others=OtherConfigs([str(tmp_path)]))
     for number in range(20):
@@ -120,7 +120,7 @@ def test_a_config_that_just_came_is_known_before_a_file_is_sent(tmp_path: Path) 
         assert own.why_opened(str(tmp_path / f"{number}.csv"), os.stat(tmp_path / f"{number}.csv"))
 
 
-def test_an_app_is_not_held_up_by_a_folder_that_takes_long(tmp_path: Path) -> None:
+def test_an_app_is_not_held_up_by_a_folder_that_takes_long(tmp_path: Path):
     class Slow(Clock):
         def __call__(self) -> float:
             self.now += 1
@@ -134,7 +134,7 @@ def test_an_app_is_not_held_up_by_a_folder_that_takes_long(tmp_path: Path) -> No
     assert own.why(str(tmp_path / "a.csv"))
 
 
-def test_a_file_that_a_new_config_names_is_told_by_its_number_at_once(tmp_path: Path) -> None:
+def test_a_file_that_a_new_config_names_is_known_by_its_inode(tmp_path: Path):
     (tmp_path / "a.csv").write_text("1")
     secret = tmp_path / "secret.txt"
     secret.write_text("pw")
@@ -147,9 +147,9 @@ def test_a_file_that_a_new_config_names_is_told_by_its_number_at_once(tmp_path: 
 
 
 @pytest.mark.parametrize(("ago_ns", "listings"), [(1, 2), (60_000_000, 1), (1_500_000_000, 1)])
-def test_a_folder_is_listed_again_while_its_clock_may_hide_a_change(
+def test_a_folder_is_listed_again_while_its_clock_hides_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago_ns: int, listings: int
-) -> None:
+):
     """The time of a folder that has whole seconds only says less."""
     now = 1_700_000_000_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: now)

@@ -50,7 +50,7 @@ def test_a_file_is_replaced_whole_and_private(state):
     assert os.listdir(state) == ["status.json"]
 
 
-def test_a_failed_replacement_leaves_the_old_file_and_nothing_else(state, monkeypatch):
+def test_a_failed_replacement_leaves_the_old_file_alone(state, monkeypatch):
     own_files.replace(str(state), "status.json", b"old")
 
     def full(handle, data):
@@ -93,7 +93,7 @@ def test_a_link_in_the_place_of_a_file_is_not_written_through(state, tmp_path, n
 
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("what", ["pipe", "device", "link", "folder"])
-def test_whatever_else_is_in_the_place_of_a_file_is_not_read_and_not_waited_for(state, tmp_path, name, what):
+def test_anything_else_in_a_files_place_is_not_read(state, tmp_path, name, what):
     if what == "pipe":
         os.mkfifo(state / name)
     elif what == "device":
@@ -273,7 +273,7 @@ def test_settings_that_are_no_file_are_not_waited_for(state, what):
     assert found == [{}]
 
 
-def test_lines_that_somebody_else_cut_short_end_before_the_next_ones(tmp_path) -> None:
+def test_lines_that_another_cut_short_end_before_the_next_ones(tmp_path):
     """How a file ends is not read again while it is as long as these lines left it."""
     for cut in (b"half", b""):
         own_files.append_lines(str(tmp_path), "lines", b"one\n")

@@ -26,7 +26,7 @@ from pysubtask.transports.shared.profile import Profile
 from pysubtask.transports.shared.source import open_source
 from pysubtask.transports.shared.swap_record import SwapRecord
 from pysubtask.transports.shared.workdir import make_workdir
-from tests.other_user import as_him, give_him, needs_root, open_folder
+from tests.support.other_user import as_him, give_him, needs_root, open_folder
 
 
 def me() -> Holder:
@@ -47,7 +47,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_no_record_is_written_through_a_link(name: str, tmp_path: Path) -> None:
+def test_no_record_is_written_through_a_link(name: str, tmp_path: Path):
     precious, folder = tmp_path / "precious", tmp_path / "state"
     precious.write_text("mine")
     folder.mkdir()
@@ -62,7 +62,7 @@ def test_no_record_is_written_through_a_link(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_no_record_is_written_to_a_second_name(name: str, tmp_path: Path) -> None:
+def test_no_record_is_written_to_a_second_name(name: str, tmp_path: Path):
     precious, folder = tmp_path / "precious", tmp_path / "state"
     precious.write_text("mine")
     folder.mkdir()
@@ -72,7 +72,7 @@ def test_no_record_is_written_to_a_second_name(name: str, tmp_path: Path) -> Non
     assert precious.read_text() == "mine" and (folder / file).read_bytes() not in (b"", b"mine")
 
 
-def test_no_record_is_read_through_a_link(tmp_path: Path) -> None:
+def test_no_record_is_read_through_a_link(tmp_path: Path):
     (tmp_path / "elsewhere").write_text(json.dumps({"identity": "x", "asides": {"a": ["n", 1.0]}, "server": ""}))
     (tmp_path / "swaps.json").symlink_to("elsewhere")
     (tmp_path / "restarts.json").symlink_to("elsewhere")
@@ -81,7 +81,7 @@ def test_no_record_is_read_through_a_link(tmp_path: Path) -> None:
     assert not Restarts(str(tmp_path), "x", Profile(time.time)).is_proven(known)
 
 
-def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path) -> None:
+def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path):
     """A backup made of links has the old file; whoever holds it is still the holder."""
     path = str(tmp_path / "lock")
     first = StateLock(path)
@@ -103,7 +103,7 @@ def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path) -> None:
     second.release()
 
 
-def test_a_work_folder_is_made_below_what_is_there(tmp_path: Path) -> None:
+def test_a_work_folder_is_made_below_what_is_there(tmp_path: Path):
     state = tmp_path / ".pysubtask" / "main" / "ftp"
     with pytest.raises(TransportLost):
         make_workdir(str(state))
@@ -116,7 +116,7 @@ def test_a_work_folder_is_made_below_what_is_there(tmp_path: Path) -> None:
         make_workdir(str(tmp_path / "w"))
 
 
-def test_folders_of_ours_are_removed_without_following_a_link(tmp_path: Path) -> None:
+def test_folders_of_ours_are_removed_without_following_a_link(tmp_path: Path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_text("mine")
     (tmp_path / "run" / "requests").mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_folders_of_ours_are_removed_without_following_a_link(tmp_path: Path) ->
     assert (tmp_path / "kept" / "file").read_text() == "mine"
 
 
-def test_a_push_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "not" / "yet" / "tasks"))
     one = Record("sftp://x", ["a"])
     one.states["a"].temp = "t"
@@ -142,7 +142,7 @@ def test_a_push_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not os.path.exists(again.folder)
 
 
-def test_what_is_sent_as_a_heartbeat_is_not_what_lies_in_the_data_folder(tmp_path: Path) -> None:
+def test_a_heartbeat_sent_is_not_the_file_in_the_data_folder(tmp_path: Path):
     data, state = tmp_path / "data", tmp_path / "data" / ".pysubtask" / "main" / "ftp"
     state.mkdir(parents=True)
     (tmp_path / "secret").write_text("secret")
@@ -168,7 +168,7 @@ def test_what_is_sent_as_a_heartbeat_is_not_what_lies_in_the_data_folder(tmp_pat
         open_source(Job(sent[0], 3, None, "st7.heartbeat", "t", snapshot=True))
 
 
-def test_a_copy_for_a_subtask_of_ones_own_overwrites_nothing_else(tmp_path: Path) -> None:
+def test_a_copy_for_an_own_subtask_overwrites_nothing_else(tmp_path: Path):
     (tmp_path / "a.csv").write_text("data")
     os.utime(tmp_path / "a.csv", (1000, 1000))
     (tmp_path / "a.csv").chmod(0o640)
@@ -184,7 +184,7 @@ def test_a_copy_for_a_subtask_of_ones_own_overwrites_nothing_else(tmp_path: Path
 
 
 @needs_root
-def test_a_lock_file_of_another_user_is_refused() -> None:
+def test_a_lock_file_of_another_user_is_refused():
     with open_folder() as folder:
         (folder / "state").mkdir()
         (folder / "state").chmod(0o777)
@@ -197,7 +197,7 @@ def test_a_lock_file_of_another_user_is_refused() -> None:
         assert (folder / "state" / "lock").read_text() == "{}"
 
 
-def test_a_queue_that_is_replaced_while_it_is_opened_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_queue_that_is_replaced_while_it_is_opened_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Whether before SQLite opens it, or after."""
     (tmp_path / "elsewhere").mkdir()
     with database.opening(str(tmp_path / "elsewhere" / "spool.db")) as db:

@@ -48,7 +48,7 @@ DATA = [
 
 
 @pytest.mark.parametrize("name", SECRET)
-def test_a_secret_in_a_watched_folder_is_no_data(name: str) -> None:
+def test_a_secret_in_a_watched_folder_is_no_data(name: str):
     assert private_name(f"/home/pi/{name}")
     assert "private by its name" in of_task({}, [Entry("dir", "/home/pi", recursive=True)]).why(f"/home/pi/{name}")
     assert PrivateFiles([Entry("file", "/home/pi/weather.csv")]).why(f"/home/pi/{name}"), "left over beside a named file"
@@ -58,14 +58,14 @@ def test_a_secret_in_a_watched_folder_is_no_data(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SECRET)
-def test_who_names_it_has_it_sent(name: str) -> None:
+def test_who_names_it_has_it_sent(name: str):
     path = f"/home/pi/{name}"
     own = of_task({}, [Entry("file", path), Entry("dir", "/home/pi", recursive=True)])
     assert own.why(path) == own.why_named(path) == ""
     assert PrivateFiles([Entry("dir", "/home/pi", include=("*.csv", name), recursive=True)]).why(path) == ""
 
 
-def test_a_whole_folder_or_ending_is_named_by_a_pattern() -> None:
+def test_a_whole_folder_or_ending_is_named_by_a_pattern():
     rule = PrivateFiles([Entry("dir", "/home/pi", include=(".ssh/*", "*.token"), recursive=True)])
     assert rule.why("/home/pi/.ssh/config") == rule.why("/home/pi/x.token") == ""
     assert rule.why("/home/pi/.gnupg/x") and rule.why("/home/pi/x.password")
@@ -75,5 +75,5 @@ def test_a_whole_folder_or_ending_is_named_by_a_pattern() -> None:
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_hidden_file_and_one_with_a_similar_name_is_data(name: str) -> None:
+def test_a_hidden_file_and_one_with_a_similar_name_is_data(name: str):
     assert of_task({}, [Entry("dir", "/home/pi", recursive=True)]).why(f"/home/pi/{name}") == ""

@@ -9,7 +9,7 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.registry import Record, announce, known, records
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 
 @pytest.fixture

@@ -26,12 +26,12 @@ AT = 1_700_000_017
         AT // 60 * 60 - 3600,
     ],
 )
-def test_a_rounded_or_shifted_time_is_the_same(shown: int) -> None:
+def test_a_rounded_or_shifted_time_is_the_same(shown: int):
     assert is_same_time(AT, shown)
 
 
 @pytest.mark.parametrize("shown", [None, AT + 1 + 60, AT + 3, AT - 62, AT + 3601 + 3, AT + 10 * 86400, AT + 1000, AT - 100_000])
-def test_any_other_is_not(shown: int | None) -> None:
+def test_any_other_is_not(shown: int | None):
     assert not is_same_time(AT, shown)
 
 
@@ -39,7 +39,7 @@ def known(size: int, mtime: int, digest: str) -> Known:
     return Known(RemoteStat(size, mtime), digest)
 
 
-def test_what_was_delivered_is_there_by_a_shifted_time_where_nothing_else_of_ours_can_be() -> None:
+def test_a_shifted_time_proves_a_delivery_if_nothing_else_fits():
     there = RemoteStat(10, AT + 3600)
     assert already_there(known(10, AT, "a"), 10, AT * 10**9, "a", there, sure=True)
     assert not already_there(known(10, AT, "a"), 10, AT * 10**9, "a", there)
@@ -47,7 +47,7 @@ def test_what_was_delivered_is_there_by_a_shifted_time_where_nothing_else_of_our
     assert not already_there(known(10, AT, "a"), 10, AT * 10**9, "a", RemoteStat(10, AT + 3600, "rev"), sure=True)
 
 
-def test_a_cut_upload_is_there_by_a_shifted_time_unless_the_one_before_it_looked_the_same() -> None:
+def test_a_shifted_time_proves_a_cut_upload_if_the_last_differs():
     """An hourly file of always the same size: the old one, of an hour ago, is not taken for the new one."""
     there = RemoteStat(10, AT - 3600)
     assert not already_there(known(10, AT - 3600, "old"), 10, AT * 10**9, "new", there, sure=True)

@@ -11,7 +11,7 @@ import pytest
 from pysubtask.common import own_folders, requests
 from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.requests import Who, answer, reply_to, send, sweep, waiting, withdraw
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 ME = Who("me", 1, "test")
 

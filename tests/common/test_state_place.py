@@ -40,12 +40,12 @@ def open_it(data: Path) -> None:
     data.chmod(0o1777)
 
 
-def test_an_ordinary_folder_keeps_its_state(data: Path, environ: dict[str, str]) -> None:
+def test_an_ordinary_folder_keeps_its_state(data: Path, environ: dict[str, str]):
     found = place(str(data), "main", "ftp", None, environ)
     assert found[:4] == (str(data / ".pysubtask" / "main" / "ftp"), "", "", "")
 
 
-def test_in_the_users_home_where_others_may_write(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_in_the_users_home_where_others_may_write(data: Path, environ: dict[str, str], tmp_path: Path):
     open_it(data)
     found = place(str(data), "main", "ftp", None, environ)
     assert found.state_dir == below(tmp_path / "xdg" / "pysubtask" / "state", data)
@@ -53,31 +53,31 @@ def test_in_the_users_home_where_others_may_write(data: Path, environ: dict[str,
     assert str(data / ".pysubtask" / "main" / "ftp") in found.others
 
 
-def test_the_hash_is_of_the_real_path(data: Path, tmp_path: Path) -> None:
+def test_the_hash_is_of_the_real_path(data: Path, tmp_path: Path):
     (tmp_path / "link").symlink_to(data)
     assert hash_of(str(tmp_path / "link")) == hash_of(str(data)) and len(hash_of(str(data))) == 20
 
 
-def test_systemds_folder_comes_before_the_home(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_systemds_folder_comes_before_the_home(data: Path, environ: dict[str, str], tmp_path: Path):
     open_it(data)
     environ["STATE_DIRECTORY"] = f"{tmp_path}/service:{tmp_path}/other"
     found = place(str(data), "main", "ftp", None, environ)
     assert (found.state_dir, found.named_by) == (below(tmp_path / "service", data), "$STATE_DIRECTORY")
 
 
-def test_the_setting_comes_first_also_where_nobody_else_may_write(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_setting_comes_first_even_where_no_other_may_write(data: Path, environ: dict[str, str], tmp_path: Path):
     found = place(str(data), "main", "ftp", str(tmp_path / "mine"), {**environ, "STATE_DIRECTORY": str(tmp_path / "service")})
     assert (found.state_dir, found.named_by) == (below(tmp_path / "mine", data), "StateFolder") and "StateFolder" in found.why
     assert below(tmp_path / "service", data) in found.others and below(tmp_path / "xdg/pysubtask/state", data) in found.others
 
 
-def test_the_home_of_a_root_is_one_like_any_other(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_of_a_root_is_one_like_any_other(data: Path, monkeypatch: pytest.MonkeyPatch):
     open_it(data)
     monkeypatch.setenv("HOME", "/root")
     assert place(str(data), "main", "ftp", None, {}).state_dir.startswith("/root/.local/state/pysubtask/state/")
 
 
-def test_a_folder_that_is_missing_is_judged_by_the_one_it_will_be_in(tmp_path: Path, environ: dict[str, str], data: Path) -> None:
+def test_a_missing_folder_is_judged_by_the_one_it_will_be_in(tmp_path: Path, environ: dict[str, str], data: Path):
     """It will be this user's."""
     assert place(str(data / "new" / "er"), "main", "ftp", None, environ).why == ""
     open_it(data)
@@ -87,7 +87,7 @@ def test_a_folder_that_is_missing_is_judged_by_the_one_it_will_be_in(tmp_path: P
 
 
 @pytest.mark.parametrize("where", ["xdg/pysubtask/state", "service"])
-def test_a_queue_out_of_the_folder_stays_where_it_is(data: Path, environ: dict[str, str], tmp_path: Path, where: str) -> None:
+def test_a_queue_out_of_the_folder_stays_where_it_is(data: Path, environ: dict[str, str], tmp_path: Path, where: str):
     """The folder became safe, or what ran as a service is run by hand: there is no second queue."""
     queue_in(below(tmp_path / where, data))
     found = place(str(data), "main", "ftp", None, {**environ, "STATE_DIRECTORY": str(tmp_path / "service")})
@@ -97,7 +97,7 @@ def test_a_queue_out_of_the_folder_stays_where_it_is(data: Path, environ: dict[s
     assert found.state_dir == below(tmp_path / where, data) and "may be written by others" in found.why
 
 
-def test_the_record_tells_where_it_was(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_record_tells_where_it_was(data: Path, environ: dict[str, str], tmp_path: Path):
     """StateFolder was set once, and is not any more."""
     there = below(tmp_path / "mine", data)
     queue_in(there)
@@ -109,7 +109,7 @@ def test_the_record_tells_where_it_was(data: Path, environ: dict[str, str], tmp_
     assert found.state_dir == below(tmp_path / "other", data) and there in found.others
 
 
-def test_the_note_that_a_move_leaves_tells_it_too(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_note_that_a_move_leaves_tells_it_too(data: Path, environ: dict[str, str], tmp_path: Path):
     there, inside = below(tmp_path / "mine", data), data / ".pysubtask" / "main" / "ftp"
     queue_in(there)
     queue_in(str(inside))
@@ -119,7 +119,7 @@ def test_the_note_that_a_move_leaves_tells_it_too(data: Path, environ: dict[str,
     assert place(str(data), "main", "ftp", None, environ).state_dir == there
 
 
-def test_a_record_of_the_version_before_names_the_folder(data: Path, environ: dict[str, str]) -> None:
+def test_a_record_of_the_version_before_names_the_folder(data: Path, environ: dict[str, str]):
     inside = str(data / ".pysubtask" / "main" / "ftp")
     queue_in(inside)
     registry.announce(Record("main", "ftp", "sftp://h/", inside))
@@ -129,7 +129,7 @@ def test_a_record_of_the_version_before_names_the_folder(data: Path, environ: di
     assert found.state_dir != inside and inside in found.others
 
 
-def test_the_record_goes_by_the_folder_wherever_the_state_is(data: Path, tmp_path: Path) -> None:
+def test_the_record_goes_by_the_folder_wherever_the_state_is(data: Path, tmp_path: Path):
     inside, there = str(data / ".pysubtask" / "main" / "ftp"), below(tmp_path / "mine", data)
     registry.announce(Record("main", "ftp", "sftp://h/", inside, "data", str(data), ""))
     record = Record("main", "ftp", "sftp://h/", there, "data", str(data), "", 5, 7)
@@ -141,7 +141,7 @@ def test_the_record_goes_by_the_folder_wherever_the_state_is(data: Path, tmp_pat
     assert os.listdir(tmp_path / "registry") == []
 
 
-def test_a_state_whose_disk_is_not_there_is_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_whose_disk_is_not_there_is_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     inside, there = str(data / ".pysubtask" / "main" / "ftp"), below(tmp_path / "usb" / "state", data)
     assert why_away(inside) == ""
     registry.announce(Record("main", "ftp", "sftp://h/", there, "data", str(data), "", None, None))
@@ -154,7 +154,7 @@ def test_a_state_whose_disk_is_not_there_is_told(data: Path, tmp_path: Path, mon
     assert why_away(inside) == ""
 
 
-def test_what_is_made_is_private_and_says_what_it_is_of(data: Path, tmp_path: Path) -> None:
+def test_what_is_made_is_private_and_says_what_it_is_of(data: Path, tmp_path: Path):
     there = below(tmp_path / "xdg" / "pysubtask" / "state", data)
     before = os.umask(0)
     try:
@@ -170,7 +170,7 @@ def test_what_is_made_is_private_and_says_what_it_is_of(data: Path, tmp_path: Pa
     assert state_place.path_beside(there) == str(data)
 
 
-def test_only_the_default_folder_of_snapshots_goes_with_it(data: Path, tmp_path: Path) -> None:
+def test_only_the_default_folder_of_snapshots_goes_with_it(data: Path, tmp_path: Path):
     inside, there = str(data / ".pysubtask" / "main" / "ftp"), below(tmp_path / "mine", data)
     assert snapshots_in("upload/ftp", "upload/ftp", str(data), inside) == str(data / "upload" / "ftp")
     assert snapshots_in("upload/ftp", "upload/ftp", str(data), there) == f"{there}/snapshots"
@@ -178,7 +178,7 @@ def test_only_the_default_folder_of_snapshots_goes_with_it(data: Path, tmp_path:
     assert snapshots_in(None, "upload/ftp", str(data), there) is None
 
 
-def test_where_to_look_without_a_record(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
+def test_where_to_look_without_a_record(data: Path, environ: dict[str, str], tmp_path: Path):
     assert tops(str(data), {**environ, "STATE_DIRECTORY": str(tmp_path / "service")}) == [
         str(data / ".pysubtask"),
         str(tmp_path / "service" / hash_of(str(data))),

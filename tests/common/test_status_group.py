@@ -13,7 +13,7 @@ from pysubtask.common.own_folders import NotOurs
 from pysubtask.common.status import read_shared_status, read_status, write_status
 from pysubtask.defaults_config import SETTINGS
 from pysubtask.master.child_config import plan
-from tests.other_user import HIM, needs_root
+from tests.support.other_user import HIM, needs_root
 
 GROUP = 23456
 LOG = logging.getLogger("status_group")
@@ -95,7 +95,7 @@ def test_a_link_and_a_pipe_are_not_believed(state: Path, monkeypatch: pytest.Mon
     assert read_shared_status(str(state), 0) is None
 
 
-def test_who_was_taken_out_of_the_group_has_his_page_all_the_same(state: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_user_taken_out_of_the_group_has_his_page_all_the_same(state: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*words: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 

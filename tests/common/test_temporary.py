@@ -8,7 +8,7 @@ import pytest
 
 from pysubtask.common.entries import CONFIG_FILE_DEFAULTS, left_out, read_entries
 from pysubtask.common.temporary import is_temporary
-from tests.subtask.test_watcher import World
+from tests.support.watched_world import World
 
 TEMPORARY = [
     ".photo.jpg.Ab12C7",
@@ -66,12 +66,12 @@ DATA = [
 
 
 @pytest.mark.parametrize("name", TEMPORARY)
-def test_a_name_of_an_unfinished_file(name: str) -> None:
+def test_a_name_of_an_unfinished_file(name: str):
     assert is_temporary(name)
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_name_of_data(name: str) -> None:
+def test_a_name_of_data(name: str):
     assert not is_temporary(name)
 
 
@@ -79,7 +79,7 @@ def world(folder: Path, **more: object) -> World:
     return World(str(folder), [{"dir": ".", **CONFIG_FILE_DEFAULTS["dir"], "on_change": True, "settle_secs": 0, **more}])
 
 
-def test_what_is_only_found_is_left_out_and_its_final_name_is_sent(tmp_path: Path) -> None:
+def test_a_found_temporary_file_is_left_out_its_final_name_sent(tmp_path: Path):
     (tmp_path / "before.part").write_text("half")
     one = world(tmp_path)
     assert one.round() == []
@@ -89,7 +89,7 @@ def test_what_is_only_found_is_left_out_and_its_final_name_is_sent(tmp_path: Pat
     assert one.round() == [("photo.jpg", "new")]
 
 
-def test_what_is_notified_is_sent_whatever_it_is_called(tmp_path: Path) -> None:
+def test_what_is_notified_is_sent_whatever_it_is_called(tmp_path: Path):
     one = world(tmp_path)
     one.quiet()
     one.write("a.part", b"whole")
@@ -99,18 +99,18 @@ def test_what_is_notified_is_sent_whatever_it_is_called(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [{"default_exclude": False}, {"include": ["*.part"]}, {"include": "*"}])
-def test_a_config_can_have_them_sent(tmp_path: Path, more: dict[str, object]) -> None:
+def test_a_config_can_have_them_sent(tmp_path: Path, more: dict[str, object]):
     one = world(tmp_path, **more)
     one.quiet()
     one.write("a.part", b"whole")
     assert one.round() == [("a.part", "new")]
 
 
-def test_from_python_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_from_python_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path):
     plain, asked = read_entries([{"dir": str(tmp_path / "a")}, {"dir": str(tmp_path / "b"), "default_exclude": True}])
     assert not left_out(plain, "a.part")
     assert left_out(asked, "a.part")
 
 
-def test_a_file_that_is_called_by_the_sign_alone_is_no_backup_of_anything() -> None:
+def test_a_file_named_by_the_sign_alone_is_no_backup():
     assert not is_temporary("~") and is_temporary("a~") and is_temporary("day/a~")

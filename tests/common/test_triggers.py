@@ -17,5 +17,5 @@ from pysubtask.common.triggers import when_sent
         ({"dir": "in", "on_change": True}, "each file is sent when it is new and when it changes"),
     ],
 )
-def test_each_kind_of_entry_says_what_makes_it_go(entry, words) -> None:
+def test_each_kind_of_entry_says_what_makes_it_go(entry, words):
     assert when_sent(read_entries([entry])[0]) == words

@@ -13,7 +13,7 @@ from pysubtask.master.child_config import plan
 from pysubtask.master.task_plan import closed_paths
 
 
-def test_whose_a_file_is() -> None:
+def test_whose_a_file_is():
     flat, tree = Entry("dir", "/d"), Entry("dir", "/t", include=("*.csv",), exclude=("x/*",), recursive=True)
     inner, leaf = Entry("dir", "/t/own"), Entry("file", "/f/a")
     dirs = Dirs([leaf, flat, tree, inner], {"/t/bak", "/t/log.csv"})
@@ -51,7 +51,7 @@ def watched(tmp_path) -> Watched:
         ("tree/own/x.txt", False),
     ],
 )
-def test_what_is_watched(watched, tmp_path, path, bursts) -> None:
+def test_what_is_watched(watched, tmp_path, path, bursts):
     notify = watched.notify_of(str(tmp_path / path))
     assert notify == str(tmp_path / path) + ".notify"
     assert watched.bursts(notify) == bursts
@@ -76,11 +76,11 @@ def test_what_is_watched(watched, tmp_path, path, bursts) -> None:
         "",
     ],
 )
-def test_what_is_not_watched(watched, tmp_path, path) -> None:
+def test_what_is_not_watched(watched, tmp_path, path):
     assert watched.notify_of(os.path.join(tmp_path, path)) is None
 
 
-def test_links(watched, tmp_path) -> None:
+def test_links(watched, tmp_path):
     (tmp_path / "link").symlink_to("tree")
     (tmp_path / "tree" / "inner").symlink_to("a")
     (tmp_path / "tree" / "escape").symlink_to("../out")
@@ -93,7 +93,7 @@ def test_links(watched, tmp_path) -> None:
         assert watched.notify_of(str(tmp_path / path)) is None, path
 
 
-def test_what_is_left_out_inside_recursive_folders(tmp_path) -> None:
+def test_what_is_left_out_inside_recursive_folders(tmp_path):
     entries = read_entries([{"dir": "t", "recursive": True}], cwd=str(tmp_path))
     first = str(tmp_path / "t")
 

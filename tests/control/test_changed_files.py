@@ -9,9 +9,9 @@ import pytest
 
 from pysubtask.common import read_from, registry
 from pysubtask.testing import ftp_server
-from tests.control.station import TERM, Run, command, receipts, state_dir
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, command, receipts, state_dir
+from tests.support.station import SFTPStation
 
 
 def plain(text: str) -> str:

@@ -185,7 +185,7 @@ def natural(folder: Path, more: str = "") -> Path:
     return path
 
 
-def test_the_config_and_the_secret_beside_the_data_are_left_out_and_named(tmp_path: Path):
+def test_the_config_and_secret_beside_the_data_are_left_out(tmp_path: Path):
     found = dry_run(load(str(natural(tmp_path)), {}).tasks[0], NOW)
     assert sorted(one.name for one in found.children[0].send) == ["other.txt.bak", "weather.csv"]
     secret, config = "named by ftp.PasswordFile", "the config itself"
@@ -223,7 +223,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("text", CONFIGS.values(), ids=list(CONFIGS))
-def test_another_config_in_the_folder_and_its_secrets_are_left_out_and_named(tmp_path: Path, text: str):
+def test_another_config_and_its_secrets_are_left_out_and_named(tmp_path: Path, text: str):
     """Who tries FTP first and then SFTP has two configs with their passwords beside the data."""
     path = natural(tmp_path)
     other = tmp_path / "st2.toml"

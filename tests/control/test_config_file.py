@@ -24,24 +24,12 @@ from pysubtask.control.config.toml_locations import Path as KeyPath
 from pysubtask.control.config.toml_locations import key_lines
 from pysubtask.control.exit_status import CommandError
 from pysubtask.control.setup.template import short, template
-from tests import pages
 from tests.control.test_wrong_configs import CASES
-
-ONE = '[ftp]\nHost = "h"\n[[watch]]\ndir = "data"\n'
-
-
-def write(path: Path, text: str = ONE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
+from tests.support import pages
+from tests.support.configs import ONE, names, write
 
 
-def names(found: config_file.Config) -> list[str]:
-    return [task.name for task in found.tasks]
-
-
-def test_one_file_with_several_tasks_shares_what_stands_at_its_top(tmp_path: Path):
+def test_one_file_with_several_tasks_shares_its_top_settings(tmp_path: Path):
     path = write(
         tmp_path / "x.toml",
         """

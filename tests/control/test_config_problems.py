@@ -92,7 +92,7 @@ def keys_by_line(problems: tuple[LocatedProblem, ...]) -> list[tuple[int | None,
     return [(one.where.line, one.key) for one in problems]
 
 
-def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_mistakes_of_all_kinds_are_reported_in_the_files_order(tmp_path: Path):
     lines = [(number, line.split("#! ")) for number, line in enumerate(MANY.split("\n"), 1)]
     expected = [(number, parts[1]) for number, parts in lines if len(parts) == 2]
     assert len(expected) > 30
@@ -100,7 +100,7 @@ def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_pat
     assert found == expected
 
 
-def test_each_task_of_a_file_has_its_own_problems(tmp_path: Path) -> None:
+def test_each_task_of_a_file_has_its_own_problems(tmp_path: Path):
     found = problems_of(
         tmp_path,
         """
@@ -128,7 +128,7 @@ def test_each_task_of_a_file_has_its_own_problems(tmp_path: Path) -> None:
     ]
 
 
-def test_the_files_of_a_folder_come_one_after_the_other_and_variables_first(tmp_path: Path) -> None:
+def test_variables_come_first_and_then_each_file_of_a_folder(tmp_path: Path):
     (tmp_path / "conf.d").mkdir()
     bad = '[ftp]\nHost = "h"\nHostPort = 0\n[[watch]]\ndir = ""\n'
     for path in (tmp_path / "pysubtask.toml", tmp_path / "conf.d" / "a.toml"):
@@ -160,7 +160,7 @@ def test_the_files_of_a_folder_come_one_after_the_other_and_variables_first(tmp_
         ('UseFTP = false\nHost = "h"', [(2, "ftp.UseFTP")]),
     ],
 )
-def test_what_is_not_known_is_not_guessed_at(tmp_path: Path, ftp: str, expected: list[tuple[int | None, str]]) -> None:
+def test_what_is_not_known_is_not_guessed_at(tmp_path: Path, ftp: str, expected: list[tuple[int | None, str]]):
     assert keys_by_line(problems_of(tmp_path, f'[ftp]\n{ftp}\n[[watch]]\ndir = "d"\n')) == expected
 
 
@@ -210,7 +210,7 @@ ENTRY_FAULTS: list[dict[str, Any]] = [
 )
 def test_random_mistakes_are_all_found_and_nothing_else(
     faults: list[tuple[str, str, Any]], entries: list[list[dict[str, Any]]], order: list[str]
-) -> None:
+):
     lines: list[str] = []
     expected: list[tuple[int | None, str]] = []
     for section in order:
@@ -239,11 +239,11 @@ def test_random_mistakes_are_all_found_and_nothing_else(
             assert load(str(path), {}).tasks
 
 
-def test_there_is_a_wrong_value_for_every_setting() -> None:
+def test_there_is_a_wrong_value_for_every_setting():
     assert all(wrong_values(section, row) for section in SECTIONS for row in ROWS[section].values())
 
 
-def test_all_wrong_options_of_a_push_are_told() -> None:
+def test_all_wrong_options_of_a_push_are_told():
     with pytest.raises(ConfigError) as caught:
         of_url("sftp://h/in", ["RateLimit=fast", "Colour=red", "Password=x", "RetryCount=0", "User"], None, {})
     assert [one.key for one in caught.value.problems] == [
@@ -258,7 +258,7 @@ def test_all_wrong_options_of_a_push_are_told() -> None:
     assert len(shown) == 5 and shown[0] == str(caught.value)
 
 
-def test_the_command_shows_every_problem_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_every_problem_on_a_line(capsys: pytest.CaptureFixture[str]):
     from pysubtask.control import cli
 
     assert push.command is not None

@@ -5,7 +5,6 @@ import asyncio
 import os
 import socket
 import subprocess
-import threading
 import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -15,11 +14,8 @@ import pytest
 from pysubtask.common.errors import LoginRefused
 from pysubtask.control.doctor import namespace, probe, rounds
 from pysubtask.control.doctor.causes import login_finding
-from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.finding import remedy_lines
 from pysubtask.control.doctor.server_checks import ServerChecks
-from pysubtask.control.doctor.source import of_plan
-from pysubtask.master.child_config import plan
 from pysubtask.testing import ftp_server, sftp_server
 from pysubtask.testing.link.ftp_relay import FTPRelay
 from pysubtask.testing.servers import sshd, vsftpd
@@ -28,29 +24,14 @@ from pysubtask.testing.servers.dropbox import dropbox_server
 from pysubtask.testing.servers.ftp import FTPServer, Oddities
 from pysubtask.testing.servers.sshd import OpenSSHServer, make_key, openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
-from tests import dead_addresses
-from tests.helpers import wait_until
+from tests.support import dead_addresses
+from tests.support.doctor import TIMES, Scripted, at, diagnose, failures, target
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 needs_vsftpd = pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))
 needs_ssh = needs_sshd  # the same packages
-TIMES = Times(everything=25, port=1.0, hear=1.0, login=8.0)
 PLAIN = {"Password": None, "KeyFile": None, "KnownHostsFile": None, "HostKey": None, "CAFile": None}
-
-
-def target(settings, tmp_path, section="ftp"):
-    return of_plan(plan(section, f"pysubtask.{section}", {section: settings}, str(tmp_path)), None, "python")
-
-
-def diagnose(settings, tmp_path, section="ftp", **more):
-    async def look():
-        return [finding async for finding in examine(target(settings, tmp_path, section), TIMES, **more)]
-
-    return asyncio.run(look())
-
-
-def failures(found):
-    return [finding for finding in found if finding.state == "fail"]
 
 
 def names(found, cause, *lines):
@@ -104,53 +85,6 @@ def worlds(tmp_path_factory):
         yield found
 
 
-class Scripted:
-    """A listener that says what it is told to, and then nothing more; or hangs up."""
-
-    def __init__(self, *lines, hang_up=False):
-        self.lines, self.hang_up = [*lines], hang_up
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.open = []
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.hang_up:
-                sock.close()
-                continue
-            self.open.append(sock)
-            threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
-
-    def talk(self, sock):
-        try:
-            for line in self.lines:
-                sock.sendall(line + b"\r\n")
-                if not sock.recv(1024):
-                    return
-        except OSError:
-            return
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.listener.close()
-        for sock in self.open:
-            sock.close()
-
-
-def at(port, **more):
-    """Settings for something at a port that is no whole server."""
-    return {"Host": "127.0.0.1", "HostPort": port, "User": "pi", "SSHConfigFile": "none", **more} | (
-        {} if more.get("UseSFTP", True) else {"SSHConfigFile": None}
-    )
-
-
 # --- healthy ones
 
 
@@ -164,7 +98,7 @@ def at(port, **more):
         "dropbox",
     ],
 )
-def test_a_healthy_server_has_nothing_wrong_and_nothing_of_ours_stays(worlds, name, tmp_path):
+def test_a_healthy_server_has_no_problem_and_no_leftovers(worlds, name, tmp_path):
     server = getattr(worlds, name)
     files = server.folder if name == "dropbox" else server.files
     folder = {"dropbox": "/in/new", "vsftpd": f"{files}/in/new", "vsftpd_tls": f"{files}/in/new"}.get(name, "in/new")
@@ -322,7 +256,7 @@ def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeyp
     names(diagnose(settings, tmp_path), "no-key-accepted", "ssh -v")
 
 
-def test_without_any_key_the_two_lines_that_make_one_known_are_told():
+def test_without_a_known_key_the_lines_that_add_one_are_shown():
     said = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
     found = login_finding(LoginRefused(said), {"User": "pi", "Host": "h"}, missing_key="~/.ssh/id_ed25519")
     assert found.cause == "no-key" and found.remedy.commands == (
@@ -581,7 +515,7 @@ def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
 @pytest.mark.parametrize(
     "name", [pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib"]
 )
-def test_a_mistyped_folder_of_the_server_is_named_with_the_one_that_was_meant(worlds, name, tmp_path):
+def test_a_mistyped_remote_folder_is_named_with_the_nearest(worlds, name, tmp_path):
     server = getattr(worlds, name)
     place = server.files if hasattr(server, "files") else server.root
     (place / "web" / "public_html").mkdir(parents=True, exist_ok=True)
@@ -615,23 +549,20 @@ def test_data_connections_that_do_not_come_through(worlds, tmp_path):
         names(diagnose({**settings, "PassiveMode": False}, tmp_path), "active-blocked", "ftp.PassiveMode = True")
 
 
-def test_what_was_made_is_removed_when_the_look_is_broken_off(worlds, tmp_path):
+async def test_what_was_made_is_removed_when_the_look_is_broken_off(worlds, tmp_path):
     server = worlds.pyftpdlib
     before = server.names()
 
-    async def look():
-        # Slow, so that it is broken off in the middle.
-        found = target(server.settings(HostPath="in/new", RateLimit=20_000), tmp_path)
-        task = asyncio.ensure_future(rounds.run([found], lambda *told: None, TIMES))
-        deadline = time.monotonic() + 20
-        while server.names() == before and time.monotonic() < deadline:  # noqa: ASYNC110 - a server has no event for it
-            await asyncio.sleep(0.002)
-        assert server.names() != before and not task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled()
-
-    asyncio.run(look())
+    # Slow, so that it is broken off in the middle.
+    found = target(server.settings(HostPath="in/new", RateLimit=20_000), tmp_path)
+    task = asyncio.ensure_future(rounds.run([found], lambda *told: None, TIMES))
+    deadline = time.monotonic() + 20
+    while server.names() == before and time.monotonic() < deadline:  # noqa: ASYNC110 - a server has no event for it
+        await asyncio.sleep(0.002)
+    assert server.names() != before and not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
     assert server.names() == before and not (server.files / "in").exists()
 
 

@@ -42,7 +42,7 @@ from pysubtask.transports.shared import key_file
 from pysubtask.transports.shared.ssh_login import AnotherKey
 from pysubtask.transports.shared.standstill import MTU
 from pysubtask.transports.ssh.errors import BETWEEN
-from tests import alterations, harm
+from tests.support import alterations, harm
 
 DOCTOR = Path(pysubtask.control.doctor.__file__).parent
 BAD = "it's $(touch hit) -rf"
@@ -302,7 +302,7 @@ def test_nothing_that_the_doctor_tells_to_type_harms(tmp_path, monkeypatch):
             assert "True" not in line and "False" not in line, line
 
 
-def test_what_is_missing_is_said_once_and_what_depends_on_it_is_not_looked_at(tmp_path):
+def test_a_missing_thing_is_reported_once_and_dependents_skipped(tmp_path):
     """The case that ruined machines: 'sudo chown -R $(id -un) /' for a watched folder that is not there."""
     for watch in ("/kamera/pics", "/media/usb/camera", str(tmp_path / "cam")):
         found = local.check([target(tmp_path, [{"dir": watch}])], read={}.get)

@@ -170,7 +170,7 @@ def test_the_command(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_tasks_that_are_known_are_looked_at_without_their_secrets(tmp_path):
+def test_known_tasks_are_examined_without_their_secrets(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         state = tmp_path / "data" / ".pysubtask" / "main" / "ftp"
         state.mkdir(parents=True)

@@ -7,7 +7,7 @@ import pytest
 from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.testing.servers.quirks import switch
 from pysubtask.transports.shared import means
-from tests.control.test_doctor import diagnose
+from tests.support.doctor import diagnose
 
 
 def look(tmp_path, *quirks, **settings):
@@ -43,7 +43,7 @@ def test_a_server_that_does_everything_gets_no_word(tmp_path):
         ("one open file", "of open files this server allows about 1 at once: no more are used"),
     ],
 )
-def test_what_a_server_does_not_do_is_found_with_a_few_small_files(tmp_path, quirk, line):
+def test_what_a_server_lacks_is_found_with_a_few_small_files(tmp_path, quirk, line):
     found, left = look(tmp_path, quirk)
     assert line in notes(found), [(finding.check, finding.text) for finding in found]
     assert not [finding for finding in found if finding.state == "fail"] and left == []
@@ -56,7 +56,7 @@ def test_an_object_store_is_no_failure(tmp_path):
     assert not [finding for finding in found if finding.state == "fail"] and left == []
 
 
-def test_where_nothing_can_be_renamed_the_setting_that_helps_is_named_and_then_helps(tmp_path):
+def test_where_no_rename_works_the_setting_that_helps_is_named(tmp_path):
     found, left = look(tmp_path, "no rename at all")
     [failure] = [finding for finding in found if finding.state == "fail"]
     assert failure.cause == "rename-refused" and failure.remedy.settings == (("StoreInPlace", True),)

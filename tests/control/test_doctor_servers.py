@@ -25,8 +25,8 @@ from pysubtask.testing.servers.rclone import rclone_server
 from pysubtask.testing.servers.sshd import make_key, openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
 from pysubtask.transports.shared.reach import PORTAL
-from tests import alterations, harm
-from tests.control.test_doctor import Scripted, at, diagnose
+from tests.support import alterations, harm
+from tests.support.doctor import Scripted, at, diagnose
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 
@@ -159,13 +159,13 @@ def check(found: list[Finding], wanted: list[Told], files: Path, *, notes: bool 
     harmless(found)
 
 
-def test_of_each_quirk_it_is_said_what_is_told() -> None:
+def test_of_each_quirk_it_is_said_what_is_told():
     assert QUIRKS.keys() == {one.name for one in SWITCHES}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "one"), list(at_quirks()))
-def test_what_a_server_refuses_is_named(tmp_path: Path, protocol: str, one: Switch) -> None:
+def test_what_a_server_refuses_is_named(tmp_path: Path, protocol: str, one: Switch):
     wanted = QUIRKS[one.name].get("ftp" if protocol == "ftps" else protocol, QUIRKS[one.name].get("", NOTHING))
     with at_server(protocol, tmp_path) as server:
         one.turn_on(server.quirks)
@@ -180,7 +180,7 @@ def at_server(protocol: str, tmp_path: Path) -> AbstractContextManager[Any]:
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_its_advice_where_nothing_can_be_renamed_mends_it(tmp_path: Path, protocol: str) -> None:
+def test_its_advice_where_nothing_can_be_renamed_mends_it(tmp_path: Path, protocol: str):
     with at_server(protocol, tmp_path) as server:
         switch("no rename at all").turn_on(server.quirks)
         [failed] = problems(diagnose(server.settings(HostPath=""), tmp_path))
@@ -191,7 +191,7 @@ def test_its_advice_where_nothing_can_be_renamed_mends_it(tmp_path: Path, protoc
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_where_temporary_files_are_taken_away_it_is_no_matter_of_renaming(tmp_path: Path, protocol: str) -> None:
+def test_temporary_files_that_vanish_are_not_blamed_on_renaming(tmp_path: Path, protocol: str):
     with at_server(protocol, tmp_path) as server:
         for name in ("hidden names refused", "taken away"):
             switch(name).turn_on(server.quirks)
@@ -202,7 +202,7 @@ def test_where_temporary_files_are_taken_away_it_is_no_matter_of_renaming(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_promise_given_away_without_need_is_a_warning(tmp_path: Path) -> None:
+def test_a_promise_given_away_without_need_is_a_warning(tmp_path: Path):
     with at_server("ftp", tmp_path) as server:
         [warning] = problems(diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path))
         assert warning.cause == "stored-in-place" and warning.remedy.settings == (("StoreInPlace", False),)
@@ -269,7 +269,7 @@ OTHERS = {
         for name, other in OTHERS.items()
     ],
 )
-def test_other_servers(tmp_path: Path, name: str) -> None:
+def test_other_servers(tmp_path: Path, name: str):
     with OTHERS[name].make(tmp_path / "server") as server:
         found = diagnose(server.settings(HostPath=""), tmp_path)
         check(found, OTHERS[name].wanted, server.files)
@@ -279,7 +279,7 @@ def test_other_servers(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("sftp", [True, False])
-def test_a_network_that_wants_a_login_on_a_page_first(tmp_path: Path, sftp: bool) -> None:
+def test_a_network_that_wants_a_login_on_a_page_first(tmp_path: Path, sftp: bool):
     with Scripted(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/") as portal:
         [failed] = problems(diagnose(at(portal.port, UseSFTP=sftp, Password="x"), tmp_path))
     assert failed.cause == "wrong-protocol" and PORTAL in failed.remedy.words and failed.remedy.commands == ()
@@ -305,9 +305,7 @@ ALTERED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
 
 @needs_sshd
 @pytest.mark.parametrize("name", ALTERED)
-def test_a_key_that_was_altered_is_mended_by_the_line_that_is_told(
-    openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, name: str
-) -> None:
+def test_an_altered_key_is_mended_by_the_line_that_is_shown(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, name: str):
     key = tmp_path / "id_roof"
     before = dict(alterations.cases(openssh.key_file.read_text()))[name]
     key.write_bytes(before)
@@ -324,7 +322,7 @@ def test_a_key_that_was_altered_is_mended_by_the_line_that_is_told(
 
 
 @needs_sshd
-def test_a_key_that_others_may_read(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None) -> None:
+def test_a_key_that_others_may_read(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None):
     key = tmp_path / "id_roof"
     shutil.copy(openssh.key_file, key)
     key.chmod(0o644)
@@ -351,7 +349,7 @@ def test_a_key_that_others_may_read(openssh: sshd.OpenSSHServer, tmp_path: Path,
         ("early", "certificate-early"),
     ],
 )
-def test_keys_that_do_not_do(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, kind: str, cause: str) -> None:
+def test_keys_that_do_not_do(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, kind: str, cause: str):
     key, private = tmp_path / "id_roof", openssh.key_file.read_text()
     if kind == "passphrase":
         make_key(key, passphrase="secret")
@@ -381,7 +379,7 @@ def test_keys_that_do_not_do(openssh: sshd.OpenSSHServer, tmp_path: Path, alone:
 @pytest.mark.slow
 @needs_sshd
 @pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="ssh-agent is not installed")
-def test_an_agent_full_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_full_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The server ends the login before the right one is offered."""
     agent = tmp_path / "agent"
     with openssh_server(tmp_path / "sshd", lines=("MaxAuthTries 3",)) as server, agent_at(agent) as ready:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.control.config.config_file import ConfigProblems, load
-from tests.control.test_config_file import names, write
+from tests.support.configs import names, write
 
 MAIN = """
 [base]
@@ -66,7 +66,7 @@ def test_the_tasks_of_a_main_file_are_not_inherited(tmp_path: Path):
     assert names(load(str(tmp_path), {})) == ["a", "roof"] and settings(tmp_path, "roof")["Host"] == "h"
 
 
-def test_a_mistake_in_the_common_part_is_told_once_and_where_it_is(tmp_path: Path):
+def test_a_mistake_in_the_common_part_is_reported_once(tmp_path: Path):
     main = write(tmp_path / "pysubtask.toml", MAIN.replace("User", "Usr") + "[sftp]\n")
     for name in ("a", "b", "c"):
         write(tmp_path / "conf.d" / f"{name}.toml", WATCH)
@@ -97,7 +97,7 @@ def test_a_secret_in_the_common_part_is_guarded_as_in_any_config(tmp_path: Path)
     assert any("chmod" in line and "pysubtask.toml" in line for line in problems(tmp_path))
 
 
-def test_who_runs_one_task_need_not_be_able_to_read_the_secrets_of_the_others(tmp_path: Path):
+def test_a_runner_of_one_task_need_not_read_the_others_secrets(tmp_path: Path):
     """A service of one task of many gets a credential for its own password alone."""
     write(tmp_path / "pysubtask.toml", MAIN.replace('Password = "s3cret"', 'PasswordFile = "gone.pw"'))
     for name in ("roof", "cellar"):

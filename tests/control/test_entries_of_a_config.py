@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.control.config.config_file import load
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import HUP, Run, command, login, receipts, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import HUP, Run, command, login, receipts, state_dir
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -51,7 +51,7 @@ def shows(path: Path, text: str) -> None:
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that_is_said(tmp_path: Path, start) -> None:
+def test_a_file_of_another_program_is_sent_whenever_it_changes(tmp_path: Path, start):
     run, remote = start('[[watch]]\nfile = "data/weather.csv"\n[[watch]]\nfile = "data/by_hand.csv"\non_change = false\n')
     weather = tmp_path / "data" / "weather.csv"
     says(run, r"weather\.csv -> \S+ \(\S+\): sent when it changes")
@@ -84,7 +84,7 @@ def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(tmp_path: Path, start) -> None:
+def test_a_folder_stays_tidy_and_a_new_notify_file_sends_again(tmp_path: Path, start):
     run, remote = start('[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')
     data = tmp_path / "data"
     says(run, r"data -> \S+ \(\S+\): each new file is sent once, and again when FILE\.notify is touched")
@@ -108,7 +108,7 @@ def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(
     )
 
 
-def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path) -> None:
+def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path):
     config = tmp_path / "x.toml"
     config.write_text("""
         [ftp]
@@ -143,7 +143,7 @@ def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @needs_sshd
-def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start) -> None:
+def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start):
     """The later file is left out, that is shown, and it goes by itself when the other task is taken out of the config."""
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -170,7 +170,7 @@ def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start) -> None:
     wait_until(lambda: "hasanamethatisanother's" not in shown(), 60, "no word of it any more")
 
 
-def test_a_log_of_the_task_itself_is_not_sent_at_each_change(tmp_path: Path) -> None:
+def test_a_log_of_the_task_itself_is_not_sent_at_each_change(tmp_path: Path):
     """Each delivery is told in it."""
     config = tmp_path / "x.toml"
     config.write_text(f"""

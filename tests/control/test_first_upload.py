@@ -12,10 +12,10 @@ import pytest
 
 from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests import pages
-from tests.control.station import INT, Run, command, receipts
-from tests.control.terminal import Terminal
-from tests.helpers import wait_until
+from tests.support import pages
+from tests.support.helpers import wait_until
+from tests.support.run_station import INT, Run, command, receipts
+from tests.support.terminal import Terminal
 
 PAGE = "first-upload.md"
 FTP, SFTP = "FTP with a password", "SFTP with a key"

@@ -9,9 +9,9 @@ import signal
 import pytest
 
 from pysubtask.common import registry
-from tests.control.test_looking import command
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.cli import command
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_task_that_runs_stays_and_one_that_does_not_goes(station):
     begun(station)
 
 
-def test_a_child_that_was_killed_is_critical_and_its_app_starts_it_again(station):
+def test_a_killed_child_is_critical_and_its_app_restarts_it(station):
     begun(station)
     (child,) = tasks()
     os.kill(child["pid"], signal.SIGKILL)
@@ -70,7 +70,7 @@ def test_a_child_that_was_killed_is_critical_and_its_app_starts_it_again(station
 
 
 @pytest.mark.slow
-def test_dead_ones_with_files_in_their_queue_are_forgotten_only_by_name(station):
+def test_dead_tasks_with_queued_files_are_forgotten_only_by_name(station):
     begun(station)
     command("pause")
     station.write("a.csv", "1\n")

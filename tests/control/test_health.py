@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pysubtask.control.view.health import CRITICAL, OK, SILENT_SECS, UNKNOWN, WARNING, verdict
-from tests.control.test_status_view import task_status
+from tests.support.task_statuses import task_status
 
 QUIET = {"state": "connected"}
 
@@ -57,7 +57,7 @@ def test_a_child_that_writes_nothing_any_more_is_critical():
     assert found.level == CRITICAL and "written nothing for 5 min" in found.line
 
 
-def test_with_a_greatest_age_a_bad_link_counts_only_when_a_file_is_too_old():
+def test_with_a_greatest_age_a_bad_link_counts_only_beyond_it():
     page = {"state": "waiting", "why": "Connection refused", "problem": PROBLEM}
     assert one(page, (5, 0, 0), 3600, oldest=3599).level == OK
     found = one(page, (5, 0, 0), 3600, oldest=3700)

@@ -17,7 +17,7 @@ from pysubtask.control.doctor.finding import fail, remedy_lines
 from pysubtask.control.doctor.rounds import of_word
 from pysubtask.master.child_config import plan
 from pysubtask.testing.servers.ftp import ftp_server
-from tests.control.test_doctor import TIMES, Scripted, failures
+from tests.support.doctor import TIMES, Scripted, failures
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_another_protocol_at_the_port_of_a_url(tmp_path):
         assert diagnose(config).cause == "password-refused"  # the line was right
 
 
-def test_a_server_that_is_down_is_asked_for_first_and_another_protocol_is_only_possible(tmp_path, monkeypatch):
+def test_a_server_that_is_down_is_named_before_another_protocol(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     config = config_of(tmp_path, f"ftp://me@127.0.0.1:{port}/in")
@@ -141,7 +141,7 @@ async def in_network(port):
     return await network.hear(sock, 1.0)
 
 
-def test_a_refused_password_is_looked_for_where_the_config_has_it(tmp_path):
+def test_a_refused_password_is_sought_where_the_config_has_it(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         (tmp_path / "data").mkdir()
         secret = tmp_path / "station.password"

@@ -20,9 +20,9 @@ from pysubtask.control.setup.template import Watched
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.control.station import TERM, Run, command, receipts
-from tests.control.terminal import Terminal
-from tests.helpers import command_lines, wait_until
+from tests.support.helpers import command_lines, wait_until
+from tests.support.run_station import TERM, Run, command, receipts
+from tests.support.terminal import Terminal
 
 URL = "ftp://web1234@files.example.org/public_html"
 
@@ -171,7 +171,7 @@ def test_nobody_is_asked_without_a_terminal(home: Path):
     assert sorted(os.listdir(home)) == ["camera", "weather.csv"]
 
 
-def test_the_password_comes_from_the_environment_and_is_stored_for_its_owner(home: Path, server: FTPServer):
+def test_a_password_from_the_environment_is_stored_for_its_owner(home: Path, server: FTPServer):
     done = command(home, "init", "deep/station.toml", url_of(server), "camera", PYSUBTASK_PASSWORD=server.password)
     assert done.returncode == 0 and "All is well." in done.stdout, done.stdout + done.stderr
     assert server.password not in done.stdout + done.stderr and "Install" not in done.stderr
@@ -206,7 +206,7 @@ def test_dropbox(home: Path):
     )
 
 
-def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_dropbox_on_a_terminal_logs_in_and_stores_the_token(home: Path, monkeypatch: pytest.MonkeyPatch):
     """The login itself is tests/test_dropbox_login.py's; here a program stands in for it that is called as it would be."""
     called: list[list[str]] = []
 
@@ -334,7 +334,7 @@ def test_where_nothing_can_be_written_nothing_is_left(home: Path):
     import subprocess
     import sys
 
-    from tests.control.station import environment
+    from tests.support.run_station import environment
 
     def no_room() -> None:
         # A write beyond this fails as on a full disk (SIGXFSZ is ignored by Python): the secret fits, the config does not.

@@ -16,9 +16,9 @@ from pysubtask.control.config.config_file import load
 from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.view.status_view import left_out
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.e2e.station import Station
-from tests.helpers import wait_until
-from tests.subtask.test_watcher import Memory
+from tests.support.helpers import wait_until
+from tests.support.station import Station
+from tests.support.watched_world import Memory
 
 NOW = 1_790_000_000.0
 
@@ -33,7 +33,7 @@ def told(watch: Watcher, now: float = 0.0) -> dict[str, str]:
     return {os.path.basename(row["path"]): row["why"] for row in watch.report.left_out()[0]}
 
 
-def test_each_reason(tmp_path: Path) -> None:
+def test_each_reason(tmp_path: Path):
     for name in ("a.csv", "a.part", "b.txt", "a.csv.notify", "netrc"):
         (tmp_path / name).write_text("1")
     (tmp_path / "out").symlink_to("/etc/hosts")
@@ -47,7 +47,7 @@ def test_each_reason(tmp_path: Path) -> None:
     assert found["pipe.csv"] == found["sock.csv"] == "no plain file" and found["out"]
 
 
-def test_many_are_counted_and_few_are_named(tmp_path: Path) -> None:
+def test_many_are_counted_and_few_are_named(tmp_path: Path):
     for number in range(25):
         (tmp_path / f"{number}.part").write_text("1")
     for number in range(2):
@@ -63,7 +63,7 @@ def test_many_are_counted_and_few_are_named(tmp_path: Path) -> None:
     assert watch.report.left_out() == ([], 0)
 
 
-def test_how_it_is_said() -> None:
+def test_how_it_is_said():
     rows = [{"path": f"/d/{name}", "why": "a reason"} for name in "abcd"] + [{"path": "/d/x", "why": "another"}]
     assert left_out({"excluded": rows, "excluded_more": 1200}) == [
         "Left out: 1205 files: a, b, c ... (a reason); x (another); 1,200 more ('pysubtask check' lists all)"
@@ -82,12 +82,12 @@ def test_how_it_is_said() -> None:
         ),
     ],
 )
-def test_what_settles_is_no_secret(rows: list[dict[str, Any]], more: int, words: str) -> None:
+def test_what_settles_is_no_secret(rows: list[dict[str, Any]], more: int, words: str):
     assert not_queued({"settling": rows, "settling_more": more}, NOW) == [words]
 
 
 @pytest.mark.slow
-def test_of_a_real_child(tmp_path: Path) -> None:
+def test_of_a_real_child(tmp_path: Path):
     one = Station(tmp_path, [{"dir": str(tmp_path / "data"), "settle_secs": 600, "exclude": "*.raw"}])
     try:
         one.write("a.raw", "1")
@@ -103,7 +103,7 @@ def test_of_a_real_child(tmp_path: Path) -> None:
         one.close()
 
 
-def test_check_tells_of_a_database_that_is_in_use(tmp_path: Path) -> None:
+def test_check_tells_of_a_database_that_is_in_use(tmp_path: Path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "x.toml"
     config.write_text('[ftp]\nHost = "h"\nUser = "me"\n[[watch]]\ndir = "data"\n')

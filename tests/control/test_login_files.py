@@ -162,7 +162,7 @@ def test_check_looks_at_the_files_that_are_named(
 
 
 @needs_keygen
-def test_with_a_password_besides_a_key_that_does_not_do_is_a_warning(keys: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_password_besides_an_unusable_key_is_a_warning(keys: Path, monkeypatch: pytest.MonkeyPatch):
     """ssh passes over the key and uses the password: uploads work."""
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (keys / "id_station").chmod(0o644)
@@ -209,7 +209,7 @@ def test_check_is_content_with_good_files(tmp_path: Path, keys: Path):
         (0o644, "User = 'pi'", False),
     ],
 )
-def test_a_python_config_with_a_password_that_others_may_read_is_noted(tmp_path: Path, mode: int, text: str, noted: bool):
+def test_a_python_config_with_a_readable_password_is_noted(tmp_path: Path, mode: int, text: str, noted: bool):
     config = tmp_path / "my config.py"
     config.write_text(f"class ftp:\n    Host = 'h'\n    UseSFTP = False\n    {text}\n")
     config.chmod(mode)

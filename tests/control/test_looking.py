@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import pty
@@ -15,18 +14,17 @@ import subprocess
 import sys
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from pysubtask.common import registry
 from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.control.cli import main
 from pysubtask.control.view.event_follower import EventFollower
-from tests.control.terminal import Terminal
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.cli import command
+from tests.support.helpers import wait_until
+from tests.support.station import Station
+from tests.support.terminal import Terminal
 
 COUNT = 200
 ARRIVED = ("delivered", "unchanged")
@@ -39,14 +37,6 @@ def station(tmp_path, monkeypatch):
     made = Station(tmp_path, TimerIntervalSecs=0.1)
     yield made
     made.master.stop()
-
-
-def command(*words):
-    """A command line, in this process: a start costs more than what it looks at."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        returncode = main(list(words))
-    return SimpleNamespace(returncode=returncode, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def status():
@@ -156,7 +146,7 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
 
 
 @pytest.mark.slow
-def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
+def test_a_watch_that_joins_amid_ten_uploads_shows_all_ten(station):
     size = 600_000
     station.base |= {"RateLimit": 300_000}
     station.master = station.make()

@@ -13,8 +13,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.control.run import run_record
 from pysubtask.control.tasks.find import forget_never_run
-from tests.control.station import TERM, Run, child, command, end_all
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, command, end_all
 
 
 class Station:
@@ -77,7 +77,7 @@ def test_of_several_such_runs_one_is_named(station: Station):
 
 
 @pytest.mark.slow
-def test_a_reload_that_has_a_folder_missing_is_answered_with_the_reason(station: Station):
+def test_a_reload_with_a_missing_folder_is_answered_with_it(station: Station):
     (station.folder / "camera").mkdir()
     (station.folder / "weather.csv").write_text("1\n")
     station.write('dir = "camera"', 'file = "weather.csv"')

@@ -18,9 +18,9 @@ from pysubtask.control.config.secrets import read_secret
 from pysubtask.control.doctor.source import load_python
 from pysubtask.control.setup.first_config import write_new
 from pysubtask.master.child_config import plan
-from tests import harm
-from tests.control.station import command
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support import harm
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.run_station import command
 
 TOML = '[[watch]]\ndir = "data"\n[ftp]\nHost = "h"\nUser = "u"\n'
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
@@ -205,7 +205,7 @@ def test_a_python_config_that_others_may_write_is_not_loaded(place: Path, monkey
     assert load_python(word).sections.ftp.Host == "h" and (place / "ran").exists()
 
 
-def test_a_module_in_a_package_that_others_may_write_is_not_loaded(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_module_in_a_package_that_others_may_write_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch):
     package = place / "obeyed_package"
     package.mkdir()
     package.chmod(0o755)
@@ -242,9 +242,7 @@ def test_a_secret_file_of_another_user_is_not_taken(place: Path):
 
 
 @needs_root
-def test_the_doctor_runs_nothing_that_a_state_folder_of_another_user_names(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_doctor_runs_nothing_named_by_anothers_state_folder(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without a config it looks at the tasks that are known, by what their children have left."""
     registry_folder = tmp_path / "registry"
     monkeypatch.setenv(registry.VARIABLE, str(registry_folder))

@@ -18,9 +18,9 @@ from pysubtask.common import registry
 from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
-from tests.control.test_looking import command
-from tests.helpers import wait_until
-from tests.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
+from tests.support.cli import command
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
 
 pytestmark = [needs_root, pytest.mark.slow]
 
@@ -306,9 +306,7 @@ def test_whose_user_does_not_answer_keeps_nobody_from_the_others(his: His, monke
     assert any(one["child"] == f"{HIM}:{his.name}/ftp" for one in json.loads(done.stdout)["tasks"])
 
 
-def test_a_record_of_roots_for_a_folder_of_his_is_no_reason_to_go_there_as_root(
-    his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+def test_a_record_of_roots_does_not_lead_root_to_a_users_folder(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     his.start()
     his.end()
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
@@ -430,7 +428,7 @@ def test_only_what_is_shared_in_just_that_way_is_believed(shared: His, bits: int
     assert "No task is known" in as_her(shared, (OPS,), "status").stderr
 
 
-def test_a_group_that_he_is_not_in_is_an_error_before_anything_starts(shared: His):
+def test_a_group_without_the_user_is_an_error_before_the_start(shared: His):
     program, environ = his_python()
     done = subprocess.run(
         [program, "-P", "-m", "pysubtask", "run", str(shared.config)],

@@ -37,7 +37,7 @@ def test_a_folder_that_was_asked_for_is_taken(tmp_path: Path, more: str, folder:
     assert plan_of(tmp_path, more).plans[0].bak_dir == str(tmp_path / "photos" / folder)
 
 
-def test_what_a_version_before_has_left_is_removed_and_nothing_else(tmp_path: Path):
+def test_only_leftovers_of_an_earlier_version_are_removed(tmp_path: Path):
     former = tmp_path / "upload" / "ftp"
     former.mkdir(parents=True)
     for name in ("tag-1-a.jpg", "tag-2-b.jpg", ".tag-3-x", "holiday.jpg", "other-1-a.jpg"):

@@ -13,9 +13,9 @@ import pytest
 
 from pysubtask.common.errors import ConfigError
 from pysubtask.control.run import program_runner
-from tests.control.station import INT, TERM, command, environment
-from tests.control.test_run import Manager
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import INT, TERM, command, environment
+from tests.support.service_manager import Manager
 
 STATION = """
 import os, sys, time
@@ -106,7 +106,7 @@ def start(tmp_path: Path) -> Iterator[object]:
 
 
 @pytest.mark.slow
-def test_the_hooks_come_in_order_and_a_second_one_of_the_name_is_told_who_runs(start, tmp_path: Path):
+def test_hooks_come_in_order_and_a_second_runner_is_refused(start, tmp_path: Path):
     manager = Manager(str(tmp_path / "notify"))
     try:
         run = start("first", "station:Station", NOTIFY_SOCKET=manager.socket.getsockname(), WATCHDOG_USEC="2000000")

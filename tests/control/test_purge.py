@@ -12,11 +12,11 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.control.run import unit_files
-from tests.control.station import TERM, Run, child, command, receipts, state_dir
-from tests.control.test_looking import command as here
 from tests.control.test_other_users import His, server, unit_of  # noqa: F401 - a fixture
-from tests.helpers import wait_until
-from tests.other_user import HIM, needs_root
+from tests.support.cli import command as here
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, needs_root
+from tests.support.run_station import TERM, Run, child, command, receipts, state_dir
 
 pytestmark = pytest.mark.slow
 
@@ -182,7 +182,7 @@ def test_a_word_for_two_tasks_removes_neither(stations: Path):
 
 @needs_root
 def test_root_removes_a_users_with_his_rights(server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: F811
-    from tests.other_user import open_folder
+    from tests.support.other_user import open_folder
 
     monkeypatch.delenv(registry.VARIABLE, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "root"))

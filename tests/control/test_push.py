@@ -26,10 +26,10 @@ from pysubtask.delivery_rules.retry import Policy
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import command, environment, login
-from tests.control.terminal import Terminal
-from tests.helpers import wait_until
-from tests.transports.odd_ftp import OddFTP, Talk
+from tests.support.helpers import wait_until
+from tests.support.odd_ftp import OddFTP, Talk
+from tests.support.run_station import command, environment, login
+from tests.support.terminal import Terminal
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -223,7 +223,7 @@ def ftp(tmp_path: Path) -> Iterator[FTPServer]:
 
 
 @pytest.mark.slow
-def test_a_terminal_is_asked_for_the_password_of_ftp_before_anything_is_tried(tmp_path: Path, ftp: FTPServer):
+def test_a_terminal_is_asked_for_the_ftp_password_first(tmp_path: Path, ftp: FTPServer):
     (tmp_path / "a.csv").write_text("1\n")
     url = f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in"
     status, shown = typed(tmp_path, [ftp.password], "a.csv", url)
@@ -265,7 +265,7 @@ def test_a_password_that_was_given_is_not_asked_for(tmp_path: Path, ftp: FTPServ
 
 
 @pytest.mark.slow
-def test_sftp_asks_where_the_keys_are_refused_and_takes_the_form_of_scp(tmp_path: Path):
+def test_sftp_asks_where_keys_are_refused_and_takes_scps_form(tmp_path: Path):
     with sftp_server(tmp_path / "sftp", password="hunter2") as server:
         (tmp_path / "a.csv").write_text("1\n")
         (tmp_path / "known").write_text(server.known_hosts)
@@ -373,7 +373,7 @@ def test_an_error_is_put_in_what_can_be_typed_at_a_push(said: str, told: str):
     assert in_words_of_a_push(said) == told
 
 
-def test_no_setting_of_a_config_is_left_in_what_transports_advise():
+def test_advice_of_a_transport_names_no_setting_of_a_config():
     """Each line of the transports that says to set or write one of what a URL or --set says."""
     for path in sorted((Path(pysubtask.transports.__file__).parent).rglob("*.py")):
         for text in re.findall(r'''"([^"\n]*)"''', path.read_text(encoding="utf-8")):
@@ -434,7 +434,7 @@ class AbortsOnce(Talk):
 
 
 @pytest.mark.slow
-def test_an_attempt_that_failed_alone_is_made_again_over_the_same_connection(tmp_path: Path):
+def test_an_attempt_failed_alone_is_repeated_on_its_connection(tmp_path: Path):
     for name in ("a.csv", "b.csv", "c.csv"):
         (tmp_path / name).write_text(f"{name}\n" * 10)
     with OddFTP(tmp_path / "remote", AbortsOnce) as server:

@@ -22,7 +22,7 @@ def is_there(state: FileState, found: RemoteStat, digest: str = "d") -> bool:
     return state.may_have_arrived(digest) and already_there(state.known(), 10, 1_760_000_000 * 10**9, digest, found)
 
 
-def test_the_record_of_an_earlier_version_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_of_an_earlier_version_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path))
     names = ["a.csv", "big.bin"]
     first = Record("sftp://pi@station/in", names)
@@ -44,7 +44,7 @@ def test_the_record_of_an_earlier_version_is_taken_over(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("text", ["", "[]", "7", '{"a": 7}', '{"a": {"before": 7}}', '{"a": {"remote": [1]}}', '{"b": {}}'])
-def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str):
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path))
     first = Record("sftp://pi@station/in", ["a"])
     first.close(keep=True)
@@ -54,7 +54,7 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytes
     record.close(keep=False)
 
 
-def test_only_what_was_begun_can_be_there_already() -> None:
+def test_only_what_was_begun_can_be_there_already():
     state = FileState()
     assert not is_there(state, NEW)
     state.begin("a", "d", OLD)
@@ -66,13 +66,13 @@ def test_only_what_was_begun_can_be_there_already() -> None:
     assert is_there(state, NEW._replace(mtime=5)) and not is_there(state, NEW), "somebody else wrote it"
 
 
-def test_a_file_of_before_of_the_same_size_and_second_proves_nothing() -> None:
+def test_an_earlier_file_of_the_same_size_and_second_is_no_proof():
     state = FileState()
     state.begin("a", "d", NEW)
     assert not is_there(state, NEW)
 
 
-def test_an_attempt_that_does_not_resume_has_a_new_temporary_name() -> None:
+def test_an_attempt_without_resume_has_a_new_temporary_name():
     state = FileState()
     state.begin("dir/a", "d", None)
     first = state.temp

@@ -17,8 +17,8 @@ import pytest
 
 from pysubtask.common import requests
 from pysubtask.common.lock import StateLock
-from tests.control.station import HUP, TERM, Run, child, command, end_all, environment, setting
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import HUP, TERM, Run, child, command, end_all, environment, setting
 
 ROUNDS = 3
 
@@ -122,7 +122,7 @@ def test_two_reloads_at_once_are_both_answered(station: Station):
 
 
 @pytest.mark.slow
-def test_a_runner_that_is_ended_in_between_says_so_and_a_killed_one_is_said_to_be_gone(station: Station):
+def test_a_runner_that_ends_meanwhile_says_so_or_is_said_gone(station: Station):
     run = station.run()
     folder = station.folder / "data" / ".pysubtask" / "main"
     for number, words, status in ((TERM, "'pysubtask run' ends", 1), (signal.SIGKILL, "has ended without an answer", 4)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
+from tests.support.service_manager import Manager
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -65,7 +65,7 @@ def station(tmp_path: Path, server: OpenSSHServer) -> Iterator[Station]:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_verified_upload_with_two_lines_filled_in(station: Station, server: OpenSSHServer):
+def test_two_lines_filled_in_lead_to_a_verified_upload(station: Station, server: OpenSSHServer):
     made = command(station.folder, "init")
     path = station.folder / "etc" / "pysubtask.toml"
     assert made.returncode == 0 and str(path) in made.stdout and path.stat().st_mode & 0o777 == 0o600
@@ -110,7 +110,7 @@ def test_from_nothing_to_a_verified_upload_with_two_lines_filled_in(station: Sta
 
 
 @pytest.mark.slow
-def test_a_stop_delivers_what_is_due_and_a_second_runner_is_told_who_runs_it(station: Station):
+def test_a_stop_delivers_what_is_due_and_a_second_runner_learns(station: Station):
     station.write()
     run = station.run()
     station.delivers("a.csv")
@@ -130,7 +130,7 @@ def test_a_stop_delivers_what_is_due_and_a_second_runner_is_told_who_runs_it(sta
 
 
 @pytest.mark.slow
-def test_a_folder_that_cannot_be_used_keeps_nobody_else_from_running(station: Station):
+def test_an_unusable_folder_keeps_no_other_task_from_running(station: Station):
     (station.folder / "blocked").write_text("a file where a folder should be")
     blocked = '[tasks.cellar]\nwatch = [{ dir = "blocked/data" }]\n'
     station.write(more=blocked)
@@ -212,29 +212,6 @@ def test_a_reload_changes_what_changed_and_only_that(station: Station):
     assert nobody.returncode == 3 and "nothing to reload" in nobody.stderr
 
 
-class Manager:
-    """A service manager's end of sd_notify: the messages that came, one a datagram."""
-
-    def __init__(self, address: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(address)
-        self.heard: list[tuple[float, str]] = []
-
-    def listen(self, secs: float = 0.05) -> list[str]:
-        self.socket.settimeout(secs)
-        try:
-            while True:
-                self.heard.append((time.monotonic(), self.socket.recv(4096).decode()))
-        except TimeoutError:
-            return [line for _, text in self.heard for line in text.splitlines()]
-
-    def hears(self, line: str) -> None:
-        wait_until(lambda: any(one.startswith(line) for one in self.listen()), 40, f"{line} at the manager")
-
-    def close(self) -> None:
-        self.socket.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
 def test_the_service_manager_is_told(station: Station, abstract: bool):
@@ -277,7 +254,7 @@ def test_the_service_manager_is_told(station: Station, abstract: bool):
 
 
 @pytest.mark.slow
-def test_no_secret_of_the_environment_or_a_file_reaches_the_child_in_sight(station: Station):
+def test_no_secret_reaches_the_child_in_sight(station: Station):
     (station.folder / "secret").write_text("hunter-of-files\n")
     (station.folder / "secret").chmod(0o600)
     station.write(ftp='PasswordFile = "secret"\n', more='base.HeartbeatName = "x"\n')
@@ -294,7 +271,7 @@ def test_no_secret_of_the_environment_or_a_file_reaches_the_child_in_sight(stati
 
 
 @pytest.mark.slow
-def test_a_mistyped_folder_is_told_by_every_command_and_waited_for(station: Station):
+def test_a_mistyped_folder_is_named_by_each_command(station: Station):
     """The person wrote cam for camera: nothing hides it, nothing is made, and mending it is enough."""
     (station.folder / "camera").mkdir()
     station.write(more='[tasks.roof]\nwatch = [{ dir = "cam", settle_secs = 0.1 }]\n')

@@ -20,10 +20,10 @@ from pysubtask.master.child_config import plan
 from pysubtask.master.places import Places
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
-from tests import harm
-from tests.control.station import Run, command, environment, state_dir
-from tests.helpers import wait_until
-from tests.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
+from tests.support import harm
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
+from tests.support.run_station import Run, command, environment, state_dir
 
 HE = f"{HIM}:{HIM}"
 SECRET = "root-only-canary-42"

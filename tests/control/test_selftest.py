@@ -29,7 +29,7 @@ def target(settings, tmp_path):
 
 @pytest.mark.slow
 @needs_sshd
-def test_the_command_loses_nothing_over_a_link_that_is_cut_and_leaves_nothing(tmp_path):
+def test_the_command_loses_nothing_over_a_link_that_is_cut(tmp_path):
     with openssh_server(tmp_path / "server") as server:
         (server.files / "kept.txt").touch()
         values = {**server.settings(HostPath="in/here"), "KeyFile": str(server.key_file), "UseSFTP": True}

@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.control import exit_status
 from pysubtask.control.cli import main
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from pysubtask.control.config.config_file import load
 from pysubtask.control.run import unit_files, unit_install
 from pysubtask.control.run.exposure import exposure
 from pysubtask.control.run.systemd_unit import GENERATED_BY, Service, quoted, unit
-from tests.control.station import command
-from tests.other_user import HIM, needs_root, open_folder
+from tests.support.other_user import HIM, needs_root, open_folder
+from tests.support.run_station import command
 
 CONFIG = """
 [tasks.roof]
@@ -92,7 +92,7 @@ def test_the_judgement_is_one(config: Path, tmp_path: Path):
         verify(made(config).replace("ProtectHome=read-only", "ProtectHomes=read-only"), tmp_path)
 
 
-def test_only_the_systems_own_manager_is_asked_to_wait_for_the_network(config: Path):
+def test_only_the_systems_manager_has_to_wait_for_the_network(config: Path):
     for key in ("Wants", "After"):
         assert values(made(config), key) == ["network-online.target"]
         assert values(made(config, ""), key) == [], "a user's manager knows no such target"
@@ -256,7 +256,7 @@ def place() -> Iterator[Path]:
 @needs_root
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
 @pytest.mark.parametrize("base", ["", 'RunAs = "root"'])
-def test_root_gets_no_service_over_a_folder_that_others_may_write(place: Path, mode: int, base: str):
+def test_root_gets_no_service_over_a_folder_others_may_write(place: Path, mode: int, base: str):
     """The proof: `sudo pysubtask service` over a drop folder of root's printed User=root, and no note."""
     if mode == 0o2775:
         os.chown(place / "data", 0, 4242)
@@ -358,7 +358,7 @@ def test_a_group_that_sees_the_page_may_pass_its_folder(config: Path):
 
 
 @needs_root
-def test_the_records_of_a_user_without_a_home_are_with_the_state_of_the_service(place: Path):
+def test_records_of_a_user_without_a_home_are_with_the_state(place: Path):
     os.chown(place / "data", HIM, HIM)
     words = ("service", str(simple(place)), "--name", "roof")
     done = subprocess.run(

@@ -35,9 +35,9 @@ from pysubtask.control.view.task_status import TaskStatus, task_status
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
-from tests.control.station import Run, command
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import Run, command
+from tests.support.station import SFTPStation
 
 NOW = 1_800_000_000.0
 SOON = utc(NOW + 12)
@@ -404,7 +404,7 @@ def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
-def test_what_is_told(row: Row) -> None:
+def test_what_is_told(row: Row):
     found = glance_of(row)
     assert (state_of(found), found.why) == (row.word, row.why)
     assert (last_error(found), found.remedy) == (row.error, row.remedy)
@@ -416,20 +416,20 @@ def test_what_is_told(row: Row) -> None:
             at = shown.index(words, at + 1)
 
 
-def test_no_row_is_idle_that_has_something_to_do() -> None:
+def test_no_row_is_idle_that_has_something_to_do():
     for row in TABLE:
         paused = sum(one["name"] is not None for one in row.facts.get("paused", []))
         if row.alive and (row.queue[0] > paused or row.queue[1] or row.state == "connecting" or row.facts.get("not_copied")):
             assert row.word not in ("idle", "resting"), row.name
 
 
-def test_files_that_are_due_and_have_no_room_count_as_queued() -> None:
+def test_files_that_are_due_and_have_no_room_count_as_queued():
     (row,) = (row for row in TABLE if row.name == "disk low")
     head, line = status([glance_of(row)], 120)[:2]
     assert head.split()[3] == "QUEUED" and line.split()[:5] == ["main/ftp", "ftp://h:21/", "disk", "low", "3"]
 
 
-def test_the_queue_says_what_is_not_in_it() -> None:
+def test_the_queue_says_what_is_not_in_it():
     page = {"cannot_read": UNREADABLE, "unreadable": 4, "disk_low": True, "not_copied": 2, "disk": {"free": 1, "least": 2**25}}
     assert lines_of("main/ftp", [], 120, NOW, alive=True, limit=9, also=not_queued(page, NOW)) == [
         "main/ftp: nothing is queued",
@@ -439,7 +439,7 @@ def test_the_queue_says_what_is_not_in_it() -> None:
 
 
 @pytest.mark.parametrize("state", ["held", "waiting", "connecting"])
-def test_since_when_there_is_no_connection_is_said(state: str) -> None:
+def test_since_when_there_is_no_connection_is_said(state: str):
     page = {"pid": 7, "state": state, "why": "refused", "next_try": SOON, "problem": {"kind": "connect_failed", "text": "refused"}}
 
     def told(**more: Any) -> str:
@@ -452,7 +452,7 @@ def test_since_when_there_is_no_connection_is_said(state: str) -> None:
 # --- the page, as the child keeps it
 
 
-def test_the_last_error_is_the_newest_of_any_kind_and_is_over_when_its_own_cause_is() -> None:
+def test_the_last_error_is_the_newest_until_its_cause_is_over():
     now = [NOW]
     status_model = StatusModel(lambda: now[0])
 
@@ -474,7 +474,7 @@ def test_the_last_error_is_the_newest_of_any_kind_and_is_over_when_its_own_cause
     assert shown() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 10), "it has come again"
 
 
-def test_nothing_else_is_entered_while_it_is_stopping_and_nobody_is_overruled_at_the_start() -> None:
+def test_a_stop_admits_no_other_state_and_a_start_overrules_none():
     status_model = StatusModel(lambda: NOW)
     status_model.state("starting")
     status_model.state("connecting")
@@ -488,7 +488,7 @@ def test_nothing_else_is_entered_while_it_is_stopping_and_nobody_is_overruled_at
     assert status_model.get("state") == "stopped"
 
 
-def test_advice_is_in_the_words_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_is_in_the_words_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     text = "Write UseSFTP = False, or set ftp.UseTLS to 'explicit' (or None, for no TLS)"
     assert in_words_of("", text) == in_words_of("/x/config.py", text) == text
     assert in_words_of("/x/a.toml", text) == 'Write UseSFTP = false, or set ftp.UseTLS to "explicit" (or "none", for no TLS)'
@@ -501,7 +501,7 @@ def test_advice_is_in_the_words_of_the_config(tmp_path: Path, monkeypatch: pytes
     assert says_more("/e.toml") == "`pysubtask doctor /e.toml` says more", "the shorter of the two"
 
 
-def test_a_full_disk_says_how_full() -> None:
+def test_a_full_disk_says_how_full():
     assert (DiskLow("x", 5, 7).free, DiskLow("x", 5, 7).least, DiskLow("x").free) == (5, 7, None)
 
 
@@ -603,13 +603,13 @@ def closed() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
-def test_real_it_connects_for_the_first_time(child: Callable[..., Seen]) -> None:
+def test_real_it_connects_for_the_first_time(child: Callable[..., Seen]):
     with silent() as port:
         child(at(port)).start().is_told("connecting", "^Connecting; 1 file waits to be sent.$")
 
 
 @pytest.mark.slow
-def test_real_it_connects_after_a_change_of_destination_with_something_queued(child: Callable[..., Seen], closed: int) -> None:
+def test_real_it_connects_after_a_new_destination_with_a_queue(child: Callable[..., Seen], closed: int):
     one = child(at(closed)).start()
     one.is_told("waiting", "nothing listens")
     with silent() as port:
@@ -626,7 +626,7 @@ def test_real_it_connects_after_a_change_of_destination_with_something_queued(ch
 
 
 @pytest.mark.slow
-def test_real_connection_refused(child: Callable[..., Seen], closed: int) -> None:
+def test_real_connection_refused(child: Callable[..., Seen], closed: int):
     one = child(at(closed), RetryLongWaitSecs=0.3).start()
     found = one.is_told("waiting", rf"There is no connection, .*: Connection refused: nothing listens at 127\.0\.0\.1:{closed}\.$")
     assert found.remedy == f"Is the server up, and is HostPort right? {MORE}"
@@ -638,7 +638,7 @@ def test_real_connection_refused(child: Callable[..., Seen], closed: int) -> Non
 
 
 @pytest.mark.slow
-def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., Seen], tmp_path: Path) -> None:
+def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         one = child({**own(server.settings()), "HostPort": 1}, RetryWaitSecs=0.2).start()
         one.is_told("waiting", "nothing listens at 127.0.0.1:1")
@@ -648,21 +648,21 @@ def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., S
 
 
 @pytest.mark.slow
-def test_real_a_server_that_says_nothing(child: Callable[..., Seen]) -> None:
+def test_real_a_server_that_says_nothing(child: Callable[..., Seen]):
     with silent() as port:
         one = child(at(port), ConnectTimeoutSecs=1, RetryWaitSecs=20).start()
         found = one.is_told("waiting", rf"no login within 1 s at 127\.0\.0\.1:{port}")
         assert "HostPort" in found.remedy and found.remedy.endswith(MORE)
 
 
-def test_real_an_unknown_name(child: Callable[..., Seen], closed: int) -> None:
+def test_real_an_unknown_name(child: Callable[..., Seen], closed: int):
     one = child(at(closed, Host="no-such-host.invalid"), RetryWaitSecs=20).start()
     found = one.is_told("waiting", r"Waiting for the network, .*the name no-such-host\.invalid cannot be resolved")
     assert "Is Host written right" in found.remedy
 
 
 @pytest.mark.slow
-def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_path: Path) -> None:
+def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         settings = {"UseSFTP": True, "Host": "127.0.0.1", "HostPort": server.port, "User": "u", "SSHConfigFile": "none"}
         one = child(settings, ConnectTimeoutSecs=3, RetryWaitSecs=20).start()
@@ -672,14 +672,14 @@ def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_
 
 
 @pytest.mark.slow
-def test_real_ftp_at_the_port_of_an_ssh_server(child: Callable[..., Seen], sshd: OpenSSHServer) -> None:
+def test_real_ftp_at_the_port_of_an_ssh_server(child: Callable[..., Seen], sshd: OpenSSHServer):
     one = child(at(sshd.port), ConnectTimeoutSecs=5, RetryWaitSecs=20).start()
     found = one.is_told("waiting", "this looks like an SSH server")
     assert "UseSFTP to True" in found.remedy
 
 
 @pytest.mark.slow
-def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path) -> None:
+def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         one = child({**own(server.settings()), "Password": "wrong"}, RetryWaitSecs=20).start()
         found = one.is_told("held", "^The login is refused, so everything is held and nothing is lost, next try in .*530")
@@ -699,7 +699,7 @@ def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("program", ["ssh", "asyncssh"])
 @pytest.mark.parametrize("other", [False, True], ids=["unknown", "changed"])
-def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_path: Path, program: str, other: bool) -> None:
+def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_path: Path, program: str, other: bool):
     if program == "asyncssh":
         pytest.importorskip("asyncssh")
     known = tmp_path / "known"
@@ -723,7 +723,7 @@ def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_pa
 
 
 @pytest.mark.slow
-def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], tmp_path: Path) -> None:
+def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
         one = child({**own(server.settings()), "CAFile": None}, RetryWaitSecs=20).start()
@@ -735,7 +735,7 @@ def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], 
 
 
 @pytest.mark.slow
-def test_real_a_read_error_is_the_last_error_after_a_refused_connection(child: Callable[..., Seen], closed: int) -> None:
+def test_real_a_read_error_follows_a_refused_connection(child: Callable[..., Seen], closed: int):
     one = child(at(closed), RetryWaitSecs=30).start()
     one.is_told("waiting", "Connection refused")
     one.station.notify("box/gone.jpg")
@@ -747,7 +747,7 @@ def test_real_a_read_error_is_the_last_error_after_a_refused_connection(child: C
 
 
 @pytest.mark.slow
-def test_real_no_room(child: Callable[..., Seen], closed: int) -> None:
+def test_real_no_room(child: Callable[..., Seen], closed: int):
     one = child(at(closed), MinFreeBytes=1 << 60)
     for name in ("box/one", "box/two"):
         one.station.write(name, "x")
@@ -762,7 +762,7 @@ def test_real_no_room(child: Callable[..., Seen], closed: int) -> None:
 
 
 @pytest.mark.slow
-def test_real_paused_and_resumed_it_says_again_what_it_waits_for(child: Callable[..., Seen], closed: int, tmp_path: Path) -> None:
+def test_real_paused_and_resumed_it_says_again_what_it_waits_for(child: Callable[..., Seen], closed: int, tmp_path: Path):
     one = child(at(closed), RetryWaitSecs=30).start()
     one.is_told("waiting", "Connection refused")
     environ = {registry.VARIABLE: str(tmp_path / "registry")}
@@ -780,7 +780,7 @@ def test_real_paused_and_resumed_it_says_again_what_it_waits_for(child: Callable
 
 
 @pytest.mark.slow
-def test_real_stopping_it_says_so_to_the_end(child: Callable[..., Seen], closed: int) -> None:
+def test_real_stopping_it_says_so_to_the_end(child: Callable[..., Seen], closed: int):
     one = child(at(closed), StopWaitSecs=3, RetryWaitSecs=0.2).start()
     one.is_told("waiting", "Connection refused")
     stopping = threading.Thread(target=one.station.master.stop, kwargs={"forcekill": False})
@@ -796,7 +796,7 @@ def test_real_stopping_it_says_so_to_the_end(child: Callable[..., Seen], closed:
 
 
 @pytest.mark.slow
-def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path) -> None:
+def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         one = child(own(server.settings())).start()
         one.is_told("idle", "^Nothing to send.$")
@@ -823,7 +823,7 @@ def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], closed: int) -> None:
+def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], closed: int):
     one = child(at(closed)).start()
     one.is_told("waiting", "Connection refused")
     one.station.master.stop(forcekill=True)
@@ -840,7 +840,7 @@ def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], close
     one.is_told("waiting", "Connection refused", 60)
 
 
-def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int) -> None:
+def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int):
     one = child(at(closed), RetryWaitSecs=30).start()
     one.is_told("waiting", "Connection refused")
     pid = one.station.pid()
@@ -855,9 +855,7 @@ def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int)
 
 
 @pytest.mark.slow
-def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(
-    tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_says_what_is_watched_and_where_it_goes(tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "300")  # a path is not broken where it is longer than a line
     (tmp_path / "roof").mkdir()
     (tmp_path / "roof" / "a.csv").write_text("1\n")

@@ -15,9 +15,9 @@ from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.control.commands import check as check_module
 from pysubtask.subtask.spool.spool import Spool
-from tests.control.station import HUP, TERM, Run
-from tests.helpers import wait_until
-from tests.other_user import as_him, give_him, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_user import as_him, give_him, open_folder
+from tests.support.run_station import HUP, TERM, Run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
 
@@ -50,7 +50,7 @@ def queued(state: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_a_run_is_found_and_steered_and_takes_another_place_at_a_reload(tmp_path: Path) -> None:
+def test_a_run_is_found_and_moves_its_state_at_a_reload(tmp_path: Path):
     first, second = tmp_path / ".local" / "state" / "pysubtask" / "state", tmp_path / "second"
     second.mkdir(mode=0o700)
     run = Run(tmp_path, station(tmp_path))
@@ -84,7 +84,7 @@ def check(path: Path) -> tuple[str, str]:
     return done.output, str(done.exception or "")
 
 
-def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     with open_folder() as folder:
         path = station(folder)
@@ -108,7 +108,7 @@ def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch
             try_it()
 
 
-def test_what_was_delivered_from_the_old_place_is_known_before_the_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deliveries_from_the_old_place_are_known_before_the_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = station(tmp_path)

@@ -9,35 +9,13 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.events import Event, utc
-from pysubtask.common.remedy import says_more
 from pysubtask.common.text import cells
-from pysubtask.common.why import remedy, why
 from pysubtask.control.commands import queue, receipts
 from pysubtask.control.view import status_view
-from pysubtask.control.view.task_status import TaskStatus
+from tests.support.task_statuses import NOW, task_status
 
-NOW = 1_800_000_000.0
 PICTURES = Path(__file__).with_name("screens.txt")
 AWKWARD = "\x1b[31m" + os.fsdecode(b"\xff") + "図形\n.csv"
-
-
-def task_status(label, destination, page, queue=(0, 0, 0), *, alive=True, ago=1.0, oldest=None):
-    numbers = dict(zip(("waiting", "sending", "parked"), queue, strict=True))
-    numbers["oldest"] = None if oldest is None else utc(NOW - oldest)
-    page = {"pid": 7, "at": utc(NOW - ago), "queue": numbers, "why": "", **page}
-    pid = 7 if alive else None
-    more = says_more(page.get("config_file", ""))
-    return TaskStatus(
-        label,
-        destination,
-        page,
-        pid,
-        NOW - ago,
-        NOW,
-        numbers,
-        why(page, pid=pid, last_sign=NOW - ago, now=NOW),
-        remedy=remedy(page, pid=pid, queue=numbers, more=more),
-    )
 
 
 def scene():

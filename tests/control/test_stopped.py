@@ -14,12 +14,12 @@ from pysubtask.common.process import process_start
 from pysubtask.common.status import write_status
 from pysubtask.control.exit_status import FAILED, CommandError
 from pysubtask.control.tasks.find import Task
-from tests.control.station import TERM, Run, child, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, state_dir
 
 
 @pytest.mark.parametrize("op", ["start", "reset"])
-def test_an_order_to_start_is_taken_back_when_who_would_start_it_ends(tmp_path: Path, op: str):
+def test_a_start_request_is_withdrawn_when_its_master_ends(tmp_path: Path, op: str):
     master = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         state = tmp_path / ".pysubtask" / "main" / "ftp"
@@ -47,7 +47,7 @@ def test_an_order_to_start_is_taken_back_when_who_would_start_it_ends(tmp_path: 
 
 
 @pytest.mark.slow
-def test_the_only_task_of_a_run_is_stopped_and_started_again_and_the_words_are_true(tmp_path: Path):
+def test_the_only_task_of_a_run_is_stopped_and_started_again(tmp_path: Path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "st.toml"
     config.write_text(

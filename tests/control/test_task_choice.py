@@ -21,9 +21,9 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
 from pysubtask.control import exit_status
 from pysubtask.control.cli import commands, main
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
-CHILD = "tests.folder_child"
+CHILD = "tests.support.folder_child"
 NAME = "folder_child"
 
 
@@ -319,7 +319,7 @@ def test_two_of_one_label_are_told_apart_by_their_folders(scene, run, tmp_path_f
 
 
 @pytest.mark.slow
-def test_the_only_one_that_lives_is_meant_where_none_is_named_and_a_stop_ends_one_of_two(scene, run):
+def test_without_a_name_the_only_living_task_is_meant(scene, run):
     before = scene.ids()
     assert run("stop", "-t", "q")[0] == 0
     assert scene.reached(before) == "q"
@@ -342,7 +342,7 @@ def test_the_only_one_that_lives_is_meant_where_none_is_named_and_a_stop_ends_on
 
 
 @pytest.mark.slow
-def test_two_destinations_are_one_task_and_both_get_the_order_unless_one_is_named(run, tmp_path, monkeypatch):
+def test_two_destinations_get_the_request_unless_one_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     first = Made(tmp_path, "roof")
     other = BaseMaster(
@@ -353,7 +353,7 @@ def test_two_destinations_are_one_task_and_both_get_the_order_unless_one_is_name
             Subtask_Log_FileName=str(tmp_path / "other.txt"),
             Master_Log_FileName=str(tmp_path / "other.master.txt"),
         ),
-        "tests.hooks_child",
+        "tests.support.hooks_child",
         LogToConsole=False,
     )
     first.start()
@@ -378,7 +378,7 @@ def test_two_destinations_are_one_task_and_both_get_the_order_unless_one_is_name
         other.stop()
 
 
-def test_a_config_file_means_its_task_and_a_destination_of_before_is_left_out(run, tmp_path, monkeypatch):
+def test_a_config_file_means_its_task_without_old_destinations(run, tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     made = Made(tmp_path, "roof").start()
     try:

@@ -105,7 +105,7 @@ def test_what_the_encoding_lacks_is_escaped(monkeypatch):
     assert raw.getvalue() == b"gr\\xfcn \\u2713\n"
 
 
-def test_an_error_is_shown_without_its_secret_and_without_control_characters(capsys):
+def test_an_error_has_no_secrets_and_no_control_characters(capsys):
     know(["hunter2-x"])
     assert cli._failed(ConfigError("ftp.Host", "\x1b]0;T\x07 with hunter2-x", "Mend it.")) == 2
     said = capsys.readouterr().err

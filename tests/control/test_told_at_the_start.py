@@ -13,8 +13,8 @@ from pysubtask.common.requests import waiting
 from pysubtask.control.commands.queue import connects_in, lines_of
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.sshd import make_key
-from tests.control.station import TERM, Run, child, end_all, state_dir
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, end_all, state_dir
 
 
 class Station:
@@ -98,7 +98,7 @@ def test_a_hold_of_before_is_said_at_the_start_and_by_the_queue(station: Station
         assert "'pysubtask retry' tries before that" in second.text()
 
 
-def test_the_next_try_of_a_file_is_not_before_that_of_the_connection():
+def test_a_files_next_try_is_not_before_the_connections():
     rows = [
         {
             "state": "waiting",

@@ -31,8 +31,8 @@ from pysubtask.control.push.tries import Tries
 from pysubtask.delivery_rules.retry import Policy, decide
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.shared.reach import nobody_listens
-from tests.helpers import wait_until
-from tests.subtask.test_dispatcher import SETTINGS, Bench, Scripted
+from tests.support.dispatcher_bench import SETTINGS, Bench, Scripted
+from tests.support.helpers import wait_until
 
 Errors = list[Exception | None]
 
@@ -116,7 +116,7 @@ def empty(child: Child) -> object:
     return child.empty()
 
 
-def test_wait_a_lost_connection_is_made_again_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_a_lost_connection_is_made_again_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [TransportLost("reset")])
     assert not any(outcome.error for outcome in outcomes.values())
     for transport in (child.transport, push.transport):
@@ -125,7 +125,7 @@ def test_wait_a_lost_connection_is_made_again_for_all(tmp_path: Path, monkeypatc
     assert push.show.notes == ["reset; next try in 0.1 s"]
 
 
-def test_wait_a_busy_server_is_left_alone_over_the_same_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_a_busy_server_is_left_alone_on_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [ServerBusy("429", 0.4)])
     assert not any(outcome.error for outcome in outcomes.values())
     for transport in (child.transport, push.transport):
@@ -133,7 +133,7 @@ def test_wait_a_busy_server_is_left_alone_over_the_same_connection(tmp_path: Pat
     assert len(push.show.notes) == 1 and push.show.notes[0].startswith("429; next try in 0.")
 
 
-def test_wait_a_server_that_stays_busy_ends_a_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_a_server_that_stays_busy_ends_a_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     push = Push(tmp_path, monkeypatch)
     push.transport.on_upload = {name: [ServerBusy("429", 0.05) for _ in range(9)] for name in ("a", "b")}
     outcomes = push.run()
@@ -141,7 +141,7 @@ def test_wait_a_server_that_stays_busy_ends_a_push(tmp_path: Path, monkeypatch: 
     assert [note.partition(";")[0] for note in push.show.notes] == ["429", "429"]
 
 
-def test_wait_between_sets_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_between_sets_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Four failed connects, three in a set: --tries allows a push more than one set."""
     monkeypatch.setattr(random, "random", lambda: 0.0)
     push = Push(tmp_path, monkeypatch, tries=9, RetryCount=3, RetryWaitSecs=0.1, RetryLongWaitSecs=0.3)
@@ -150,7 +150,7 @@ def test_wait_between_sets_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [note.rpartition(" in ")[2] for note in push.show.notes] == ["0.1 s", "0.1 s", "0.3 s", "0.1 s"]
 
 
-def test_wait_so_many_logins_in_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_so_many_logins_in_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fast = {"LoginsPerMinute": 2, "RetryWaitSecs": 0.01, "RetryLongWaitSecs": 0.01}
     monkeypatch.setattr("pysubtask.delivery_rules.login_limit.WINDOW_SECS", 1.0)
     child, push, outcomes = both(
@@ -162,7 +162,7 @@ def test_wait_so_many_logins_in_a_minute(tmp_path: Path, monkeypatch: pytest.Mon
     assert "2 logins within a minute came to nothing" in push.show.notes[1] and not any(row.error for row in outcomes.values())
 
 
-def test_wait_what_looks_like_a_ban(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_what_looks_like_a_ban(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     push = Push(tmp_path, monkeypatch, tries=99, LoginsPerMinute=6, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01)
     monkeypatch.setattr("pysubtask.delivery_rules.login_limit.BAN_SECS", 0.5)
     push.transport.on_upload = {"a": [TransportLost("broken") for _ in range(3)]}
@@ -173,9 +173,7 @@ def test_wait_what_looks_like_a_ban(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("error", [LoginRefused("wrong password"), ServerNotTrusted("host key not known", "unknown")])
 @pytest.mark.parametrize("when", ["on_connect", "on_upload"])
-def test_hold_a_refused_login_ends_it_for_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: LoginRefused, when: str
-) -> None:
+def test_hold_a_refused_login_ends_it_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: LoginRefused, when: str):
     """A child waits long for somebody to remove the reason, a push ends: neither tries again by itself soon."""
     script = {when: lambda: [error]}
     child, push, outcomes = both(
@@ -186,7 +184,7 @@ def test_hold_a_refused_login_ends_it_for_all(
 
 
 @pytest.mark.parametrize("when", ["on_connect", "on_upload"])
-def test_hold_a_setting_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_hold_a_setting_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str):
     push = Push(tmp_path, monkeypatch)
     wrong: Errors = [ConfigError("ftp.SSHProgram", "there is none", "Install it.")]
     setattr(push.transport, when, wrong if when == "on_connect" else {"a": wrong})
@@ -195,7 +193,7 @@ def test_hold_a_setting_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.
     assert calls(push.transport)["connect"] == 1
 
 
-def test_again_one_file_alone_over_the_same_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_again_one_file_alone_over_the_same_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [AttemptFailed("odd"), AttemptFailed("odd")])
     assert not any(outcome.error for outcome in outcomes.values())
     for transport in (child.transport, push.transport):
@@ -208,14 +206,14 @@ def parked(child: Child) -> object:
     return "b" in child.transport.files and child.spool_thread.run(child.spool_thread.spool.queue_admin.parked)
 
 
-def test_park_a_refused_file_is_left_and_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_park_a_refused_file_is_left_and_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, parked, on_upload=lambda: [FileRefused("permission denied")])
     assert outcomes["a"].error == "permission denied" and outcomes["b"].sent is not None
     for transport in (child.transport, push.transport):
         assert calls(transport) == {"connect": 1, "upload a": 1, "upload b": 1} and set(transport.files) == {"b"}
 
 
-def test_park_after_so_many_failures_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_park_after_so_many_failures_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def parked_while_others_pass(child: Child) -> object:
         child.put("others")
         return parked(child)
@@ -227,7 +225,7 @@ def test_park_after_so_many_failures_in_a_row(tmp_path: Path, monkeypatch: pytes
         assert calls(transport) == {"connect": 1, "upload a": 3, "upload b": 1}
 
 
-def test_next_the_whole_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_the_whole_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [NotAsLeft("another file")], RetryWaitSecs=30)
     assert not any(outcome.error for outcome in outcomes.values())
     for transport in (child.transport, push.transport):
@@ -235,9 +233,7 @@ def test_next_the_whole_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("error", [SourceChanged("it was changed"), SourceError("it cannot be read")])
-def test_anew_the_file_is_read_again_over_the_same_connection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: SourceError
-) -> None:
+def test_anew_the_file_is_read_again_over_the_same_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: SourceError):
     child, push, outcomes = both(
         tmp_path,
         monkeypatch,
@@ -250,14 +246,14 @@ def test_anew_the_file_is_read_again_over_the_same_connection(
     assert push.show.notes == [f"{error}; once more"]
 
 
-def test_anew_has_an_end_in_a_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anew_has_an_end_in_a_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     push = Push(tmp_path, monkeypatch)
     push.transport.on_upload = {"a": [SourceChanged("it was changed") for _ in range(9)]}
     outcomes = push.run()
     assert outcomes["a"].error == "it was changed" and calls(push.transport)["upload a"] == 4 and outcomes["b"].sent is not None
 
 
-def test_an_upload_whose_answer_was_lost_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_whose_answer_was_lost_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     upload = Scripted.upload
 
     async def cut_after_the_rename(self: Scripted, job: Job, progress: Callable[[int], None]) -> Sent:
@@ -273,9 +269,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(tmp_path: Path, monke
         assert calls(transport)["upload a"] == 1 and "stat a" in transport.calls
 
 
-def test_a_cut_upload_is_resumed_under_its_temporary_name_and_any_other_gets_a_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_cut_upload_resumes_its_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     upload, jobs = Scripted.upload, dict[Scripted, list[Job]]()
 
     async def noted(self: Scripted, job: Job, progress: Callable[[int], None]) -> Sent:
@@ -305,7 +299,7 @@ POLICY = Policy(tries=3, wait=2.0, long_wait=30.0, parked_wait=300.0)
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_every_decision_is_that_of_the_rule(error: Exception) -> None:
+def test_every_decision_is_that_of_the_rule(error: Exception):
     tries = Tries(POLICY, 3, lambda: 0.5)
     if isinstance(error, AttemptFailed):
         assert [tries.failed("a", error)[0] for _ in range(2)] == [decide(nth, error, POLICY, 0.5) for nth in (1, 2)]
@@ -315,14 +309,14 @@ def test_every_decision_is_that_of_the_rule(error: Exception) -> None:
     assert [tries.lost(error) for _ in range(4)] == [decide(nth, error, POLICY, 0.5) for nth in range(1, 5)]
 
 
-def test_more_tries_than_a_set_has_are_those_of_a_file_that_is_not_blamed() -> None:
+def test_tries_beyond_a_set_belong_to_a_file_that_is_not_blamed():
     tries, odd = Tries(POLICY, 6, lambda: 0.0), AttemptFailed("odd")
     found = [tries.failed("a", odd)[0] for _ in range(6)]
     assert found[:5] == [decide(nth, odd, POLICY, 0.0, others=False) for nth in range(1, 6)]
     assert found[5].action == "park"
 
 
-def test_progress_puts_off_the_end_and_a_delivery_begins_a_new_set() -> None:
+def test_progress_defers_the_end_and_a_delivery_begins_a_new_set():
     tries = Tries(POLICY, 3, lambda: 0.0)
     for _ in range(2):
         tries.lost(TransportLost())

@@ -85,7 +85,7 @@ def test_a_ban_that_each_connection_begins_anew_ends(most: int, wait_secs: float
     assert came_back is not None and came_back < 700, "it is banned for ever"
 
 
-def test_a_link_that_is_down_after_a_quiet_time_is_tried_as_the_settings_say():
+def test_a_link_down_after_a_quiet_time_is_retried_as_set():
     logins = LoginLimit(6)
     for at in (0, 200, 400):
         logins.failed(at)
@@ -99,7 +99,7 @@ def test_a_link_that_is_down_after_a_quiet_time_is_tried_as_the_settings_say():
     assert none.wait(10) == 0
 
 
-def test_what_looks_like_a_ban_is_told_and_is_waited_for_ever_longer_up_to_five_minutes():
+def test_a_likely_ban_is_reported_and_waited_for_ever_longer():
     logins = LoginLimit(6)
     for at in (0, 10, 20):
         logins.failed(at)

@@ -27,7 +27,7 @@ def test_an_upload_whose_answer_was_lost():
     assert not there(None, 10, 100, "a", RemoteStat(10, None)), "a server without times proves nothing"
 
 
-def test_an_older_version_of_the_same_size_and_second_is_no_proof():
+def test_an_older_version_of_the_same_size_and_time_is_no_proof():
     assert not there(Known(RemoteStat(10, 100), "old"), 10, 100, "new", RemoteStat(10, 100))
 
 
@@ -40,7 +40,7 @@ def test_two_hashes_of_the_server_s_kind_alone_decide():
     assert not already_there(known, 10, 100 * SECOND, "a", remote._replace(rev="rev2"))
 
 
-def test_what_another_protocol_left_is_trusted_only_as_it_was_left():
+def test_what_another_protocol_left_is_trusted_only_unchanged():
     left = Known(RemoteStat(10, 100), "a")
     assert was_left(left, 10, "a", RemoteStat(10, 100))
     assert was_left(left, 10, "a", RemoteStat(10, None)) and was_left(Known(RemoteStat(10, None), "a"), 10, "a", RemoteStat(10, 7))

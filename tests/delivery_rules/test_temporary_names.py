@@ -11,7 +11,7 @@ def test_an_attempt_that_resumes_keeps_its_name():
     assert names_of_attempt("a", ["old", "last"], "last", "half") == ("last", ("old",))
 
 
-def test_any_other_attempt_gets_a_new_name_and_the_last_one_is_stale():
+def test_any_other_attempt_gets_a_new_name_and_the_last_is_stale():
     for last, resume in (("last", ""), ("", "half"), ("", "")):
         names = names_of_attempt("dir/a", ["old", "last"], last, resume)
         assert names.stale == ("old", "last") and names.temp.startswith("dir/.pysubtask-")

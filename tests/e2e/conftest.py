@@ -10,7 +10,7 @@ import pytest
 
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from tests.e2e.station import SFTPStation
+from tests.support.station import SFTPStation
 
 MakeStation = Callable[..., SFTPStation]
 

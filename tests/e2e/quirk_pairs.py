@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from pysubtask.testing.servers.quirks import pairs, switch, switches
-from tests.e2e.quirk_station import problems, run
+from tests.support.quirk_station import problems, run
 
 SHARE = {"sftp": 0.5, "ftp": 0.35, "ftps": 0.15}
 

@@ -22,9 +22,9 @@ from pysubtask.control.run import unit_files, unit_install
 from pysubtask.control.run.systemd_unit import unquoted
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
-from tests.control.test_looking import command
-from tests.helpers import wait_until
-from tests.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
+from tests.support.cli import command
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
 
 pytestmark = [needs_root, pytest.mark.slow]
 STATIONS = ("cellar", "gate", "roof")

@@ -18,8 +18,8 @@ import pytest
 from pysubtask.common.process import is_alive
 from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing.servers.sshd import OpenSSHServer
-from tests.control.station import TERM, Run, child, command, end_all, login
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.run_station import TERM, Run, child, command, end_all, login
 
 SETTLE = 0.6
 
@@ -99,7 +99,7 @@ def station(tmp_path: Path, shared_sshd: OpenSSHServer) -> Iterator[Station]:
 pytestmark = pytest.mark.slow
 
 
-def test_a_refused_login_is_reported_once_over_a_restart_and_its_end_once(station: Station):
+def test_a_refused_login_is_reported_once_over_a_restart(station: Station):
     station.write(HostKey="SHA256:" + "A" * 43)
     (station.data / "a.csv").write_text("1\n")
     run = station.run()
@@ -153,7 +153,7 @@ def test_a_parked_file_and_a_child_that_was_stopped_are_reported(station: Statio
     station.hears(("begins", "parked"), ("begins", "silent"), ("over", "silent"), ("over", "parked"))
 
 
-def test_a_link_that_is_down_is_reported_when_a_file_waits_for_too_long(station: Station):
+def test_a_link_that_is_down_is_reported_when_a_file_waits_long(station: Station):
     station.write(alerts="SilentSecs = 1", HostPort=1)
     station.run()
     child(station.data)
@@ -213,7 +213,7 @@ def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
         ("", "there is no file {folder}/alert"),
     ],
 )
-def test_a_program_that_fails_is_reported_once_and_keeps_nothing_from_being_sent(station: Station, text: str, problem: str):
+def test_a_failing_program_is_reported_once_and_delays_no_upload(station: Station, text: str, problem: str):
     folder = str(station.folder)
     station.program(text.format(folder=folder))
     if not text:
@@ -239,7 +239,7 @@ def test_a_program_that_fails_is_reported_once_and_keeps_nothing_from_being_sent
     station.hears(("begins", "parked"))
 
 
-def test_a_stop_ends_the_program_at_once_and_it_is_reported_after_the_next_start(station: Station):
+def test_a_stop_ends_the_program_and_the_next_start_reports_it(station: Station):
     station.program(f"echo $$ > {station.folder}/pid.part; mv {station.folder}/pid.part {station.folder}/pid; exec sleep 1000")
     station.write(HostKey="SHA256:" + "A" * 43)
     (station.data / "a.csv").write_text("1\n")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.quirk_station import BASE, files_of, server_of
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.quirk_station import BASE, files_of, server_of
+from tests.support.station import SFTPStation
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def parked(one: SFTPStation) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_two_names_that_are_one_there_do_not_take_turns(protocol: str, tmp_path: Path) -> None:
+def test_two_names_that_are_one_there_do_not_take_turns(protocol: str, tmp_path: Path):
     with server_of(protocol, tmp_path) as server:
         server.quirks.file_names = "small"
         one = station(tmp_path, server)
@@ -47,7 +47,7 @@ def test_two_names_that_are_one_there_do_not_take_turns(protocol: str, tmp_path:
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_a_file_that_was_hit_by_an_altered_name_is_sent_again(protocol: str, tmp_path: Path) -> None:
+def test_a_file_that_was_hit_by_an_altered_name_is_sent_again(protocol: str, tmp_path: Path):
     with server_of(protocol, tmp_path) as server:
         server.quirks.odd_names = "renamed"
         one = station(tmp_path, server)

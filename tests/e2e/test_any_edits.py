@@ -20,7 +20,7 @@ from pysubtask.testing.link.ftp_relay import FTPRelay
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation
+from tests.support.station import SFTPStation
 
 STALL_SECS = 5
 """A server whose data connection is reset before it has taken it may say nothing at all: pyftpdlib does not."""
@@ -138,5 +138,5 @@ def running(station: SFTPStation, relay: Any) -> Iterator[World]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 @given(st.lists(STEPS, min_size=1, max_size=8))
-def test_the_remote_equals_the_source_after_the_last_notify(world: World, steps: list[tuple[str, float, int]]) -> None:
+def test_the_remote_equals_the_source_after_the_last_notify(world: World, steps: list[tuple[str, float, int]]):
     world.run(steps)

@@ -15,7 +15,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.link.relay import Relay
 from pysubtask.transports.ssh.tcp_latency import possible
 from tests.e2e.conftest import MakeStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 def lines(size: int) -> bytes:
@@ -44,9 +44,7 @@ def tells_what_it_cost(one: Any, relay: Relay) -> None:
     [({}, {}), ({"append": True}, {"AtomicAppend": True})],
     ids=["any file, in place", "append, complete versions"],
 )
-def test_a_growing_file_costs_what_it_gained(
-    relay: Relay, station: MakeStation, entry: dict[str, Any], ftp: dict[str, Any]
-) -> None:
+def test_a_growing_file_costs_what_it_gained(relay: Relay, station: MakeStation, entry: dict[str, Any], ftp: dict[str, Any]):
     one = station("a.csv", entry, **ftp)
     one.write("a.csv", lines(4_000_000))
     one.master.start()
@@ -77,7 +75,7 @@ def test_a_growing_file_costs_what_it_gained(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", [{}, {"append": True}], ids=["any file", "append"])
-def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStation, entry: dict[str, Any]) -> None:
+def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStation, entry: dict[str, Any]):
     one = station("a.csv", entry)
     path = one.write("a.csv", lines(400_000))
     one.master.start()
@@ -124,7 +122,7 @@ def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStatio
 
 
 @pytest.mark.slow
-def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(relay: Relay, station: MakeStation) -> None:
+def test_cuts_and_kills_amid_appends_show_true_prefixes_only(relay: Relay, station: MakeStation):
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
     one = station("a.csv", {"append": True}, ConnectTimeoutSecs=5)

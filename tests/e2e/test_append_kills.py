@@ -21,8 +21,8 @@ import pytest
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.e2e.conftest import MakeStation
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 SIZE, PIECE, RATE = (200_000_000, 2_000_000, 20_000_000) if FULL else (1_000_000, 200_000, 3_000_000)
@@ -112,9 +112,7 @@ def killed_on_the_way(one: SFTPStation, sshd: OpenSSHServer, relay: Relay, chanc
     ids=["append in place", "append, complete versions", "middle", "insertion"],
 )
 @pytest.mark.slow
-def test_a_reader_sees_versions_only(
-    shared_sshd: OpenSSHServer, relay: Relay, station: MakeStation, edit: str, in_place: bool
-) -> None:
+def test_a_reader_sees_versions_only(shared_sshd: OpenSSHServer, relay: Relay, station: MakeStation, edit: str, in_place: bool):
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
     one = station("f.dat", {"append": True} if in_place else {}, AtomicAppend=not in_place, ConnectTimeoutSecs=10)

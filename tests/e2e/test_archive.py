@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 DAY = 86400
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
@@ -51,7 +51,7 @@ def ready(one):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill", "count"), [(False, 1000 if FULL else 200), (True, 1000)], ids=["after a stop", "after a kill"])
-def test_a_restart_after_1000_delivered_files_sends_nothing_and_is_ready_at_once(station, kill, count):
+def test_a_restart_after_1000_deliveries_is_quick_and_sends_none(station, kill, count):
     one = station()
     boxed = [f"box/f{n}" for n in range(count * 6 // 10)]
     beside = [f"old{n}.csv" for n in range(count - len(boxed) - 1)] + ["a.csv"]
@@ -94,7 +94,7 @@ def test_a_restart_after_1000_delivered_files_sends_nothing_and_is_ready_at_once
 APP = """
 import os, sys, time
 from pysubtask import BaseMaster, Section
-master = BaseMaster({entries!r}, Section('', **{base!r}), 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({entries!r}, Section('', **{base!r}), 'tests.support.folder_child', LogToConsole=False)
 master.start(precleanup_old_files=True)
 print('up', flush=True)
 while True:
@@ -104,7 +104,7 @@ while True:
 
 
 @pytest.mark.slow
-def test_after_a_power_cut_50_old_undelivered_files_all_arrive_and_none_was_archived_before(station, tmp_path):
+def test_after_a_power_cut_old_files_arrive_before_any_archive(station, tmp_path):
     one = station()
     one.server.rename(tmp_path / "away")  # the server is not there
     names = [f"box/f{n}" for n in range(25)] + [f"old{n}.csv" for n in range(24)] + ["a.csv"]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pysubtask.testing import sftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 PIECES, PAUSE = 26, 0.15
 
@@ -21,7 +21,7 @@ PIECES, PAUSE = 26, 0.15
 @pytest.mark.parametrize(
     "entry", [{"dir": ""}, {"dir": "", "on_change": True}, {"file": "a.jpg", "on_change": True}], ids=["new", "folder", "file"]
 )
-def test_what_is_being_written_at_a_stop_goes_whole_after_the_next_start(tmp_path: Path, entry: dict[str, Any]) -> None:
+def test_a_file_being_written_at_a_stop_goes_whole_after_a_start(tmp_path: Path, entry: dict[str, Any]):
     files, pictures = tmp_path / "files", tmp_path / "data" / "pictures"
     (files / "in").mkdir(parents=True)
     pictures.mkdir(parents=True)

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 EXPIRE = 2.0
 
@@ -33,7 +33,7 @@ class BurstStation(Station):
         os.environ["TEST_SERVER_FOLDER"] = str(self.server)
         from pysubtask import BaseMaster
 
-        return BaseMaster(self.entries, self.config(), "tests.folder_child", LogToConsole=False)
+        return BaseMaster(self.entries, self.config(), "tests.support.folder_child", LogToConsole=False)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_the_app_never_calls_again_and_its_held_data_arrives(station, name):
 APP = """
 import os, signal, sys, time
 from pysubtask import BaseMaster
-master = BaseMaster({entries!r}, {config!r}, 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({entries!r}, {config!r}, 'tests.support.folder_child', LogToConsole=False)
 master.start()
 print('up', flush=True)
 sys.stdin.readline()
@@ -110,7 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [False, True], ids=["killed", "frozen"])
-def test_an_app_killed_or_frozen_in_the_middle_of_a_burst_has_its_last_line_on_the_server(station, stop):
+def test_the_last_line_of_an_app_killed_amid_a_burst_arrives(station, stop):
     # A slow timer: it is not the timer that sees the hold file in time.
     one = station(TimerIntervalSecs=1.5)
     one.write("a.csv", "0\n")

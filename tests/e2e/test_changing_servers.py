@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.quirk_station import QuirkStation, Server, received, server_of
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.quirk_station import QuirkStation, Server, received, server_of
 
 WITHIN = 3
 """So many files are enough to know what has changed."""
@@ -74,7 +74,7 @@ def no_trouble(station: QuirkStation) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_appends_are_forbidden_and_allowed_again(tmp_path: Path, protocol: str) -> None:
+def test_appends_are_forbidden_and_allowed_again(tmp_path: Path, protocol: str):
     with at_work(tmp_path, protocol) as (server, station), reading(station, "grow.csv") as seen:
         grow(station)
 
@@ -98,7 +98,7 @@ def test_appends_are_forbidden_and_allowed_again(tmp_path: Path, protocol: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_renames_over_a_file_are_forbidden_and_allowed_again(tmp_path: Path, protocol: str) -> None:
+def test_renames_over_a_file_are_forbidden_and_allowed_again(tmp_path: Path, protocol: str):
     with at_work(tmp_path, protocol) as (server, station), reading(station, "again.jpg") as seen:
         versions = [(station.data / "again.jpg").read_bytes()]
 
@@ -135,7 +135,7 @@ def count(server: Any) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
 @pytest.mark.parametrize("limit", [1, 3, 20])
-def test_a_limit_of_open_files(tmp_path: Path, protocol: str, limit: int) -> None:
+def test_a_limit_of_open_files(tmp_path: Path, protocol: str, limit: int):
     """300 files: all there, none parked, and few requests are refused."""
     with at_work(tmp_path, protocol) as (server, station):
         server.quirks.open_files = limit
@@ -151,7 +151,7 @@ def test_a_limit_of_open_files(tmp_path: Path, protocol: str, limit: int) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_a_limit_that_comes_and_goes(tmp_path: Path, protocol: str) -> None:
+def test_a_limit_that_comes_and_goes(tmp_path: Path, protocol: str):
     with at_work(tmp_path, protocol) as (server, station):
         for phase, limit in enumerate((None, 1, None, 2)):
             server.quirks.open_files = limit

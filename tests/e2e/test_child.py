@@ -13,8 +13,8 @@ import pytest
 
 from pysubtask.common.heartbeat import is_past_due
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def station(tmp_path):
 
 
 @pytest.mark.slow
-def test_notified_files_arrive_and_graceful_stop_leaves_nothing_behind(station):
+def test_notified_files_arrive_and_a_stop_leaves_nothing(station):
     one = station()
     one.write("a.csv", "1\n")
     one.master.start()
@@ -67,7 +67,7 @@ def test_a_touch_by_any_program_is_a_notify(station):
 
 
 @pytest.mark.slow
-def test_a_restart_sends_nothing_again_but_what_changed_while_it_was_away(station):
+def test_a_restart_sends_only_what_changed_meanwhile(station):
     one = station()
     one.write("a.csv", "1\n")
     for n in range(50):
@@ -85,7 +85,7 @@ def test_a_restart_sends_nothing_again_but_what_changed_while_it_was_away(statio
 
 
 @pytest.mark.slow
-def test_an_unchanged_notified_file_is_said_to_be_there_and_not_sent(station):
+def test_an_unchanged_notified_file_is_not_sent(station):
     one = station()
     one.write("a.csv", "1\n")
     one.master.start()
@@ -132,7 +132,7 @@ def test_a_killed_child_is_started_again_by_the_next_calls(station):
 
 
 @pytest.mark.slow
-def test_a_file_that_does_not_exist_keeps_its_notify_until_it_does(station):
+def test_a_missing_file_keeps_its_notify_until_it_exists(station):
     one = station()
     one.master.start()
     one.notify("a.csv")
@@ -159,7 +159,7 @@ def test_a_new_notify_waits_for_no_earlier_one_that_came_in_vain(station, monkey
 
 
 @pytest.mark.slow
-def test_graceful_stop_queues_what_is_due_and_keeps_what_it_could_not_take(station):
+def test_a_graceful_stop_queues_what_is_due_and_keeps_the_rest(station):
     one = station([{"file": "a"}, {"file": "b"}], TimerIntervalSecs=60)
     one.entries = [{"file": str(one.data / "a")}, {"file": str(one.data / "b")}]
     one.master = one.make()
@@ -210,7 +210,7 @@ def test_two_files_with_one_remote_name_do_not_take_turns(station):
 
 
 @pytest.mark.slow
-def test_a_destroyed_queue_is_put_aside_and_everything_offered_again(station):
+def test_a_destroyed_queue_is_put_aside_and_all_is_offered_again(station):
     one = station()
     one.write("a.csv", "1\n")
     one.master.start()
@@ -257,7 +257,7 @@ def test_below_min_free_bytes_nothing_is_copied_and_nothing_lost(station):
 
 
 @pytest.mark.slow
-def test_without_a_bak_folder_the_live_file_is_sent_and_never_removed(station):
+def test_without_a_bak_folder_the_live_file_is_sent_and_kept(station):
     one = station(BakToFolder=None)
     one.write("a.csv", "1\n")
     one.write("box/x", "live")
@@ -279,7 +279,7 @@ def test_the_child_of_a_dead_app_queues_delivers_and_ends(station, tmp_path):
     code = f"""
 import os, signal, sys
 from pysubtask import BaseMaster, Section
-master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.support.folder_child', LogToConsole=False)
 master.start()
 print('up', flush=True)
 sys.stdin.readline()
@@ -322,7 +322,7 @@ def test_a_new_master_takes_over_from_the_child_of_a_dead_one(station):
     code = f"""
 import os, signal, time
 from pysubtask import BaseMaster, Section
-master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.folder_child', LogToConsole=False)
+master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.support.folder_child', LogToConsole=False)
 master.start()
 while not os.path.exists({str(one.server / "a.csv")!r}):
     time.sleep(0.05)
@@ -419,7 +419,7 @@ def test_a_stop_right_after_the_start_still_delivers(station):
 
 
 @pytest.mark.slow
-def test_heartbeats_arrive_at_once_and_again_with_the_servers_time(station):
+def test_heartbeats_arrive_at_once_and_with_the_servers_time(station):
     one = station([{"file": "a.csv"}], HeartbeatIntervalSecs=1, HeartbeatName="roof", HeartbeatStatus=True)
     one.entries = [{"file": str(one.data / "a.csv")}]
     one.master = one.make()

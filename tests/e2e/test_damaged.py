@@ -10,7 +10,7 @@ import pytest
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.link.relay import Relay
 from tests.e2e.conftest import MakeStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 @pytest.mark.slow
@@ -19,9 +19,9 @@ from tests.helpers import wait_until
     [({}, False), ({"append": True}, False), ({"append": True}, True)],
     ids=["any file", "append", "append, by the next child"],
 )
-def test_a_damaged_snapshot_is_not_published_and_the_file_is_taken_anew(
+def test_a_damaged_snapshot_is_not_published_and_is_taken_anew(
     relay: Relay, station: MakeStation, entry: dict[str, Any], killed: bool
-) -> None:
+):
     one = station("a.csv", entry)
     first, more = os.urandom(2_000_000), os.urandom(50_000)
     one.write("a.csv", first[:-1000])

@@ -20,7 +20,8 @@ import pytest
 
 from pysubtask.common.process import is_alive
 from pysubtask.testing import dropbox_server, sftp_server
-from tests.helpers import wait_until
+from tests.support.blocker import BLOCKER
+from tests.support.helpers import wait_until
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a matter of POSIX systems")
 
@@ -30,16 +31,6 @@ REMEDY = "pip install -e '.[demo]'"
 SECS = 60
 # The terminal becomes the controlling one, so that Ctrl-C typed there is a signal.
 AT_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
-BLOCKER = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] == {name!r}:
-            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
-
-sys.meta_path.insert(0, Blocker())
-"""
 
 
 class Copy:
@@ -341,7 +332,7 @@ def own_port(output):
 
 
 @pytest.mark.slow
-def test_with_a_server_filled_in_it_uses_that_one_and_starts_none(copy, start, tmp_path):
+def test_with_a_server_filled_in_it_uses_that_one_only(copy, start, tmp_path):
     if shutil.which("ssh"):
         copy.block("asyncssh")
     with sftp_server(tmp_path / "theirs", user="someone") as server:
@@ -429,7 +420,7 @@ def test_a_server_that_cannot_start_is_one_line(copy):
     assert line.startswith("ERROR: The demo's own SFTP server does not start")
 
 
-def test_where_select_knows_no_terminals_a_thread_reads_the_lines(monkeypatch):
+def test_where_select_knows_no_terminal_a_thread_reads_the_lines(monkeypatch):
     spec = importlib.util.spec_from_file_location("the_demo", REPO / "demo.py")
     demo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(demo)

@@ -19,8 +19,8 @@ import pytest
 from pysubtask import Config, StatusPage, TaskMaster, WatchEntry
 from pysubtask.common.page_types import EventFields
 from pysubtask.testing import SFTPServer
-from tests import pages
-from tests.helpers import wait_until
+from tests.support import pages
+from tests.support.helpers import wait_until
 from tests.test_api import fits
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def append(path: Path, line: str) -> None:
 
 def test_ten_hertz_in_the_apps_own_logging(
     data: Path, sftp_server: SFTPServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
+):
     path = data / "a.csv"
     heard: list[str] = []
     files: list[WatchEntry] = [{"file": path, "append": True}]
@@ -72,7 +72,7 @@ def test_ten_hertz_in_the_apps_own_logging(
 
 def test_a_refused_login_comes_to_the_apps_logging_as_an_error(
     data: Path, sftp_server: SFTPServer, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     path = data / "a.csv"
     path.write_text("1\n")
     config = config_of(sftp_server)
@@ -97,7 +97,7 @@ def test_a_refused_login_comes_to_the_apps_logging_as_an_error(
         app.stop()
 
 
-def test_a_status_after_a_delivery_has_it(data: Path, sftp_server: SFTPServer) -> None:
+def test_a_status_after_a_delivery_has_it(data: Path, sftp_server: SFTPServer):
     path = data / "a.csv"
     with TaskMaster([{"file": path}], config_of(sftp_server), Logger="x") as app:
         for number in range(1, 21):
@@ -114,7 +114,7 @@ def test_a_status_after_a_delivery_has_it(data: Path, sftp_server: SFTPServer) -
             assert (queue["waiting"], queue["sending"], queue["parked"]) == (0, 0, 0)
 
 
-def test_what_a_child_writes_is_of_its_types(data: Path, sftp_server: SFTPServer) -> None:
+def test_what_a_child_writes_is_of_its_types(data: Path, sftp_server: SFTPServer):
     box = data / "box"
     box.mkdir()
     Path(sftp_server.root, "refused.bin", "in_it").mkdir(parents=True)
@@ -139,7 +139,7 @@ def test_what_a_child_writes_is_of_its_types(data: Path, sftp_server: SFTPServer
             assert wrong == {}, one
 
 
-def test_two_masters_of_one_app_and_two_of_one_task(data: Path, sftp_server: SFTPServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_masters_of_one_app_and_two_of_one_task(data: Path, sftp_server: SFTPServer, caplog: pytest.LogCaptureFixture):
     other = data.parent / "other"
     other.mkdir()
     paths = [data / "a.csv", other / "b.csv"]
@@ -161,7 +161,7 @@ def test_two_masters_of_one_app_and_two_of_one_task(data: Path, sftp_server: SFT
     assert sorted(set(hello)) == ["a.ftp", "b.ftp"]
 
 
-def test_asyncio(data: Path, sftp_server: SFTPServer) -> None:
+def test_asyncio(data: Path, sftp_server: SFTPServer):
     path = data / "a.csv"
 
     async def app() -> bool:
@@ -186,7 +186,7 @@ CELLS = [
 """Of a notebook."""
 
 
-def test_cells_of_a_notebook_run_twice(data: Path, sftp_server: SFTPServer) -> None:
+def test_cells_of_a_notebook_run_twice(data: Path, sftp_server: SFTPServer):
     cells = [cell.replace("CONFIG", repr(dict(config_of(sftp_server)))) for cell in CELLS]
     code = f"names = {{}}\nfor cell in {cells * 2!r}:\n    exec(cell, names)\nnames['master'].stop()\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
@@ -195,7 +195,7 @@ def test_cells_of_a_notebook_run_twice(data: Path, sftp_server: SFTPServer) -> N
     assert Path(sftp_server.root, "a.csv").read_text() == "line\nline\n"
 
 
-def test_a_forked_copy_may_notify(data: Path, sftp_server: SFTPServer) -> None:
+def test_a_forked_copy_may_notify(data: Path, sftp_server: SFTPServer):
     path = data / "a.csv"
     with TaskMaster([{"file": path}], config_of(sftp_server), Logger="x") as master:
         path.write_text("1\n")
@@ -213,7 +213,7 @@ def blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
-def test_the_example_of_the_page_runs_and_leaves_nothing_in_the_users_list(tmp_path: Path) -> None:
+def test_the_pages_example_runs_and_leaves_no_record_of_a_task(tmp_path: Path):
     conftest, test = blocks()
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_app.py").write_text(test)

@@ -7,8 +7,8 @@ import pytest
 
 from pysubtask.common.errors import ConfigError
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 
 class Tree(Station):
@@ -51,7 +51,7 @@ def station(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tree_arrives_with_its_paths_and_a_restart_sends_nothing_again(station):
+def test_a_tree_arrives_with_its_paths_and_once_over_a_restart(station):
     one = station(**{"as": "st/7"})
     first = ["top.csv", "2026/11/01.csv", "2026/11/raw/a b.csv", "2026/12.csv"]
     one.put(*first)

@@ -20,8 +20,8 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
 from pysubtask.transports.dropbox import DropboxTransport
-from tests.e2e.station import DropboxStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import DropboxStation
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 MIB = 2**20
@@ -48,7 +48,7 @@ def station(tmp_path: Path, server: DropboxServer) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_what_is_notified_is_in_the_account(server: DropboxServer, station: Any) -> None:
+def test_what_is_notified_is_in_the_account(server: DropboxServer, station: Any):
     one = station(dropbox={"HostPath": "/in coming"})
     one.server = server.folder / "in coming"
     one.write("a.csv", "1,2,3\n")
@@ -71,7 +71,7 @@ def test_what_is_notified_is_in_the_account(server: DropboxServer, station: Any)
 
 
 @pytest.mark.slow
-def test_a_child_that_starts_without_a_network_waits_for_it(server: DropboxServer, station: Any) -> None:
+def test_a_child_that_starts_without_a_network_waits_for_it(server: DropboxServer, station: Any):
     one = station()
     one.write("a.csv", "1\n")
     server.stop()
@@ -85,7 +85,7 @@ def test_a_child_that_starts_without_a_network_waits_for_it(server: DropboxServe
 
 
 @pytest.mark.slow
-def test_a_refused_upload_is_no_success(server: DropboxServer, station: Any) -> None:
+def test_a_refused_upload_is_no_success(server: DropboxServer, station: Any):
     one = station(ParkedRetrySecs=1)
     one.write("a.csv", "1\n")
     server.fail("files/upload", error="path/no_write_permission")
@@ -99,7 +99,7 @@ def test_a_refused_upload_is_no_success(server: DropboxServer, station: Any) -> 
 
 
 @pytest.mark.slow
-def test_a_revoked_login_holds_everything_and_says_so(server: DropboxServer, station: Any) -> None:
+def test_a_revoked_login_holds_everything_and_says_so(server: DropboxServer, station: Any):
     one = station(RetryLongWaitSecs=1)
     one.write("a.csv", "1\n")
     server.revoke()
@@ -113,7 +113,7 @@ def test_a_revoked_login_holds_everything_and_says_so(server: DropboxServer, sta
 
 
 @pytest.mark.slow
-def test_a_big_file_with_cuts_and_kills_arrives_once(server: DropboxServer, station: Any, tmp_path: Path) -> None:
+def test_a_big_file_with_cuts_and_kills_arrives_once(server: DropboxServer, station: Any, tmp_path: Path):
     size = (300 if FULL else 32) * MIB
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
@@ -159,7 +159,7 @@ def all_there(one: DropboxStation, server: DropboxServer, files: dict[str, bytes
 
 
 @pytest.mark.slow
-def test_many_small_files_take_few_calls(server: DropboxServer, station: Any) -> None:
+def test_many_small_files_take_few_calls(server: DropboxServer, station: Any):
     server.lock_contention = True
     server.commit_secs = 0.2
     one = station()
@@ -175,7 +175,7 @@ def test_many_small_files_take_few_calls(server: DropboxServer, station: Any) ->
 
 
 @pytest.mark.slow
-def test_a_storm_of_pauses_is_obeyed(server: DropboxServer, station: Any) -> None:
+def test_a_storm_of_pauses_is_obeyed(server: DropboxServer, station: Any):
     """Every second call is answered by a 429 with a Retry-After."""
     count, pause, lanes = (500, 1, 32) if FULL else (16, 2, 8)
     server.fail("write", status=429, retry_after=pause, times=None, every=2)
@@ -197,7 +197,7 @@ def test_a_storm_of_pauses_is_obeyed(server: DropboxServer, station: Any) -> Non
 
 
 @pytest.mark.slow
-def test_two_destinations_one_of_them_dead_at_first(server: DropboxServer, station: Any, tmp_path: Path) -> None:
+def test_two_destinations_one_of_them_dead_at_first(server: DropboxServer, station: Any, tmp_path: Path):
     if missing() is not None:
         pytest.skip(str(missing()))
     with contextlib.ExitStack() as stack:
@@ -232,7 +232,7 @@ def test_two_destinations_one_of_them_dead_at_first(server: DropboxServer, stati
 
 
 @pytest.mark.slow
-def test_beats_carry_dropboxs_own_time(server: DropboxServer, station: Any) -> None:
+def test_beats_carry_dropboxs_own_time(server: DropboxServer, station: Any):
     one = station(HeartbeatIntervalSecs=0.5, HeartbeatName="station7")
     one.master.start()
 

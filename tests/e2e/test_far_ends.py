@@ -24,10 +24,10 @@ from pysubtask.testing import Relay, quirk_sftp_server
 from pysubtask.testing.servers import proftpd, sshd
 from pysubtask.testing.servers.proftpd import proftpd_server
 from pysubtask.testing.servers.sshd import openssh_server
-from tests.e2e.station import pause
-from tests.e2e.test_other_servers import MakeStation, OtherStation, kinds, station, through
-from tests.helpers import wait_until
-from tests.other_user import HIM, give_him, needs_root, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_station import MakeStation, OtherStation, kinds, station, through
+from tests.support.other_user import HIM, give_him, needs_root, open_folder
+from tests.support.station import pause
 
 __all__ = ["station"]
 
@@ -87,7 +87,7 @@ def doctor(one: OtherStation, **more: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @kinds("openssh", "vsftpd")
-def test_a_program_on_the_server_takes_temporary_files_too(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_a_program_on_the_server_takes_temporary_files_too(tmp_path: Path, station: MakeStation, make: Any):
     """A file that is long on its way goes through a folder of its own; each arrives whole and once, at a bounded cost."""
     with make(tmp_path / "server") as server, Eater(server.files, tmp_path / "away", deep=False) as eater:
         one = station(server.files, {**server.settings(), "RateLimit": 300_000})
@@ -116,7 +116,7 @@ def test_a_program_on_the_server_takes_temporary_files_too(tmp_path: Path, stati
 
 @pytest.mark.slow
 @kinds("openssh")
-def test_a_program_that_takes_whatever_comes_is_named_and_costs_little(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_a_program_that_accepts_anything_is_named(tmp_path: Path, station: MakeStation, make: Any):
     """Each kind of temporary name is tried once, then the file is parked with the setting that helps."""
     with make(tmp_path / "server") as server, Eater(server.files, tmp_path / "away", deep=True) as eater:
         one = station(server.files, {**server.settings(), "RateLimit": 400_000})
@@ -130,7 +130,7 @@ def test_a_program_that_takes_whatever_comes_is_named_and_costs_little(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: MakeStation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: MakeStation, monkeypatch: pytest.MonkeyPatch):
     """Whatever place they are for: nothing wrong is ever under a name, and nothing is parked."""
     from pysubtask.testing.servers._quirk_sftp_session import QuirkFiles
 
@@ -243,7 +243,7 @@ def work(one: OtherStation, relay: Relay, *, kills: bool = False) -> None:
     ],
 )
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
-def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, protocol: str, kills: bool) -> None:
+def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, protocol: str, kills: bool):
     """ProFTPD's own defaults: no file is overwritten and none gone on with."""
     off = {"AllowOverwrite": "off", "AllowStoreRestart": "off", "AllowRetrieveRestart": "off"}
     with proftpd_server(tmp_path / "server", protocol, **off) as server, Relay(server.host, server.port) as relay:
@@ -252,7 +252,7 @@ def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
-def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStation) -> None:
+def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStation):
     """It is said once, nothing is refused for it, and what grows costs its growth."""
     with openssh_server(tmp_path / "server", deny=("setstat", "fsetstat")) as server, Relay(server.host, server.port) as relay:
         one = station(server.files, through(relay, server.settings(), tmp_path))
@@ -272,7 +272,7 @@ def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStati
     ],
 )
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
-def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, station: MakeStation, protocol: str) -> None:
+def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, station: MakeStation, protocol: str):
     """Umask 0777: whole files go on arriving, and no attempt to go on with one is made again and again."""
     with open_folder() as folder:
         files, users = folder / "files", folder / "users"
@@ -292,7 +292,7 @@ def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, stati
 @pytest.mark.slow
 @needs_root
 @pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
-def test_an_account_that_may_write_in_one_folder_only(tmp_path: Path, station: MakeStation) -> None:
+def test_an_account_that_may_write_in_one_folder_only(tmp_path: Path, station: MakeStation):
     """A root that it cannot even list: what is missing below is made, and nothing else; doctor is content."""
     with (
         chroot_for("nobody") as (root, lines),

@@ -8,8 +8,8 @@ import pytest
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing import FTPRelay, ftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 
 class FTPStation(SFTPStation):
@@ -36,7 +36,7 @@ def own(settings):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tls", [None, "explicit"])
-def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, station, tls):
+def test_a_growing_file_and_a_killed_child_leave_true_prefixes(tmp_path, station, tls):
     """A line and a notify at a time; the child is killed in the middle of an append in place, twice."""
     with ftp_server(tmp_path / "ftp", tls=tls, hashes=("XSHA256",)) as server, FTPRelay(server.port, server.data_ports) as relay:
         entry = {"file": str(tmp_path / "data" / "a.csv"), "whole_records": False}

@@ -9,8 +9,8 @@ import pytest
 from pysubtask.common.heartbeat import is_past_due
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 

@@ -16,8 +16,8 @@ from pysubtask.testing import hostile_ftp_server
 from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
 from pysubtask.testing.servers.hostile_sftp import command
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import DropboxStation, SFTPStation, Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import DropboxStation, SFTPStation, Station
 
 STALL, CONNECT, SLACK, MOST_KB = 2, 6, 5, 100_000
 _MOMENT = re.compile(r"([\d-]+ [\d:.]+) \[\S+\]: \w+: (CONNECTED to|CONNECT attempt FAILED|CONNECTION LOST|LOGIN REFUSED|PARKED)")
@@ -90,7 +90,7 @@ def is_never_held(station: Watched, count: int = 2) -> None:
 @pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize("behaviour", ["drip", "silent", "flood", "huge", "large", "nested", "banner", "stderr", "words"])
-def test_an_sftp_server_never_holds_the_child(behaviour: str, tmp_path: Path, watched: Any) -> None:
+def test_an_sftp_server_never_holds_the_child(behaviour: str, tmp_path: Path, watched: Any):
     with openssh_server(tmp_path / "sshd", subsystem=command(behaviour)) as server:
         station = watched(
             {key: value for key, value in server.settings(HostPath="deep/er").items() if key != "Concurrency"}, ParkedRetrySecs=1
@@ -116,7 +116,7 @@ def test_an_sftp_server_never_holds_the_child(behaviour: str, tmp_path: Path, wa
         ("digits", "SIZE"),
     ],
 )
-def test_an_ftp_server_never_holds_the_child(behaviour: str, at: str, tmp_path: Path, watched: Any) -> None:
+def test_an_ftp_server_never_holds_the_child(behaviour: str, at: str, tmp_path: Path, watched: Any):
     with hostile_ftp_server(behaviour, at) as server:
         login = {"Host": server.host, "HostPort": server.port, "User": "u", "Password": "hunter2-secret", "UseSFTP": False}
         station = watched(login, ParkedRetrySecs=1)
@@ -142,7 +142,7 @@ class DropboxWatched(Looks, DropboxStation):
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ["slow", "head", "endless", "packed", "elsewhere"])
 @pytest.mark.parametrize("route", ["oauth2/token", "write"])
-def test_dropbox_never_holds_the_child(behaviour: str, route: str, tmp_path: Path) -> None:
+def test_dropbox_never_holds_the_child(behaviour: str, route: str, tmp_path: Path):
     with dropbox_server(tmp_path / "dropbox") as server:
         server.drip(route, behaviour)
         station = DropboxWatched(tmp_path, server)
@@ -159,7 +159,7 @@ def test_dropbox_never_holds_the_child(behaviour: str, route: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_words_of_a_server_forge_no_line_and_steer_no_terminal(form: str, tmp_path: Path, watched: Any) -> None:
+def test_words_of_a_server_forge_no_line_and_steer_no_terminal(form: str, tmp_path: Path, watched: Any):
     with hostile_ftp_server("words", "STOR") as server:
         station = watched(
             {"Host": server.host, "HostPort": server.port, "User": "u", "Password": "p", "UseSFTP": False}, LogFormat=form

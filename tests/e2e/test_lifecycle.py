@@ -9,8 +9,8 @@ import pytest
 
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation, Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation, Station, pause
 
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing import ftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["link", "folder"])
-def test_nothing_that_is_put_in_its_place_is_on_its_way(how: str, tmp_path: Path) -> None:
+def test_nothing_that_is_put_in_its_place_is_on_its_way(how: str, tmp_path: Path):
     """The link is this user's own: it leads out of the watched folder."""
     heard = bytearray()
     with ftp_server(tmp_path / "server") as server:

@@ -18,9 +18,9 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, make_key, missing, openssh_server
-from tests.e2e.station import SFTPStation, pause
-from tests.helpers import wait_until
-from tests.other_user import needs_root
+from tests.support.helpers import wait_until
+from tests.support.other_user import needs_root
+from tests.support.station import SFTPStation, pause
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 FAST = {"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 1.5, "TimerIntervalSecs": 0.3}
@@ -69,7 +69,7 @@ def logins(server: OpenSSHServer) -> int:
 
 
 @pytest.mark.slow
-def test_an_agent_full_of_keys(tmp_path: Path, crowded_agent: list[Path]) -> None:
+def test_an_agent_full_of_keys(tmp_path: Path, crowded_agent: list[Path]):
     """The cause and the one setting that helps are named, the server is not hammered, and with that setting it works."""
     with openssh_server(tmp_path / "sshd", lines=("MaxAuthTries 3",)) as server:
         shutil.copy(crowded_agent[7].with_suffix(".pub"), server.root / "authorized_keys")
@@ -129,7 +129,7 @@ def other_root(tmp_path: Path) -> str:
 
 @pytest.mark.slow
 @needs_root
-def test_a_shell_that_sees_another_root_is_asked_for_no_hash(tmp_path: Path, other_root: str) -> None:
+def test_a_shell_that_sees_another_root_is_asked_for_no_hash(tmp_path: Path, other_root: str):
     """A file of the same name stands there in the shell's root, too: it is not taken for the one that was delivered."""
     folder = tmp_path / "in both"
     folder.mkdir()

@@ -20,7 +20,7 @@ from pysubtask.common import registry
 from pysubtask.common.place import device_of, why_not
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.registry import Record
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 NO_DISK = os.makedev(250, 77)
 """A device that no mounted file system has."""
@@ -48,7 +48,7 @@ class Site:
                 Master_Log_FileName=str(root / "logs" / "master.txt"),
                 **base,
             ),
-            "tests.folder_child",
+            "tests.support.folder_child",
             LogToConsole=False,
         )
 
@@ -131,7 +131,7 @@ def test_make_folders_makes_what_is_missing(site, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_missing_folder_keeps_the_rest_from_nothing_and_stands_on_the_page(site, tmp_path):
+def test_a_missing_other_folder_stops_no_rest_and_is_on_the_page(site, tmp_path):
     (tmp_path / "data").mkdir()
     one = site([{"dir": "data"}, {"dir": "cam", "settle_secs": 0.1}, {"file": "lists/x.csv"}])
     (tmp_path / "data" / "a.csv").write_text("1")
@@ -193,7 +193,7 @@ def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_empty_mount_point_is_told_from_the_disk_that_was_there(site, tmp_path):
+def test_an_empty_mount_point_is_told_apart_from_its_disk(site, tmp_path):
     """The registry says that the files were on a disk that is mounted nowhere; the folder is there, without their state."""
     (tmp_path / "usb").mkdir()
     one = site([{"dir": "usb", "settle_secs": 0.1}], MakeFolders=True)
@@ -249,7 +249,7 @@ def test_what_is_mounted_elsewhere_or_over_it_is_no_missing_disk(tmp_path):
     assert "there is no folder" in why_not(missing, os.path.join(missing, ".pysubtask"), device=os.stat(folder).st_dev)
 
 
-def test_a_record_of_a_version_before_is_read_and_a_stale_one_goes(tmp_path, monkeypatch):
+def test_an_earlier_versions_record_is_read_and_a_stale_one_goes(tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     state = tmp_path / "data" / ".pysubtask" / "main" / "ftp"
     state.mkdir(parents=True)
@@ -280,7 +280,7 @@ def test_a_child_by_hand_says_so_at_once(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_another_disk_in_the_place_of_the_one_with_the_queue_is_not_written(site, tmp_path, monkeypatch):
+def test_another_disk_in_the_place_of_the_queues_is_not_written(site, tmp_path, monkeypatch):
     """A stick is drawn while the task runs, and somebody puts another one in: nothing is made there, until a person starts anew."""
     from pysubtask.master import places as module
     from pysubtask.master.places import Places

@@ -13,8 +13,8 @@ import pytest
 from pysubtask import BaseMaster, Section
 from pysubtask.common import residual
 from pysubtask.master.task_plan import ConfigOrigin
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 DAY = 86400
 SECRETS = ("secret.txt", "secret.txt~", ".secret.txt.swp", "#secret.txt#", "secret.txt.bak", "secret.txt.Xy12Zw", "secret.pub")
@@ -33,7 +33,7 @@ def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
             def make(self) -> BaseMaster:
                 os.environ["TEST_SERVER_FOLDER"] = str(self.server)
                 OwnMaster._origin = ConfigOrigin(beside={str(self.data / "secret.txt"): "named by ftp.PasswordFile"})
-                return OwnMaster(self.entries, Section("", **self.base), "tests.folder_child", LogToConsole=False)
+                return OwnMaster(self.entries, Section("", **self.base), "tests.support.folder_child", LogToConsole=False)
 
         data = tmp_path / "data"
         made.append(
@@ -155,7 +155,7 @@ def test_private_files_that_are_named_are_sent(station):
     assert on_server(one) == {".netrc", ".pgpass", "a.csv"}
 
 
-def test_a_private_key_in_a_watched_folder_is_not_moved_away_by_its_age(station):
+def test_a_private_key_in_a_watched_folder_is_never_archived(station):
     one = station([{"dir": ".", "settle_secs": 0.2}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
     then = time.time() - 9 * DAY
     for name in (".netrc", "id_rsa", "a.csv"):
@@ -177,7 +177,7 @@ def test_nothing_of_another_config_is_archived(station):
 
 
 @pytest.mark.slow
-def test_a_named_file_that_becomes_a_link_to_a_secret_is_not_followed(station):
+def test_a_named_file_that_turns_into_a_link_is_not_followed(station):
     one = station([{"file": "a.csv"}])
     one.write("secret.txt", "hunter")
     one.write("a.csv", "1")

@@ -19,8 +19,8 @@ from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.transports.shared.meter import Meter
 from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh import process
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 class Crowded(Station):
@@ -28,7 +28,7 @@ class Crowded(Station):
 
     def make(self) -> BaseMaster:
         os.environ["TEST_SERVER_FOLDER"] = str(self.server)
-        return BaseMaster(self.entries, Section("", **self.base), "tests.crowded_child", LogToConsole=False)
+        return BaseMaster(self.entries, Section("", **self.base), "tests.support.crowded_child", LogToConsole=False)
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ async def _start(tmp_path):
 @pytest.mark.parametrize(
     "error", [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), RuntimeError("can't start new thread")]
 )
-def test_an_ssh_that_cannot_be_started_names_the_limit_and_is_tried_again(tmp_path, monkeypatch, error):
+def test_an_ssh_that_cannot_start_names_the_limit_and_is_retried(tmp_path, monkeypatch, error):
     import asyncio
 
     assert is_limit(error)

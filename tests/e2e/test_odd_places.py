@@ -14,8 +14,8 @@ import pytest
 from pysubtask.common.lock import StateLock
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.sshd import OpenSSHServer
-from tests.e2e.station import SFTPStation, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation, pause
 
 pytestmark = pytest.mark.slow
 TIMES = {"zero.csv": 0, "before.csv": -86400, "late.csv": 4102444800, "beyond.csv": 5000000000}
@@ -28,7 +28,7 @@ def place_on(server: OpenSSHServer, root: Path) -> tuple[Path, dict[str, Any]]:
     return folder, {**server.settings(HostPath=folder.name), "HostKey": server.host_key, "KnownHostsFile": None}
 
 
-def test_files_of_impossible_times_travel_once_and_their_growth_alone(shared_sshd, tmp_path: Path) -> None:
+def test_files_of_impossible_times_go_once_and_then_their_growth(shared_sshd, tmp_path: Path):
     entry = {"dir": str(tmp_path / "data"), "on_change": True, "append": True, "settle_secs": 0.2}
     one = SFTPStation(tmp_path, *place_on(shared_sshd, tmp_path), [entry])
     try:
@@ -67,7 +67,7 @@ def overlay(root: Path, merged: Path) -> None:
         pytest.skip(f"no overlay can be mounted here: {done.stderr.strip()}")
 
 
-def test_a_file_of_a_lower_layer_that_grows_travels_once_and_its_growth(shared_sshd, tmp_path: Path) -> None:
+def test_a_file_of_a_lower_layer_goes_once_and_then_its_growth(shared_sshd, tmp_path: Path):
     """With its first line it is copied up, and is another inode from then on."""
     for name in ("lower", "upper", "work", "data"):
         (tmp_path / name).mkdir()
@@ -92,7 +92,7 @@ def test_a_file_of_a_lower_layer_that_grows_travels_once_and_its_growth(shared_s
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
-def test_a_child_in_another_container_is_neither_dead_nor_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_in_another_container_is_not_dead_or_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
     (tmp_path / "data").mkdir()
     (tmp_path / "out").mkdir()

@@ -15,8 +15,8 @@ from pysubtask.common import registry, requests
 from pysubtask.common.events import read_events
 from pysubtask.common.lock import StateLock
 from pysubtask.common.requests import Who, myself, reply_to, send
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 ME = Who("ana", 7, "a test", "here")
 
@@ -92,7 +92,7 @@ def test_settings_are_set_said_back_and_kept(station):
         ({}, ["KEY=VALUE"]),
     ],
 )
-def test_a_wrong_setting_is_refused_with_a_reason_and_changes_nothing(shared, settings, words):
+def test_a_wrong_setting_is_refused_with_a_reason(shared, settings, words):
     reply = refused(shared, "set", settings={"RetryCount": 7, **settings} if settings else {})
     assert not reply.ok
     assert [word for word in words if word not in reply.error] == []
@@ -126,7 +126,7 @@ def test_a_wrong_order_gets_an_answer(shared, op, args, words):
     assert [word for word in words if word not in reply.error] == []
 
 
-def test_an_order_that_cannot_be_read_gets_an_answer_and_harms_nobody(shared):
+def test_an_unreadable_request_gets_a_reply_and_harms_nobody(shared):
     folder = shared.state / "requests"
     folder.mkdir(exist_ok=True)
     for name, text in [("garbage", "{"), ("list", "[]"), ("half", '{"format": 1, "op": "stop"}'), ("deep", "[" * 100_000)]:
@@ -150,7 +150,7 @@ def test_a_repeated_order_is_not_carried_out_again(shared):
 
 
 @pytest.mark.slow
-def test_a_paused_task_sends_nothing_over_a_restart_too_and_goes_on_when_resumed(station):
+def test_a_paused_task_stays_paused_over_a_restart(station):
     station.master.start()
     station.pid()
     assert order(station, "pause") == {"paused": "everything"}
@@ -169,7 +169,7 @@ def test_a_paused_task_sends_nothing_over_a_restart_too_and_goes_on_when_resumed
 
 
 @pytest.mark.slow
-def test_one_paused_file_waits_and_others_go_and_a_dropped_one_never_goes(station):
+def test_a_paused_file_waits_and_a_dropped_one_never_goes(station):
     station.master.start()
     station.pid()
     order(station, "pause")
@@ -292,7 +292,7 @@ def test_requests_refuse_a_strange_id(tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
-def test_a_child_has_one_reader_of_file_events_for_data_and_orders(shared):
+def test_a_child_has_one_reader_for_data_and_requests(shared):
     handles = Path(f"/proc/{shared.pid()}/fd")
     assert [os.readlink(handle) for handle in handles.iterdir()].count("anon_inode:inotify") == 1
 
@@ -311,7 +311,7 @@ def test_an_order_does_not_wait_for_the_timer(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_reset_is_answered_by_who_has_begun_anew_and_the_task_never_looks_dead(station):
+def test_a_reset_is_answered_by_the_new_child(station):
     station.master.start()
     pid, epoch = station.pid(), station.page()["epoch"]
     lock = StateLock(str(station.state / "lock"))
@@ -333,7 +333,7 @@ def test_a_reset_is_answered_by_who_has_begun_anew_and_the_task_never_looks_dead
     assert "PYSUBTASK_KEPT_LOCK" not in (Path("/proc") / str(pid) / "environ").read_text() or lock.holder()
 
 
-def test_a_reset_that_waited_for_a_child_is_answered_by_its_start(station):
+def test_a_reset_that_waited_is_answered_by_a_childs_start(station):
     station.master.start()
     station.pid()
     station.master.stop()

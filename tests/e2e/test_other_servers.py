@@ -8,138 +8,21 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing import Relay, quirk_ftp_server, quirk_sftp_server
-from pysubtask.testing.servers import proftpd, pureftpd, rclone, sshd, vsftpd
-from pysubtask.testing.servers.proftpd import proftpd_server
-from pysubtask.testing.servers.pureftpd import pureftpd_server
+from pysubtask.testing.servers import pureftpd, rclone, sshd
 from pysubtask.testing.servers.quirks import OBJECT_STORE
 from pysubtask.testing.servers.rclone import rclone_server
-from pysubtask.testing.servers.sshd import openssh_server
-from pysubtask.testing.servers.vsftpd import vsftpd_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.other_station import MakeStation, kinds, station, through
 
-FAST = {
-    "RetryWaitSecs": 0.3,
-    "RetryLongWaitSecs": 1.5,
-    "ParkedRetrySecs": 20,
-    "StallSecs": 6,
-    "ConnectTimeoutSecs": 10,
-    "TimerIntervalSecs": 0.3,
-}
-MakeStation = Callable[..., "OtherStation"]
-
-
-class OtherStation(SFTPStation):
-    """Its data is one folder, watched with all below it; ``grow.csv`` is appended to."""
-
-    def __init__(self, root: Path, files: Path, ftp: dict[str, Any], **entry: Any) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        data = root / "data"
-        data.mkdir(exist_ok=True)
-        entries: list[dict[str, Any]] = [
-            {"file": str(data / "grow.csv"), "append": True},
-            {"dir": str(data), "recursive": True, "on_change": True, "settle_secs": 0.3, "exclude": ["grow.csv"], **entry},
-        ]
-        kept = {key: value for key, value in ftp.items() if key not in {"StallSecs", "ConnectTimeoutSecs", "Concurrency", *FAST}}
-        super().__init__(root, files, kept, entries, **FAST)
-
-    def data_files(self) -> dict[str, bytes]:
-        """What must stand on the server."""
-        found = {}
-        for path in self.data.rglob("*"):
-            name = str(path.relative_to(self.data))
-            if path.is_file() and not name.startswith((".pysubtask/", "upload/", "box/")) and not name.endswith(".notify"):
-                found[name] = path.read_bytes()
-        return found
-
-    def differs(self) -> list[str]:
-        """Names that are not there as they are here."""
-        self.master.check_pending_notifications()
-        wrong = []
-        for name, data in self.data_files().items():
-            try:
-                if (self.server / name).read_bytes() != data:
-                    wrong.append(name)
-            except OSError:
-                wrong.append(name)
-        return sorted(wrong)
-
-    def all_there(self, secs: float = 60, apart_from: tuple[str, ...] = ()) -> None:
-        wait_until(lambda: not (set(self.differs()) - set(apart_from)), secs, what="everything on the server")
-
-    def told(self, kind: str) -> list[str]:
-        found = [event.fields for event in read_events(str(self.state)) if event.kind == kind]
-        return [f"{fields.get('name', '')}: {fields.get('reason', '')}" for fields in found]
-
-    def left(self) -> list[str]:
-        return [str(path) for path in self.server.rglob("*pysubtask-*")]
-
-    def write_whole(self, name: str, data: bytes) -> None:
-        """As programs do that publish by a rename."""
-        made = self.data / f".{name}.new"
-        made.write_bytes(data)
-        made.rename(self.data / name)
-
-    def grow(self, data: bytes) -> None:
-        with open(self.data / "grow.csv", "ab") as file:
-            file.write(data)
-        self.notify("grow.csv")
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> Iterator[MakeStation]:
-    made: list[OtherStation] = []
-
-    def make(files: Path, ftp: dict[str, Any], **entry: Any) -> OtherStation:
-        made.append(OtherStation(tmp_path / f"home{len(made)}", files, ftp, **entry))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-class Kind(NamedTuple):
-    """A server, how it is started, and why it cannot be."""
-
-    make: Callable[[Path], Any]
-    missing: str | None
-
-
-KINDS = {
-    "openssh": Kind(openssh_server, sshd.missing()),
-    "vsftpd": Kind(vsftpd_server, vsftpd.missing()),
-    "vsftpd without SIZE": Kind(lambda root: vsftpd_server(root, cmds_denied="SIZE"), vsftpd.missing()),
-    "proftpd": Kind(proftpd_server, proftpd.missing()),
-    "proftpd without SIZE, MLST": Kind(
-        lambda root: proftpd_server(root, lines=("<Limit SIZE MLST MLSD>", "DenyAll", "</Limit>")), proftpd.missing()
-    ),
-    "pure-ftpd": Kind(pureftpd_server, pureftpd.missing()),
-}
-
-
-def kinds(*names: str) -> Any:
-    marks = {name: pytest.mark.skipif(KINDS[name].missing is not None, reason=str(KINDS[name].missing)) for name in names}
-    return pytest.mark.parametrize("make", [pytest.param(KINDS[name].make, id=name, marks=marks[name]) for name in names])
-
-
-def through(relay: Relay, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The way through a relay; a host key is that of the server behind it."""
-    found = {**settings, "Host": relay.host, "HostPort": relay.port}
-    if found.get("KnownHostsFile"):
-        known = folder / f"known_hosts-{relay.port}"
-        known.write_text(Path(found["KnownHostsFile"]).read_text().replace(f":{settings['HostPort']} ", f":{relay.port} "))
-        found["KnownHostsFile"] = str(known)
-    return found
+__all__ = ["station"]
 
 
 class Taker(threading.Thread):
@@ -171,7 +54,7 @@ class Taker(threading.Thread):
 
 @pytest.mark.slow
 @kinds("openssh", "vsftpd", "pure-ftpd")
-def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, station: MakeStation, make: Any):
     """Each content is handed over once, and counts as delivered; commands take as long as on a real link."""
     with make(tmp_path / "server") as server, Relay(server.host, server.port) as relay:
         taker = Taker(server.files, tmp_path / "away")
@@ -247,7 +130,7 @@ CHANGED_BY_PURE_FTPD = {" lead.csv", "trail2 ", "a\\b.csv"}
 
 @pytest.mark.slow
 @kinds("vsftpd", "vsftpd without SIZE", "proftpd", "proftpd without SIZE, MLST", "pure-ftpd")
-def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, make: Any):
     """First sent, then grown, then rewritten: under exactly these names, or parked with what the server makes of the name."""
     with make(tmp_path / "server") as server:
         one = station(server.files, server.settings())
@@ -288,7 +171,7 @@ FACES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("face", FACES)
-def test_object_stores(tmp_path: Path, station: MakeStation, face: str) -> None:
+def test_object_stores(tmp_path: Path, station: MakeStation, face: str):
     """Nothing is known of a file before it is closed, nothing can be changed, a rename copies."""
     base = {key: value for key, value in OBJECT_STORE.items() if key not in ("size", "visible")}
     extensions = ("statvfs@openssh.com", "fstatvfs@openssh.com", "limits@openssh.com", "copy-data", "hardlink@openssh.com")
@@ -324,7 +207,7 @@ ENDS = ("", "waits", "cut", "reset", "early", "open")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
-def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation, end: str) -> None:
+def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation, end: str):
     """Nobody closes first, or the wrong way: all is there at once, no short file is ever published, the link is not called lost."""
     published: list[tuple[str, int]] = []
     with quirk_ftp_server(tmp_path / "server", tls="explicit", data_end=end) as server:
@@ -356,7 +239,7 @@ def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation,
 
 @pytest.mark.slow
 @pytest.mark.skipif(rclone.missing("sftp") is not None, reason=str(rclone.missing("sftp")))
-def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: MakeStation) -> None:
+def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: MakeStation):
     """rclone without a cache: what cannot be appended to is sent whole at once, and nobody speaks of a full disk."""
     body = b"".join(b"%05d,line of a logger\n" % number for number in range(90))[:2_000]
     with rclone_server(tmp_path / "server", "sftp") as server:
@@ -378,7 +261,7 @@ def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: Make
 
 @pytest.mark.slow
 @kinds("openssh", "vsftpd")
-def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any) -> None:
+def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any):
     """A first delivery, an append and a rewrite treat a link alike: it is kept, and the file it points to is written."""
     with make(tmp_path / "server") as server:
         disk = server.files / "disk2"

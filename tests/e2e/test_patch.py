@@ -11,8 +11,8 @@ import pytest
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.link.relay import Relay
 from tests.e2e.conftest import MakeStation
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def sent(station: SFTPStation) -> None:
 
 
 @pytest.mark.slow
-def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPStation, relay: Relay) -> None:
+def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation, relay: Relay):
     noise = random.Random(11).randbytes
     content = noise(20_000_000)
     path = one.write("big.dat", content)
@@ -67,7 +67,7 @@ def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPSta
 
 
 @pytest.mark.slow
-def test_what_others_did_to_it_and_cuts_make_no_mixture(one: SFTPStation, relay: Relay) -> None:
+def test_what_others_did_to_it_and_cuts_make_no_mixture(one: SFTPStation, relay: Relay):
     content = random.randbytes(3_000_000)
     path = one.write("big.dat", content)
     one.master.start()

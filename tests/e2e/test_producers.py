@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 pytestmark = pytest.mark.slow
 
@@ -184,7 +184,7 @@ WAYS: list[Callable[[Path], None]] = [
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_in_a_folder(tmp_path: Path, way: Callable[[Path], None]) -> None:
+def test_in_a_folder(tmp_path: Path, way: Callable[[Path], None]):
     with station(tmp_path) as one:
         way(one.data)
         settled(one)
@@ -194,13 +194,13 @@ def test_in_a_folder(tmp_path: Path, way: Callable[[Path], None]) -> None:
 
 
 @pytest.mark.parametrize("way", [copytruncate, own_offset, editors, touched_back, header_put_back], ids=lambda way: way.__name__)
-def test_of_a_named_file(tmp_path: Path, way: Callable[[Path], None]) -> None:
+def test_of_a_named_file(tmp_path: Path, way: Callable[[Path], None]):
     with station(tmp_path, {"file": "x.csv", "on_change": True, "settle_secs": 0.3}) as one:
         way(one.data)
         one.arrived("x.csv")
 
 
-def test_a_tree_that_is_made_at_once_is_followed(tmp_path: Path) -> None:
+def test_a_tree_that_is_made_at_once_is_followed(tmp_path: Path):
     with station(tmp_path, {"dir": ".", "recursive": True, **FOLDER}) as one:
         made = [f"2026/{number % 12:02d}/{number:02d}/cam/a/f{number}.jpg" for number in range(60)]
         for name in made:

@@ -18,9 +18,9 @@ import pytest
 
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.ftp import FTPServer
-from tests.e2e.second_user import CANARY, OTHER, PRIVATE, ROOT, SHARED_GROUP, Run, arrived, as_other, config, leaked, refused_or
-from tests.helpers import wait_until
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.second_user import CANARY, OTHER, PRIVATE, ROOT, SHARED_GROUP, Run, arrived, as_other, config, leaked, refused_or
 
 pytestmark = needs_root
 _OLD = time.mktime((2026, 11, 2, 12, 0, 0, 0, 0, -1))
@@ -55,7 +55,7 @@ def data(request: pytest.FixtureRequest, place: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_list_of_left_over_files_in_a_state_folder_of_his_reads_nothing(place: Path, data: Path, server: FTPServer):
+def test_a_residual_list_in_a_users_state_folder_reads_nothing(place: Path, data: Path, server: FTPServer):
     planted = data / ".pysubtask" / "main" / "ftp"
 
     def plant() -> None:
@@ -159,7 +159,7 @@ def shared(place: Path, mode: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_state_folder_that_another_user_made_first_is_not_written_into(place: Path, server: FTPServer):
+def test_a_state_folder_that_another_user_made_is_not_written(place: Path, server: FTPServer):
     data = shared(place, 0o1777)
     bashrc = place / "bob" / ".bashrc"
 

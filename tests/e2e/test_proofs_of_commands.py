@@ -17,8 +17,8 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.requests import myself, send
 from pysubtask.testing import ftp_server
-from tests.e2e.second_user import CANARY, ROOT, Run, arrived, config, leaked
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.second_user import CANARY, ROOT, Run, arrived, config, leaked
 
 _EXCHANGE = 2
 _AT_FDCWD = -100
@@ -247,7 +247,7 @@ def test_a_name_forges_no_line_of_the_journal(place: Path):
 
 @needs_root
 @pytest.mark.slow  # ten seconds of exchanges
-def test_exchanges_of_folders_and_links_leak_nothing_and_keep_nobody_down(place: Path):
+def test_exchanged_folders_and_links_leak_nothing(place: Path):
     """Root's task in a drop folder: what is copied is what was watched, no signal file goes astray, the others go on."""
     data = place / "data"
     data.chmod(0o1777)

@@ -10,8 +10,8 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import Receipt, read_receipts
 from pysubtask.testing import ftp_server, sftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 NAMES = ("same.csv", "changed.csv", "replaced.csv", "cut.csv", "gone.csv", "rewritten.csv")
 TEXT = "t;v\n" + "1;20.5\n" * 300
@@ -45,7 +45,7 @@ def deliver(one: SFTPStation, protocol: str) -> dict[str, bool]:
 @pytest.mark.slow
 @pytest.mark.parametrize("hashes", [(), ("sha256",)])
 @pytest.mark.parametrize("way", ["to sftp", "to ftp"])
-def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str, hashes: tuple[str, ...]) -> None:
+def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str, hashes: tuple[str, ...]):
     files = tmp_path / "files"
     names = ("XSHA256",) if hashes else ()
     with ftp_server(files, hashes=names) as ftp, sftp_server(files, user="pi", password="a password", hashes=hashes) as sftp:

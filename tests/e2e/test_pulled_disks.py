@@ -9,8 +9,8 @@ import pytest
 
 from proofs.torture.faults_stick import why_not_here
 from proofs.torture.sticks import stick
-from tests.e2e.station import Station, pause
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station, pause
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def missing(one: Station) -> str:
 
 
 @pytest.mark.parametrize("kind", ["dir", "inside", "file"])
-def test_a_stick_at_another_folder_than_the_first(tmp_path: Path, kind: str) -> None:
+def test_a_stick_at_another_folder_than_the_first(tmp_path: Path, kind: str):
     place = tmp_path / "data" / "deep" / "stick" if kind == "inside" else tmp_path / "cam"
     place.parent.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, object]] = [{"dir": str(tmp_path / "data"), "recursive": kind == "inside", "settle_secs": 0.1}]
@@ -75,7 +75,7 @@ def test_a_stick_at_another_folder_than_the_first(tmp_path: Path, kind: str) -> 
             one.close()
 
 
-def test_a_stick_that_is_mounted_late_inside_a_recursive_folder(tmp_path: Path) -> None:
+def test_a_stick_that_is_mounted_late_inside_a_recursive_folder(tmp_path: Path):
     """No file event tells of a mount: the table of mounts does."""
     place = tmp_path / "data" / "sub"
     place.parent.mkdir()

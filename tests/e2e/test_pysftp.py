@@ -6,8 +6,8 @@ import pytest
 
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 

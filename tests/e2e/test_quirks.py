@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.quirks import Switch, pairs, switch, switches
-from tests.e2e.quirk_station import problems, run
+from tests.support.quirk_station import problems, run
 
 TLS_MATTERS = ("early 226", "reset after the last byte", "data connection never closed", "wrong address in PASV", "one connection")
 
@@ -24,7 +24,7 @@ def singles() -> list[tuple[str, Switch]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "one"), singles(), ids=lambda value: getattr(value, "name", value))
-def test_one_quirk(tmp_path: Path, protocol: str, one: Switch) -> None:
+def test_one_quirk(tmp_path: Path, protocol: str, one: Switch):
     outcome = run(tmp_path, protocol, (one,))
     assert not problems(outcome, (one,)), outcome
 
@@ -45,7 +45,7 @@ KILLED = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "name"), KILLED)
-def test_kills_on_a_server_with_a_quirk(tmp_path: Path, protocol: str, name: str) -> None:
+def test_kills_on_a_server_with_a_quirk(tmp_path: Path, protocol: str, name: str):
     one = switch(name)
     outcome = run(tmp_path, protocol, (one,), kills=3, seed=7)
     assert not problems(outcome, (one,), kills=True), outcome
@@ -56,6 +56,6 @@ SAMPLE = [(protocol, *pair) for protocol, count in (("sftp", 6), ("ftp", 4)) for
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "one", "other"), SAMPLE, ids=lambda value: getattr(value, "name", value))
-def test_two_quirks(tmp_path: Path, protocol: str, one: Switch, other: Switch) -> None:
+def test_two_quirks(tmp_path: Path, protocol: str, one: Switch, other: Switch):
     outcome = run(tmp_path, protocol, (one, other))
     assert not problems(outcome, (one, other)), outcome

@@ -17,8 +17,8 @@ from pysubtask.testing.link.ftp_relay import FTPRelay
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 SIZE, CUTS, KILLS, RATE = (300_000_000, 10, 2, 30_000_000) if FULL else (24_000_000, 3, 1, 12_000_000)
@@ -47,7 +47,7 @@ def running(station: SFTPStation, relay: Any) -> Iterator[tuple[SFTPStation, Any
 
 
 @pytest.mark.slow
-def test_cuts_and_kills_cost_little(station: tuple[SFTPStation, Any]) -> None:
+def test_cuts_and_kills_cost_little(station: tuple[SFTPStation, Any]):
     one, relay = station
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")

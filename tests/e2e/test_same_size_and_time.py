@@ -11,8 +11,8 @@ import pytest
 from pysubtask.common.notify import read_stamp
 from pysubtask.subtask.platform import change_times
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 LONG_AGO = 1_750_000_000
 OLD, NEW = b"1" * 3000, b"2" * 3000
@@ -62,7 +62,7 @@ def station(tmp_path: Path, kind: str) -> Station:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "way"), CASES, ids=lambda value: getattr(value, "__name__", value))
-def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any) -> None:
+def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any):
     one = station(tmp_path, kind)
     try:
         path = one.write("a.csv", OLD)
@@ -81,7 +81,7 @@ def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [in_place, was_recreated])
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_it_arrives_where_it_was_changed_while_no_child_ran(tmp_path: Path, kind: str, way: Any) -> None:
+def test_it_arrives_where_it_was_changed_while_no_child_ran(tmp_path: Path, kind: str, way: Any):
     one = station(tmp_path, kind)
     try:
         path = one.write("a.csv", OLD)
@@ -107,7 +107,7 @@ def _ctime_passes(folder: Path, page: dict[str, Any]) -> bool:
 
 
 @pytest.mark.slow
-def test_what_only_its_rights_and_names_changed_is_read_and_not_sent(tmp_path: Path) -> None:
+def test_a_file_of_changed_rights_or_names_is_read_and_not_sent(tmp_path: Path):
     one = station(tmp_path, "folder")
     try:
         path = one.write("a.csv", OLD)
@@ -147,7 +147,7 @@ def looked(watch: Watcher, memory: Memory, now: float) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 @pytest.mark.parametrize("way", [in_place, was_recreated])
-def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, way: Any) -> None:
+def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, way: Any):
     from pysubtask.common.entries import read_entries
 
     (tmp_path / "data").mkdir()

@@ -3,8 +3,8 @@
 import pytest
 
 from pysubtask.testing import sftp_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import command_lines, wait_until
+from tests.support.helpers import command_lines, wait_until
+from tests.support.station import SFTPStation
 
 PASSWORD = "s3cret-Grüße-%@ 'quoted'"
 

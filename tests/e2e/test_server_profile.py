@@ -11,8 +11,8 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.testing.servers.quirks import OBJECT_STORE
 from pysubtask.transports.shared import means
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 pytest.importorskip("asyncssh")
 
@@ -26,7 +26,7 @@ def ours(remote: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_an_object_store_is_delivered_to_told_of_once_and_known_again_after_a_restart(tmp_path: Path) -> None:
+def test_an_object_store_is_reported_once_over_a_restart(tmp_path: Path):
     remote = tmp_path / "remote"
     with quirk_sftp_server(remote, **OBJECT_STORE) as server:
         settings = {**server.settings(), "Host": "127.0.0.1"}

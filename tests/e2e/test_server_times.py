@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from tests.e2e.quirk_station import QuirkStation, server_of
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.quirk_station import QuirkStation, server_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +30,7 @@ NAMES = [f"sftp, {name}" for name, _ in SEASONS] + [f"ftp, {SEASONS[0][0]}", f"f
 
 
 @pytest.mark.parametrize(("protocol", "changes"), CASES, ids=NAMES)
-def test_what_grew_costs_its_growth_and_what_did_not_costs_nothing(
-    protocol: str, changes: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_only_growth_is_sent_and_an_unchanged_file_is_free(protocol: str, changes: list[dict[str, Any]], tmp_path: Path):
     with server_of(protocol, tmp_path) as server:
         one = QuirkStation(tmp_path, server)
         try:
@@ -67,7 +65,7 @@ def test_what_grew_costs_its_growth_and_what_did_not_costs_nothing(
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
-def test_a_file_that_somebody_changed_there_is_still_found(protocol: str, tmp_path: Path) -> None:
+def test_a_file_that_somebody_changed_there_is_still_found(protocol: str, tmp_path: Path):
     """One of the same size, whose time differs by an hour as a shifted one would."""
     with server_of(protocol, tmp_path) as server:
         one = QuirkStation(tmp_path, server)

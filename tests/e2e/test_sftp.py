@@ -16,8 +16,8 @@ import pytest
 
 from pysubtask.testing.link.relay import Relay
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -193,7 +193,7 @@ def test_a_full_disk_on_the_server_never_costs_the_good_copy(tmp_path, station):
 
 
 @pytest.mark.slow
-def test_a_frozen_server_that_thaws_never_puts_an_old_version_over_a_newer_one(sshd, station):
+def test_a_thawed_server_never_puts_an_old_version_over_a_newer(sshd, station):
     one = station(sshd, StallSecs=60)
     one.write("a.csv", "first\n")
     one.master.start()

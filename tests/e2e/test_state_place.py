@@ -20,10 +20,10 @@ from pysubtask.common.state_place import hash_of
 from pysubtask.control.tasks import find
 from pysubtask.control.view.status_view import where_kept
 from pysubtask.subtask.spool.spool import Spool
-from tests.control.station import command
-from tests.e2e.station import Station
-from tests.helpers import wait_until
-from tests.other_user import as_him, open_folder
+from tests.support.helpers import wait_until
+from tests.support.other_user import as_him, open_folder
+from tests.support.run_station import command
+from tests.support.station import Station
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
 
@@ -62,9 +62,7 @@ def outside(base: Path, data: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
-def test_a_folder_that_others_may_write_keeps_no_state(
-    tmp_path: Path, home: Path, mode: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_others_may_write_keeps_no_state(tmp_path: Path, home: Path, mode: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pysubtask.common.trust.is_own_group", lambda gid, uid: False)
     one = Shared(tmp_path, mode)
     state = outside(home / "pysubtask" / "state", one.data)
@@ -91,7 +89,7 @@ def test_a_folder_that_others_may_write_keeps_no_state(
         one.close()
 
 
-def test_an_ordinary_station_moves_nothing(tmp_path: Path, home: Path) -> None:
+def test_an_ordinary_station_moves_nothing(tmp_path: Path, home: Path):
     one = Shared(tmp_path, 0o755)
     assert one.state == one.inside()
     one.close()
@@ -119,7 +117,7 @@ def old_station(tmp_path: Path, mode: int = 0o1777) -> Shared:
 
 
 @pytest.mark.slow
-def test_the_state_of_the_version_before_is_moved(tmp_path: Path, home: Path) -> None:
+def test_the_state_of_the_version_before_is_moved(tmp_path: Path, home: Path):
     one = old_station(tmp_path)
     state = outside(home / "pysubtask" / "state", one.data)
     try:
@@ -157,7 +155,7 @@ def test_the_state_of_the_version_before_is_moved(tmp_path: Path, home: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "outside_it"), [(0o755, False), (0o1777, True)])
-def test_a_folder_that_comes_later_is_judged_then(tmp_path: Path, home: Path, mode: int, outside_it: bool) -> None:
+def test_a_folder_that_comes_later_is_judged_then(tmp_path: Path, home: Path, mode: int, outside_it: bool):
     """A disk that everybody may write, mounted after the start."""
     one = Shared(tmp_path)
     one.data.rename(tmp_path / "disk")
@@ -193,7 +191,7 @@ def everything_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["of another user", "writable by others"])
-def test_a_state_folder_that_is_not_ours_keeps_its_task_from_starting(tmp_path: Path, how: str) -> None:
+def test_anothers_state_folder_keeps_its_task_from_starting(tmp_path: Path, how: str):
     if how == "of another user" and os.geteuid() != 0:
         pytest.skip("makes a folder of another user: needs root")
     one = old_station(tmp_path)
@@ -219,7 +217,7 @@ def test_a_state_folder_that_is_not_ours_keeps_its_task_from_starting(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path) -> None:
+def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path):
     one = old_station(tmp_path)
     one.base["MinFreeBytes"] = 2**60
     one.master = one.make()
@@ -239,7 +237,7 @@ def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Path) -> None:
+def test_a_child_that_runs_in_the_old_place_is_not_disturbed(tmp_path: Path):
     one = Shared(tmp_path, 0o755)
     before = one.master
     before.start()
@@ -263,7 +261,7 @@ def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Pat
         one.close()
 
 
-def test_a_strangers_folder_does_not_stop_a_task_that_has_its_state_elsewhere(tmp_path: Path) -> None:
+def test_a_strangers_folder_stops_no_task_with_state_elsewhere(tmp_path: Path):
     """Or whoever may write the folder could keep the task down."""
     one = Shared(tmp_path)
     one.master.start()
@@ -287,7 +285,7 @@ def test_a_strangers_folder_does_not_stop_a_task_that_has_its_state_elsewhere(tm
 
 
 @pytest.mark.slow
-def test_two_queues_are_never_used_side_by_side(tmp_path: Path) -> None:
+def test_two_queues_are_never_used_side_by_side(tmp_path: Path):
     """As after a downgrade, or where somebody has put a copy back."""
     one = old_station(tmp_path)
     shutil.copytree(one.inside(), tmp_path / "copy")
@@ -314,7 +312,7 @@ def test_two_queues_are_never_used_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_older_version_does_not_begin_a_second_queue(tmp_path: Path) -> None:
+def test_an_older_version_does_not_begin_a_second_queue(tmp_path: Path):
     """What a move leaves in the folder is refused by a version that knows nothing of it, with the words it has for that."""
     one = old_station(tmp_path)
     one.master.start()
@@ -325,7 +323,7 @@ def test_an_older_version_does_not_begin_a_second_queue(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_state_folder_is_set_changed_and_unset(tmp_path: Path) -> None:
+def test_state_folder_is_set_changed_and_unset(tmp_path: Path):
     one = Shared(tmp_path, 0o755)
     inside, first, second = one.state, tmp_path / "first", tmp_path / "second"
     names = []
@@ -352,7 +350,7 @@ def test_state_folder_is_set_changed_and_unset(tmp_path: Path) -> None:
     assert not list(first.iterdir()), "nothing is left where it was"
 
 
-def test_the_disk_with_the_state_is_waited_for(tmp_path: Path) -> None:
+def test_the_disk_with_the_state_is_waited_for(tmp_path: Path):
     """Never a fresh queue in its mount point; what is notified meanwhile stays due."""
     disk, away = tmp_path / "disk", tmp_path / "away"
     disk.mkdir(mode=0o700)
@@ -385,7 +383,7 @@ def test_the_disk_with_the_state_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_state_that_was_removed_is_begun_anew_aloud(tmp_path: Path) -> None:
+def test_a_state_that_was_removed_is_begun_anew_aloud(tmp_path: Path):
     one = Shared(tmp_path)
     one.master.start()
     one.write("a.csv", "1\n")
@@ -404,11 +402,13 @@ def test_a_state_that_was_removed_is_begun_anew_aloud(tmp_path: Path) -> None:
 
 def refused(data: Path, **base: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        BaseMaster([{"dir": str(data)}], Section("", Master_Log_FileName=None, **base), "tests.folder_child", LogToConsole=False)
+        BaseMaster(
+            [{"dir": str(data)}], Section("", Master_Log_FileName=None, **base), "tests.support.folder_child", LogToConsole=False
+        )
     return str(caught.value)
 
 
-def test_a_place_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPatch):
     """As below ProtectSystem=strict: no fresh queue anywhere, and words that name the way out."""
     with open_folder() as folder:
         (folder / "data").mkdir()
@@ -430,7 +430,7 @@ def test_a_place_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyP
         assert not list((folder / "closed").iterdir()) and not list((folder / "data").iterdir())
 
 
-def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
@@ -441,7 +441,7 @@ def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path) -> None
     assert "is a file" in refused(tmp_path / "data", StateFolder=f"{tmp_path}/file")
 
 
-def test_a_folder_of_snapshots_of_ones_own_stays(tmp_path: Path) -> None:
+def test_a_folder_of_snapshots_of_ones_own_stays(tmp_path: Path):
     """Its copies are not moved, and are removed once they are delivered."""
     (tmp_path / "data").mkdir()
     one = Shared(tmp_path, 0o755, BakToFolder=str(tmp_path / "copies"))
@@ -468,7 +468,7 @@ def test_a_folder_of_snapshots_of_ones_own_stays(tmp_path: Path) -> None:
         one.close()
 
 
-def test_snapshots_on_another_disk_are_told_of(tmp_path: Path) -> None:
+def test_snapshots_on_another_disk_are_told_of(tmp_path: Path):
     """MinFreeBytes counts where they are."""
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
@@ -490,7 +490,7 @@ def test_snapshots_on_another_disk_are_told_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_commands_find_it_and_steer_it(tmp_path: Path) -> None:
+def test_commands_find_it_and_steer_it(tmp_path: Path):
     one = Shared(tmp_path)
     env = {key: os.environ[key] for key in ("XDG_STATE_HOME", registry.VARIABLE)}
     try:

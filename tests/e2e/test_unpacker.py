@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
 
 
 @pytest.mark.slow
-def test_it_lives_as_long_as_both_do(one: Station) -> None:
+def test_it_lives_as_long_as_both_do(one: Station):
     one.write("a.csv", "1\n")
     one.master.start()
     one.notify("a.csv")

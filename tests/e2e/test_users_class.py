@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from pysubtask import BaseMaster, BaseSubtask
-from tests.e2e.station import Station
-from tests.helpers import wait_until
-from tests.own_methods_child import NAMES
+from tests.support.helpers import wait_until
+from tests.support.own_methods_child import NAMES
+from tests.support.station import Station
 
 
 class OwnStation(Station):
     def make(self) -> BaseMaster:
         os.environ["TEST_SERVER_FOLDER"] = str(self.server)
-        return BaseMaster(self.entries, self.base, f"tests.{self.extension}", LogToConsole=False)
+        return BaseMaster(self.entries, self.base, f"tests.support.{self.extension}", LogToConsole=False)
 
 
 class OwnMethodsStation(OwnStation):
@@ -32,7 +32,7 @@ class DisabledStation(OwnStation):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plain", ["0", "1"])
-def test_methods_of_ones_own_do_not_change_the_engine(plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_of_ones_own_do_not_change_the_engine(plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     called = tmp_path / "called"
     called.mkdir()
     monkeypatch.setenv("TEST_CALLED", str(called))
@@ -55,18 +55,18 @@ def test_methods_of_ones_own_do_not_change_the_engine(plain: str, tmp_path: Path
     assert list(called.iterdir()) == []
 
 
-def test_none_of_these_names_is_the_classes() -> None:
+def test_none_of_these_names_is_the_classes():
     assert [name for name in NAMES if hasattr(BaseSubtask, name) and name != "__call__"] == []
 
 
 @pytest.mark.slow
-def test_a_disabled_child_ends_with_its_app(tmp_path: Path) -> None:
+def test_a_disabled_child_ends_with_its_app(tmp_path: Path):
     one = DisabledStation(tmp_path, OrphanLingerSecs=1)
     one.write("a.csv", "1\n")
     code = f"""
 import os, sys
 from pysubtask import BaseMaster
-master = BaseMaster({one.entries!r}, {one.base!r}, 'tests.disabled_child', LogToConsole=False)
+master = BaseMaster({one.entries!r}, {one.base!r}, 'tests.support.disabled_child', LogToConsole=False)
 master.start()
 sys.stdin.readline()
 """

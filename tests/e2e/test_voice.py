@@ -9,8 +9,8 @@ import time
 import pytest
 
 from pysubtask import ConfigError
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_events_go_on_from_a_mark_over_a_restart_of_the_child(station):
 
 
 @pytest.mark.slow
-def test_a_callback_is_called_in_the_apps_thread_by_the_timer_call_and_its_fault_harms_nobody(station):
+def test_a_callback_runs_in_the_apps_thread_by_the_timer_call(station):
     threads, names = set(), []
 
     @station.master.on_event

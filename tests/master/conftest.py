@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from pysubtask import BaseMaster
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 CHILD = textwrap.dedent(
     """

@@ -17,7 +17,7 @@ from pysubtask.common.handoff import nameless
 from pysubtask.common.process import is_alive
 from pysubtask.master.alerter import Alerter
 from pysubtask.master.child import Launch
-from tests.helpers import command_lines, wait_until
+from tests.support.helpers import command_lines, wait_until
 
 SETTINGS = {"Command": ["/bin/true", "--hush-0123"], "SilentSecs": 3600, "SettleSecs": 60, "RepeatSecs": 86400, "TimeoutSecs": 30}
 LOG = logging.getLogger("test_alerter")

@@ -274,7 +274,7 @@ def ctime(monkeypatch):
         (60.0, "nonsense", False),
     ],
 )
-def test_what_was_written_in_1970_goes_by_its_state_and_its_receipt(place, ctime, changed, delivered, moves):
+def test_a_file_dated_1970_goes_by_its_state_and_its_receipt(place, ctime, changed, delivered, moves):
     one = place()
     path = in_1970(one, "box/x.png")
     ctime["x.png"] = changed

@@ -232,13 +232,13 @@ def test_by_bytes(mode, slow_and_big, fast_and_tiny):
     assert holds(rule, FAST_AND_TINY) == fast_and_tiny
 
 
-def test_a_burst_by_bytes_goes_on_while_bytes_come_and_ends_in_time():
+def test_a_burst_by_bytes_lasts_while_bytes_come():
     rule = rule_of(start_trigger_bytes=5 * MB)
     calls = [(0, 0), (60, 5 * MB), (62, 5 * MB), (64, 5 * MB), (65, 5 * MB), (66, 5 * MB)]
     assert holds(rule, calls) == [False, True, True, True, False, True]
 
 
-def test_lines_for_fast_notifies_that_are_no_burst_do_not_flood_the_log():
+def test_fast_notifies_without_a_burst_do_not_flood_the_log():
     rule = rule_of(start_trigger_bytes=5 * MB, start_trigger_mode="bytes")
     state = called(rule, Burst(), 0, 0).state
     assert called(rule, state, 5 * MS, 1).line == ""

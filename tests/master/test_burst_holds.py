@@ -103,7 +103,7 @@ def test_the_timeline_through_the_master(app, burst, clock):
     assert f"File [{app.path('b.csv')}]" in log_of(app)
 
 
-def test_files_without_burstmode_and_calls_that_ignore_it_are_never_held(burst, clock):
+def test_files_without_burstmode_are_never_held(burst, clock):
     master = burst()
     seen = set()
     for _ in range(10):
@@ -307,7 +307,7 @@ def test_calls_from_many_threads_leave_no_hold_file_unminded(app):
     assert os.path.exists("b.csv.hold") == (master.status().held == 1)
 
 
-def test_a_forked_copy_may_notify_while_another_thread_was_in_a_burst(app):
+def test_a_forked_copy_may_notify_though_a_thread_was_in_a_burst(app):
     master = app.master([{"file": "b.csv", "burstmode": True}])
     master.notify_file_by_index(0)
     entered, leave = threading.Event(), threading.Event()

@@ -78,7 +78,7 @@ def test_what_is_no_config_is_told_with_the_entries():
     assert [one.key for one in caught.value.problems] == ["watchfilesdirs[0]", "config"]
 
 
-def test_a_missing_destination_is_told_where_nothing_else_explains_it():
+def test_a_missing_destination_is_reported_if_unexplained():
     with pytest.raises(ConfigError) as caught:
         switched_on({"base": {"RetryCount": 0}})
     assert [one.key for one in caught.value.problems] == ["base.RetryCount", "ftp.UseFTP"]

@@ -13,10 +13,10 @@ import pytest
 import pysubtask
 from pysubtask.common.program import Host, for_child
 from pysubtask.master.child import Child, Launch, Restarts, folders_for, next_wait, wait
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
-def test_waits_double_to_a_minute_and_begin_anew_after_a_minute_of_life():
+def test_waits_double_to_a_minute_and_reset_after_a_minute():
     waits, last = [], 0.0
     for _ in range(9):
         last = next_wait(last, 59.9)
@@ -37,7 +37,7 @@ def test_restarts_by_the_clock_they_are_given():
     assert (state.wait, state.due, state.times) == (1, 166, 3)
 
 
-def test_environment_puts_folders_in_front_and_changes_nothing_of_the_apps():
+def test_environment_puts_folders_in_front_and_keeps_the_apps():
     def environment(now, folders):
         return for_child(Host("", "/usr/bin/python3", "/usr/bin/python3", ""), now, folders)
 
@@ -129,7 +129,7 @@ def test_output_goes_to_the_log_file_and_stdin_can_be_read_again(launch, tmp_pat
     assert "last word" in text
 
 
-def test_log_file_that_cannot_be_opened_and_folder_that_is_gone_do_not_matter(launch, tmp_path):
+def test_an_unopenable_log_and_a_missing_folder_do_not_matter(launch, tmp_path):
     child = launch("import sys; print('nowhere'); sys.exit(4)", log_file="/proc/no/such", cwd=str(tmp_path / "gone"))
     assert wait([child], 60) == []
     assert child.exit == "exit status 4"
@@ -242,7 +242,7 @@ def used_by_the_app(number, tmp_path):
     return number
 
 
-def test_a_descriptor_that_the_app_has_closed_and_used_again_is_the_apps(launch, tmp_path):
+def test_a_descriptor_that_the_app_closed_and_reused_is_the_apps(launch, tmp_path):
     child = up(launch(SLEEP), tmp_path)
     fd = used_by_the_app(child.pidfd, tmp_path)
     assert child.poll() is None and child.pidfd not in (None, fd)

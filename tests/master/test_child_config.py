@@ -59,7 +59,7 @@ def test_a_host_may_be_an_address(address, wanted):
         assert [one.extension for one in plans(master)] == ["ftp"], "it switches the destination on as a bare host does"
 
 
-def test_what_an_address_does_not_say_is_said_by_the_other_settings():
+def test_what_an_address_omits_comes_from_the_other_settings():
     found = settings_of(Host="ftp://h", User="u", HostPort=2121, HostPath="in", Password="geheim")
     assert (found["UseSFTP"], found["User"], found["HostPort"], found["HostPath"]) == (False, "u", 2121, "in")
     # The same said twice is no contradiction; nor is what says nothing.

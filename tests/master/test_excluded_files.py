@@ -20,7 +20,7 @@ QUIET = {"Master_Log_FileName": None, "Subtask_Log_FileName": None}
 
 
 @pytest.mark.parametrize(("section", "key"), FILES)
-def test_every_file_that_a_setting_names_is_no_data(section: str, key: str, tmp_path: Path) -> None:
+def test_every_file_that_a_setting_names_is_no_data(section: str, key: str, tmp_path: Path):
     path = tmp_path / "secret.txt"
     path.write_text("x")
     rows = defaults_config.SETTINGS[section]
@@ -30,7 +30,7 @@ def test_every_file_that_a_setting_names_is_no_data(section: str, key: str, tmp_
     assert set(beside) == ({f"{path}.pub", f"{path}-cert.pub"} if key == "KeyFile" else set())
 
 
-def test_words_that_are_no_files_and_a_key_named_by_its_public_half(tmp_path: Path) -> None:
+def test_words_that_are_no_files_and_a_key_by_its_public_half(tmp_path: Path):
     def of(**settings: str) -> dict[str, str]:
         return excluded_files.of_settings("ftp", defaults_config.SETTINGS["ftp"], settings)
 
@@ -44,7 +44,7 @@ def master(entries: list[dict[str, object]], config: object, **kwargs: object) -
 
 @pytest.mark.parametrize("key", ["KeyFile", "KnownHostsFile", "SSHConfigFile"])
 @pytest.mark.parametrize("form", ["itself", "link", "hard link", "copy"])
-def test_an_entry_that_names_one_is_refused_and_told_why(key: str, form: str, tmp_path: Path) -> None:
+def test_an_entry_that_names_one_is_refused_and_told_why(key: str, form: str, tmp_path: Path):
     secret, named = tmp_path / "secret.txt", tmp_path / "today.csv"
     secret.write_text("x")
     if form == "link":
@@ -73,7 +73,7 @@ def module(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("form", ["module", "class", "instance", "in a package", "section of a module", "dict", "namespace"])
-def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     text = (
         "from pysubtask import Section\nftp = Section(Host='h', Password='hunter-two')\n"
         "base = Section(Master_Log_FileName=None)\nclass Config:\n    ftp, base = ftp, base\n"
@@ -106,7 +106,7 @@ def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatc
             TaskMaster([{"file": path}, {"dir": tmp_path}], config, None, False)
 
 
-def test_the_app_itself_is_data_where_no_secret_stands_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_app_itself_is_data_where_no_secret_stands_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     module(tmp_path, "own_plain_app", "SECRET = 'from elsewhere'\n", monkeypatch)
     config = {"base": QUIET, "ftp": {"Host": "h", "Password": "hunter-two"}}
     one = master([{"dir": tmp_path}], config)
@@ -114,7 +114,7 @@ def test_the_app_itself_is_data_where_no_secret_stands_in_it(tmp_path: Path, mon
     assert Path(tmp_path / "own_plain_app.py.notify").exists()
 
 
-def test_a_log_may_be_named_and_its_older_ones_are_not_taken(tmp_path: Path) -> None:
+def test_a_log_may_be_named_and_its_older_ones_are_not_taken(tmp_path: Path):
     log = tmp_path / "child.txt"
     log.write_text("x")
     (tmp_path / "child.txt.1").write_text("x")
@@ -129,7 +129,7 @@ def test_a_log_may_be_named_and_its_older_ones_are_not_taken(tmp_path: Path) -> 
     assert one.notify_file(tmp_path / "other.txt.1")
 
 
-def test_the_log_says_why_a_notify_is_refused(tmp_path: Path) -> None:
+def test_the_log_says_why_a_notify_is_refused(tmp_path: Path):
     one = BaseMaster(
         [{"dir": tmp_path}], Section(Subtask_Log_FileName=None, Master_Log_FileName=str(tmp_path / "m.log")), LogToConsole=False
     )
@@ -137,6 +137,6 @@ def test_the_log_says_why_a_notify_is_refused(tmp_path: Path) -> None:
     assert "is not watched! It is never sent: a log of this program." in (tmp_path / "m.log").read_text()
 
 
-def test_the_files_of_a_plan_tell_nothing_of_secrets() -> None:
+def test_the_files_of_a_plan_tell_nothing_of_secrets():
     made = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", "Password": "hunter-two", "KeyFile": "/k/id"}}, "/d")
     assert "/k/id" in made.own and "hunter" not in json.dumps(dict(made.own))

@@ -7,7 +7,7 @@ import pytest
 from pysubtask.master import mover
 from pysubtask.master.mover import Mover, Old
 from tests.master.test_archive import Place
-from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+from tests.support.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 DAY = "202611/11"
 
@@ -72,7 +72,7 @@ def test_roots_archive_goes_through_no_link_of_the_user(one, roots, tmp_path, pa
 
 
 @needs_root
-def test_roots_archive_takes_nothing_from_behind_a_link_of_the_user(one, roots, tmp_path):
+def test_roots_archive_takes_nothing_behind_a_link_of_the_user(one, roots, tmp_path):
     """The watched folder itself becomes a link after it was looked at, or before."""
     precious = roots / "old.conf"
     precious.write_text("x")
@@ -92,7 +92,7 @@ def test_roots_archive_takes_nothing_from_behind_a_link_of_the_user(one, roots, 
 
 
 @needs_root
-def test_only_files_of_this_user_or_of_the_folders_owner_are_moved(one, tmp_path):
+def test_only_files_of_this_user_or_the_folders_owner_are_moved(one, tmp_path):
     give_him(one.data)
     names = {"roots.txt": 0, "his.txt": HIM, "third.txt": HIM + 1}
     for name, uid in names.items():
@@ -128,7 +128,7 @@ def test_the_users_own_link_is_followed(one, tmp_path):
     assert (tmp_path / "big" / DAY / "n.txt").exists()
 
 
-def test_the_users_own_link_is_not_followed_where_others_may_change_it(one, tmp_path):
+def test_the_users_link_is_not_followed_where_others_may_write(one, tmp_path):
     (tmp_path / "big").mkdir()
     (one.data / "archive").symlink_to(tmp_path / "big")
     one.data.chmod(0o777)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from pysubtask.common.notify import Toucher, read_stamp
-from tests.helpers import calls_of, of_the_system
+from tests.support.helpers import calls_of, of_the_system
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
@@ -113,7 +113,7 @@ def test_folder_that_is_gone_comes_back(app):
     assert read_stamp("data/a.csv.notify"), "any call makes it good"
 
 
-def test_one_file_that_can_never_be_written_does_not_hold_up_others(app, monkeypatch):
+def test_one_file_that_cannot_be_written_delays_no_others(app, monkeypatch):
     os.mkdir("data")
     master = app.master([{"file": "gone/a.csv"}, {"file": "data/b.csv"}])
     os.rmdir("data")

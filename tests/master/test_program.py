@@ -14,7 +14,7 @@ from pysubtask import BaseMaster, ConfigError, freeze, freeze_support
 from pysubtask.common import program
 from pysubtask.common.program import Host, again_words, asked, child_words, for_child, host, interpreter, is_python, outside
 from pysubtask.master import child
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 HERE = {"platform": "linux", "version_info": (3, 11, 7), "exec_prefix": "/venv"}
 PLAIN = Host("", "/venv/bin/python", "/venv/bin/python", "/venv/bin/python3.11")
@@ -148,7 +148,7 @@ def frozen(monkeypatch):
     monkeypatch.setattr(program._Started, "host", None)
 
 
-def test_a_master_in_a_frozen_app_says_what_is_missing_and_starts_nothing(frozen, tmp_path, monkeypatch):
+def test_a_master_in_a_frozen_app_names_what_is_missing(frozen, tmp_path, monkeypatch):
     monkeypatch.setattr(child.subprocess, "Popen", lambda *words, **more: pytest.fail("something was started"))
     with pytest.raises(ConfigError, match="freeze_support"):
         BaseMaster([{"file": str(tmp_path / "a.csv")}])
@@ -275,7 +275,7 @@ class Lower(Upper):
     ("text", "door"),
     [(OWN, None), (OWN.replace("class Plain(BaseSubtask):\n    pass\n", ""), "ftp"), (OWN.partition("class Upper")[0], "base")],
 )
-def test_a_module_that_cannot_be_run_as_main_is_run_by_its_subtask(text, door, tmp_path, monkeypatch, capsys):
+def test_a_module_that_cannot_run_as_main_is_run_by_its_subtask(text, door, tmp_path, monkeypatch, capsys):
     (tmp_path / "own_child.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "own_child", raising=False)

@@ -65,7 +65,7 @@ def test_one_that_has_run_and_was_stopped_again_was_started(state: Path):
     assert reply is not None and reply.ok
 
 
-def test_an_answer_that_cannot_be_written_is_kept_and_logged_once(
+def test_a_reply_that_cannot_be_written_is_kept_and_logged_once(
     state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     id = send(str(state), "start", {}, ME)

@@ -14,8 +14,8 @@ import pytest
 from pysubtask.common.notify import read_stamp
 from pysubtask.common.process import process_start
 from pysubtask.master.launcher import Launcher
-from tests.helpers import wait_until
 from tests.master.conftest import gone
+from tests.support.helpers import wait_until
 
 NEVER_RUN = "No child has run here yet. Its app or 'pysubtask run' starts it."
 SECRET = "correct horse battery staple"
@@ -289,7 +289,7 @@ def test_calls_from_many_threads_make_one_child(app):
     assert starts <= 4
 
 
-def test_stop_in_a_signal_handler_while_the_child_is_being_started(app, monkeypatch):
+def test_stop_in_a_signal_handler_while_the_child_is_starting(app, monkeypatch):
     master = app.master()
     pids = []
     launch = Launcher.start
@@ -475,7 +475,7 @@ def test_status_is_typed_and_tolerates_a_missing_or_torn_page(app):
         assert master.status().children[0].page is None
 
 
-def test_real_child_of_an_app_with_strange_signals_stops_when_asked(app):
+def test_real_child_of_an_app_with_odd_signals_stops_when_asked(app):
     """What the app blocks and ignores is inherited; the child has to shake it off to hear SIGTERM and reap its own."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN), signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
@@ -494,7 +494,7 @@ def test_real_child_of_an_app_with_strange_signals_stops_when_asked(app):
 
 
 @pytest.mark.slow
-def test_real_child_handles_what_was_notified_and_the_notifies_go(app):
+def test_real_child_handles_what_was_notified(app):
     (app.folder / "a.csv").write_text("1\n")
     with app.master(config={"MinFreeBytes": 0}, module="pysubtask.base") as master:
         app.page(master)

@@ -29,7 +29,7 @@ from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat
 from pysubtask.subtask.status.status_model import StatusModel
-from tests.subtask.test_dispatcher import SETTINGS, Scripted, child_side
+from tests.support.dispatcher_bench import SETTINGS, Scripted, child_side
 
 HOUR, DAY = 3600, 86400
 NOON = 1_790_000_000  # the wall clock at the day's start

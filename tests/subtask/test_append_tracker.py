@@ -55,7 +55,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_only_the_end_is_copied_and_the_digest_is_that_of_the_whole(bench: Bench) -> None:
+def test_only_the_end_is_copied_and_the_digest_is_of_the_whole(bench: Bench):
     bench.add(os.urandom(300_000))
     first = bench.take()
     assert first.base == 0
@@ -68,7 +68,7 @@ def test_only_the_end_is_copied_and_the_digest_is_that_of_the_whole(bench: Bench
         bench.deliver(copied)
 
 
-def test_the_tail_and_the_state_before_it_give_the_digest_of_the_whole(bench: Bench) -> None:
+def test_the_tail_and_the_state_before_it_give_the_whole_digest(bench: Bench):
     """What is sent of a growing file can be compared with what was copied, without a look at what was sent before."""
     prefixes = Prefixes()
     bench.add(os.urandom(300_000))
@@ -87,7 +87,7 @@ def test_the_tail_and_the_state_before_it_give_the_digest_of_the_whole(bench: Be
     assert prefixes.before("another", 10, 0) is None
 
 
-def test_what_was_not_delivered_is_copied_again(bench: Bench) -> None:
+def test_what_was_not_delivered_is_copied_again(bench: Bench):
     bench.add(os.urandom(300_000))
     first = bench.take()
     bench.deliver(first)
@@ -103,7 +103,7 @@ def test_what_was_not_delivered_is_copied_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("change", ["shorter", "replaced", "beginning", "join", "other inode"])
-def test_a_file_that_did_not_only_grow_is_taken_whole(bench: Bench, change: str) -> None:
+def test_a_file_that_did_not_only_grow_is_taken_whole(bench: Bench, change: str):
     bench.add(os.urandom(300_000))
     bench.deliver(bench.take())
     data = bench.path.read_bytes()
@@ -122,7 +122,7 @@ def test_a_file_that_did_not_only_grow_is_taken_whole(bench: Bench, change: str)
     assert bench.take().base == 0
 
 
-def test_a_start_again_knows_nothing_and_learns_at_the_first_copy(bench: Bench) -> None:
+def test_a_restart_knows_nothing_and_learns_at_the_first_copy(bench: Bench):
     bench.add(os.urandom(300_000))
     bench.deliver(bench.take())
     bench.sizes.add(bench.delivered)
@@ -133,7 +133,7 @@ def test_a_start_again_knows_nothing_and_learns_at_the_first_copy(bench: Bench) 
     assert bench.take().base == base_of(300_000), "of what is still the server's end"
 
 
-def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     bench.add(os.urandom(10_000_000))
     copied = bench.take()
     read = []
@@ -148,7 +148,7 @@ def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatc
 
 @settings(max_examples=30)
 @given(st.data())
-def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPathFactory, data: Any):
     one = Bench(tmp_path_factory.mktemp("tails"))
     one.add(os.urandom(data.draw(st.integers(0, 200_000))))
     taken = [one.take()]
@@ -168,7 +168,7 @@ def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPat
     one.take()
 
 
-def test_whether_it_grew_is_seen_without_reading_it_all(bench: Bench) -> None:
+def test_whether_it_grew_is_seen_without_reading_it_all(bench: Bench):
     bench.path.write_bytes(os.urandom(200_000))
     path = str(bench.path)
     assert not bench.append_tracker.grew(path, 200_000), "nothing is known"

@@ -15,9 +15,8 @@ from pysubtask.common.notify import Stamp, write_hold
 from pysubtask.subtask.watch.changing_files import FEW, ROUND_SECS, ChangingFiles
 from pysubtask.subtask.watch.settle_queue import longest_wait
 from pysubtask.subtask.watch.watcher import Due, Watcher
-from tests.helpers import wait_until
-
-from .test_watcher import Memory, World
+from tests.support.helpers import wait_until
+from tests.support.watched_world import Memory, World
 
 CHANGED = [("a.csv", "change")]
 
@@ -56,7 +55,7 @@ METHODS = [rewrite, save_by_rename, delete_and_recreate, append, folder_created_
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, method) -> None:
+def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, method):
     (tmp_path / "in").mkdir()
     one = world(tmp_path / "in")
     one.write("a.csv", b"1\n")
@@ -73,7 +72,7 @@ def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, m
     assert one.sent[one.path("a.csv")][-1].endswith(b"2\n")
 
 
-def test_without_it_a_change_alone_is_nothing(tmp_path: Path) -> None:
+def test_without_it_a_change_alone_is_nothing(tmp_path: Path):
     one = World(str(tmp_path), [{"file": "a.csv"}])
     one.write("a.csv", b"1\n")
     one.quiet()
@@ -83,7 +82,7 @@ def test_without_it_a_change_alone_is_nothing(tmp_path: Path) -> None:
     assert one.quiet() == []
 
 
-def test_a_file_that_comes_later_and_goes_is_no_error(tmp_path: Path) -> None:
+def test_a_file_that_comes_later_and_goes_is_no_error(tmp_path: Path):
     one = world(tmp_path)
     assert one.quiet() == []
     one.write("a.csv", b"1\n")
@@ -98,7 +97,7 @@ def test_a_file_that_comes_later_and_goes_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", [{"file": "a.csv", "on_change": True}, {"dir": ".", "on_change": True, "notify_files": False}])
-def test_a_file_that_grows_without_a_pause_is_sent_now_and_then(tmp_path: Path, entry) -> None:
+def test_a_file_that_grows_without_a_pause_is_sent_now_and_then(tmp_path: Path, entry):
     one = World(str(tmp_path), [entry])
     one.write("a.csv", b"0\n")
     one.quiet()
@@ -112,7 +111,7 @@ def test_a_file_that_grows_without_a_pause_is_sent_now_and_then(tmp_path: Path, 
     assert one.sent[one.path("a.csv")][-1].startswith(b"0\n1\n")
 
 
-def test_a_new_file_in_a_folder_waits_until_it_is_whole_however_long_that_takes(tmp_path: Path) -> None:
+def test_a_new_file_in_a_folder_waits_until_whole_however_long(tmp_path: Path):
     one = World(str(tmp_path), [{"dir": ".", "on_change": True, "notify_files": False}])
     one.quiet()
     for _ in range(60):
@@ -135,7 +134,7 @@ def picture(one: World, pieces: int = 5) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_picture_that_is_rewritten_all_the_time_is_taken_between_two_writes(tmp_path: Path) -> None:
+def test_a_picture_rewritten_always_is_taken_between_two_writes(tmp_path: Path):
     one = World(str(tmp_path), [{"dir": ".", "on_change": True, "notify_files": False}])
     one.quiet()
     found = [due for _ in range(400) for due in picture(one)]
@@ -145,7 +144,7 @@ def test_a_picture_that_is_rewritten_all_the_time_is_taken_between_two_writes(tm
     assert set(sent) == {b"".join(b"piece %d " % piece for piece in range(5))}
 
 
-def test_a_new_file_whose_changes_do_not_count_is_never_taken_half(tmp_path: Path) -> None:
+def test_a_new_file_without_counted_changes_is_never_taken_half(tmp_path: Path):
     one = World(str(tmp_path), [{"dir": ".", "notify_files": False, "settle_secs": 2}])
     one.quiet()
     for _ in range(600):
@@ -158,18 +157,18 @@ def test_a_new_file_whose_changes_do_not_count_is_never_taken_half(tmp_path: Pat
     assert one.watch.report.never_quiet(one.ns / 1e9) == []
 
 
-def test_the_longest_wait_follows_from_what_is_asked_for() -> None:
+def test_the_longest_wait_follows_from_what_is_asked_for():
     assert [longest_wait(secs) for secs in (0, 0.1, 1, 60)] == [0.0, 10.0, 10.0, 600.0]
 
 
-def test_no_quiet_is_asked_for(tmp_path: Path) -> None:
+def test_no_quiet_is_asked_for(tmp_path: Path):
     one = world(tmp_path, settle_secs=0)
     one.quiet()
     one.write("a.csv", b"1\n")
     assert one.round() == CHANGED
 
 
-def test_what_a_stop_finds_is_not_kept_waiting(tmp_path: Path) -> None:
+def test_what_a_stop_finds_is_not_kept_waiting(tmp_path: Path):
     one = world(tmp_path, settle_secs=60)
     one.quiet()
     one.write("a.csv", b"1\n")
@@ -178,7 +177,7 @@ def test_what_a_stop_finds_is_not_kept_waiting(tmp_path: Path) -> None:
     assert one.round(everything=True) == CHANGED
 
 
-def test_a_touch_takes_the_change_along(tmp_path: Path) -> None:
+def test_a_touch_takes_the_change_along(tmp_path: Path):
     one = world(tmp_path)
     one.write("a.csv", b"1\n")
     one.quiet()
@@ -191,7 +190,7 @@ def test_a_touch_takes_the_change_along(tmp_path: Path) -> None:
     assert one.quiet() == []
 
 
-def test_a_change_between_snapshot_and_commit_is_not_missed(tmp_path: Path) -> None:
+def test_a_change_between_snapshot_and_commit_is_not_missed(tmp_path: Path):
     one = world(tmp_path)
     one.write("a.csv", b"1\n")
     one.wait(2)
@@ -204,7 +203,7 @@ def test_a_change_between_snapshot_and_commit_is_not_missed(tmp_path: Path) -> N
     assert one.sent[due.path] == [b"1\n", b"2\n"]
 
 
-def test_a_rewrite_of_the_same_size_within_a_tick_of_the_clock(tmp_path: Path) -> None:
+def test_a_rewrite_of_the_same_size_within_a_tick_of_the_clock(tmp_path: Path):
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True, "settle_secs": 0}], tick=2 * 10**9)
     one.quiet()
     one.write("a.csv", b"1")
@@ -214,7 +213,7 @@ def test_a_rewrite_of_the_same_size_within_a_tick_of_the_clock(tmp_path: Path) -
     assert one.sent[one.path("a.csv")][-1] == b"2"
 
 
-def test_a_burst_keeps_its_changes_until_it_is_over(tmp_path: Path) -> None:
+def test_a_burst_keeps_its_changes_until_it_is_over(tmp_path: Path):
     one = world(tmp_path, burstmode=True)
     one.write("a.csv", b"1\n")
     one.quiet()
@@ -230,7 +229,7 @@ def test_a_burst_keeps_its_changes_until_it_is_over(tmp_path: Path) -> None:
     assert one.quiet() == []
 
 
-def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path) -> None:
+def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path):
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}, {"dir": ".", "notify_files": False}])
     one.write("a.csv", b"1\n")
     one.write("b.csv", b"1\n")
@@ -244,7 +243,7 @@ def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path) -> None
     assert one.quiet() == CHANGED
 
 
-def test_a_named_file_that_its_folder_leaves_out_is_not_taken_for_gone(tmp_path: Path) -> None:
+def test_a_named_file_excluded_by_its_folder_is_not_gone(tmp_path: Path):
     """Else what is known of it is forgotten at each look at the folder: it is sent again and again, and never appended to."""
     folder = {"dir": ".", "notify_files": False, "on_change": True, "exclude": ["a.csv"]}
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}, folder])
@@ -262,7 +261,7 @@ def test_a_named_file_that_its_folder_leaves_out_is_not_taken_for_gone(tmp_path:
         assert one.watch.gone() == []
 
 
-def test_our_own_log_is_sent_when_it_is_notified_and_not_for_ever(tmp_path: Path) -> None:
+def test_our_own_log_is_sent_when_notified_and_not_for_ever(tmp_path: Path):
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}], skip=(str(tmp_path / "a.csv"),))
     one.write("a.csv", b"1\n")
     assert one.quiet() == [("a.csv", "start")]
@@ -273,7 +272,7 @@ def test_our_own_log_is_sent_when_it_is_notified_and_not_for_ever(tmp_path: Path
     assert one.quiet() == [("a.csv", "notify")]
 
 
-def test_a_touch_that_makes_the_notify_file_sends_a_file_of_a_folder_again(tmp_path: Path) -> None:
+def test_a_new_notify_file_sends_a_file_of_a_folder_again(tmp_path: Path):
     one = World(str(tmp_path), [{"dir": ".", "notify_files": False}])
     one.write("a.jpg", b"1\n")
     one.wait(5)
@@ -325,7 +324,7 @@ def no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns) -> None:
+def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns):
     (tmp_path / "a.csv").write_text("1\n")
     live = Live(tmp_path)
     try:
@@ -350,7 +349,7 @@ def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns) -> None:
         live.watch.stop()
 
 
-def test_a_program_that_keeps_the_file_open_is_found_without_an_event(tmp_path: Path) -> None:
+def test_a_program_that_keeps_the_file_open_is_found_by_the_scan(tmp_path: Path):
     with open(tmp_path / "a.csv", "w") as file:
         live = Live(tmp_path)
         try:
@@ -364,7 +363,7 @@ def test_a_program_that_keeps_the_file_open_is_found_without_an_event(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_removed_and_made_again(tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_and_made_again(tmp_path: Path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.csv").write_text("1\n")
@@ -381,7 +380,7 @@ def test_a_folder_that_is_removed_and_made_again(tmp_path: Path) -> None:
         live.watch.stop()
 
 
-def test_a_writer_that_closes_a_thousand_times_a_second_wakes_nobody_while_the_file_settles(tmp_path: Path) -> None:
+def test_a_writer_that_closes_rapidly_wakes_nobody_meanwhile(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("1\n")
     os.utime(path, (time.time() - 3600,) * 2)  # what is quiet for long is taken at the start at once
@@ -407,7 +406,7 @@ def test_a_writer_that_closes_a_thousand_times_a_second_wakes_nobody_while_the_f
 # -- which are looked at, and when -----------------------------------------------------------------------------------
 
 
-def test_few_files_are_looked_at_in_each_tick_and_of_many_each_within_a_round() -> None:
+def test_few_files_are_scanned_in_each_tick_and_many_in_a_round():
     few = ChangingFiles([f"/x/{number}" for number in range(FEW)], lambda: 0.0)
     assert len(list(few.turn(0.0, False))) == len(list(few.turn(0.1, False))) == FEW
     many = ChangingFiles([f"/x/{number}" for number in range(10_000)], lambda: 0.0)
@@ -421,7 +420,7 @@ def test_few_files_are_looked_at_in_each_tick_and_of_many_each_within_a_round() 
     assert len(list(many.turn(100.0, True))) == 10_000
 
 
-def test_looking_at_many_takes_at_most_a_25th_of_the_time() -> None:
+def test_looking_at_many_takes_at_most_a_25th_of_the_time():
     clock = [0.0]
     many = ChangingFiles([f"/x/{number}" for number in range(1000)], lambda: clock[0])
     now, looked = 0.0, 0
@@ -435,7 +434,7 @@ def test_looking_at_many_takes_at_most_a_25th_of_the_time() -> None:
 
 
 @pytest.mark.slow
-def test_an_idle_tick_of_ten_thousand_entries_touches_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_tick_of_ten_thousand_entries_touches_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     names = tuple(f"{number}.csv" for number in range(10_000))
     live = Live(tmp_path, names)
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.cores import holds_secret
-from tests.e2e.station import SFTPStation
+from tests.support.station import SFTPStation
 
 
 @pytest.mark.parametrize(

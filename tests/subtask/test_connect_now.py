@@ -9,8 +9,8 @@ import pytest
 from pysubtask.common.errors import LoginRefused, ServerBusy, TransportLost
 from pysubtask.delivery_rules.retry import EXTRA_LOGIN_SECS, extra_login_in
 from pysubtask.subtask.delivery import login_schedule
-from tests.helpers import wait_until
-from tests.subtask.test_dispatcher import Bench
+from tests.support.dispatcher_bench import Bench
+from tests.support.helpers import wait_until
 
 LONG = {"RetryWaitSecs": 600, "RetryLongWaitSecs": 600}
 

@@ -5,12 +5,9 @@ import logging
 import os
 import random
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from pysubtask import defaults_config
-from pysubtask.common.config import values_of
 from pysubtask.common.errors import (
     AttemptFailed,
     ConfigError,
@@ -21,214 +18,19 @@ from pysubtask.common.errors import (
     SourceChanged,
     TransportLost,
 )
-from pysubtask.common.events import EventLog, read_events
+from pysubtask.common.events import read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delivery import dispatcher, signature_tasks
-from pysubtask.subtask.delivery.context import DeliveryContext
-from pysubtask.subtask.delivery.dispatcher import Dispatcher
-from pysubtask.subtask.delivery.interfaces import ChildSide, LoginContext
 from pysubtask.subtask.delta import signature
-from pysubtask.subtask.delta.signature_cache import SignatureCache
-from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
-from pysubtask.subtask.snapshot.sources import open_data
 from pysubtask.subtask.spool.job_claims import BIG_BYTES
 from pysubtask.subtask.spool.jobs import QueuedSnapshot
-from pysubtask.subtask.spool.spool_thread import SpoolThread
-from pysubtask.subtask.status.status_model import StatusModel
-from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
+from pysubtask.transports.base import Append, Copy, Link
 from pysubtask.transports.shared.reach import nobody_listens
-from tests.helpers import wait_until
+from tests.support.dispatcher_bench import bench
+from tests.support.helpers import wait_until
 
-SETTINGS = {
-    **values_of(defaults_config.base),
-    **values_of(defaults_config.ftp),
-    "RetryWaitSecs": 0.05,
-    "RetryLongWaitSecs": 0.4,
-    "RetryCount": 3,
-    "ParkedRetrySecs": 60,
-    "Concurrency": 4,
-}
-
-
-class Scripted(Transport):
-    """A server in memory. ``on_connect`` and ``on_upload[name]`` hold what the next calls raise; ``gate``, where
-    set, holds uploads until it is opened."""
-
-    name = "scripted"
-
-    def __init__(self, settings=None, workdir=""):
-        self.traits = Traits(True, True, 4)
-        self.files = {}
-        self.on_connect = []
-        self.on_upload = {}
-        self.after_upload = {}
-        self.calls = []
-        self.removals = []
-        self.times = []
-        self.in_flight = self.most = 0
-        self.blocks = 0.0
-        self.open = True
-
-    @classmethod
-    def identity(cls, settings):
-        return "scripted://"
-
-    async def connect(self):
-        self.calls.append("connect")
-        self.times.append(time.monotonic())
-        if self.on_connect:
-            error = self.on_connect.pop(0)
-            if error:
-                raise error
-
-    async def close(self):
-        self.calls.append("close")
-
-    async def upload(self, job, progress):
-        self.calls.append(f"upload {job.name}")
-        self.in_flight += 1
-        self.most = max(self.most, self.in_flight)
-        try:
-            time.sleep(self.blocks)  # noqa: ASYNC251 - a library that blocks the loop
-            while not self.open:  # noqa: ASYNC110 - opened from another thread
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.01)
-            errors = self.on_upload.get(job.name)
-            if errors:
-                raise errors.pop(0)
-            with open(job.source, "rb") as file:  # noqa: ASYNC230
-                data = file.read(job.size)
-            copied = sum(copy.size for copy in job.copies)
-            if copied:
-                assert job.replaces is not None and job.replaces.size == len(self.files[job.name][0])
-            for at, size, origin in job.copies:
-                data = data[:at] + self.files[job.name][0][origin : origin + size] + data[at + size :]
-            job.confirm()
-            self.files[job.name] = (data, None if job.mtime_ns is None else job.mtime_ns // 10**9)
-            progress(job.size)
-            errors = self.after_upload.get(job.name)
-            if errors:
-                raise errors.pop(0)
-            return Sent(RemoteStat(job.size, self.files[job.name][1]), job.size - copied)
-        finally:
-            self.in_flight -= 1
-
-    async def stat(self, name):
-        self.calls.append(f"stat {name}")
-        return RemoteStat(len(self.files[name][0]), self.files[name][1]) if name in self.files else None
-
-    async def remove(self, names):
-        self.calls.append("remove")
-        self.removals.append(list(names))
-        return set(names)
-
-
-def child_side(**methods):
-    """A child that does nothing, but for these methods."""
-    defaults = {
-        "page_changed": lambda: None,
-        "server_can": lambda builds, copies: None,
-        "write_heartbeat": list,
-        "open_live": open_data,
-        "confirm": lambda version: None,
-        "snapshot_lost": lambda path: None,
-        "is_anothers": lambda name, path: False,
-        "name_harmed": lambda name: None,
-    }
-    child = SimpleNamespace(**{**defaults, **methods})
-    return ChildSide(child, child, child, SignatureCache(), Prefixes())
-
-
-class Bench:
-    """A courier with everything around it."""
-
-    def __init__(self, folder, **settings):
-        self.folder = str(folder)
-        self.settings = {**SETTINGS, **settings}
-        self.transport = Scripted()
-        self.count = 0
-        self.lost = []
-        self.fingerprint = "mark"
-        self.confirm = lambda version: None
-        self.dispatcher = None
-        self.open()
-
-    def open(self):
-        def drop(*paths):
-            for path in filter(os.path.exists, paths):
-                os.unlink(path)
-
-        self.spool_thread = SpoolThread(self.folder, "scripted://", drop)
-        self.events = EventLog(self.folder, self.spool_thread.spool.start.epoch)
-        self.status_model = StatusModel(time.time)
-
-    def start(self):
-        log = logging.getLogger("bench of the courier")
-        context = DeliveryContext(self.spool_thread, self.status_model, self.events, log, time.monotonic, time.time)
-        child = child_side(snapshot_lost=self.lost.append, confirm=lambda version: self.confirm(version))
-        self.dispatcher = Dispatcher(context, self.transport, self.settings, child, LoginContext(self.fingerprint))
-        self.dispatcher.start()
-        return self
-
-    def put(self, *names, data=None, wake=True, prefixes=None, live=False):
-        entries = []
-        for name in names:
-            self.count += 1
-            snapshot = os.path.join(self.folder, f"snapshot-{self.count}")
-            content = data if data is not None else f"{name} {self.count}".encode()
-            with open(snapshot, "wb") as file:
-                file.write(content)
-            mtime = (1000 + self.count) * 10**9
-            entries.append(
-                QueuedSnapshot(
-                    name,
-                    f"/data/{name}",
-                    snapshot,
-                    live,
-                    len(content),
-                    mtime,
-                    content.hex(),
-                    time.time(),
-                    Stamp(mtime, 1, 1),
-                    prefixes=prefixes or {},
-                )
-            )
-        self.spool_thread.drop(self.spool_thread.run(self.spool_thread.spool.queue.enqueue, entries))
-        if wake and self.dispatcher:
-            self.dispatcher.jobs_added()
-            self.dispatcher.queue_changed()
-
-    def empty(self):
-        return sum(self.spool_thread.run(self.spool_thread.spool.queue_admin.counts)[:3]) == 0
-
-    def drained(self, secs=10.0):
-        wait_until(self.empty, secs, what="the queue is empty")
-
-    def kinds(self):
-        return [event.kind for event in read_events(self.folder)]
-
-    def stop(self, secs=5.0):
-        if self.dispatcher:
-            self.dispatcher.stop(time.monotonic() + secs)
-            assert self.dispatcher.join(secs + 5)
-
-    def close(self):
-        self.stop(0)
-        self.spool_thread.close()
-
-
-@pytest.fixture
-def bench(tmp_path):
-    opened = []
-
-    def make(**settings):
-        opened.append(Bench(tmp_path, **settings))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
+__all__ = ["bench"]
 
 
 def snapshots(one):
@@ -245,7 +47,7 @@ def test_what_is_queued_arrives_and_its_snapshot_goes(bench):
     wait_until(lambda: one.status_model.get("delivered") == 3, what="counted")
 
 
-def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(bench):
+def test_a_link_that_breaks_repeatedly_costs_few_logins_a_minute(bench):
     """Whoever logs in each second and is lost again is banned by many servers; the page says why it waits."""
     one = bench(LoginsPerMinute=3, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
     one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(20)]
@@ -260,7 +62,7 @@ def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(ben
     assert one.transport.calls.count("connect") == 4
 
 
-def test_where_nobody_answers_after_several_lost_logins_it_may_be_a_ban_and_is_left_alone(bench):
+def test_no_answer_after_several_lost_logins_may_be_a_ban(bench):
     one = bench(LoginsPerMinute=6, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
     one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(3)]
     one.transport.on_connect = [None, None, None, *[nobody_listens("there:22") for _ in range(20)]]
@@ -282,7 +84,7 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
 
 
 @pytest.mark.slow
-def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
+def test_connections_that_are_forgotten_while_idle_are_reported(bench, monkeypatch, caplog):
     monkeypatch.setattr("pysubtask.subtask.delivery.connection.IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
@@ -346,7 +148,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(bench):
 
 
 @pytest.mark.slow
-def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_file(bench):
+def test_an_odd_reply_about_a_file_costs_that_file_alone(bench):
     one = bench(RetryWaitSecs=0.2)
     odd = AttemptFailed("odd: renamed, but gone", step="renaming into place", file="odd", server_text="250 done")
     one.transport.on_upload = {"odd": [odd, odd]}
@@ -409,7 +211,7 @@ def test_where_nothing_passes_a_file_is_not_blamed(bench):
     assert "parked" not in one.kinds() and one.kinds().count("attempt_failed") == 8
 
 
-def test_a_login_refused_in_the_midst_of_an_upload_is_held_at_once(bench):
+def test_a_login_refused_amid_an_upload_is_held_at_once(bench):
     one = bench(RetryWaitSecs=0.2)
     one.transport.on_upload = {"a": [LoginRefused("the token was withdrawn")]}
     one.start().put("a")
@@ -478,7 +280,7 @@ def test_a_parked_file_is_offered_again_by_itself(bench):
 
 
 @pytest.mark.slow
-def test_a_refused_login_holds_everything_and_is_tried_ever_less_often(bench):
+def test_a_refused_login_holds_all_and_is_tried_ever_less_often(bench):
     one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=0.5)
     one.transport.on_connect = [LoginRefused("wrong password")] * 3
     one.start().put("a")
@@ -544,7 +346,7 @@ def test_a_stop_sends_what_is_queued(bench):
     assert one.transport.calls[-1] == "close"
 
 
-def test_a_stop_ends_at_its_deadline_and_gives_back_what_was_in_flight(bench):
+def test_a_stop_ends_at_its_deadline_and_returns_its_claims(bench):
     one = bench()
     one.transport.open = False
     one.start().put("a")
@@ -618,7 +420,7 @@ def test_a_refused_name_that_is_no_utf_8_is_parked_alone(bench, monkeypatch):
     assert one.transport.calls.count("connect") == 1
 
 
-def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monkeypatch):
+def test_a_fault_behind_an_attempt_leaves_nothing_in_flight(bench, monkeypatch):
     one = bench()
     one.put("a", wake=False)
     one.transport.on_upload = {"a": [AttemptFailed("no")]}
@@ -637,7 +439,7 @@ def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monke
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_a_snapshot_that_is_there_but_of_no_use_goes_with_its_version(bench, live):
+def test_a_snapshot_that_is_useless_goes_with_its_version(bench, live):
     """The end alone of a file, for one, of which all has to be sent; never the data file itself."""
     one = bench()
     one.put("a", wake=False, live=live)
@@ -854,7 +656,7 @@ def test_a_small_file_does_not_wait_behind_a_backlog_of_big_ones(bench):
 
 
 @pytest.mark.slow
-def test_big_ones_arrive_one_after_the_other_and_not_all_at_the_end(bench):
+def test_big_files_arrive_one_by_one_and_not_all_at_the_end(bench):
     one = bench(Concurrency=16)
     one.transport.traits = one.transport.traits._replace(concurrency=16)
     one.transport.open = False
@@ -916,7 +718,7 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
 
 
 @pytest.mark.slow
-def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
+def test_a_signature_is_made_once_however_often_an_upload_is_cut(bench, monkeypatch):
     signed_paths = []
 
     def noted(path, *args, sign=signature.sign):

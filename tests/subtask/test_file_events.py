@@ -17,88 +17,26 @@ from types import SimpleNamespace
 import pytest
 
 from pysubtask.common.entries import read_entries
-from pysubtask.common.notify import Stamp, Toucher, notify_name
+from pysubtask.common.notify import Stamp, Toucher
 from pysubtask.subtask.platform import mounts
 from pysubtask.subtask.watch import file_events, incomplete_events, inotify
 from pysubtask.subtask.watch.file_events import FileEvents
 from pysubtask.subtask.watch.inotify import Inotify
 from pysubtask.subtask.watch.named_files import ROUND_SECS
 from pysubtask.subtask.watch.watchdog_events import WatchdogEvents
-from pysubtask.subtask.watch.watcher import Due, Watcher
-from tests.helpers import wait_until
-from tests.subtask.test_watcher import Memory
+from pysubtask.subtask.watch.watcher import Watcher
+from tests.support.event_child import Child, both, source
+from tests.support.helpers import wait_until
+from tests.support.watched_world import Memory
+
+__all__ = ["source"]
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
 
 
-@pytest.fixture(params=["inotify", "watchdog"])
-def source(request, monkeypatch) -> str:
-    """Where the events come from: watchdog is for other systems, and works on this one too."""
-    if request.param == "watchdog":
-        monkeypatch.setattr(inotify, "available", lambda: False)
-    return request.param
-
-
-both = pytest.mark.usefixtures("source")
-
-
-class Child:
-    """A watch with events and a clock of its own; ``until`` looks only when it is woken, as a child with a long timer does."""
-
-    def __init__(self, folder, watched, **more) -> None:
-        self.woken = threading.Event()
-        self.memory = Memory()
-        self.watch = Watcher(read_entries(watched, cwd=str(folder)), self.memory, (), self.woken.set, **more)
-        self.found: list[tuple[str, str]] = []
-
-    def __enter__(self) -> Child:
-        self.watch.start()
-        self.poll()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.watch.stop()
-
-    def poll(self) -> list[Due]:
-        dues = self.watch.scan(time.monotonic())
-        for due in dues:
-            if os.path.exists(due.path):
-                found = os.stat(due.path)
-                self.memory.sources[due.path] = Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
-            if due.stamp is not None:
-                self.memory.stamps[notify_name(due.path)] = due.stamp
-            self.watch.done(due)
-            if due.cause != "recheck":
-                self.found.append((os.path.basename(due.path), due.cause))
-        return dues
-
-    def until(self, *expected: tuple[str, str], secs: float = 20) -> None:
-        """Wait until exactly this was due."""
-        deadline = time.monotonic() + secs
-        while sorted(self.found) != sorted(expected):
-            left = deadline - time.monotonic()
-            at = self.watch.next_at(time.monotonic())
-            woken = self.woken.wait(left if at is None else max(0.0, min(left, at - time.monotonic())))
-            # A look that nothing asked for, at the very end, would find what no event told of.
-            asked = left > 0 and (woken or (at is not None and at <= time.monotonic()))
-            assert asked, f"within {secs} s only {self.found} became due, not {expected}; {self.watch.mode}"
-            self.woken.clear()
-            self.poll()
-        self.found.clear()
-
-    def nothing(self, secs: float = 0.3) -> None:
-        """Nothing becomes due in a while."""
-        end = time.monotonic() + secs
-        while time.monotonic() < end:
-            self.woken.wait(0.02)
-            self.woken.clear()
-            self.poll()
-        assert self.found == []
-
-
 @pytest.mark.slow
 @both
-def test_a_touch_wakes_and_is_due(tmp_path) -> None:
+def test_a_touch_wakes_and_is_due(tmp_path):
     (tmp_path / "a").write_text("1")
     with Child(tmp_path, [{"file": "a"}]) as child:
         assert (child.watch.mode, child.watch.mode_reason) == ("events", "")
@@ -116,7 +54,7 @@ def test_a_touch_wakes_and_is_due(tmp_path) -> None:
 
 @pytest.mark.slow
 @both
-def test_new_files_in_a_folder_however_they_come(tmp_path) -> None:
+def test_new_files_in_a_folder_however_they_come(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "moved").write_text("1")
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1}]) as child:
@@ -139,7 +77,7 @@ def test_new_files_in_a_folder_however_they_come(tmp_path) -> None:
 
 
 @both
-def test_changes_where_they_count(tmp_path) -> None:
+def test_changes_where_they_count(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "on_change": True}]) as child:
         (tmp_path / "d" / "x").write_text("1")
@@ -150,7 +88,7 @@ def test_changes_where_they_count(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) -> None:
+def test_a_file_written_again_and_again_is_taken_when_quiet(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 1.5}]) as child:
         for number in range(10):
@@ -163,7 +101,7 @@ def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) 
 
 
 @both
-def test_a_folder_that_is_deleted_and_made_again(tmp_path) -> None:
+def test_a_folder_that_is_deleted_and_made_again(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         for number in range(3):
@@ -185,7 +123,7 @@ def test_a_folder_that_is_deleted_and_made_again(tmp_path) -> None:
 
 
 @both
-def test_a_folder_that_is_moved_away_and_replaced(tmp_path) -> None:
+def test_a_folder_that_is_moved_away_and_replaced(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         os.rename(tmp_path / "d", tmp_path / "away")
@@ -198,7 +136,7 @@ def test_a_folder_that_is_moved_away_and_replaced(tmp_path) -> None:
 
 
 @both
-def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path) -> None:
+def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path):
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "events"
         (tmp_path / "real").mkdir()
@@ -209,7 +147,7 @@ def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path) -> None:
 
 
 @both
-def test_names_of_any_bytes(tmp_path) -> None:
+def test_names_of_any_bytes(tmp_path):
     (tmp_path / "d").mkdir()
     name = os.fsdecode(b"\xff ,'\n")
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
@@ -219,7 +157,7 @@ def test_names_of_any_bytes(tmp_path) -> None:
 
 
 @both
-def test_many_files_at_once(tmp_path) -> None:
+def test_many_files_at_once(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.05}]) as child:
         names = [f"f{number}" for number in range(500)]
@@ -228,7 +166,7 @@ def test_many_files_at_once(tmp_path) -> None:
         child.until(*[(name, "new") for name in names], secs=60)
 
 
-def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
+def test_an_overflow_makes_everything_be_looked_at(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}, {"file": "a"}]) as child:
         events = child.watch.file_events
@@ -242,7 +180,7 @@ def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
         child.until(("x", "new"), ("a", "notify"))
 
 
-def test_an_overflow_that_watchdog_logs_is_heard(tmp_path, monkeypatch) -> None:
+def test_an_overflow_that_watchdog_logs_is_heard(tmp_path, monkeypatch):
     monkeypatch.setattr(inotify, "available", lambda: False)
     with Child(tmp_path, [{"file": "a"}]) as child:
         events = child.watch.file_events
@@ -254,7 +192,7 @@ def test_an_overflow_that_watchdog_logs_is_heard(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_overflow_loses_nothing(tmp_path) -> None:
+def test_a_real_overflow_loses_nothing(tmp_path):
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if limit > 20_000:
         pytest.skip(f"the queue of this system holds {limit} events")
@@ -285,7 +223,7 @@ def test_a_real_overflow_loses_nothing(tmp_path) -> None:
         child.until(("y", "new"), ("z", "new"))
 
 
-def test_without_watchdog(tmp_path, monkeypatch) -> None:
+def test_without_watchdog(tmp_path, monkeypatch):
     monkeypatch.setattr(inotify, "available", lambda: False)
     real = builtins.__import__
 
@@ -306,7 +244,7 @@ def test_without_watchdog(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("code", "words"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances"), (errno.EIO, "Input/output")]
 )
-def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, code, words) -> None:
+def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, code, words):
     kind = Inotify if source == "inotify" else WatchdogEvents
     real, refused = kind.add, []
 
@@ -330,7 +268,7 @@ def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, c
 
 
 @both
-def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypatch) -> None:
+def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypatch):
     monkeypatch.setattr(incomplete_events, "misses_events", lambda path: "on a network file system, where others change it")
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
@@ -340,7 +278,7 @@ def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypat
 
 
 @both
-def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None:
+def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path):
     (tmp_path / "d").mkdir()
     before = set(threading.enumerate())
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}, {"file": "a"}]) as child:
@@ -355,7 +293,7 @@ def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None
 
 
 @both
-def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
+def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path):
     woken: list[int] = []
     asked: list[tuple[str, bool]] = []
     events = FileEvents({str(tmp_path): lambda *event: (asked.append(event), event[0] != "boring")[1]}, lambda: woken.append(1))
@@ -378,7 +316,7 @@ def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
 
 @both
 @pytest.mark.parametrize("first", ["subscribe", "start"])
-def test_one_reader_serves_two_receivers_each_with_its_own_folder(tmp_path, first) -> None:
+def test_one_reader_serves_two_receivers_with_a_folder_each(tmp_path, first):
     for name in ("data", "requests"):
         (tmp_path / name).mkdir()
     woken: list[str] = []
@@ -407,7 +345,7 @@ def test_one_reader_serves_two_receivers_each_with_its_own_folder(tmp_path, firs
         events.stop()
 
 
-def test_a_subscriber_has_its_events_when_the_reader_could_only_be_started_later(tmp_path, monkeypatch) -> None:
+def test_a_subscriber_has_its_events_though_the_reader_is_later(tmp_path, monkeypatch):
     for name in ("data", "requests"):
         (tmp_path / name).mkdir()
     woken = threading.Event()
@@ -453,7 +391,7 @@ def named_files(folder: Path, count: int = 120) -> list[dict[str, str]]:
     return [{"file": str(folder / f"f{number}")} for number in range(count)]
 
 
-def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then(tmp_path, monkeypatch) -> None:
+def test_named_files_are_scanned_on_events_and_in_turn(tmp_path, monkeypatch):
     watched = named_files(tmp_path / "d")
     with Child(tmp_path, watched) as child:
         wait_until(lambda: child.poll() is not None and len(child.found) == 120 and child.watch.next_at(0) is None)
@@ -479,7 +417,7 @@ def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then
 
 @both
 @pytest.mark.parametrize("up_secs", [0.5, 60.0, ROUND_SECS - 1, 1e6])
-def test_soon_after_the_machine_was_started_the_first_look_is_at_all_named_files(tmp_path, up_secs) -> None:
+def test_soon_after_boot_the_first_scan_is_of_all_named_files(tmp_path, up_secs):
     for number in range(6):
         (tmp_path / f"f{number}.csv").write_text("1")
         os.utime(tmp_path / f"f{number}.csv", (1_790_000_000, 1_790_000_000))
@@ -491,7 +429,7 @@ def test_soon_after_the_machine_was_started_the_first_look_is_at_all_named_files
         watch.stop()
 
 
-def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkeypatch) -> None:
+def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkeypatch):
     monkeypatch.setattr(incomplete_events, "misses_events", lambda path: "on a network file system, where others change it")
     spent = 0.0
 
@@ -516,7 +454,7 @@ def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkey
         assert [due.path for due in child.watch.scan(now + 200)] == [f"{tmp_path}/d/f3"]
 
 
-def test_many_folders_are_not_asked_at_each_tick_whether_they_are_the_same(tmp_path, monkeypatch) -> None:
+def test_many_folders_are_not_compared_at_each_tick(tmp_path, monkeypatch):
     for number in range(150):
         (tmp_path / str(number)).mkdir()
     with Child(tmp_path, [{"file": f"{number}/f", "as": f"{number}/f"} for number in range(150)]) as child:
@@ -537,7 +475,7 @@ def test_many_folders_are_not_asked_at_each_tick_whether_they_are_the_same(tmp_p
         assert child.woken.wait(20), "its events were had anew at once"
 
 
-def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> None:
+def test_a_notify_file_that_is_a_link_and_an_unreadable_one(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / "d" / "a.notify").symlink_to("../elsewhere")
@@ -565,7 +503,7 @@ def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> N
 # -- storms ---------------------------------------------------------------------------------------------------
 
 
-def test_pauses_between_reads_grow_in_a_storm_and_end_with_it() -> None:
+def test_pauses_between_reads_grow_in_a_storm_and_end_with_it():
     pause, pauses = 0.0, []
     for _ in range(12):
         pause = inotify.next_pause(pause, 0.0, 1000, False)
@@ -577,7 +515,7 @@ def test_pauses_between_reads_grow_in_a_storm_and_end_with_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> None:
+def test_a_flood_of_events_is_read_in_parts_and_a_touch_is_seen(tmp_path):
     (tmp_path / "d").mkdir()
     for name in "xyz":
         (tmp_path / "d" / name).write_text("1")
@@ -630,13 +568,13 @@ _TABLE = """22 1 254:0 / / rw - ext4 /dev/vda rw
         ("/home", "ext4"),
     ],
 )
-def test_which_file_system_a_path_is_on(tmp_path, path, kind) -> None:
+def test_which_file_system_a_path_is_on(tmp_path, path, kind):
     table = tmp_path / "mountinfo"
     table.write_text(_TABLE)
     assert mounts.filesystem_of(path, str(table)) == kind
 
 
-def test_a_system_without_that_table(tmp_path) -> None:
+def test_a_system_without_that_table(tmp_path):
     assert mounts.filesystem_of("/x", str(tmp_path / "none")) == ""
     (tmp_path / "odd").write_text("nonsense\n")
     assert mounts.filesystem_of("/x", str(tmp_path / "odd")) == ""
@@ -663,7 +601,7 @@ def test_what_may_be_changed_without_an_event(kind, misses, monkeypatch):
     assert misses in found and bool(found) == bool(misses)
 
 
-def test_a_folder_whose_new_files_make_no_event_is_looked_at_by_the_timer_from_then_on(tmp_path, monkeypatch) -> None:
+def test_a_folder_without_events_for_new_files_goes_to_the_timer(tmp_path, monkeypatch):
     """As below an overlay that is changed from below. Here the events of one name are thrown away."""
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "notify_files": False}]) as child:
@@ -685,7 +623,7 @@ def test_a_folder_whose_new_files_make_no_event_is_looked_at_by_the_timer_from_t
         assert "deaf2" in found
 
 
-def test_a_look_beside_the_events_makes_no_folder_deaf(tmp_path) -> None:
+def test_a_look_beside_the_events_makes_no_folder_deaf(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "on_change": True, "notify_files": False}]) as child:
         for number in range(30):

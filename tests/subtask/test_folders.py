@@ -19,9 +19,9 @@ from pysubtask.subtask.watch import file_events
 from pysubtask.subtask.watch.due import Due
 from pysubtask.subtask.watch.inotify import Inotify
 from pysubtask.subtask.watch.scan_times import FULL_SCAN_SECS
-from tests.helpers import wait_until
-from tests.subtask.test_file_events import Child, both, source  # noqa: F401
-from tests.subtask.test_watcher import SECOND, World, born_long_ago  # noqa: F401
+from tests.support.event_child import Child, both, source  # noqa: F401
+from tests.support.helpers import wait_until
+from tests.support.watched_world import SECOND, World, born_long_ago  # noqa: F401
 
 
 def in_tree(tmp_path, *, skip: tuple[str, ...] = (), **options: object) -> World:
@@ -40,7 +40,7 @@ def put(world: World, *names: str, data: bytes = b"1") -> None:
 # -- by looking, on a made-up clock ---------------------------------------------------------------------------
 
 
-def test_files_at_any_depth_are_new_once(tmp_path) -> None:
+def test_files_at_any_depth_are_new_once(tmp_path):
     world = in_tree(tmp_path, settle_secs=1)
     put(world, "t/a", "t/x/b", "t/x/y/z/c", "t/empty/d")
     os.unlink(world.path("t/empty/d"))
@@ -58,7 +58,7 @@ def test_files_at_any_depth_are_new_once(tmp_path) -> None:
     assert world.quiet() == [("t/x/y/z/c", "notify")]
 
 
-def test_trees_that_were_there_at_the_start_and_changed_while_it_was_away(tmp_path) -> None:
+def test_trees_that_existed_at_the_start_and_changed_meanwhile(tmp_path):
     (tmp_path / "t" / "x").mkdir(parents=True)
     world = World(tmp_path, [{"dir": "t", "recursive": True}])
     put(world, "t/x/old", "t/x/y/deep")
@@ -71,7 +71,7 @@ def test_trees_that_were_there_at_the_start_and_changed_while_it_was_away(tmp_pa
     assert sorted(world.quiet()) == [("t/x/y/deep", "start"), ("t/x/y/fresh", "start")]
 
 
-def test_a_tree_that_is_renamed_is_new_under_its_new_name(tmp_path) -> None:
+def test_a_tree_that_is_renamed_is_new_under_its_new_name(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/f", "t/a/b/g")
     world.quiet()
@@ -85,7 +85,7 @@ def test_a_tree_that_is_renamed_is_new_under_its_new_name(tmp_path) -> None:
     assert world.watch.gone() == [world.path("t/c/b/g")]
 
 
-def test_a_tree_that_is_renamed_without_notify_files(tmp_path) -> None:
+def test_a_tree_that_is_renamed_without_notify_files(tmp_path):
     world = in_tree(tmp_path, notify_files=False)
     put(world, "t/a/f", "t/a/b/g")
     world.quiet()
@@ -94,7 +94,7 @@ def test_a_tree_that_is_renamed_without_notify_files(tmp_path) -> None:
     assert sorted(world.quiet()) == [("t/c/b/g", "new"), ("t/c/f", "new")]
 
 
-def test_what_is_due_in_a_tree_that_goes_is_not_due_any_more(tmp_path) -> None:
+def test_what_is_due_in_a_tree_that_goes_is_not_due_any_more(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/b/f")
     world.touch("t/a/b/f")
@@ -107,7 +107,7 @@ def test_what_is_due_in_a_tree_that_goes_is_not_due_any_more(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_a_tree_that_settles_and_goes(tmp_path) -> None:
+def test_a_tree_that_settles_and_goes(tmp_path):
     world = in_tree(tmp_path, settle_secs=5)
     put(world, "t/a/f")
     world.round()
@@ -120,7 +120,7 @@ def test_a_tree_that_settles_and_goes(tmp_path) -> None:
     assert world.round() == [("t/b/f", "new")]
 
 
-def test_a_folder_that_is_made_anew_under_the_same_name(tmp_path) -> None:
+def test_a_folder_that_is_made_anew_under_the_same_name(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/same", "t/a/b/gone")
     world.quiet()
@@ -132,7 +132,7 @@ def test_a_folder_that_is_made_anew_under_the_same_name(tmp_path) -> None:
     assert world.sent[world.path("t/a/same")] == [b"1", b"2"]
 
 
-def test_a_root_that_goes_and_comes_back_is_as_it_was(tmp_path) -> None:
+def test_a_root_that_goes_and_comes_back_is_as_it_was(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/f")
     world.quiet()
@@ -143,7 +143,7 @@ def test_a_root_that_goes_and_comes_back_is_as_it_was(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_links_to_folders_are_not_followed_and_lead_nowhere(tmp_path) -> None:
+def test_links_to_folders_are_not_followed_and_lead_nowhere(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/f", "out/secret")
     for name, target in [("out", "../out"), ("up", ".."), ("here", "."), ("a/up", "../.."), ("a/twin", "../a")]:
@@ -153,7 +153,7 @@ def test_links_to_folders_are_not_followed_and_lead_nowhere(tmp_path) -> None:
     assert world.quiet() == [("t/a/f", "new")]
 
 
-def test_a_root_behind_a_link(tmp_path) -> None:
+def test_a_root_behind_a_link(tmp_path):
     (tmp_path / "real" / "bak").mkdir(parents=True)
     os.symlink("real", tmp_path / "t")
     world = World(tmp_path, [{"dir": "t", "recursive": True, "settle_secs": 0}], skip=(str(tmp_path / "real" / "bak"),))
@@ -161,7 +161,7 @@ def test_a_root_behind_a_link(tmp_path) -> None:
     assert world.quiet() == [("t/a/f", "start")]
 
 
-def test_folders_that_are_never_watched(tmp_path) -> None:
+def test_folders_that_are_never_watched(tmp_path):
     (tmp_path / "t").mkdir()
     watched = [{"dir": "t", "recursive": True, "settle_secs": 0}, {"dir": "t/own/deep", "as": "own"}, {"dir": "t/logs/box"}]
     world = World(tmp_path, watched, skip=(str(tmp_path / "t" / "upload" / "ftp"),))
@@ -190,7 +190,7 @@ def test_folders_that_are_never_watched(tmp_path) -> None:
     ]
 
 
-def test_a_folder_named_as_one_that_is_never_watched_comes_later(tmp_path) -> None:
+def test_a_folder_named_as_one_that_is_never_watched_comes_later(tmp_path):
     world = in_tree(tmp_path, skip=(str(tmp_path / "t" / "bak"),))
     put(world, "t/bak/no")
     world.touch("t/bak/no")
@@ -203,7 +203,7 @@ def test_a_folder_named_as_one_that_is_never_watched_comes_later(tmp_path) -> No
 
 @pytest.mark.parametrize("recursive", [False, True])
 @pytest.mark.parametrize("notify_files", [False, True])
-def test_what_the_patterns_leave_out_is_never_due(tmp_path, recursive, notify_files) -> None:
+def test_what_the_patterns_leave_out_is_never_due(tmp_path, recursive, notify_files):
     options = {"include": ["*.csv", "raw/*"], "exclude": ["*.tmp.csv", "raw/*.tmp", "old*"], "on_change": True}
     (tmp_path / "t" / "raw").mkdir(parents=True)
     world = World(tmp_path, [{"dir": "t", "recursive": recursive, "settle_secs": 0, "notify_files": notify_files, **options}])
@@ -224,7 +224,7 @@ def test_what_the_patterns_leave_out_is_never_due(tmp_path, recursive, notify_fi
     assert sorted(name for name, _ in world.quiet()) == expected
 
 
-def test_a_named_file_counts_though_a_pattern_of_its_folder_leaves_it_out(tmp_path) -> None:
+def test_a_named_file_counts_though_its_folder_excludes_it(tmp_path):
     (tmp_path / "t" / "x").mkdir(parents=True)
     world = World(tmp_path, [{"dir": "t", "recursive": True, "exclude": "*"}, {"file": "t/x/named"}])
     put(world, "t/x/named", "t/x/other")
@@ -234,7 +234,7 @@ def test_a_named_file_counts_though_a_pattern_of_its_folder_leaves_it_out(tmp_pa
     assert world.quiet() == [("t/x/named", "notify")]
 
 
-def test_a_folder_that_a_pattern_leaves_out_is_not_even_listed(tmp_path) -> None:
+def test_a_folder_that_a_pattern_leaves_out_is_not_even_listed(tmp_path):
     world = in_tree(tmp_path, exclude=["cache/*", "*.d/x*"])
     put(world, "t/cache/deep/no", "t/a.d/yes", "t/a.d/xno", "t/b/cache/yes")
     assert sorted(world.quiet()) == [("t/a.d/yes", "new"), ("t/b/cache/yes", "new")]
@@ -242,7 +242,7 @@ def test_a_folder_that_a_pattern_leaves_out_is_not_even_listed(tmp_path) -> None
     assert world.watch._scans.folders.get(world.path("t/a.d")) is not None
 
 
-def test_what_is_too_deep_for_a_path_harms_nothing(tmp_path) -> None:
+def test_what_is_too_deep_for_a_path_harms_nothing(tmp_path):
     world = in_tree(tmp_path)
     here = os.getcwd()
     try:
@@ -260,7 +260,7 @@ def test_what_is_too_deep_for_a_path_harms_nothing(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_a_mount_that_leads_round_in_a_circle(tmp_path, monkeypatch) -> None:
+def test_a_mount_that_leads_round_in_a_circle(tmp_path, monkeypatch):
     """As a bind mount shows it: a folder inside with the identity of one above."""
     world = in_tree(tmp_path)
     os.makedirs(world.path("t/a/round"))
@@ -270,7 +270,7 @@ def test_a_mount_that_leads_round_in_a_circle(tmp_path, monkeypatch) -> None:
     assert world.quiet() == [("t/a/g", "new")]
 
 
-def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path) -> None:
+def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path):
     world = in_tree(tmp_path)
     put(world, *[f"t/{n}/f" for n in range(10)])
     world.quiet()
@@ -439,7 +439,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_whatever_happens_in_a_tree_nothing_that_counts_is_missed(tmp_path, seed, monkeypatch) -> None:
+def test_whatever_happens_in_a_tree_nothing_is_missed(tmp_path, seed, monkeypatch):
     model = Model(tmp_path, seed)
     monkeypatch.setattr(creation_time, "creation_ns", model.born.get)
     try:
@@ -459,7 +459,7 @@ def tree(folder, **more) -> Child:
 
 
 @both
-def test_a_file_right_after_its_folder_is_not_missed(tmp_path) -> None:
+def test_a_file_right_after_its_folder_is_not_missed(tmp_path):
     with tree(tmp_path) as child:
         assert child.watch.mode == "events"
         for number in range(30):
@@ -477,7 +477,7 @@ def test_a_file_right_after_its_folder_is_not_missed(tmp_path) -> None:
 
 @pytest.mark.slow
 @both
-def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path) -> None:
+def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path):
     (tmp_path / "in" / "a" / "b").mkdir(parents=True)
     (tmp_path / "in" / "a" / "b" / "f").write_text("1")
     with tree(tmp_path, notify_files=False) as child:
@@ -508,7 +508,7 @@ def test_trees_that_are_moved_in_renamed_moved_out_and_removed(tmp_path) -> None
 
 
 @pytest.mark.slow
-def test_what_does_not_count_does_not_even_wake(tmp_path) -> None:
+def test_what_does_not_count_does_not_even_wake(tmp_path):
     with tree(tmp_path, include="*.csv", exclude="cache/*") as child:
         for name in ("cache/a.csv", "x/y/a.csv"):
             (tmp_path / "t" / name).parent.mkdir(parents=True)
@@ -524,7 +524,7 @@ def test_what_does_not_count_does_not_even_wake(tmp_path) -> None:
 
 
 @both
-def test_a_named_file_inside_a_tree_whose_folder_comes_and_goes(tmp_path) -> None:
+def test_a_named_file_inside_a_tree_whose_folder_comes_and_goes(tmp_path):
     (tmp_path / "t").mkdir()
     watched = [{"dir": "t", "recursive": True, "settle_secs": 0, "notify_files": False}, {"file": "t/x/named"}]
     notify = str(tmp_path / "t" / "x" / "named.notify")
@@ -549,7 +549,7 @@ def test_a_named_file_inside_a_tree_whose_folder_comes_and_goes(tmp_path) -> Non
             child.found.clear()
 
 
-def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch) -> None:
+def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch):
     real, room = Inotify.add, 3
 
     def add(self, path: str) -> None:
@@ -582,7 +582,7 @@ def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.slow
 @both
-def test_a_tree_that_grows_under_the_look(tmp_path) -> None:
+def test_a_tree_that_grows_under_the_look(tmp_path):
     """Another thread makes, moves and renames folders while the child looks: each file is due under its last name."""
     rolls, left, errors = random.Random(7), set(), []
     with tree(tmp_path, notify_files=False) as child:
@@ -617,7 +617,7 @@ def test_a_tree_that_grows_under_the_look(tmp_path) -> None:
         child.watch.stop()
 
 
-def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch) -> None:
+def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch):
     for number in range(300):
         (tmp_path / "t" / str(number % 20) / str(number)).mkdir(parents=True)
         (tmp_path / "t" / str(number % 20) / str(number) / "f").write_text("1")
@@ -638,7 +638,7 @@ def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch) -> 
 
 
 @pytest.mark.slow
-def test_cost_of_a_full_folder(tmp_path) -> None:
+def test_cost_of_a_full_folder(tmp_path):
     (tmp_path / "t").mkdir()
     for number in range(8_000):
         os.close(os.open(tmp_path / "t" / f"f{number}", os.O_CREAT | os.O_WRONLY))

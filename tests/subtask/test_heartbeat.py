@@ -5,7 +5,7 @@ from pysubtask.common.heartbeat import content, is_past_due
 from pysubtask.subtask.status.heartbeat import Heartbeat, make
 
 
-def test_the_number_is_the_interval_and_ten_seconds_for_the_transfer():
+def test_the_number_is_the_interval_and_ten_seconds_to_transfer():
     assert content(60) == "70\n"
     assert content(0.5) == "11\n"
     assert int(content(60.0)) == 70
@@ -58,7 +58,7 @@ def test_past_due_is_the_time_of_the_file_plus_its_number(tmp_path):
     assert is_past_due(str(file), 1070.5)
 
 
-def test_a_link_in_the_place_of_a_heartbeat_is_not_written_through(tmp_path):
+def test_a_link_in_a_heartbeats_place_is_not_written_through(tmp_path):
     """The file lies in the data folder, where others may write, under a name that anybody can foresee."""
     precious = tmp_path / "precious"
     precious.write_text("mine")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from pysubtask.common.notify import Stamp, hold_name, write_hold
 from pysubtask.subtask.watch.hold_files import GRACE_SECS, HoldFiles
 from pysubtask.subtask.watch.watcher import RESIDUAL, Due
-from tests.subtask.test_watcher import SECOND, World, born_long_ago  # noqa: F401
+from tests.support.watched_world import SECOND, World, born_long_ago  # noqa: F401
 
 DAY = 86400
 
@@ -42,7 +42,7 @@ def world(tmp_path) -> HoldWorld:
 
 
 @pytest.mark.parametrize("name", ["a", "d/x"])
-def test_held_data_is_due_at_its_time_once_even_if_nobody_calls(world: HoldWorld, name: str) -> None:
+def test_held_data_is_due_at_its_time_once_even_if_nobody_calls(world: HoldWorld, name: str):
     world.write(name, b"22")
     world.hold(name, 4)
     world.wait(0.01)
@@ -61,13 +61,13 @@ def test_held_data_is_due_at_its_time_once_even_if_nobody_calls(world: HoldWorld
     assert world.quiet() == [], "also for the next child"
 
 
-def test_a_hold_file_of_a_file_without_burstmode_is_not_asked_for(world: HoldWorld) -> None:
+def test_no_hold_file_is_read_for_a_file_without_burstmode(world: HoldWorld):
     world.hold("plain", 0)
     world.wait(60)
     assert world.quiet() == []
 
 
-def test_a_hold_that_was_removed_or_put_off_in_time_is_not_due(world: HoldWorld) -> None:
+def test_a_hold_that_was_removed_or_put_off_in_time_is_not_due(world: HoldWorld):
     for name in ("a", "d/x"):
         world.hold(name, 1)
     assert world.round() == []
@@ -80,7 +80,7 @@ def test_a_hold_that_was_removed_or_put_off_in_time_is_not_due(world: HoldWorld)
     assert world.round() == [("a", "hold")]
 
 
-def test_a_notify_takes_the_hold_along(world: HoldWorld) -> None:
+def test_a_notify_takes_the_hold_along(world: HoldWorld):
     world.hold("a", 3)
     assert world.round() == []
     world.write("a", b"22")
@@ -90,7 +90,7 @@ def test_a_notify_takes_the_hold_along(world: HoldWorld) -> None:
     assert world.quiet() == []
 
 
-def test_a_hold_that_came_after_the_snapshot_stays_due(world: HoldWorld) -> None:
+def test_a_hold_that_came_after_the_snapshot_stays_due(world: HoldWorld):
     world.touch("a")
     (due,) = world.scan()
     copied = world.copy(due)
@@ -102,7 +102,7 @@ def test_a_hold_that_came_after_the_snapshot_stays_due(world: HoldWorld) -> None
     assert world.sent[world.path("a")][-1] == b"333"
 
 
-def test_a_second_hold_is_another_one(world: HoldWorld) -> None:
+def test_a_second_hold_is_another_one(world: HoldWorld):
     for content in (b"1", b"22", b"333"):
         world.write("a", content)
         world.hold("a", 1)
@@ -113,13 +113,13 @@ def test_a_second_hold_is_another_one(world: HoldWorld) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "d/x"])
-def test_at_the_end_everything_held_is_due(world: HoldWorld, name: str) -> None:
+def test_at_the_end_everything_held_is_due(world: HoldWorld, name: str):
     world.write(name, b"22")
     world.hold(name, 1000)
     assert world.round(everything=True) == [(name, "hold")]
 
 
-def test_a_hold_left_by_a_dead_app_is_due_for_the_next_child(world: HoldWorld) -> None:
+def test_a_hold_left_by_a_dead_app_is_due_for_the_next_child(world: HoldWorld):
     world.hold("a", 1)
     world.hold("d/x", 1)
     world.restart()
@@ -129,7 +129,7 @@ def test_a_hold_left_by_a_dead_app_is_due_for_the_next_child(world: HoldWorld) -
 
 
 @pytest.mark.parametrize("jump", [-DAY, DAY])
-def test_a_clock_that_jumps_keeps_nothing_here(world: HoldWorld, jump: int) -> None:
+def test_a_clock_that_jumps_keeps_nothing_here(world: HoldWorld, jump: int):
     world.hold("a", 4)
     now = world.ns / SECOND
     assert world.watch.scan(now) == []
@@ -140,7 +140,7 @@ def test_a_clock_that_jumps_keeps_nothing_here(world: HoldWorld, jump: int) -> N
     assert [due.cause for due in world.watch.scan(now + 5)] == ["hold"]
 
 
-def test_a_held_file_that_is_due_but_cannot_be_taken_does_not_keep_the_child_awake(world: HoldWorld) -> None:
+def test_a_held_file_that_cannot_be_taken_lets_the_child_sleep(world: HoldWorld):
     world.hold("a", 0)
     world.wait(1)
     for _ in range(3):
@@ -153,7 +153,7 @@ def test_a_held_file_that_is_due_but_cannot_be_taken_does_not_keep_the_child_awa
     holds=st.lists(st.tuples(st.integers(0, 3000), st.sampled_from([-90000, 0, 500, 4000, 90000])), min_size=1, max_size=8),
     jumps=st.lists(st.tuples(st.integers(0, 9000), st.integers(-(10**8), 10**8)), max_size=3),
 )
-def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jumps: list[tuple[int, int]]) -> None:
+def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jumps: list[tuple[int, int]]):
     """Holds written at any time with any due time, on a wall clock that jumps: asked at each time it names, every
     one is due at the latest ``longest`` after it was seen."""
     files: dict[str, Stamp] = {}
@@ -183,7 +183,7 @@ def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jum
     assert some.next_at(now, 0) is None
 
 
-def test_a_hold_put_off_unseen_is_due_at_its_new_time() -> None:
+def test_a_hold_put_off_unseen_is_due_at_its_new_time():
     files = {"f.hold": Stamp(1 * SECOND, 0, 1)}
     some = HoldFiles(50.0, files.get, lambda path: None)
     some.check("f", 0, 0.0)
@@ -193,7 +193,7 @@ def test_a_hold_put_off_unseen_is_due_at_its_new_time() -> None:
     assert list(some.due(10.0, 10 * SECOND, False)) == ["f"]
 
 
-def test_offered_files_are_taken_once_where_they_differ(world: HoldWorld) -> None:
+def test_offered_files_are_taken_once_where_they_differ(world: HoldWorld):
     world.write("old", b"left over")
     world.wait(1)
     world.watch.offer([world.path("old"), world.path("never"), world.path("a"), world.path("d/x")])

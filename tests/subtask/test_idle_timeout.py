@@ -22,7 +22,7 @@ def test_it_is_told_once_it_was_seen_twice():
     assert "40 s" in went(pauses, 40, False), "a shorter one is"
 
 
-def test_a_longer_pause_that_was_lived_through_says_that_it_was_something_else():
+def test_a_longer_pause_survived_means_another_cause():
     pauses = IdleTimeout()
     assert went(pauses, 70, False) == "" and went(pauses, 90, True) == ""
     assert went(pauses, 60, False) == "" and went(pauses, 80, False) == ""

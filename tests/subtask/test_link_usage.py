@@ -23,7 +23,7 @@ def usage_of_link(known=True):
     return link, LinkUsage(link, status_model), status_model
 
 
-def test_everything_since_the_last_receipt_is_on_the_next_one_that_ends():
+def test_everything_since_the_last_receipt_is_on_the_next_one():
     link, link_usage, status_model = usage_of_link()
     link.sent = 100  # the login
     link_usage.begin()
@@ -64,7 +64,7 @@ def test_heartbeats_are_counted_apart_where_nothing_else_went():
     assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (1158, 1007)
 
 
-def test_while_another_is_on_its_way_a_heartbeat_is_on_its_receipt():
+def test_during_another_upload_a_heartbeat_is_on_its_receipt():
     link, link_usage, status_model = usage_of_link()
     link_usage.begin()
     link_usage.begin()

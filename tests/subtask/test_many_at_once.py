@@ -20,7 +20,7 @@ from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.subtask.pipelines import pipeline_of
+from tests.support.pipelines import pipeline_of
 
 COUNT = 200
 
@@ -56,7 +56,7 @@ def station(tmp_path: Path) -> Iterator[Station]:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_after_its_time_the_rest_is_left_for_the_next_turn(station: Station, everything: bool) -> None:
+def test_after_its_time_the_rest_is_left_for_the_next_turn(station: Station, everything: bool):
     turns = 0
     while not turns or station.left():
         before = station.woken
@@ -67,17 +67,17 @@ def test_after_its_time_the_rest_is_left_for_the_next_turn(station: Station, eve
     assert turns > 2 and station.left() == 0
 
 
-def test_within_its_time_all_is_taken(station: Station) -> None:
+def test_within_its_time_all_is_taken(station: Station):
     assert station.pipeline.take(time.monotonic(), most_secs=60) == COUNT
     assert (station.left(), station.woken) == (0, 0)
 
 
-def test_how_many_are_left_is_said() -> None:
+def test_how_many_are_left_is_said():
     assert not_queued({"being_copied": 80_000}, 0.0) == ["80000 files are due and not in the queue yet, which goes on"]
     assert not_queued({"being_copied": 0}, 0.0) == []
 
 
-def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path) -> None:
+def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path):
     """As by a job that removes what is old, while very many are due."""
     station.pipeline.take(time.monotonic(), most_secs=0)
     copied = {os.path.basename(path) for path in station.spool_thread.spool.stamps.sources}
@@ -96,7 +96,7 @@ def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp
     assert station.spool_thread.run(station.spool_thread.spool.queue_admin.counts).waiting == len(copied)
 
 
-def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path) -> None:
+def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path):
     (tmp_path / "there").write_text("1")
     row = {"state": "waiting", "at": None, "size": 1, "attempts": 0, "next_try_secs": 0.0, "reason": ""}
     child = Task(Record("roof", "ftp", "sftp://host", str(tmp_path)))

@@ -8,8 +8,8 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.subtask.engine.task_names import TaskNames
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 
 def test_a_name_is_free_when_its_file_is_gone():
@@ -24,7 +24,7 @@ def test_a_name_is_free_when_its_file_is_gone():
 
 
 @pytest.mark.slow
-def test_a_restarted_child_knows_the_names_of_files_that_are_there_and_of_no_others(tmp_path):
+def test_a_restarted_child_knows_only_names_of_existing_files(tmp_path):
     for name in ("one", "two"):
         (tmp_path / "data" / name).mkdir(parents=True)
     one = Station(tmp_path, [{"dir": str(tmp_path / "data" / name)} for name in ("one", "two")])

@@ -14,8 +14,8 @@ from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
 from pysubtask.subtask.spool import living_tasks
 from pysubtask.subtask.spool.name_claims import NameClaims, Other
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 HERE = "sftp://me@Host:22/in"
 
@@ -73,7 +73,7 @@ def tasks(tmp_path: Path):
         each.close()
 
 
-def test_the_first_living_task_has_a_name_and_keeps_it(tasks) -> None:
+def test_the_first_living_task_has_a_name_and_keeps_it(tasks):
     one, two = tasks.start("a"), tasks.start("b")
     assert one.take("now.csv", tasks.path("a")) == (None, False)
     assert two.take("now.csv", tasks.path("b")) == (Other("a/ftp", tasks.path("a")), False)
@@ -82,31 +82,31 @@ def test_the_first_living_task_has_a_name_and_keeps_it(tasks) -> None:
 
 
 @pytest.mark.parametrize("other", ["sftp://me@host:22/out", "sftp://you@host:22/in", "sftp://me@host:23/in", "ftp://me@host:22/in"])
-def test_another_place_is_no_clash(tasks, other) -> None:
+def test_another_place_is_no_clash(tasks, other):
     one, two = tasks.start("a"), tasks.start("b", other)
     one.take("now.csv", tasks.path("a"))
     assert two.take("now.csv", tasks.path("b")) == (None, False)
 
 
-def test_one_place_by_two_ways_is_one(tasks) -> None:
+def test_one_place_by_two_ways_is_one(tasks):
     one, two = tasks.start("a", "sftp://me@host:22/in"), tasks.start("b", "sftp://me@HOST:22/in/deep")
     one.take("deep/now.csv", tasks.path("a"))
     assert two.take("now.csv", tasks.path("b"))[0] == Other("a/ftp", tasks.path("a"))
 
 
-def test_a_server_that_knows_no_upper_and_lower_case(tasks) -> None:
+def test_a_server_that_knows_no_upper_and_lower_case(tasks):
     one, two = (tasks.start(name, "dropbox://key/x/", case_sensitive=False) for name in "ab")
     one.take("Now.CSV", tasks.path("a"))
     assert two.take("now.csv", tasks.path("b"))[0] is not None
 
 
-def test_one_and_the_same_file_is_no_clash(tasks) -> None:
+def test_one_and_the_same_file_is_no_clash(tasks):
     one, two = tasks.start("a"), tasks.start("b")
     one.take("now.csv", tasks.path("a"))
     assert two.take("now.csv", tasks.path("a")) == (None, False)
 
 
-def test_a_name_goes_over_when_its_task_ends_and_back_when_it_returns(tasks) -> None:
+def test_a_name_passes_on_when_its_task_ends_and_returns_with_it(tasks):
     one, two = tasks.start("a"), tasks.start("b")
     one.take("now.csv", tasks.path("a"))
     two.take("now.csv", tasks.path("b"))
@@ -120,7 +120,7 @@ def test_a_name_goes_over_when_its_task_ends_and_back_when_it_returns(tasks) -> 
     assert again.take("now.csv", tasks.path("a")) == (None, False)
 
 
-def test_a_name_is_free_when_the_entry_or_the_file_is_another(tasks) -> None:
+def test_a_name_is_free_when_the_entry_or_the_file_is_another(tasks):
     one, two = tasks.start("a"), tasks.start("b")
     for name in ("now.csv", "later.csv", "gone.csv"):
         one.take(name, tasks.path("a", name))
@@ -133,7 +133,7 @@ def test_a_name_is_free_when_the_entry_or_the_file_is_another(tasks) -> None:
     assert two.take("now.csv", tasks.path("b"))[0] is None
 
 
-def test_after_a_start_of_the_machine_a_task_that_ran_before_is_waited_for(tasks) -> None:
+def test_after_boot_a_task_that_ran_before_is_waited_for(tasks):
     one = tasks.start("a")
     one.take("now.csv", tasks.path("a"))
     tasks.end("a")
@@ -144,7 +144,7 @@ def test_after_a_start_of_the_machine_a_task_that_ran_before_is_waited_for(tasks
     assert two.take("now.csv", tasks.path("b")) == (None, True)
 
 
-def test_a_task_whose_state_is_gone_has_nothing(tasks) -> None:
+def test_a_task_whose_state_is_gone_has_nothing(tasks):
     one = tasks.start("a")
     one.take("now.csv", tasks.path("a"))
     tasks.end("a")
@@ -157,7 +157,7 @@ def test_a_task_whose_state_is_gone_has_nothing(tasks) -> None:
         assert db.execute("SELECT task FROM claim").fetchall() == [("b/ftp",)]
 
 
-def test_a_task_whose_state_was_moved_keeps_its_turn(tasks) -> None:
+def test_a_task_whose_state_was_moved_keeps_its_turn(tasks):
     """Its names are not free for one that has waited for them, nor has anybody else sent to them."""
     first, second = tasks.start("a"), tasks.start("b")
     assert first.take("now.csv", tasks.path("a")) == (None, False)
@@ -171,7 +171,7 @@ def test_a_task_whose_state_was_moved_keeps_its_turn(tasks) -> None:
     assert second.take("now.csv", tasks.path("b"))[0] == Other("new/ftp", tasks.path("a"))
 
 
-def test_a_damaged_file_is_begun_anew_and_none_that_can_be_made_keeps_nothing_back(tasks, own_registry, monkeypatch) -> None:
+def test_a_damaged_file_is_created_anew_or_nothing_waits_for_it(tasks, own_registry, monkeypatch):
     one = tasks.start("a")
     one.close()
     for suffix in ("", "-wal", "-shm"):
@@ -186,7 +186,7 @@ def test_a_damaged_file_is_begun_anew_and_none_that_can_be_made_keeps_nothing_ba
     assert four.problem and four.take("now.csv", tasks.path("d")) == (None, False) and four.owner_of("now.csv", "x") is None
 
 
-def test_the_files_are_private(tasks) -> None:
+def test_the_files_are_private(tasks):
     one = tasks.start("a")
     one.take("now.csv", tasks.path("a"))
     assert os.stat(one.path).st_mode & 0o077 == 0 and os.stat(os.path.dirname(one.path)).st_mode & 0o077 == 0
@@ -249,7 +249,7 @@ class Pair:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "dir"])
-def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_ends(tmp_path: Path, kind: str) -> None:
+def test_two_tasks_take_no_turns_and_the_file_goes_when_one_ends(tmp_path: Path, kind: str):
     entry = {"file": "now.csv"} if kind == "file" else {"dir": ".", "settle_secs": 0.1}
     pair = Pair(tmp_path, [entry], [entry])
     try:
@@ -283,7 +283,7 @@ def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_
 
 
 @pytest.mark.slow
-def test_what_waits_under_a_name_whose_owner_is_back_is_not_sent(tmp_path: Path) -> None:
+def test_what_waits_under_a_name_whose_owner_is_back_is_not_sent(tmp_path: Path):
     pair = Pair(tmp_path, [{"file": "now.csv"}], [{"file": "now.csv"}])
     try:
         one, two = pair.stations

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from pysubtask.common.errors import FileRefused
-from tests.helpers import wait_until
-from tests.subtask.test_dispatcher import Bench, bench  # noqa: F401 - a fixture
+from tests.support.dispatcher_bench import Bench, bench  # noqa: F401 - a fixture
+from tests.support.helpers import wait_until
 
 
-def test_a_temporary_file_that_cannot_be_removed_does_not_keep_the_link_from_opening(bench):  # noqa: F811
+def test_an_unremovable_temporary_file_does_not_stop_the_link(bench):  # noqa: F811
     """Its name may be none on that server (a line feed, with FTP), or the server keeps it: each connect used to fail with it."""
     one: Bench = bench()
     removed = []

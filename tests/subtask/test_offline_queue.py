@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.subtask.offline.offline_queue import read_queue
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 CHILD = textwrap.dedent("""
     import os, signal, sys
@@ -70,7 +70,7 @@ def test_a_look_tells_what_is_queued_and_changes_nothing(tmp_path, end):
 
 
 @pytest.mark.slow
-def test_there_is_no_look_while_a_child_lives_and_no_child_while_there_is_a_look(tmp_path):
+def test_reading_the_queue_and_a_living_child_exclude_each_other(tmp_path):
     process = child(tmp_path, "stay")
     process.stdout.readline()
     assert read_queue(str(tmp_path)) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 from pysubtask.subtask.snapshot.prefix_hashes import found_again
 
 
-def test_it_is_read_from_the_data_file_and_believed_where_all_fits(tmp_path: Path) -> None:
+def test_it_is_read_from_the_data_file_and_used_where_all_fits(tmp_path: Path):
     data, snapshot = tmp_path / "a.csv", tmp_path / "bak" / "1-a.csv"
     snapshot.parent.mkdir(mode=0o700)
     content = os.urandom(300_000)
@@ -35,7 +35,7 @@ def test_it_is_read_from_the_data_file_and_believed_where_all_fits(tmp_path: Pat
     assert found_again(lambda: os.open(data, os.O_RDONLY), str(snapshot), delivered + 1, delivered, digest) is None
 
 
-def test_a_pipe_in_its_place_holds_nobody(tmp_path: Path) -> None:
+def test_a_pipe_in_its_place_holds_nobody(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b"x" * 100)
     os.mkfifo(tmp_path / "1-a.csv")
     found = found_again(lambda: os.open(tmp_path / "a.csv", os.O_RDONLY), str(tmp_path / "1-a.csv"), 50, 80, "")

@@ -80,7 +80,7 @@ def test_a_version_goes_from_the_queue_to_a_receipt(spool):
     assert spool.remote_files.known("a") == Known(RemoteStat(11, 1), "d1")
 
 
-def test_handled_stamps_and_sources_come_with_the_same_commit_and_survive(spool):
+def test_handled_stamps_and_sources_are_in_the_same_commit(spool):
     spool.queue.enqueue([entry("a", 1)])
     spool = again(spool)
     assert spool.stamps.signals == {"/data/a.notify": Stamp(1, 0, 8)}
@@ -88,7 +88,7 @@ def test_handled_stamps_and_sources_come_with_the_same_commit_and_survive(spool)
     spool.close()
 
 
-def test_a_newer_version_replaces_the_waiting_one_and_keeps_its_age(spool):
+def test_a_newer_version_replaces_the_waiting_and_keeps_its_age(spool):
     spool.queue.enqueue([entry("a", 1, at=1000.0)])
     assert spool.queue.enqueue([entry("a", 2, at=2000.0)]) == ["/bak/a-1"]
     (version,) = take(spool)
@@ -166,7 +166,7 @@ def test_newest_goes_first_but_every_fourth_is_the_oldest(spool):
     assert [version.name for version in take(spool, 1)] == ["f16"]
 
 
-def test_opening_makes_everything_due_and_compares_what_was_in_flight(spool):
+def test_opening_makes_all_due_and_compares_what_was_in_flight(spool):
     spool.queue.enqueue([entry("a", 1), entry("b", 1), entry("c", 1)])
     by_name = {version.name: version for version in take(spool)}
     spool.queue.give_back(by_name["b"].id, "refused", 10**9, park=True)
@@ -186,7 +186,7 @@ def test_what_was_in_flight_is_moot_where_a_newer_version_waits(spool):
     spool.close()
 
 
-def test_the_queue_follows_a_change_of_destination_but_knowledge_does_not(spool):
+def test_the_queue_alone_follows_a_change_of_destination(spool):
     spool.queue.enqueue([entry("a", 1), entry("b", 1)])
     finish(spool, next(version for version in take(spool) if version.name == "a"))
     elsewhere = again(spool, "sftp://other:22/")
@@ -199,7 +199,7 @@ def test_the_queue_follows_a_change_of_destination_but_knowledge_does_not(spool)
     back.close()
 
 
-def test_over_another_protocol_what_was_left_is_known_as_such_and_not_as_our_own(spool):
+def test_what_another_protocol_left_is_known_and_not_as_our_own(spool):
     ftp = "ftp://me@host:21/in"
     spool.queue.enqueue([entry("a", 1), entry("b", 1)])
     for version in take(spool):
@@ -472,7 +472,7 @@ def test_a_live_file_is_sent_whole(spool):
     assert version.plan == TransferPlan(1000)
 
 
-def test_a_temp_that_is_gone_on_with_keeps_its_name_and_is_not_swept(spool):
+def test_a_resumed_temporary_keeps_its_name_and_is_not_swept(spool):
     spool.queue.enqueue([entry("a", 1)])
     (first,) = take(spool)
     spool.queue.note(first.id, "half")
@@ -633,7 +633,7 @@ def test_a_queue_that_another_program_has_open_is_not_put_aside(tmp_path, monkey
     assert not list(tmp_path.glob("*damaged*"))
 
 
-def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receipt(tmp_path):
+def test_an_unwritable_receipts_file_stops_nobody_and_loses_none(tmp_path):
     """A folder in its place binds root, too."""
 
     def deliver(spool_thread, version):

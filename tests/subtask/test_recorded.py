@@ -26,8 +26,8 @@ from pysubtask.subtask.spool.spool import Spool
 from pysubtask.subtask.state_migration import tag_of
 from pysubtask.testing import ftp_server, sftp_server
 from pysubtask.transports.base import RemoteStat
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 ALL = Path(__file__).parents[1] / "recorded"
 RECORDED = ALL / "38b320c"
@@ -55,7 +55,7 @@ def copy(folder: Path, recorded: Path = RECORDED, later: tuple[str, ...] = ("two
     return state
 
 
-def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path) -> None:
+def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path):
     state = copy(tmp_path)
     found = read_queue(str(state))
     assert found is not None and [row.name for row in found.rows] == ["two.jpg"]
@@ -73,7 +73,7 @@ def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
+def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path):
     """The files lie on the server as they were delivered; the config now says SFTP."""
     state = copy(tmp_path)
     files = tmp_path / "files"
@@ -99,7 +99,7 @@ def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
             one.close()
 
 
-def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_path: Path) -> None:
+def test_a_state_older_than_the_profile_gets_none(tmp_path: Path):
     """Format 3 of the queue: what is in it stays, and what the server does is learned from here on."""
     state = copy(tmp_path, ALL / "f192b9b", ("two.jpg", "gone.jpg", "weather.csv"))
     here = "sftp://pi@127.0.0.1:41309/in"
@@ -114,7 +114,7 @@ def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_
     assert page is not None and "server" not in page
 
 
-def test_an_earlier_version_refuses_what_this_one_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_version_refuses_what_this_one_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     state = copy(tmp_path, ALL / "f192b9b")
     Spool(str(state / "spool.db"), FTP, 0.0).close()
     monkeypatch.setattr(database, "FORMAT", 3)  # as f192b9b has it
@@ -146,7 +146,7 @@ def copy_of_shared(folder: Path, destination: str) -> Path:
 
 
 @pytest.mark.slow
-def test_a_shared_folder_is_left_with_all_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_folder_is_left_with_all_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The state moves; nothing is lost, also what is in the queue alone, and nothing is sent twice."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "home" / "tasks"))
@@ -192,7 +192,7 @@ def waiting(state: Path) -> dict[str, Any]:
     return page if page["queue"]["waiting"] == 3 else {}
 
 
-def test_state_logs_and_queue_of_before_the_modules_were_moved_are_taken_over(tmp_path: Path) -> None:
+def test_an_earlier_state_logs_and_queue_are_taken_over(tmp_path: Path):
     """Only what waited is sent; events and receipts go on behind those that are there, and the log is written on."""
     before = ALL / "9f04f7c"
     state = copy(tmp_path, before)
@@ -226,7 +226,7 @@ def test_state_logs_and_queue_of_before_the_modules_were_moved_are_taken_over(tm
     assert page is not None and page["state"] == "stopped" and page["queue"]["waiting"] == 0
 
 
-def test_a_config_of_before_the_modules_were_moved_means_the_same(tmp_path: Path) -> None:
+def test_an_earlier_config_means_the_same(tmp_path: Path):
     shutil.copy(ALL / "9f04f7c" / "station.toml", tmp_path)
     (tmp_path / "station.password").write_text("a password\n")
     (tmp_path / "station.password").chmod(0o600)

@@ -11,13 +11,13 @@ from pysubtask.subtask.requests.live_settings import LiveSettings, defaults_of
 from pysubtask.subtask.requests.request_handlers import HANDLERS
 
 
-def test_each_request_is_carried_out_by_the_module_of_its_name() -> None:
+def test_each_request_is_carried_out_by_the_module_of_its_name():
     assert {name: handle.__module__.rpartition(".")[2] for name, handle in HANDLERS.items()} == {name: name for name in HANDLERS}
     missing = [name for name in HANDLERS if util.find_spec(f"pysubtask.control.commands.{name}") is None]
     assert missing == []
 
 
-def test_a_change_makes_a_new_mapping() -> None:
+def test_a_change_makes_a_new_mapping():
     given = {**defaults_of("ftp"), "RateLimit": 10}
     settings = LiveSettings("ftp", given)
     before = settings.current
@@ -31,7 +31,7 @@ def test_a_change_makes_a_new_mapping() -> None:
     assert settings.current["RateLimit"] == 50_000
 
 
-def test_a_kept_value_is_recalled() -> None:
+def test_a_kept_value_is_recalled():
     first = LiveSettings("ftp", defaults_of("ftp"))
     first.change({"RetryCount": 7})
     again = LiveSettings("ftp", defaults_of("ftp"))

@@ -18,7 +18,7 @@ from pysubtask.delivery_rules.retry import JITTER, Policy, decide, held_for, log
 POLICY = Policy(tries=5, wait=3.0, long_wait=30.0, parked_wait=300.0)
 
 
-def test_sets_of_five_tries_three_seconds_apart_thirty_between_sets():
+def test_sets_of_five_tries_three_seconds_apart_thirty_between():
     waits = [decide(attempt, TransportLost(), POLICY, 0.0) for attempt in range(1, 12)]
     assert [decision.secs for decision in waits] == [3, 3, 3, 3, 30, 3, 3, 3, 3, 30, 3]
     assert {decision.action for decision in waits} == {"wait"}
@@ -52,7 +52,7 @@ def test_jitter_only_lengthens(attempts, chance):
     assert login_wait(attempts, POLICY) <= 600
 
 
-def test_an_attempt_that_failed_alone_waits_ever_longer_and_then_is_parked_while_others_pass():
+def test_an_attempt_failed_alone_waits_longer_and_is_then_parked():
     secs = [decide(attempt, AttemptFailed("odd"), POLICY, 0.0).secs for attempt in range(1, 5)]
     assert secs == [3, 6, 12, 24]
     assert decide(5, AttemptFailed("odd"), POLICY, 0.5) == ("park", 300.0)
@@ -67,7 +67,7 @@ def test_no_file_is_parked_for_a_limit_of_the_servers():
     assert [decision.secs for decision in found] == [3, 6, 12, 24, *[30] * 7]
 
 
-def test_where_no_other_file_passes_none_is_parked_and_the_wait_grows_to_that_of_a_parked_one():
+def test_where_no_other_file_passes_none_is_parked():
     found = [decide(attempt, AttemptFailed("odd"), POLICY, 0.0, others=False) for attempt in range(5, 12)]
     assert {decision.action for decision in found} == {"again"}
     assert [decision.secs for decision in found] == [30, 60, 120, 240, 300, 300, 300]
@@ -92,7 +92,7 @@ def test_where_no_other_file_passes_none_is_parked_and_the_wait_grows_to_that_of
     st.booleans(),
     st.builds(Policy, st.integers(1, 1000), st.floats(0, 3600), st.floats(0, 86400), st.floats(1, 7 * 86400)),
 )
-def test_whatever_failed_one_thing_is_done_and_the_wait_is_bounded(error, attempts, chance, others, policy):
+def test_any_failure_leads_to_one_action_and_a_bounded_wait(error, attempts, chance, others, policy):
     decision = decide(attempts, error, policy, chance, others)
     assert decision.action in ("wait", "hold", "again", "park", "next", "anew")
     assert 0 <= decision.secs <= max(3600, 20 * policy.long_wait, policy.wait, policy.parked_wait) * (1 + JITTER)

@@ -11,8 +11,8 @@ from pysubtask.control.view.task_status import TaskStatus
 from pysubtask.subtask.spool.spool import Spool
 from pysubtask.transports.shared import means
 from pysubtask.transports.shared.profile import Profile
-from tests.helpers import wait_until
-from tests.subtask.test_dispatcher import Bench
+from tests.support.dispatcher_bench import Bench
+from tests.support.helpers import wait_until
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
     assert len(messages) == 2
 
 
-def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
+def test_it_is_known_before_the_first_connect_of_the_next_child(bench):
     bench.start()
     learn(bench, (means.APPEND, "none"))
     wait_until(lambda: "none" in kept(bench), 20, "what was learned in the spool")
@@ -78,7 +78,7 @@ def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
     assert len(reported(bench)) == 1, "told once, not at each start"
 
 
-def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
+def test_a_requested_retry_may_mean_the_server_was_mended(bench):
     bench.start()
     profile = bench.transport.profile
     learn(bench, (means.APPEND, "none"))

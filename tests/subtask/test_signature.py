@@ -207,7 +207,7 @@ def test_it_stays_small_whatever_the_size():
     assert not held._replace(average=1024 * 1024).suits()
 
 
-def test_a_file_that_got_shorter_and_one_that_nobody_asks_for_any_more(files, method):
+def test_a_file_that_shrank_and_one_that_is_no_longer_needed(files, method):
     files.sign(b"x" * 100_000)
     with pytest.raises(SourceChanged):
         sign(files.path, 100_001, go_on)

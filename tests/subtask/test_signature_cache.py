@@ -20,7 +20,7 @@ def signed(path: Path) -> signature.Signature:
     return signature.sign(str(path), path.stat().st_size, lambda: False, AVERAGE)
 
 
-def test_it_is_that_of_the_whole_file_however_it_is_written(tmp_path: Path) -> None:
+def test_it_is_that_of_the_whole_file_however_it_is_written(tmp_path: Path):
     content = random.Random(3).randbytes(700_000)
     path, whole = tmp_path / "growing", tmp_path / "whole"
     whole.write_bytes(content)
@@ -34,7 +34,7 @@ def test_it_is_that_of_the_whole_file_however_it_is_written(tmp_path: Path) -> N
     assert growing.outcome() == signed(whole)
 
 
-def test_a_write_that_fails_ends_it(tmp_path: Path) -> None:
+def test_a_write_that_fails_ends_it(tmp_path: Path):
     path = tmp_path / "growing"
     path.write_bytes(bytes(100_000))
     growing, threads = Growing(100_000, AVERAGE), threading.active_count()
@@ -45,14 +45,14 @@ def test_a_write_that_fails_ends_it(tmp_path: Path) -> None:
     assert threading.active_count() == threads
 
 
-def test_one_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+def test_one_that_cannot_be_read_is_none(tmp_path: Path):
     growing = Growing(10, AVERAGE)
     with growing.signing(str(tmp_path / "missing")):
         growing.reached(10)
     assert growing.outcome() is None
 
 
-def test_a_snapshot_has_the_signature_of_what_it_holds(tmp_path: Path) -> None:
+def test_a_snapshot_has_the_signature_of_what_it_holds(tmp_path: Path):
     source = tmp_path / "data"
     with open(source, "wb") as file:
         file.write(random.Random(4).randbytes(3_000_000))
@@ -67,7 +67,7 @@ def test_a_snapshot_has_the_signature_of_what_it_holds(tmp_path: Path) -> None:
     assert Snapshotter(None, "tag", lambda: 0).copy(str(source), average=AVERAGE).signature is None
 
 
-def test_the_last_few_are_kept(tmp_path: Path) -> None:
+def test_the_last_few_are_kept(tmp_path: Path):
     path = tmp_path / "data"
     path.write_bytes(bytes(50_000))
     cache, built = SignatureCache(), signed(path)

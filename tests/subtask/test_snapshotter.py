@@ -60,7 +60,7 @@ def between(monkeypatch):
     return install
 
 
-def test_a_copy_is_whole_and_carries_the_sources_time(tmp_path, bak, snaps) -> None:
+def test_a_copy_is_whole_and_carries_the_sources_time(tmp_path, bak, snaps):
     source = tmp_path / "data.csv"
     data = os.urandom(3_000_001)
     source.write_bytes(data)
@@ -78,7 +78,7 @@ def test_a_copy_is_whole_and_carries_the_sources_time(tmp_path, bak, snaps) -> N
 
 @settings(max_examples=60)
 @given(pieces=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=6), tail=st.integers(0, 3))
-def test_any_layout_of_holes_and_data_is_copied(tmp_path_factory, pieces, tail) -> None:
+def test_any_layout_of_holes_and_data_is_copied(tmp_path_factory, pieces, tail):
     folder = tmp_path_factory.mktemp("holes")
     with open(folder / "s", "wb") as file:
         for blocks, data in pieces:
@@ -94,7 +94,7 @@ def test_any_layout_of_holes_and_data_is_copied(tmp_path_factory, pieces, tail) 
     assert copied.digest == sha(want) == content_digest(str(folder / "s"), len(want))
 
 
-def test_sparse_stays_sparse(tmp_path, snaps) -> None:
+def test_sparse_stays_sparse(tmp_path, snaps):
     source = tmp_path / "image"
     with open(source, "wb") as file:
         file.seek(64 * 1024 * 1024)
@@ -109,7 +109,7 @@ def test_sparse_stays_sparse(tmp_path, snaps) -> None:
 
 @settings(max_examples=40)
 @given(st.binary(max_size=300), st.sets(st.integers(0, 320)), st.lists(st.integers(1, 90), max_size=8))
-def test_the_digests_of_the_beginnings(data, sizes, steps) -> None:
+def test_the_digests_of_the_beginnings(data, sizes, steps):
     digest, at = Digest(sizes), 0
     for step in [*steps, len(data)]:
         digest.update(memoryview(data)[at : at + step], at)
@@ -118,21 +118,21 @@ def test_the_digests_of_the_beginnings(data, sizes, steps) -> None:
     assert digest.prefixes == {size: sha(data[:size]) for size in sizes if size <= len(data)}
 
 
-def test_a_copy_tells_the_digests_of_its_beginnings(tmp_path, snaps) -> None:
+def test_a_copy_tells_the_digests_of_its_beginnings(tmp_path, snaps):
     data = os.urandom(3_000_000)
     (tmp_path / "a").write_bytes(data)
     copied = snaps.copy(str(tmp_path / "a"), None, {1_500_000, 3_000_000, 3_000_001})
     assert copied.prefixes == {1_500_000: sha(data[:1_500_000]), 3_000_000: sha(data)}
 
 
-def test_an_empty_file(tmp_path, snaps) -> None:
+def test_an_empty_file(tmp_path, snaps):
     (tmp_path / "empty").touch()
     copied = snaps.copy(str(tmp_path / "empty"))
     snaps.seal([copied])
     assert os.path.getsize(copied.path) == 0 and copied.digest == sha(b"")
 
 
-def test_a_file_that_grows_is_a_true_prefix(tmp_path, snaps, between) -> None:
+def test_a_file_that_grows_is_a_true_prefix(tmp_path, snaps, between):
     source = tmp_path / "log"
     data = os.urandom(2_500_000)
     source.write_bytes(data)
@@ -150,7 +150,7 @@ def test_a_file_that_grows_is_a_true_prefix(tmp_path, snaps, between) -> None:
 
 
 @pytest.mark.slow
-def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps) -> None:
+def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps):
     source = tmp_path / "log"
     line = b"0123456789abcdef" * 256
     source.write_bytes(line * 500)
@@ -177,7 +177,7 @@ def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps) ->
 
 
 @pytest.mark.parametrize("whole_seconds", [False, True])
-def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, between, whole_seconds, monkeypatch) -> None:
+def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, between, whole_seconds, monkeypatch):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 2_500_000)
     when = os.stat(source).st_mtime_ns // 1_000_000_000 * 1_000_000_000
@@ -199,7 +199,7 @@ def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, betw
     assert snaps.copy(str(source)).digest == sha(b"b" * 2_500_000)
 
 
-def test_a_file_truncated_under_the_copy_is_not_taken(tmp_path, bak, snaps, between) -> None:
+def test_a_file_truncated_under_the_copy_is_not_taken(tmp_path, bak, snaps, between):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 2_500_000)
     between(lambda: os.truncate(source, 100))
@@ -208,7 +208,7 @@ def test_a_file_truncated_under_the_copy_is_not_taken(tmp_path, bak, snaps, betw
     assert left_in(bak) == []
 
 
-def test_a_file_emptied_before_its_first_byte_is_read_is_no_hole(tmp_path, bak, snaps, monkeypatch) -> None:
+def test_a_file_emptied_before_its_first_byte_is_read_is_no_hole(tmp_path, bak, snaps, monkeypatch):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 100_000)
     real = os.lseek
@@ -223,7 +223,7 @@ def test_a_file_emptied_before_its_first_byte_is_read_is_no_hole(tmp_path, bak, 
     assert left_in(bak) == []
 
 
-def test_a_file_replaced_under_the_copy_gives_the_old_version_whole(tmp_path, snaps, between) -> None:
+def test_a_file_replaced_during_the_copy_gives_the_old_version(tmp_path, snaps, between):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 2_500_000)
     inode = os.stat(source).st_ino
@@ -237,7 +237,7 @@ def test_a_file_replaced_under_the_copy_gives_the_old_version_whole(tmp_path, sn
     assert copied.digest == sha(b"a" * 2_500_000) and copied.inode == inode
 
 
-def test_a_file_that_vanishes_under_the_copy(tmp_path, bak, snaps, between) -> None:
+def test_a_file_that_vanishes_under_the_copy(tmp_path, bak, snaps, between):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 2_500_000)
     between(lambda: os.unlink(source))
@@ -246,14 +246,14 @@ def test_a_file_that_vanishes_under_the_copy(tmp_path, bak, snaps, between) -> N
     assert left_in(bak) == []
 
 
-def test_missing_files(tmp_path, snaps) -> None:
+def test_missing_files(tmp_path, snaps):
     (tmp_path / "f").touch()
     for path in (tmp_path / "none", tmp_path / "f" / "below"):
         with pytest.raises(SourceMissing):
             snaps.copy(str(path))
 
 
-def test_folders_fifos_sockets_and_devices_are_refused_at_once(tmp_path, bak, snaps) -> None:
+def test_folders_fifos_sockets_and_devices_are_refused_at_once(tmp_path, bak, snaps):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -263,7 +263,7 @@ def test_folders_fifos_sockets_and_devices_are_refused_at_once(tmp_path, bak, sn
     assert left_in(bak) == []
 
 
-def test_a_file_that_may_not_be_read(tmp_path, snaps, monkeypatch) -> None:
+def test_a_file_that_may_not_be_read(tmp_path, snaps, monkeypatch):
     source = tmp_path / "secret"
     source.write_text("x")
     source.chmod(0)
@@ -281,7 +281,7 @@ def test_a_file_that_may_not_be_read(tmp_path, snaps, monkeypatch) -> None:
         snaps.copy(str(source))
 
 
-def test_a_disk_that_fails_in_the_middle(tmp_path, bak, snaps, monkeypatch) -> None:
+def test_a_disk_that_fails_in_the_middle(tmp_path, bak, snaps, monkeypatch):
     (tmp_path / "log").write_bytes(b"a" * 100)
 
     def fail(*_):
@@ -293,7 +293,7 @@ def test_a_disk_that_fails_in_the_middle(tmp_path, bak, snaps, monkeypatch) -> N
     assert left_in(bak) == []
 
 
-def test_within_keeps_links_inside(tmp_path, snaps) -> None:
+def test_within_keeps_links_inside(tmp_path, snaps):
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     outside.mkdir()
@@ -315,7 +315,7 @@ def test_within_keeps_links_inside(tmp_path, snaps) -> None:
 _Space = namedtuple("_Space", "f_bavail f_frsize")
 
 
-def test_space_that_must_stay_free(tmp_path, bak, monkeypatch) -> None:
+def test_space_that_must_stay_free(tmp_path, bak, monkeypatch):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 10_000)
     with open(tmp_path / "sparse", "wb") as file:
@@ -332,7 +332,7 @@ def test_space_that_must_stay_free(tmp_path, bak, monkeypatch) -> None:
     snaps.copy(str(source))
 
 
-def test_a_disk_that_fills_up_in_the_middle(tmp_path, bak, snaps) -> None:
+def test_a_disk_that_fills_up_in_the_middle(tmp_path, bak, snaps):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 3_000_000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -345,7 +345,7 @@ def test_a_disk_that_fills_up_in_the_middle(tmp_path, bak, snaps) -> None:
     assert left_in(bak) == []
 
 
-def test_a_disk_that_is_full_when_it_comes_to_the_sync(tmp_path, bak, snaps, monkeypatch) -> None:
+def test_a_disk_that_is_full_when_it_comes_to_the_sync(tmp_path, bak, snaps, monkeypatch):
     copies = []
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
@@ -364,7 +364,7 @@ def test_a_disk_that_is_full_when_it_comes_to_the_sync(tmp_path, bak, snaps, mon
     assert left_in(bak) == []
 
 
-def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak, snaps, monkeypatch) -> None:
+def test_seal_syncs_each_file_then_its_name_then_the_folder(tmp_path, bak, snaps, monkeypatch):
     copies = []
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
@@ -390,7 +390,7 @@ def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak,
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_one_copy_is_synced_while_it_is_open_and_not_again(tmp_path, bak, snaps, monkeypatch, listed: bool) -> None:
+def test_one_copy_is_synced_while_it_is_open_and_not_again(tmp_path, bak, snaps, monkeypatch, listed: bool):
     """Also where the descriptor of the folder is none that can be synced."""
     (tmp_path / "a").write_text("a")
     snaps.seal([snaps.copy(str(tmp_path / "a"))])
@@ -422,7 +422,7 @@ def _without_to_sync(found_to_write, path: str, *, to_sync: bool = False):
     return found_to_write(path)
 
 
-def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps) -> None:
+def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps):
     (tmp_path / "log").write_text("x")
     first = snaps.copy(str(tmp_path / "log"))
     os.unlink(str(first.temp))
@@ -434,14 +434,14 @@ def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps) -> No
         snaps.seal([first])
 
 
-def test_a_folder_that_cannot_be_made(tmp_path) -> None:
+def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "bak").write_text("a file is in the way")
     (tmp_path / "log").write_text("x")
     with pytest.raises(SourceError, match="no snapshot can be made"):
         Snapshotter(str(tmp_path / "bak" / "ftp"), "t", lambda: 0).copy(str(tmp_path / "log"))
 
 
-def test_no_two_versions_files_runs_or_tags_share_a_name(tmp_path, bak) -> None:
+def test_no_two_versions_files_runs_or_tags_share_a_name(tmp_path, bak):
     (tmp_path / "x").mkdir()
     (tmp_path / "log").write_text("1")
     (tmp_path / "x" / "log").write_text("2")
@@ -455,7 +455,7 @@ def test_no_two_versions_files_runs_or_tags_share_a_name(tmp_path, bak) -> None:
 
 
 @pytest.mark.parametrize("name", [b"n" * 255, b"\xff\xfe,'\" \n", "\u00fc".encode() * 127, b"-rf"])
-def test_any_name_gives_a_name_the_folder_can_hold(tmp_path, bak, snaps, name) -> None:
+def test_any_name_gives_a_name_the_folder_can_hold(tmp_path, bak, snaps, name):
     path = os.path.join(os.fsencode(tmp_path), name)
     with open(path, "wb") as file:
         file.write(b"x")
@@ -465,7 +465,7 @@ def test_any_name_gives_a_name_the_folder_can_hold(tmp_path, bak, snaps, name) -
     assert len(os.fsencode(os.path.basename(copied.path))) <= 255 and len(os.fsencode(os.path.basename(str(copied.temp)))) <= 255
 
 
-def test_without_a_folder_the_live_file_is_hashed_and_nothing_written(tmp_path, between) -> None:
+def test_without_a_folder_the_live_file_is_hashed_and_not_copied(tmp_path, between):
     source = tmp_path / "log"
     source.write_bytes(b"a" * 10)
     before = left_in(tmp_path)
@@ -481,7 +481,7 @@ def test_without_a_folder_the_live_file_is_hashed_and_nothing_written(tmp_path, 
         snaps.copy(str(source))
 
 
-def test_drop_removes_our_snapshots_and_nothing_else(tmp_path, bak, snaps) -> None:
+def test_drop_removes_our_snapshots_and_nothing_else(tmp_path, bak, snaps):
     (tmp_path / "log").write_text("x")
     copied = snaps.copy(str(tmp_path / "log"))
     snaps.seal([copied])
@@ -498,7 +498,7 @@ def test_drop_removes_our_snapshots_and_nothing_else(tmp_path, bak, snaps) -> No
     assert not os.path.exists(copied.path)
 
 
-def test_discard_removes_a_copy_in_either_state(tmp_path, bak, snaps) -> None:
+def test_discard_removes_a_copy_in_either_state(tmp_path, bak, snaps):
     (tmp_path / "log").write_text("x")
     early, late = snaps.copy(str(tmp_path / "log")), snaps.copy(str(tmp_path / "log"))
     snaps.seal([late])
@@ -507,7 +507,7 @@ def test_discard_removes_a_copy_in_either_state(tmp_path, bak, snaps) -> None:
     assert left_in(bak) == []
 
 
-def test_sweep_removes_what_a_crash_left_and_keeps_what_is_needed(tmp_path, bak, snaps) -> None:
+def test_sweep_removes_a_crashs_remains_and_keeps_what_is_needed(tmp_path, bak, snaps):
     (tmp_path / "log").write_text("x")
     temp, kept, lost = (snaps.copy(str(tmp_path / "log")) for _ in range(3))
     snaps.seal([kept, lost])
@@ -519,7 +519,7 @@ def test_sweep_removes_what_a_crash_left_and_keeps_what_is_needed(tmp_path, bak,
     assert Snapshotter(str(tmp_path / "nowhere"), "ftp", lambda: 0).sweep([]) == []
 
 
-def test_content_digest(tmp_path) -> None:
+def test_content_digest(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"abcdef")
     assert content_digest(str(path), 3) == sha(b"abc")
@@ -531,12 +531,12 @@ def test_content_digest(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", "a/b", "t" * 65])
-def test_a_tag_must_fit_into_a_name(tag) -> None:
+def test_a_tag_must_fit_into_a_name(tag):
     with pytest.raises(ValueError):
         Snapshotter("/tmp", tag, lambda: 0)
 
 
-def test_no_handle_is_left_open(tmp_path, snaps) -> None:
+def test_no_handle_is_left_open(tmp_path, snaps):
     (tmp_path / "log").write_text("x")
     os.mkfifo(tmp_path / "fifo")
     before = len(os.listdir("/proc/self/fd"))
@@ -547,7 +547,7 @@ def test_no_handle_is_left_open(tmp_path, snaps) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_snapshot_is_private_whatever_the_umask(tmp_path) -> None:
+def test_a_snapshot_is_private_whatever_the_umask(tmp_path):
     """A copy of a file that only its owner may read must not be readable by others for as long as the link is down."""
     (tmp_path / "diary.csv").write_bytes(b"private")
     (tmp_path / "diary.csv").chmod(0o600)
@@ -564,7 +564,7 @@ def test_a_snapshot_is_private_whatever_the_umask(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("what", ["link", "second name"])
-def test_another_file_in_the_place_of_a_snapshot_is_not_sent(tmp_path, what) -> None:
+def test_another_file_in_the_place_of_a_snapshot_is_not_sent(tmp_path, what):
     private = tmp_path / "private.txt"
     private.write_bytes(b"x" * 40)
     (tmp_path / "a.csv").write_bytes(b"y" * 40)
@@ -585,7 +585,7 @@ def test_another_file_in_the_place_of_a_snapshot_is_not_sent(tmp_path, what) -> 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes folders of another user: needs root")
 
 
-def test_the_folder_of_snapshots_becomes_ours_alone(tmp_path) -> None:
+def test_the_folder_of_snapshots_becomes_ours_alone(tmp_path):
     """One of a umask, of an earlier version, or made before us by somebody of our group."""
     bak = tmp_path / "upload"
     bak.mkdir()
@@ -605,7 +605,7 @@ def open_source_and_close(job: Job) -> bool:
 
 @needs_root
 @pytest.mark.parametrize("how", ["a folder of his", "a link of his"])
-def test_no_snapshot_is_kept_in_or_sent_from_a_folder_of_another_user(tmp_path, how) -> None:
+def test_no_snapshot_is_kept_in_or_sent_from_anothers_folder(tmp_path, how):
     """mallory makes `upload` before the child does, or puts another one in its place."""
     (tmp_path / "a.csv").write_bytes(b"x")
     bak = tmp_path / "upload"

@@ -26,8 +26,8 @@ from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder
 from pysubtask.subtask.watch.watcher import Watcher
-from tests.helpers import wait_until
-from tests.subtask.pipelines import pipeline_of
+from tests.support.helpers import wait_until
+from tests.support.pipelines import pipeline_of
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of other users: needs root")
 ALICE, MALLORY = 64001, 64002
@@ -104,7 +104,7 @@ def secret(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_swapped_for_a_link_while_it_is_copied(data, snaps, secret, swapping) -> None:
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_copied(data, snaps, secret, swapping):
     """The proof of the review: exchanges of `sub` and a link, four seconds; it leaked thousands of times."""
     (data / "sub").mkdir()
     (data / "sub" / "a.csv").write_bytes(b"harmless")
@@ -128,7 +128,7 @@ def test_a_folder_that_is_swapped_for_a_link_while_it_is_copied(data, snaps, sec
 
 
 @needs_root
-def test_a_link_to_what_its_owner_may_not_read_is_not_a_named_file(data, snaps, secret) -> None:
+def test_a_link_to_what_its_owner_may_not_read_is_no_named_file(data, snaps, secret):
     """The proof of the review: root's task names a file in a user's folder, and the user makes it a link."""
     give(data, ALICE)
     link = data / "today.csv"
@@ -146,7 +146,7 @@ def test_a_link_to_what_its_owner_may_not_read_is_not_a_named_file(data, snaps, 
 
 
 @needs_root
-def test_links_of_their_own_are_followed(data, snaps, secret, tmp_path) -> None:
+def test_links_of_their_own_are_followed(data, snaps, secret, tmp_path):
     give(data, ALICE)
     for owner in (0, ALICE):
         target = tmp_path / f"of-{owner}"
@@ -162,7 +162,7 @@ def test_links_of_their_own_are_followed(data, snaps, secret, tmp_path) -> None:
 
 
 @needs_root
-def test_a_link_of_a_third_user_is_not_followed(data, snaps, tmp_path) -> None:
+def test_a_link_of_a_third_user_is_not_followed(data, snaps, tmp_path):
     give(data, ALICE, 0o777)
     (tmp_path / "his").write_bytes(b"x")
     give(tmp_path / "his", MALLORY)
@@ -173,7 +173,7 @@ def test_a_link_of_a_third_user_is_not_followed(data, snaps, tmp_path) -> None:
 
 
 @needs_root
-def test_a_chain_of_links_ends_where_a_stranger_leads_it_astray(data, snaps, secret, tmp_path) -> None:
+def test_a_chain_of_links_ends_where_a_stranger_leads_it_astray(data, snaps, secret, tmp_path):
     """The first link is ours, and the second, or a folder on the way, is not."""
     (tmp_path / "his").mkdir()
     for name, target in (("second", secret), ("way", secret.parent)):
@@ -188,7 +188,7 @@ def test_a_chain_of_links_ends_where_a_stranger_leads_it_astray(data, snaps, sec
 
 @needs_root
 @pytest.mark.parametrize("kind", ["named", "in a folder"])
-def test_root_sends_no_file_that_the_owner_of_the_folder_may_not_read(data, snaps, kind) -> None:
+def test_root_sends_no_file_that_the_folders_owner_may_not_read(data, snaps, kind):
     give(data, ALICE)
     within = None if kind == "named" else str(data)
     file = data / "a.csv"
@@ -210,7 +210,7 @@ def test_root_sends_no_file_that_the_owner_of_the_folder_may_not_read(data, snap
 @needs_root
 @pytest.mark.parametrize("kind", ["named", "in a folder"])
 @pytest.mark.parametrize("mode", [0o1777, 0o2775, 0o755])
-def test_root_sends_no_second_name_of_a_private_file_from_a_drop_folder(data, snaps, secret, kind, mode) -> None:
+def test_root_sends_no_second_name_of_a_private_file(data, snaps, secret, kind, mode):
     """Where fs.protected_hardlinks is 0 anybody may give any file a name there."""
     within = None if kind == "named" else str(data)
     os.chown(data, 0, 4242)
@@ -229,7 +229,7 @@ def test_root_sends_no_second_name_of_a_private_file_from_a_drop_folder(data, sn
 
 @needs_root
 @pytest.mark.parametrize("make", ["make_notify", "touch", "write_hold"])
-def test_a_signal_file_is_not_made_where_a_strangers_link_leads(data, secret, make) -> None:
+def test_a_signal_file_is_not_made_where_a_strangers_link_leads(data, secret, make):
     link = data / "sub"
     link.symlink_to(secret.parent)
     give(link, ALICE)
@@ -245,7 +245,7 @@ def test_a_signal_file_is_not_made_where_a_strangers_link_leads(data, secret, ma
 
 @pytest.mark.slow
 @needs_root
-def test_no_signal_file_goes_astray_while_its_folder_is_swapped(data, secret, swapping) -> None:
+def test_no_signal_file_goes_astray_while_its_folder_is_swapped(data, secret, swapping):
     (data / "sub").mkdir()
     (data / "link").symlink_to(secret.parent)
     give(data / "sub", ALICE)
@@ -262,7 +262,7 @@ def test_no_signal_file_goes_astray_while_its_folder_is_swapped(data, secret, sw
     assert done
 
 
-def test_a_link_in_the_place_of_a_folder_inside_is_not_listed(tmp_path, data, secret) -> None:
+def test_a_link_in_the_place_of_a_folder_inside_is_not_listed(tmp_path, data, secret):
     (data / "sub").mkdir()
     entry = read_entries(TREE, cwd=str(data))[0]
     inside = Folder(0, entry, (), Folder(0, entry, ()), "sub")
@@ -275,7 +275,7 @@ def test_a_link_in_the_place_of_a_folder_inside_is_not_listed(tmp_path, data, se
 
 
 @needs_root
-def test_a_signal_file_is_not_removed_where_a_strangers_link_leads(data, secret) -> None:
+def test_a_signal_file_is_not_removed_through_a_strangers_link(data, secret):
     hold = secret.parent / "a.csv.hold"
     hold.touch()
     link = data / "sub"
@@ -328,7 +328,7 @@ TREE = [{"dir": ".", "recursive": True, "settle_secs": 0, "on_change": True}]
 
 
 @pytest.mark.slow
-def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, data, secret, swapping) -> None:
+def test_a_thread_that_swaps_folders_and_files_ends_no_child(station, data, secret, swapping):
     (data / "sub").mkdir()
     (data / "sub" / "a.csv").write_bytes(b"harmless")
     (data / "link").symlink_to(secret.parent)
@@ -356,7 +356,7 @@ KINDS = [errno.EINVAL, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EACCES, errno
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_no_error_of_a_look_at_a_file_ends_the_child(station, data, tmp_path, monkeypatch, seed) -> None:
+def test_no_error_of_a_look_at_a_file_ends_the_child(station, data, tmp_path, monkeypatch, seed):
     """Any system call about the data may fail in any way: it is a matter of that file, tried again."""
     (data / "sub").mkdir()
     for name in ("a.csv", "b.csv", "sub/c.csv"):

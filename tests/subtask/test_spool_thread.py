@@ -20,7 +20,7 @@ def spool_thread(tmp_path: Path):
     opened.close()
 
 
-def test_calls_run_in_their_order_on_one_thread_and_all_of_them_before_the_end():
+def test_calls_run_in_order_on_one_thread_and_all_before_the_end():
     worker, seen = Worker("one"), []
 
     def note(number: int) -> None:
@@ -36,7 +36,7 @@ def test_calls_run_in_their_order_on_one_thread_and_all_of_them_before_the_end()
         worker.submit(lambda: None)
 
 
-def test_a_thread_that_cannot_be_started_is_told_and_may_be_asked_for_again(monkeypatch):
+def test_a_thread_that_cannot_start_is_reported_and_asked_again(monkeypatch):
     worker, seen = Worker("later"), []
 
     def refuse(self) -> None:
@@ -59,30 +59,24 @@ def test_who_asks_on_a_thread_gets_the_value_or_the_error(spool_thread: SpoolThr
     assert spool_thread.run(threading.current_thread).name == "spool"
 
 
-def test_who_asks_on_a_loop_gets_the_value_or_the_error_and_blocks_nobody(spool_thread: SpoolThread):
-    async def case() -> None:
-        gate = threading.Event()
-        slow = asyncio.create_task(spool_thread.ask(gate.wait))
-        await asyncio.sleep(0)
-        gate.set()
-        assert await asyncio.wait_for(slow, 10)
-        with pytest.raises(ZeroDivisionError):
-            await spool_thread.ask(lambda: 1 // 0)
-
-    asyncio.run(case())
+async def test_an_awaited_call_gives_value_or_error_and_blocks_nobody(spool_thread: SpoolThread):
+    gate = threading.Event()
+    slow = asyncio.create_task(spool_thread.ask(gate.wait))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.wait_for(slow, 10)
+    with pytest.raises(ZeroDivisionError):
+        await spool_thread.ask(lambda: 1 // 0)
 
 
-def test_what_was_asked_is_done_though_whoever_asked_was_cancelled_or_its_loop_has_ended(spool_thread: SpoolThread):
+async def test_a_call_is_done_though_its_caller_was_cancelled_or_ended(spool_thread: SpoolThread):
     gate, seen = threading.Event(), []
 
-    async def case() -> None:
-        first = asyncio.create_task(spool_thread.ask(gate.wait))
-        second = asyncio.create_task(spool_thread.ask(lambda: seen.append("done")))
-        await asyncio.sleep(0)
-        first.cancel()
-        second.cancel()
-        await asyncio.gather(first, second, return_exceptions=True)
-
-    asyncio.run(case())
+    first = asyncio.create_task(spool_thread.ask(gate.wait))
+    second = asyncio.create_task(spool_thread.ask(lambda: seen.append("done")))
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
     gate.set()
     assert spool_thread.run(lambda: list(seen)) == ["done"]

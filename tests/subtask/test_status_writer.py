@@ -100,7 +100,7 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
         assert {row["name"] for row in found["parked"]} <= parked
 
 
-def test_an_event_alone_makes_a_page_due_and_an_idle_one_is_not_written_again(tmp_path):
+def test_an_event_makes_a_page_due_and_an_idle_one_stays(tmp_path):
     context, page = context_and_writer(tmp_path)
     page.write(0.0)
     assert page.due_at() is None
@@ -136,7 +136,7 @@ def test_bytes_per_second_of_what_moves_now(tmp_path):
     context.spool_thread.close()
 
 
-def test_events_written_together_are_numbered_one_by_one_and_lost_together(tmp_path):
+def test_events_written_together_are_numbered_and_lost_together(tmp_path):
     log = EventLog(str(tmp_path), 2)
     assert log.emit_all([("a", {"x": 1}), ("b", {})]) == 2
     assert log.emit_all([]) == 2

@@ -30,16 +30,16 @@ def stamp(ns: int) -> Stamp:
     return Stamp(ns, 1, 1)
 
 
-def test_whole_seconds_are_a_coarse_clock() -> None:
+def test_whole_seconds_are_a_coarse_clock():
     assert tick_ns(T) == GRANULARITY_NS and tick_ns(T + 1) == FINE_NS
 
 
-def test_old_files_need_no_second_look() -> None:
+def test_old_files_need_no_second_look():
     assert again(stamp(T), stamp(T), T + GRANULARITY_NS, T + GRANULARITY_NS, alone=True) is None
     assert again(None, None, T, T, alone=True) is None
 
 
-def test_a_young_stamp_and_a_young_source() -> None:
+def test_a_young_stamp_and_a_young_source():
     old, now = stamp(T - 60 * SECOND), T + SECOND // 2
     assert again(stamp(T), old, now, now, alone=False) == Again(GRANULARITY_NS - SECOND // 2, False)
     assert again(stamp(T), stamp(T), now, now, alone=False) == Again(GRANULARITY_NS - SECOND // 2, True)
@@ -48,17 +48,17 @@ def test_a_young_stamp_and_a_young_source() -> None:
     assert again(stamp(T), None, now, now, alone=False) == Again(GRANULARITY_NS - SECOND // 2, False)
 
 
-def test_a_snapshot_that_took_long_is_looked_at_at_once() -> None:
+def test_a_snapshot_that_took_long_is_looked_at_at_once():
     assert again(stamp(T), stamp(T), T, T + 60 * SECOND, alone=True) == Again(0, True)
 
 
 @given(st.integers(0, 2 * T), st.integers(0, 2 * T), st.integers(0, 2 * T), st.integers(0, 10**12))
-def test_the_wait_is_never_longer_than_a_tick(a: int, b: int, since: int, later: int) -> None:
+def test_the_wait_is_never_longer_than_a_tick(a: int, b: int, since: int, later: int):
     found = again(stamp(a), stamp(b), since, since + later, alone=True)
     assert found is None or 0 <= found.in_ns <= GRANULARITY_NS
 
 
-def test_at_a_start_only_what_is_recent_is_in_doubt() -> None:
+def test_at_a_start_only_what_is_recent_is_in_doubt():
     assert undecided(stamp(T), T + SECOND) == Again(SECOND, True)
     assert undecided(stamp(T), T + DOUBT_NS) == Again(0, True)
     assert undecided(stamp(T), T + DOUBT_NS + 1) is None
@@ -66,7 +66,7 @@ def test_at_a_start_only_what_is_recent_is_in_doubt() -> None:
     assert undecided(stamp(T + 1), T + 1 + FINE_DOUBT_NS + 1) is None
 
 
-def test_birth(tmp_path) -> None:
+def test_birth(tmp_path):
     path = str(tmp_path / "f")
     assert creation_ns(path) is None
     before = time.time_ns() - SECOND

@@ -32,7 +32,7 @@ def test_what_goes_on_where_the_old_one_ended_is_appended():
     assert planned(OLD, 6000, {5000: "d5000"}) == TransferPlan(1000, append=Append(5000, 5000))
 
 
-def test_complete_versions_only_or_no_append_on_the_server_is_copied_there():
+def test_complete_versions_or_no_append_are_copied_on_the_server():
     assert planned(OLD, 6000, {5000: "d5000"}, appends=False) == TransferPlan(1000, copies=(Copy(0, 5000, 0),))
     assert planned(OLD, 6000, {5000: "d5000"}, appends=False, copies=False) == TransferPlan(1000), (
         "whole, and yet only 1,000 are new"
@@ -50,7 +50,7 @@ def test_any_doubt_means_whole():
     assert planned(OLD, 5000, {5000: "d5000"}) == TransferPlan(0), "the same content"
 
 
-def test_an_append_that_was_cut_is_finished_by_what_goes_on_from_it():
+def test_a_cut_append_is_finished_by_what_resumes_it():
     cut = OLD._replace(reach=(6000, "d6000"))
     assert planned(cut, 6000, {5000: "d5000", 6000: "d6000"}) == TransferPlan(1000, append=Append(5000, 6000)), (
         "the same version again"
@@ -92,7 +92,7 @@ def test_a_patch_must_save_something():
     assert patched(TransferPlan(300_000), 300_000, both, 0) == TransferPlan(220_000, copies=both)
 
 
-def test_a_patch_that_is_cut_again_and_again_gives_way_to_what_can_be_gone_on_with():
+def test_a_patch_cut_repeatedly_gives_way_to_what_can_resume():
     size, much, little = 10**8, (Copy(0, 10**8 - 2 * 10**6, 0),), (Copy(0, 10**8 - 10**5, 0),)
     planned = [patched(TransferPlan(size), size, much, tries) for tries in range(PATCH_TRIES + 1)]
     assert [bool(one.copies) for one in planned] == [True] * PATCH_TRIES + [False]

@@ -6,130 +6,24 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from pysubtask.common.entries import read_entries
-from pysubtask.common.notify import Stamp, notify_name, read_stamp
+from pysubtask.common.notify import Stamp
 from pysubtask.subtask.platform import creation_time
 from pysubtask.subtask.watch import folder_files
-from pysubtask.subtask.watch.watcher import Due, Watcher
+from pysubtask.subtask.watch.watcher import Due
+from tests.support.watched_world import SECOND, World, born_long_ago
 
-SECOND = 1_000_000_000
-
-
-class Memory:
-    """What was snapshotted, as the queue would know it."""
-
-    def __init__(self) -> None:
-        self.stamps: dict[str, Stamp] = {}
-        self.sources: dict[str, Stamp] = {}
-
-    def handled(self, notify_path: str) -> Stamp | None:
-        return self.stamps.get(notify_path)
-
-    def source(self, path: str) -> Stamp | None:
-        return self.sources.get(path)
-
-
-class World:
-    """Files in a folder, a clock that only moves when told to, and a child that snapshots what is due."""
-
-    def __init__(self, folder: str, watched: list[dict[str, object]], *, tick: int = 1, skip: tuple[str, ...] = ()) -> None:
-        self.folder = str(folder)
-        self.entries = read_entries(watched, cwd=self.folder)
-        self.tick = tick
-        self.skip = skip
-        # Near the real time, which is that of the notify files the watch makes itself.
-        self.ns = (time.time_ns() // SECOND + 1) * SECOND + 1
-        self.memory = Memory()
-        self.sent: dict[str, list[bytes]] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        self.watch = Watcher(
-            self.entries, self.memory, self.skip, lambda: None, False, stat=self.stat, wall=lambda: self.ns, timer=lambda: 0.0
-        )
-
-    def stat(self, path: str) -> Stamp | None:
-        """Times as a file system with a coarse clock shows them."""
-        found = read_stamp(path)
-        return found and found._replace(mtime_ns=found.mtime_ns // self.tick * self.tick)
-
-    def path(self, name: str) -> str:
-        return os.path.join(self.folder, name)
-
-    def write(self, name: str, data: bytes = b"", mode: str = "wb") -> None:
-        with open(self.path(name), mode) as file:
-            file.write(data)
-        os.utime(self.path(name), ns=(self.ns, self.ns))
-
-    def touch(self, name: str) -> None:
-        self.write(name + ".notify", b"", "ab")
-
-    def wait(self, secs: float) -> None:
-        self.ns += int(secs * SECOND)
-
-    def scan(self, **how: bool) -> list[Due]:
-        return self.watch.scan(self.ns / SECOND, **how)
-
-    def copy(self, due: Due) -> tuple[Due, Stamp | None, bytes]:
-        try:
-            with open(due.path, "rb") as file:
-                return due, self.stat(due.path), file.read()
-        except FileNotFoundError:
-            return due, None, b""
-
-    def commit(self, copied: tuple[Due, Stamp | None, bytes]) -> None:
-        due, source, data = copied
-        if source is not None:
-            self.memory.sources[due.path] = source
-            sent = self.sent.setdefault(due.path, [])
-            if due.cause != "recheck" or sent[-1:] != [data]:
-                sent.append(data)
-        if due.stamp is not None:
-            self.memory.stamps[notify_name(due.path)] = due.stamp
-        self.watch.done(due)
-
-    def memory_forget(self, gone: list[str]) -> None:
-        """What the queue does with files that went."""
-        for path in gone:
-            self.memory.sources.pop(path, None)
-            self.memory.stamps.pop(notify_name(path), None)
-
-    def round(self, **how: bool) -> list[tuple[str, str]]:
-        """One tick; what was due: name and cause."""
-        dues = self.scan(**how)
-        for due in dues:
-            self.commit(self.copy(due))
-        return [(os.path.relpath(due.path, self.folder), due.cause) for due in dues]
-
-    def quiet(self, *, rechecks: bool = False, limit: int = 12) -> list[tuple[str, str]]:
-        """Ticks until nothing more comes; second looks because of the clock are left out unless asked for."""
-        found: list[tuple[str, str]] = []
-        for _ in range(limit):
-            found += self.round()
-            at = self.watch.next_at(self.ns / SECOND)
-            if at is None:
-                return [each for each in found if rechecks or each[1] != "recheck"]
-            self.wait(max(0.0, at - self.ns / SECOND) + 0.001)
-        raise AssertionError(f"it never comes to rest: {found}")
-
-
-@pytest.fixture(autouse=True)
-def born_long_ago(monkeypatch) -> None:
-    """Files are created in real time, not in that of the tests' clock."""
-    monkeypatch.setattr(creation_time, "creation_ns", lambda path: 0)
-
+__all__ = ["born_long_ago"]
 
 # -- static files --------------------------------------------------------------------------------------------
 
 
-def test_a_named_file_is_due_at_the_start_and_then_once_for_each_new_stamp(tmp_path) -> None:
+def test_a_named_file_is_due_at_the_start_and_with_each_stamp(tmp_path):
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     world.write("a", b"1")
     world.wait(1)
@@ -145,7 +39,7 @@ def test_a_named_file_is_due_at_the_start_and_then_once_for_each_new_stamp(tmp_p
     assert world.round() == [("b", "notify")], "also when the data file is missing"
 
 
-def test_any_change_of_the_stamp_counts(tmp_path) -> None:
+def test_any_change_of_the_stamp_counts(tmp_path):
     world = World(tmp_path, [{"file": "a"}])
     world.write("a", b"1")
     world.touch("a")
@@ -161,7 +55,7 @@ def test_any_change_of_the_stamp_counts(tmp_path) -> None:
         assert ("a", "notify") in world.quiet()
 
 
-def test_an_empty_file_and_a_missing_one_at_the_start(tmp_path) -> None:
+def test_an_empty_file_and_a_missing_one_at_the_start(tmp_path):
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     world.write("a")
     world.wait(1)
@@ -171,7 +65,7 @@ def test_an_empty_file_and_a_missing_one_at_the_start(tmp_path) -> None:
     assert world.round() == []
 
 
-def test_what_is_due_stays_due_until_it_is_done_and_carries_the_newest_stamp(tmp_path) -> None:
+def test_a_due_file_stays_due_and_carries_the_newest_stamp(tmp_path):
     world = World(tmp_path, [{"file": "a"}])
     world.write("a", b"1")
     world.touch("a")
@@ -187,7 +81,7 @@ def test_what_is_due_stays_due_until_it_is_done_and_carries_the_newest_stamp(tmp
     assert world.quiet() == []
 
 
-def test_handled_stamps_survive_a_restart_and_a_lost_touch_costs_nothing(tmp_path) -> None:
+def test_handled_stamps_survive_a_restart_and_a_lost_touch(tmp_path):
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     for name in "ab":
         world.write(name, b"1")
@@ -211,7 +105,7 @@ def in_folder(tmp_path, **options: object) -> World:
     return world
 
 
-def test_a_new_file_is_taken_when_it_is_quiet_and_gets_its_notify_file(tmp_path) -> None:
+def test_a_new_file_is_taken_when_quiet_and_gets_a_notify_file(tmp_path):
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     assert world.round() == []
@@ -234,14 +128,14 @@ def test_a_new_file_is_taken_when_it_is_quiet_and_gets_its_notify_file(tmp_path)
     assert world.sent[world.path("d/x")][-1] == b"123"
 
 
-def test_settling_takes_no_time_where_none_is_asked_for(tmp_path) -> None:
+def test_settling_takes_no_time_where_none_is_asked_for(tmp_path):
     world = in_folder(tmp_path, settle_secs=0, notify_files=False)
     world.write("d/x", b"1")
     assert world.round() == [("d/x", "new")]
     assert os.listdir(world.path("d")) == ["x"]
 
 
-def test_a_touch_is_not_kept_waiting(tmp_path) -> None:
+def test_a_touch_is_not_kept_waiting(tmp_path):
     world = in_folder(tmp_path, settle_secs=100)
     world.write("d/x", b"1")
     world.touch("d/x")
@@ -250,7 +144,7 @@ def test_a_touch_is_not_kept_waiting(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_everything_takes_what_still_settles(tmp_path) -> None:
+def test_everything_takes_what_still_settles(tmp_path):
     world = in_folder(tmp_path, settle_secs=100)
     world.write("d/x", b"1")
     assert world.round() == []
@@ -258,7 +152,7 @@ def test_everything_takes_what_still_settles(tmp_path) -> None:
     assert world.round(everything=True) == [("d/x", "new")]
 
 
-def test_everything_leaves_what_is_being_written(tmp_path) -> None:
+def test_everything_leaves_what_is_being_written(tmp_path):
     """It goes at the next start: half of it is of no use to anybody."""
     world = in_folder(tmp_path, settle_secs=100)
     world.write("d/x", b"1")
@@ -276,7 +170,7 @@ def test_everything_leaves_what_is_being_written(tmp_path) -> None:
     assert world.sent[world.path("d/x")] == [b"123"]
 
 
-def test_what_is_being_written_when_a_child_starts_settles_first(tmp_path) -> None:
+def test_what_is_being_written_when_a_child_starts_settles_first(tmp_path):
     """A named file, one in a folder that was sent before, and new ones: none of them is taken in the midst of a write."""
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"file": "a", "settle_secs": 2}, {"dir": "d", "settle_secs": 2}])
@@ -296,7 +190,7 @@ def test_what_is_being_written_when_a_child_starts_settles_first(tmp_path) -> No
     assert {world.sent[world.path(name)][-1] for name in ("a", "d/old", "d/new")} == {b"half a picture"}
 
 
-def test_a_named_file_that_grows_all_the_time_goes_at_the_start_all_the_same(tmp_path) -> None:
+def test_a_named_file_that_grows_all_the_time_goes_at_the_start(tmp_path):
     world = World(tmp_path, [{"file": "a"}])
     world.write("a", b"line\n")
     found: list[tuple[str, str]] = []
@@ -307,7 +201,7 @@ def test_a_named_file_that_grows_all_the_time_goes_at_the_start_all_the_same(tmp
     assert found and set(found) == {("a", "start")}
 
 
-def test_any_change_counts_where_that_is_asked_for(tmp_path) -> None:
+def test_any_change_counts_where_that_is_asked_for(tmp_path):
     world = in_folder(tmp_path, on_change=True)
     world.write("d/x", b"1")
     assert world.quiet() == [("d/x", "new")]
@@ -320,7 +214,7 @@ def test_any_change_counts_where_that_is_asked_for(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_files_that_were_there_before_the_start(tmp_path) -> None:
+def test_files_that_were_there_before_the_start(tmp_path):
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"dir": "d"}])
     world.write("d/old", b"1")
@@ -337,7 +231,7 @@ def test_files_that_were_there_before_the_start(tmp_path) -> None:
     assert world.round() == [("d/old", "start")]
 
 
-def test_a_file_of_1970_may_be_written_right_now(tmp_path) -> None:
+def test_a_file_of_1970_may_be_written_right_now(tmp_path):
     """The clock was set since: its time does not say that it has been quiet for 56 years."""
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"dir": "d"}])
@@ -348,7 +242,7 @@ def test_a_file_of_1970_may_be_written_right_now(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("keep_inode", [True, False])
-def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch) -> None:
+def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch):
     monkeypatch.setattr(creation_time, "creation_ns", lambda path: world.ns)
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
@@ -364,7 +258,7 @@ def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch)
     assert world.sent[world.path("d/x")][-1] == b"2"
 
 
-def test_a_file_seen_gone_is_forgotten_and_told(tmp_path) -> None:
+def test_a_file_seen_gone_is_forgotten_and_told(tmp_path):
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     world.quiet()
@@ -381,7 +275,7 @@ def test_a_file_seen_gone_is_forgotten_and_told(tmp_path) -> None:
     assert world.quiet() == [("d/x", "new")]
 
 
-def test_a_file_that_vanishes_while_it_settles_is_not_due(tmp_path) -> None:
+def test_a_file_that_vanishes_while_it_settles_is_not_due(tmp_path):
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     world.round()
@@ -390,7 +284,7 @@ def test_a_file_that_vanishes_while_it_settles_is_not_due(tmp_path) -> None:
     assert world.round() == [] and world.watch.next_at(0) is None
 
 
-def test_a_file_replaced_between_snapshot_and_commit_is_sent_again(tmp_path) -> None:
+def test_a_file_replaced_between_snapshot_and_commit_goes_again(tmp_path):
     world = in_folder(tmp_path, settle_secs=0)
     world.write("d/x", b"1")
     os.utime(world.path("d/x"), ns=(world.ns - 3600 * SECOND,) * 2)
@@ -404,7 +298,7 @@ def test_a_file_replaced_between_snapshot_and_commit_is_sent_again(tmp_path) -> 
     assert world.sent[world.path("d/x")] == [b"1", b"2"]
 
 
-def test_only_regular_files_of_the_folder_itself_count(tmp_path) -> None:
+def test_only_regular_files_of_the_folder_itself_count(tmp_path):
     world = in_folder(tmp_path, settle_secs=0)
     (tmp_path / "secret").write_text("theirs")
     (tmp_path / "d" / "sub").mkdir()
@@ -428,7 +322,7 @@ def test_only_regular_files_of_the_folder_itself_count(tmp_path) -> None:
     assert not (tmp_path / "d" / "escape.notify.notify").exists()
 
 
-def test_a_file_that_becomes_a_link_out_while_it_settles(tmp_path) -> None:
+def test_a_file_that_becomes_a_link_out_while_it_settles(tmp_path):
     (tmp_path / "secret").write_text("theirs")
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
@@ -439,7 +333,7 @@ def test_a_file_that_becomes_a_link_out_while_it_settles(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_a_notify_without_data_is_handed_on(tmp_path) -> None:
+def test_a_notify_without_data_is_handed_on(tmp_path):
     world = in_folder(tmp_path)
     world.touch("d/later")
     assert [due.cause for due in world.scan()] == ["notify"]
@@ -448,7 +342,7 @@ def test_a_notify_without_data_is_handed_on(tmp_path) -> None:
     assert world.quiet() == []
 
 
-def test_a_folder_that_is_not_there_and_comes_and_goes(tmp_path) -> None:
+def test_a_folder_that_is_not_there_and_comes_and_goes(tmp_path):
     world = World(tmp_path, [{"dir": "d"}])
     assert world.round() == []
     os.mkdir(world.path("d"))
@@ -466,7 +360,7 @@ def test_a_folder_that_is_not_there_and_comes_and_goes(tmp_path) -> None:
     assert world.quiet() == [("d/x", "start")]
 
 
-def test_a_folder_that_may_not_be_written_goes_without_notify_files(tmp_path, monkeypatch) -> None:
+def test_an_unwritable_folder_goes_without_notify_files(tmp_path, monkeypatch):
     def refuse(path: str) -> bool:
         raise PermissionError(13, "Permission denied")
 
@@ -479,7 +373,7 @@ def test_a_folder_that_may_not_be_written_goes_without_notify_files(tmp_path, mo
     assert due.stamp is None
 
 
-def test_names_of_any_bytes_and_length(tmp_path) -> None:
+def test_names_of_any_bytes_and_length(tmp_path):
     world = in_folder(tmp_path)
     names = [b"\xff\xfe", b"n" * 255, b" a,b'\"\n ", b"-rf"]
     for name in names:
@@ -489,7 +383,7 @@ def test_names_of_any_bytes_and_length(tmp_path) -> None:
     assert not os.path.exists(world.path("d/" + "n" * 255 + ".notify"))
 
 
-def test_skipped_folders_and_files(tmp_path) -> None:
+def test_skipped_folders_and_files(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "bak").mkdir()
     (tmp_path / "link").symlink_to("bak")
@@ -503,7 +397,7 @@ def test_skipped_folders_and_files(tmp_path) -> None:
     assert world.quiet() == [("d/x", "start")]
 
 
-def test_a_named_file_inside_a_watched_folder_keeps_its_own_entry(tmp_path) -> None:
+def test_a_named_file_inside_a_watched_folder_keeps_its_entry(tmp_path):
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"dir": "d"}, {"file": "d/x", "as": "special"}])
     world.write("d/x", b"1")
@@ -512,7 +406,7 @@ def test_a_named_file_inside_a_watched_folder_keeps_its_own_entry(tmp_path) -> N
     assert sorted((os.path.basename(due.path), due.entry_index) for due in world.scan()) == [("x", 1), ("y", 0)]
 
 
-def test_a_stat_that_fails_is_asked_again(tmp_path) -> None:
+def test_a_stat_that_fails_is_asked_again(tmp_path):
     world = World(tmp_path, [{"file": "a"}])
     world.write("a", b"1")
     world.round()
@@ -532,7 +426,7 @@ def test_a_stat_that_fails_is_asked_again(tmp_path) -> None:
 # -- coarse clocks -------------------------------------------------------------------------------------------
 
 
-def test_a_second_touch_in_the_same_tick_of_a_coarse_clock(tmp_path) -> None:
+def test_a_second_touch_in_the_same_tick_of_a_coarse_clock(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -546,7 +440,7 @@ def test_a_second_touch_in_the_same_tick_of_a_coarse_clock(tmp_path) -> None:
     assert world.sent[world.path("a")] == [b"1", b"12"]
 
 
-def test_a_rewrite_of_the_same_size_in_the_same_tick(tmp_path) -> None:
+def test_a_rewrite_of_the_same_size_in_the_same_tick(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -560,7 +454,7 @@ def test_a_rewrite_of_the_same_size_in_the_same_tick(tmp_path) -> None:
     assert world.quiet(rechecks=True) == [], "one look more is enough"
 
 
-def test_the_last_child_died_before_its_second_look(tmp_path) -> None:
+def test_the_last_child_died_before_its_second_look(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -576,7 +470,7 @@ def test_the_last_child_died_before_its_second_look(tmp_path) -> None:
     assert world.quiet(rechecks=True) == []
 
 
-def test_a_fine_clock_asks_for_no_second_look_that_late(tmp_path) -> None:
+def test_a_fine_clock_asks_for_no_second_look_that_late(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=4_000_000)
     world.ns += 6_000_000
     world.write("a", b"1")
@@ -585,7 +479,7 @@ def test_a_fine_clock_asks_for_no_second_look_that_late(tmp_path) -> None:
     assert world.quiet(rechecks=True) == [("a", "notify")]
 
 
-def test_a_file_that_is_written_all_the_time_is_followed_only_as_it_is_notified(tmp_path) -> None:
+def test_a_file_written_all_the_time_goes_only_when_notified(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -598,7 +492,7 @@ def test_a_file_that_is_written_all_the_time_is_followed_only_as_it_is_notified(
 
 
 @pytest.mark.parametrize("on_change", [False, True])
-def test_times_in_the_future_come_to_rest_too(tmp_path, on_change) -> None:
+def test_times_in_the_future_come_to_rest_too(tmp_path, on_change):
     world = in_folder(tmp_path, on_change=on_change)
     world.write("d/x", b"1")
     world.touch("d/x")
@@ -623,11 +517,11 @@ def count_scans(world: World, secs: float, step: float) -> int:
     return len(count)
 
 
-def test_polling_looks_at_every_tick_while_that_is_cheap(tmp_path) -> None:
+def test_polling_looks_at_every_tick_while_that_is_cheap(tmp_path):
     assert count_scans(in_folder(tmp_path), 20, 1) == 20
 
 
-def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None:
+def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path):
     world = in_folder(tmp_path)
     spent = 0.0
 
@@ -642,7 +536,7 @@ def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None
 
 
 @pytest.mark.parametrize("notify_files", [False, True])
-def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_path, monkeypatch, notify_files) -> None:
+def test_an_unchanged_file_costs_one_stat_in_a_scan(tmp_path, monkeypatch, notify_files):
     world = in_folder(tmp_path, settle_secs=0, notify_files=notify_files)
     for number in range(50):
         world.write(f"d/{number}", b"1")
@@ -668,7 +562,7 @@ def counted(real, asked: list[str]):
     return lambda path: (asked.append(path), real(path))[1]
 
 
-def test_a_file_that_is_again_as_it_was_before_its_last_snapshot_is_looked_at(tmp_path, monkeypatch) -> None:
+def test_a_file_that_is_as_before_its_last_snapshot_is_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(creation_time, "creation_ns", lambda path: world.ns)
     world = in_folder(tmp_path, settle_secs=0)
     world.write("d/x", b"1")
@@ -827,7 +721,7 @@ TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase
     [{"file": "d/a"}, {"file": "d/a", "on_change": True}, {"dir": "d", "on_change": True}],
     ids=["file", "changing file", "folder"],
 )
-def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(tmp_path, entry, tick: int) -> None:
+def test_a_second_scan_for_a_rough_clock_takes_nothing_unsettled(tmp_path, entry, tick: int):
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{**entry, "settle_secs": 1}], tick=tick)
     world.quiet()
@@ -846,7 +740,7 @@ def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(
 
 
 @pytest.mark.parametrize("entry", [{"file": "d/a"}, {"dir": "d", "notify_files": False}], ids=["file", "folder"])
-def test_a_file_whose_snapshot_is_lost_is_not_taken_in_the_midst_of_a_write(tmp_path, entry) -> None:
+def test_a_file_of_a_lost_snapshot_is_not_taken_amid_a_write(tmp_path, entry):
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [entry])
     world.write("d/a", b"whole")
@@ -866,7 +760,7 @@ def test_a_file_whose_snapshot_is_lost_is_not_taken_in_the_midst_of_a_write(tmp_
     assert world.round() == [("d/a", "start")], "at once, if it is quiet"
 
 
-def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path) -> None:
+def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path):
     """One that no entry watches, from before the start: it goes when two looks a second apart agree."""
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"file": "d/a"}])

@@ -15,7 +15,7 @@ import pytest
 from proofs.adversary.acts import Acts
 from proofs.adversary.run import CannotRun, interpreter, run
 from proofs.adversary.world import CASES, World
-from tests.other_user import needs_root, open_folder
+from tests.support.other_user import needs_root, open_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="renameat2 and what else it does is Linux's")
 SEED = 20261129
@@ -34,7 +34,7 @@ def able() -> None:
 @pytest.mark.parametrize(
     ("case", "base"), [*((case, {}) for case in CASES), ("group", {"BakToFolder": None})], ids=[*CASES, "group, without copies"]
 )
-def test_whoever_may_write_the_folder_gets_and_changes_nothing_else(case: str, base: dict[str, Any], able: None) -> None:
+def test_a_writer_of_the_folder_gets_and_changes_nothing_else(case: str, base: dict[str, Any], able: None):
     result = run(case, 6.0, SEED, base=base)
     assert not result.problems, "\n".join(result.problems)
     assert result.arrived == result.own > 10 and sum(result.done.values()) > 100
@@ -48,10 +48,10 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @needs_root
 class TestItsEyes:
-    def test_nothing_is_found_where_nothing_happened(self, world: World) -> None:
+    def test_nothing_is_found_where_nothing_happened(self, world: World):
         assert world.leaked() == [] and world.changed() == []
 
-    def test_a_copy_of_the_canary(self, world: World) -> None:
+    def test_a_copy_of_the_canary(self, world: World):
         for top in (world.data, world.state, world.mine, world.server):
             path = Path(top) / "deep" / "copy"
             path.parent.mkdir()
@@ -61,7 +61,7 @@ class TestItsEyes:
         os.symlink(Path(world.home) / "canary.txt", Path(world.data) / "link")
         assert world.leaked() == [], "a link is no copy"
 
-    def test_any_change_outside(self, world: World) -> None:
+    def test_any_change_outside(self, world: World):
         file = Path(world.home) / "precious" / "a.csv"
         for change in (lambda: os.utime(file), lambda: file.chmod(0o644), lambda: file.write_text("x"), file.unlink):
             before = world.changed()
@@ -73,7 +73,7 @@ class TestItsEyes:
 
 
 @needs_root
-def test_the_same_seed_makes_the_same_acts() -> None:
+def test_the_same_seed_makes_the_same_acts():
     done = []
     for _ in range(2):
         with open_folder() as folder:
@@ -87,7 +87,7 @@ def test_the_same_seed_makes_the_same_acts() -> None:
 
 @pytest.mark.slow
 @needs_root
-def test_what_is_to_arrive_is_left_alone() -> None:
+def test_what_is_to_arrive_is_left_alone():
     with open_folder() as folder:
         world = World(str(folder), "group")
         for path in ("own-1.csv", "own-1.csv.notify", "quiet/own-2.csv"):

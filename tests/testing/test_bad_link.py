@@ -25,7 +25,7 @@ from pysubtask.testing.link._bad_link_loop import PacketLoop
 from pysubtask.testing.link.bad_link import BadLink, bad_link, missing
 from pysubtask.testing.servers.sshd import missing as sshd_missing
 from pysubtask.testing.servers.sshd import openssh_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 # ---- the rules
 
@@ -36,7 +36,7 @@ def delivered(lane: Lane, now: float) -> list[bytes]:
     return got
 
 
-def test_a_packet_takes_its_time_on_the_wire_and_then_the_delay() -> None:
+def test_a_packet_takes_its_time_on_the_wire_and_then_the_delay():
     lane = Lane(0)
     lane.set(delay=0.5, rate=8000)  # 1,000 bytes/s
     for packet in (b"a" * 100, b"b" * 300):
@@ -51,7 +51,7 @@ def test_a_packet_takes_its_time_on_the_wire_and_then_the_delay() -> None:
     assert lane.counts == (3, 500, 0, 0, 0)
 
 
-def test_the_queue_ends_and_a_free_wire_takes_anything() -> None:
+def test_the_queue_ends_and_a_free_wire_takes_anything():
     lane = Lane(0)
     lane.set(rate=8000, queue=250)
     for _ in range(5):
@@ -62,7 +62,7 @@ def test_the_queue_ends_and_a_free_wire_takes_anything() -> None:
     assert lane.counts.overflowed == 3 and lane.counts.bytes == 1200
 
 
-def test_the_same_seed_loses_the_same_packets() -> None:
+def test_the_same_seed_loses_the_same_packets():
     def lost(seed: int) -> list[bytes]:
         lane = Lane(seed)
         lane.set(loss=0.1)
@@ -79,7 +79,7 @@ def test_the_same_seed_loses_the_same_packets() -> None:
     assert lost(1) == lost(1) != lost(2)
 
 
-def test_a_shorter_delay_lets_nobody_overtake() -> None:
+def test_a_shorter_delay_lets_nobody_overtake():
     lane = Lane(0)
     lane.set(delay=1)
     lane.take(b"first", 0.0)
@@ -89,7 +89,7 @@ def test_a_shorter_delay_lets_nobody_overtake() -> None:
     assert delivered(lane, 1.0) == [b"first", b"second"]
 
 
-def test_packets_in_flight_when_the_link_goes_down_are_lost() -> None:
+def test_packets_in_flight_when_the_link_goes_down_are_lost():
     lane = Lane(0)
     lane.set(delay=1)
     lane.take(b"one", 0.0)
@@ -98,14 +98,14 @@ def test_packets_in_flight_when_the_link_goes_down_are_lost() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"delay": -1}, {"loss": 1.5}, {"rate": 0}, {"queue": None}, {"speed": 1}])
-def test_values_that_cannot_be(wrong: dict[str, Any]) -> None:
+def test_values_that_cannot_be(wrong: dict[str, Any]):
     lane = Lane(0)
     with pytest.raises(ValueError, match=next(iter(wrong))):
         lane.set(**{"delay": 5, **wrong})
     assert lane.delay == 0
 
 
-def test_packets_above_a_size_vanish() -> None:
+def test_packets_above_a_size_vanish():
     lane = Lane(0)
     lane.set(largest=100)
     for size in (100, 101, 1500, 40):
@@ -116,7 +116,7 @@ def test_packets_above_a_size_vanish() -> None:
     assert len(delivered(lane, 3.0)) == 1
 
 
-def test_a_plan_of_outages() -> None:
+def test_a_plan_of_outages():
     outages = Outages()
     outages.plan([(5, 6), (1, 2)], 100.0)
     assert [outages.is_down(100.0 + at) for at in (0, 1, 1.9, 2, 5.5, 6)] == [False, True, True, False, True, False]
@@ -164,7 +164,7 @@ def ends() -> Iterator[Ends]:
     link.close()
 
 
-def test_the_loop_carries_both_directions_and_counts(ends: Ends) -> None:
+def test_the_loop_carries_both_directions_and_counts(ends: Ends):
     ends.near.send(b"there")
     assert ends.far.recv(100) == b"there"
     ends.far.send(b"and back")
@@ -172,7 +172,7 @@ def test_the_loop_carries_both_directions_and_counts(ends: Ends) -> None:
     assert ends.order()["answer"] == {"down": False, "there": [1, 5, 0, 0, 0], "back": [1, 8, 0, 0, 0]}
 
 
-def test_the_loop_obeys_while_packets_are_in_flight(ends: Ends) -> None:
+def test_the_loop_obeys_while_packets_are_in_flight(ends: Ends):
     ends.order(set={"delay": 3600}, lanes=["there"])
     ends.near.send(b"never to arrive")
     wait_until(lambda: ends.order()["answer"]["there"][0] == 1)
@@ -185,7 +185,7 @@ def test_the_loop_obeys_while_packets_are_in_flight(ends: Ends) -> None:
     assert not select.select([ends.near], [], [], 0)[0]
 
 
-def test_the_loop_refuses_what_it_does_not_understand_and_goes_on(ends: Ends) -> None:
+def test_the_loop_refuses_an_unknown_command_and_goes_on(ends: Ends):
     assert "loss" in ends.order(set={"loss": 7}, lanes=["there"])["error"]
     assert "begin" in ends.order(outages=[[3, 2]])["error"]
     ends.near.send(b"still there")
@@ -246,7 +246,7 @@ def send(link: BadLink, size: int) -> tuple[float, float]:
 
 @pytest.mark.slow
 @needs_namespaces
-def test_round_trip_and_rate(link: BadLink) -> None:
+def test_round_trip_and_rate(link: BadLink):
     before = link.counts()
     link.set(delay=0.1, rate=4_000_000, loss=0, queue=64 * 1024)
     connected, whole = send(link, 512_000)
@@ -260,7 +260,7 @@ def test_round_trip_and_rate(link: BadLink) -> None:
 
 
 @needs_namespaces
-def test_loss_costs_packets_and_no_byte(link: BadLink) -> None:
+def test_loss_costs_packets_and_no_byte(link: BadLink):
     before = link.counts()
     link.set(delay=0, rate=None, loss=0.03)
     send(link, 1_024_000)
@@ -272,7 +272,7 @@ def test_loss_costs_packets_and_no_byte(link: BadLink) -> None:
 
 @pytest.mark.slow
 @needs_namespaces
-def test_down_and_up_with_a_connection_open(link: BadLink) -> None:
+def test_down_and_up_with_a_connection_open(link: BadLink):
     link.set(delay=0, rate=None, loss=0)
     link.down()
     before = link.counts()
@@ -287,7 +287,7 @@ def test_down_and_up_with_a_connection_open(link: BadLink) -> None:
 
 
 @needs_namespaces
-def test_a_plan_is_kept(link: BadLink) -> None:
+def test_a_plan_is_kept(link: BadLink):
     link.outages([(0, 3600)])
     assert link.counts().down
     link.outages([(0, 0.3)])
@@ -300,7 +300,7 @@ def test_a_plan_is_kept(link: BadLink) -> None:
 
 @needs_namespaces
 @pytest.mark.skipif(sshd_missing() is not None, reason=str(sshd_missing()))
-def test_a_real_sshd_on_the_far_side(link: BadLink, tmp_path: Path) -> None:
+def test_a_real_sshd_on_the_far_side(link: BadLink, tmp_path: Path):
     source = tmp_path / "source"
     source.write_bytes(os.urandom(100_000))
     with openssh_server(tmp_path / "sshd", host=link.far_address, within=link.far) as server:
@@ -347,7 +347,7 @@ with bad_link() as link:
 
 
 @needs_namespaces
-def test_everything_ends_with_a_caller_that_is_killed() -> None:
+def test_everything_ends_with_a_caller_that_is_killed():
     with subprocess.Popen([sys.executable, "-c", _HOLDER], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         pids = [int(word) for word in holder.stdout.readline().split()]
@@ -357,7 +357,7 @@ def test_everything_ends_with_a_caller_that_is_killed() -> None:
 
 
 @needs_namespaces
-def test_a_link_whose_process_is_killed_says_so_and_leaves_nobody() -> None:
+def test_a_link_whose_process_is_killed_says_so_and_leaves_none():
     with bad_link() as link:
         far = link.start_far(["sleep", "600"])
         os.kill(link.pid, signal.SIGKILL)
@@ -366,7 +366,7 @@ def test_a_link_whose_process_is_killed_says_so_and_leaves_nobody() -> None:
     assert far.wait(20) == -signal.SIGKILL
 
 
-def test_where_there_can_be_none_the_reason_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_there_can_be_none_the_reason_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         missing.cache_clear()

@@ -76,7 +76,7 @@ def sums(words: str) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", ["sync", "off"])
-def test_round_trip(server: DropboxServer, config: Path, source: Path, tmp_path: Path, batch: str) -> None:
+def test_round_trip(server: DropboxServer, config: Path, source: Path, tmp_path: Path, batch: str):
     before = server.count("files/upload"), server.count("files/upload_session/finish_batch_v2")
     rclone(server, config, "copy", source, f"box:{batch}", "--dropbox-batch-mode", batch)
     singles, batches = server.count("files/upload") - before[0], server.count("files/upload_session/finish_batch_v2") - before[1]
@@ -96,7 +96,7 @@ def test_round_trip(server: DropboxServer, config: Path, source: Path, tmp_path:
     assert all(path.stat().st_mtime == (source / name).stat().st_mtime for name, path in found.items())
 
 
-def test_what_was_planted_is_listed_checked_and_deleted(server: DropboxServer, config: Path, tmp_path: Path) -> None:
+def test_what_was_planted_is_listed_checked_and_deleted(server: DropboxServer, config: Path, tmp_path: Path):
     planted = server.folder / "planted" / "a.txt"
     planted.parent.mkdir()
     planted.write_bytes(b"one")
@@ -108,7 +108,7 @@ def test_what_was_planted_is_listed_checked_and_deleted(server: DropboxServer, c
     assert not planted.parent.exists()
 
 
-def test_rclone_waits_as_a_429_says_and_goes_on(server: DropboxServer, config: Path, source: Path) -> None:
+def test_rclone_waits_as_a_429_says_and_goes_on(server: DropboxServer, config: Path, source: Path):
     server.fail("write", status=429, error="too_many_write_operations", retry_after=1, times=1)
     try:
         rclone(server, config, "copy", source / "In Grün", "box:again", "--dropbox-batch-mode", "off", "--low-level-retries", "10")

@@ -29,7 +29,7 @@ from stone.backends.python_rsrc import stone_serializers
 from pysubtask.testing import DropboxServer, dropbox_server
 from pysubtask.testing.servers._dropbox_hash import BLOCK_BYTES, BlockHash
 from pysubtask.testing.servers._dropbox_tree import Commit, decide, path_fault, write_refusal
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 OVER = files.WriteMode.overwrite
 NOW = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -12,7 +12,7 @@ PLACES = {**dict.fromkeys((*SERVERS, *MORE), "servers"), **dict.fromkeys(("bad_l
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_a_module_has_what_it_had(name: str) -> None:
+def test_a_module_has_what_it_had(name: str):
     new, former = import_module(f"pysubtask.testing.{PLACES[name]}.{name}"), import_module(f"pysubtask.testing.{name}")
     public = getattr(new, "__all__", None) or [each for each in vars(new) if not each.startswith("_") and each != "annotations"]
     assert public and all(getattr(former, each) is getattr(new, each) for each in public)

@@ -21,7 +21,7 @@ from proofs.producers.program import Pace, Place
 from proofs.producers.reader import Reader
 from proofs.torture.content import LINE, Streams, whole
 from pysubtask.testing.servers.sshd import missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 STREAMS = Streams()
@@ -34,7 +34,7 @@ def run_producers(*words: str, **environ: str) -> subprocess.CompletedProcess[st
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_short_run_with_kills_and_a_bad_link() -> None:
+def test_a_short_run_with_kills_and_a_bad_link():
     done = run_producers("--seconds", "12", "--seed", str(seed := random.randrange(10**6)), "--link", "bad", "--kills")
     print(seed, done.stdout, done.stderr)
     assert done.returncode == 0 and "no problems" in done.stdout
@@ -42,7 +42,7 @@ def test_a_short_run_with_kills_and_a_bad_link() -> None:
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: Path) -> None:
+def test_a_child_that_takes_unsettled_files_is_found_out(tmp_path: Path):
     """The product without its check whether a file settles: half written versions reach the server."""
     (tmp_path / "sitecustomize.py").write_text(
         "from pysubtask.subtask.watch.settle_queue import SettlingFile\n"
@@ -57,7 +57,7 @@ class TestTheModel:
         verdict = model.judge("a", data, last, STREAMS)
         return not verdict.wrong, verdict.seen[0]
 
-    def test_complete_versions(self) -> None:
+    def test_complete_versions(self):
         model, chance = Model(), random.Random(1)
         versions = [whole(number, 500, chance) for number in range(3)]
         for number in (0, 1):
@@ -74,7 +74,7 @@ class TestTheModel:
         assert self.judged(model, versions[0], (1, 580)) == (True, 2), "it came back here, too"
 
     @pytest.mark.parametrize("headed", [False, True])
-    def test_growing_files(self, headed: bool) -> None:
+    def test_growing_files(self, headed: bool):
         model = Model()
         sizes = [(len(HEAD) if headed else 0) + lines * LINE for lines in (10, 20, 30)]
         for size in sizes:
@@ -88,7 +88,7 @@ class TestTheModel:
         assert not self.judged(model, three[: sizes[0]] + four[sizes[0] : sizes[1]])[0], "the old beginning and a new end"
         assert not self.judged(model, three[: sizes[0]] + bytes(57))[0]
 
-    def test_a_copy_is_no_growing_file(self) -> None:
+    def test_a_copy_is_no_growing_file(self):
         model, data = Model(), grown(STREAMS, 5, 20 * LINE, False)
         model.record_state("a", State(5, 20 * LINE, copied=True))
         assert self.judged(model, data) == (True, 0)
@@ -97,7 +97,7 @@ class TestTheModel:
         model.record_state("a", State(5, 20 * LINE, copied=True))
         assert self.judged(model, data[: 12 * LINE], (1, 10 * LINE)) == (True, 2), "on the way from one state to the next"
 
-    def test_what_is_owed_until_another_one_comes(self) -> None:
+    def test_what_is_owed_until_another_one_comes(self):
         model = Model()
         model.record_state("a", State(1))
         model.owes("a", State(1))
@@ -125,7 +125,7 @@ def show(folder: Path, reader: Reader, name: str, data: bytes) -> None:
     wait_until(lambda: reader.contents_read > contents_read, what="a reading")
 
 
-def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None:
+def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]):
     folder, model, reader = eyes
     versions = [whole(number, 800, random.Random(number)) for number in range(3)]
     for version in (0, 1):
@@ -145,7 +145,7 @@ def test_the_reader_sees_what_is_wrong(eyes: tuple[Path, Model, Reader]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Editor, Renaming, Copying])
-def test_programs_tell_what_they_write(tmp_path: Path, kind: type[Editor | Renaming | Copying]) -> None:
+def test_programs_tell_what_they_write(tmp_path: Path, kind: type[Editor | Renaming | Copying]):
     """After each act every file holds the state that was recorded last for it, and the same seed makes the same acts."""
     done = []
     for number in range(2):

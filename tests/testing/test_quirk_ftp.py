@@ -483,12 +483,12 @@ def all_of(protocol: str) -> list[str]:
     return names if protocol == "ftp" else [name for name in names if re.search("226|reset|data|TLS|size|connection|end", name)]
 
 
-def test_every_quirk_has_a_test() -> None:
+def test_every_quirk_has_a_test():
     assert set(CASES) == {one.name for one in switches("ftp")} | {one.name for one in switches("ftps")}
 
 
 @pytest.mark.parametrize(("protocol", "name"), [(one, name) for one in ("ftp", "ftps") for name in all_of(one)])
-def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, protocol: str, name: str) -> None:
+def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, protocol: str, name: str):
     with quirk_ftp_server(tmp_path / "root", tls="explicit" if protocol == "ftps" else None) as server:
         for phase, there in (("before", False), ("during", True), ("after", False)):
             local(server, phase).mkdir()
@@ -506,7 +506,7 @@ def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, protocol: 
                     assert there, f"{phase}: it is there though it was not switched on"
 
 
-def test_what_came_by_data_connections_is_counted(tmp_path: Path) -> None:
+def test_what_came_by_data_connections_is_counted(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "root") as server, session(server) as client:
         put(client, "a", b"x" * 100_000)
         put(client, "b", b"x" * 23)

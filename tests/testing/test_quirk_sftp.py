@@ -373,12 +373,12 @@ def connection(server: QuirkSFTPServer) -> Any:
     )
 
 
-def test_every_quirk_has_a_test() -> None:
+def test_every_quirk_has_a_test():
     assert set(CASES) == {one.name for one in switches("sftp")}
 
 
 @pytest.mark.parametrize("name", [one.name for one in switches("sftp")])
-def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, name: str) -> None:
+def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, name: str):
     async def phases(server: QuirkSFTPServer) -> None:
         async with connection(server) as link, link.start_sftp_client() as client:
             for phase, there in (("before", False), ("during", True), ("after", False)):
@@ -399,7 +399,7 @@ def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, name: str)
         asyncio.run(phases(server))
 
 
-def test_what_is_not_offered_is_not_announced(tmp_path: Path) -> None:
+def test_what_is_not_offered_is_not_announced(tmp_path: Path):
     async def reported(server: QuirkSFTPServer) -> bool:
         async with connection(server) as link, link.start_sftp_client() as client:
             return bool(client._handler._supports_posix_rename)
@@ -410,7 +410,7 @@ def test_what_is_not_offered_is_not_announced(tmp_path: Path) -> None:
         assert asyncio.run(reported(server))
 
 
-def test_what_is_not_closed_by_the_client_was_never_there(tmp_path: Path) -> None:
+def test_what_is_not_closed_by_the_client_was_never_there(tmp_path: Path):
     """As at an object store: a file whose upload was cut."""
 
     async def cut(server: QuirkSFTPServer) -> None:
@@ -431,7 +431,7 @@ def test_what_is_not_closed_by_the_client_was_never_there(tmp_path: Path) -> Non
         assert os.listdir(server.staged) == []
 
 
-def test_what_there_is_not_is_refused() -> None:
+def test_what_there_is_not_is_refused():
     quirks = Quirks()
     with pytest.raises(AttributeError, match="there is no quirk 'renames'"):
         quirks.set(renames="new")
@@ -442,7 +442,7 @@ def test_what_there_is_not_is_refused() -> None:
     assert quirks == Quirks()
 
 
-def test_switches_and_pairs() -> None:
+def test_switches_and_pairs():
     assert len({one.name for one in SWITCHES}) == len(SWITCHES)
     for protocol in ("sftp", "ftp", "ftps"):
         drawn = pairs(protocol, 200, 1)

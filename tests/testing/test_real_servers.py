@@ -21,7 +21,7 @@ from pysubtask.testing.servers.proftpd import proftpd_server
 from pysubtask.testing.servers.pureftpd import pureftpd_server
 from pysubtask.testing.servers.rclone import rclone_server
 from pysubtask.testing.servers.sshd import find_program
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 Make = Callable[[Path], AbstractContextManager[Any]]
 
@@ -107,7 +107,7 @@ def living(pids: list[int]) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", FTP)
-def test_ftp_is_served(tmp_path: Path, make: Make) -> None:
+def test_ftp_is_served(tmp_path: Path, make: Make):
     with make(tmp_path / "a server") as server:
         client = ftp(server)
         client.mkd("f")
@@ -121,7 +121,7 @@ def test_ftp_is_served(tmp_path: Path, make: Make) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [one for one in FTP if "pure-ftpd" not in str(one.id)])  # which thinks for five seconds
-def test_a_wrong_password_is_refused(tmp_path: Path, make: Make) -> None:
+def test_a_wrong_password_is_refused(tmp_path: Path, make: Make):
     with make(tmp_path / "server") as server:
         server.password = "another"
         with pytest.raises(ftplib.error_perm, match="530"):
@@ -130,7 +130,7 @@ def test_a_wrong_password_is_refused(tmp_path: Path, make: Make) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", SFTP)
-def test_sftp_is_served(tmp_path: Path, make: Make) -> None:
+def test_sftp_is_served(tmp_path: Path, make: Make):
     source = tmp_path / "source"
     source.write_bytes(b"12345")
     with make(tmp_path / "server") as server:
@@ -141,7 +141,7 @@ def test_sftp_is_served(tmp_path: Path, make: Make) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", SFTP)
-def test_another_key_is_refused(tmp_path: Path, make: Make) -> None:
+def test_another_key_is_refused(tmp_path: Path, make: Make):
     with make(tmp_path / "server") as server:
         os.unlink(server.key_file)
         assert sftp(server, "pwd\n").returncode != 0
@@ -150,7 +150,7 @@ def test_another_key_is_refused(tmp_path: Path, make: Make) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("make", FTP)
-def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path, make: Make, how: str) -> None:
+def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path, make: Make, how: str):
     with make(tmp_path / "server") as server:
         client = ftp(server)
         pids = [*(process.pid for process in server._processes), *server.session_pids()]
@@ -166,7 +166,7 @@ def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path,
 
 
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
-def test_directives_and_lines_of_proftpd(tmp_path: Path) -> None:
+def test_directives_and_lines_of_proftpd(tmp_path: Path):
     lines = ("<Limit SIZE>", "DenyAll", "</Limit>")
     with proftpd_server(tmp_path / "server", lines=lines, AllowOverwrite="off") as server:
         client = ftp(server)
@@ -178,7 +178,7 @@ def test_directives_and_lines_of_proftpd(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(pureftpd.missing() is not None, reason=str(pureftpd.missing()))
-def test_flags_of_pureftpd(tmp_path: Path) -> None:
+def test_flags_of_pureftpd(tmp_path: Path):
     with pureftpd_server(tmp_path / "server", flags=("--norename",)) as server:
         client = ftp(server)
         client.storbinary("STOR a", io.BytesIO(b"one"))
@@ -187,7 +187,7 @@ def test_flags_of_pureftpd(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(rclone.missing("sftp") is not None, reason=str(rclone.missing("sftp")))
-def test_flags_of_rclone(tmp_path: Path) -> None:
+def test_flags_of_rclone(tmp_path: Path):
     source = tmp_path / "source"
     source.write_bytes(b"12345")
     with rclone_server(tmp_path / "server", flags=("--read-only",)) as server:
@@ -195,7 +195,7 @@ def test_flags_of_rclone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
-def test_it_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
+def test_it_does_not_outlive_a_killed_test(tmp_path: Path):
     code = (
         "import sys, time\nfrom pysubtask.testing import proftpd_server\n"
         "with proftpd_server(sys.argv[1]) as server:\n print(server._processes[0].pid, flush=True)\n time.sleep(600)\n"
@@ -207,7 +207,7 @@ def test_it_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
     wait_until(lambda: not living([pid]), what="the end of proftpd")
 
 
-def test_unpacked_servers_go_before_installed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacked_servers_go_before_installed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     program, library = tmp_path / "usr/sbin/rclone", tmp_path / "usr/lib/some-linux-gnu"
     program.parent.mkdir(parents=True)
     library.mkdir(parents=True)
@@ -224,7 +224,7 @@ def test_unpacked_servers_go_before_installed_ones(tmp_path: Path, monkeypatch: 
     assert _programs.environment()["LD_LIBRARY_PATH"] == "/elsewhere"
 
 
-def test_what_is_not_there_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_there_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch):
     for module in (proftpd, pureftpd, rclone):
         monkeypatch.setattr(module, "find_server", lambda name: None)
     rclone.missing.cache_clear()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pysubtask.testing import Relay
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 class Server:
@@ -107,7 +107,7 @@ def push(client: socket.socket, data: bytes) -> None:
         client.sendall(data)
 
 
-def test_passes_bytes_in_both_directions_and_counts_them(echo: Server) -> None:
+def test_passes_bytes_in_both_directions_and_counts_them(echo: Server):
     data = os.urandom(3_000_001)
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         sender = threading.Thread(target=client.sendall, args=(data,))
@@ -125,7 +125,7 @@ def test_passes_bytes_in_both_directions_and_counts_them(echo: Server) -> None:
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
 @pytest.mark.parametrize("after", [1, 1000, 65_536, 777_777])
-def test_drop_upstream_after_exactly_n_bytes(sink: Server, how: str, after: int) -> None:
+def test_drop_upstream_after_exactly_n_bytes(sink: Server, how: str, after: int):
     data = os.urandom(1_000_000)
     with Relay("127.0.0.1", sink.port) as relay, dial(relay) as client:
         relay.drop("up", after, how=how)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def test_drop_upstream_after_exactly_n_bytes(sink: Server, how: str, after: int)
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
 @pytest.mark.parametrize("after", [1, 999, 300_000])
-def test_drop_downstream_after_exactly_n_bytes(after: int, how: str) -> None:
+def test_drop_downstream_after_exactly_n_bytes(after: int, how: str):
     data = os.urandom(400_000)
     server = Server(lambda block: data)
     try:
@@ -156,7 +156,7 @@ def test_drop_downstream_after_exactly_n_bytes(after: int, how: str) -> None:
         server.close()
 
 
-def test_drop_after_nothing_cuts_when_the_first_byte_comes(echo: Server) -> None:
+def test_drop_after_nothing_cuts_when_the_first_byte_comes(echo: Server):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         client.sendall(b"before")
         assert take(client, 6) == b"before"
@@ -168,7 +168,7 @@ def test_drop_after_nothing_cuts_when_the_first_byte_comes(echo: Server) -> None
         assert relay.down == 6
 
 
-def test_drop_counts_from_the_order_and_is_spent_after_one_cut(echo: Server) -> None:
+def test_drop_counts_from_the_order_and_is_spent_after_one_cut(echo: Server):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as first, dial(relay) as second:
         for client in (first, second):
             client.sendall(b"a" * 500)
@@ -185,7 +185,7 @@ def test_drop_counts_from_the_order_and_is_spent_after_one_cut(echo: Server) -> 
         assert relay.up == 500 + 500 + 100 + 60 + 900
 
 
-def test_drop_in_total_counts_all_connections(echo: Server) -> None:
+def test_drop_in_total_counts_all_connections(echo: Server):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as first, dial(relay) as second:
         relay.drop("up", 100, scope="total")
         first.sendall(b"b" * 60)
@@ -195,7 +195,7 @@ def test_drop_in_total_counts_all_connections(echo: Server) -> None:
         assert relay.up == 100
 
 
-def test_drop_can_hit_every_connection(sink: Server) -> None:
+def test_drop_can_hit_every_connection(sink: Server):
     with Relay("127.0.0.1", sink.port) as relay:
         relay.drop("up", 10, times=None)
         for _ in range(3):
@@ -211,7 +211,7 @@ def test_drop_can_hit_every_connection(sink: Server) -> None:
 
 
 @pytest.mark.slow
-def test_stall_keeps_the_sockets_open_and_thaw_loses_nothing(echo: Server) -> None:
+def test_stall_keeps_the_sockets_open_and_thaw_loses_nothing(echo: Server):
     data = os.urandom(200_000)
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         relay.stall("up", after=100)
@@ -231,7 +231,7 @@ def test_stall_keeps_the_sockets_open_and_thaw_loses_nothing(echo: Server) -> No
         assert take(client, 49_900) == data[100:50_000]
 
 
-def test_stall_of_one_direction_and_of_one_connection(echo: Server) -> None:
+def test_stall_of_one_direction_and_of_one_connection(echo: Server):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as first:
         first.sendall(b"one")
         take(first, 3)
@@ -247,7 +247,7 @@ def test_stall_of_one_direction_and_of_one_connection(echo: Server) -> None:
         assert take(first, 3) == b"two"
 
 
-def test_what_a_stalled_client_sent_before_it_died_arrives_after_the_thaw(sink: Server) -> None:
+def test_bytes_of_a_stalled_dead_client_arrive_after_the_thaw(sink: Server):
     with Relay("127.0.0.1", sink.port) as relay:
         with dial(relay) as client:
             wait_until(lambda: sink.received)
@@ -261,7 +261,7 @@ def test_what_a_stalled_client_sent_before_it_died_arrives_after_the_thaw(sink: 
         wait_until(lambda: sink.received[0] == b"rename, late")
 
 
-def test_refuse_and_accept(echo: Server) -> None:
+def test_refuse_and_accept(echo: Server):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         client.sendall(b"a")
         take(client, 1)
@@ -276,7 +276,7 @@ def test_refuse_and_accept(echo: Server) -> None:
             assert take(other, 1) == b"b"
 
 
-def test_delay_is_added_and_does_not_cost_rate(echo: Server) -> None:
+def test_delay_is_added_and_does_not_cost_rate(echo: Server):
     data = os.urandom(2_000_000)
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         relay.delay(0.2, "down")
@@ -291,7 +291,7 @@ def test_delay_is_added_and_does_not_cost_rate(echo: Server) -> None:
 
 
 @pytest.mark.slow
-def test_throttle_holds_the_rate_for_all_connections_together(sink: Server) -> None:
+def test_throttle_holds_the_rate_for_all_connections_together(sink: Server):
     with Relay("127.0.0.1", sink.port) as relay, dial(relay) as first, dial(relay) as second:
         relay.throttle(200_000, "up")
         start = time.monotonic()
@@ -306,7 +306,7 @@ def test_throttle_holds_the_rate_for_all_connections_together(sink: Server) -> N
         assert time.monotonic() - start < 15
 
 
-def test_a_small_buffer_keeps_a_client_from_outrunning_the_link(sink: Server) -> None:
+def test_a_small_buffer_keeps_a_client_from_outrunning_the_link(sink: Server):
     with Relay("127.0.0.1", sink.port, buffer=16 * 1024) as relay, dial(relay) as client:
         relay.stall()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
@@ -319,7 +319,7 @@ def test_a_small_buffer_keeps_a_client_from_outrunning_the_link(sink: Server) ->
 
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
-def test_cut_all(echo: Server, how: str) -> None:
+def test_cut_all(echo: Server, how: str):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as first, dial(relay) as second:
         for client in (first, second):
             client.sendall(b"x")
@@ -329,7 +329,7 @@ def test_cut_all(echo: Server, how: str) -> None:
         assert [end_of(first), end_of(second)] == [how, how]
 
 
-def test_a_cut_goes_through_a_stall(echo: Server) -> None:
+def test_a_cut_goes_through_a_stall(echo: Server):
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         client.sendall(b"x")
         take(client, 1)
@@ -340,7 +340,7 @@ def test_a_cut_goes_through_a_stall(echo: Server) -> None:
         assert bytes(echo.received[0]) == b"x"
 
 
-def test_a_dead_server_resets_the_client_and_a_new_target_works(echo: Server) -> None:
+def test_a_dead_server_resets_the_client_and_a_new_target_works(echo: Server):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with Relay("127.0.0.1", port) as relay:
@@ -357,7 +357,7 @@ def test_a_dead_server_resets_the_client_and_a_new_target_works(echo: Server) ->
 
 
 @pytest.mark.parametrize("fault", ["none", "stall", "throttle", "delay", "refuse"])
-def test_close_leaves_no_thread_and_no_socket(echo: Server, fault: str) -> None:
+def test_close_leaves_no_thread_and_no_socket(echo: Server, fault: str):
     before = set(threading.enumerate())
     handles = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
@@ -392,6 +392,6 @@ def test_close_leaves_no_thread_and_no_socket(echo: Server, fault: str) -> None:
         lambda relay: relay.cut_all("bang"),
     ],
 )
-def test_a_wrong_order_says_so(wrong: Callable[[Relay], None]) -> None:
+def test_a_wrong_order_says_so(wrong: Callable[[Relay], None]):
     with Relay("127.0.0.1", 1) as relay, pytest.raises(ValueError):
         wrong(relay)

@@ -24,7 +24,7 @@ import pysubtask.testing
 from pysubtask import defaults_config
 from pysubtask.common.config import resolve
 from pysubtask.testing import Relay, SFTPServer, sftp_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 asyncssh = pytest.importorskip("asyncssh")
 needs_sftp = pytest.mark.skipif(shutil.which("sftp") is None, reason="no sftp program (package openssh-client)")
@@ -98,7 +98,7 @@ def run_sftp(server: SFTPServer, tmp_path: Path, orders: str) -> subprocess.Comp
 
 
 @needs_sftp
-def test_the_systems_sftp_uploads_and_replaces(server: SFTPServer, tmp_path: Path) -> None:
+def test_the_systems_sftp_uploads_and_replaces(server: SFTPServer, tmp_path: Path):
     data = tmp_path / "data"
     data.write_bytes(os.urandom(1_000_001))
     done = run_sftp(
@@ -125,7 +125,7 @@ def test_the_systems_sftp_uploads_and_replaces(server: SFTPServer, tmp_path: Pat
 
 
 @needs_sftp
-def test_a_server_without_posix_rename_refuses_to_replace(tmp_path: Path) -> None:
+def test_a_server_without_posix_rename_refuses_to_replace(tmp_path: Path):
     data = tmp_path / "data"
     data.write_bytes(b"x")
     with sftp_server(tmp_path / "root", posix_rename=False) as server:
@@ -137,7 +137,7 @@ def test_a_server_without_posix_rename_refuses_to_replace(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("without", [(), ("posix-rename@openssh.com",), ("fsync@openssh.com", "limits@openssh.com")])
-def test_extensions_are_offered_or_not(tmp_path: Path, without: tuple[str, ...]) -> None:
+def test_extensions_are_offered_or_not(tmp_path: Path, without: tuple[str, ...]):
     with sftp_server(tmp_path / "root", without=without) as server:
         offered = greeting(server)
         for name in ("posix-rename@openssh.com", "fsync@openssh.com", "hardlink@openssh.com"):
@@ -184,7 +184,7 @@ def greeting(server: SFTPServer) -> list[str]:
     return [name.decode() for name in strings[::2]]
 
 
-def test_settings_are_a_valid_ftp_section(tmp_path: Path) -> None:
+def test_settings_are_a_valid_ftp_section(tmp_path: Path):
     with sftp_server(tmp_path / "root", password="s3cret") as server:
         for password in (None, True, False):
             section = server.settings(password=password, HostPath="in")
@@ -197,7 +197,7 @@ def test_settings_are_a_valid_ftp_section(tmp_path: Path) -> None:
         assert "s3cret" not in repr(server)
 
 
-def test_keys_are_private_and_go_with_the_server(tmp_path: Path) -> None:
+def test_keys_are_private_and_go_with_the_server(tmp_path: Path):
     with sftp_server(tmp_path / "root") as server:
         assert server.key_file
         place = os.path.dirname(server.key_file)
@@ -207,7 +207,7 @@ def test_keys_are_private_and_go_with_the_server(tmp_path: Path) -> None:
     assert not os.path.exists(place)
 
 
-def test_keys_in_a_folder_are_used_again(tmp_path: Path) -> None:
+def test_keys_in_a_folder_are_used_again(tmp_path: Path):
     with sftp_server(tmp_path / "root", keys=tmp_path / "keys") as first:
         known, port = (first.host_key, first.key_file), first.port
     with sftp_server(tmp_path / "root", keys=tmp_path / "keys", port=port) as second:
@@ -221,7 +221,7 @@ def test_keys_in_a_folder_are_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_file", [True, False])
-def test_a_key_of_ones_own(tmp_path: Path, as_file: bool) -> None:
+def test_a_key_of_ones_own(tmp_path: Path, as_file: bool):
     key = asyncssh.generate_private_key("ssh-ed25519")
     line = key.export_public_key().decode()
     (tmp_path / "id.pub").write_text(line)
@@ -236,7 +236,7 @@ def test_a_key_of_ones_own(tmp_path: Path, as_file: bool) -> None:
         assert server.logins == 1
 
 
-def test_logins_are_checked_and_counted(tmp_path: Path) -> None:
+def test_logins_are_checked_and_counted(tmp_path: Path):
     with sftp_server(tmp_path / "root", user="ann", password="right") as server:
 
         async def nothing(client: Any) -> None:
@@ -269,14 +269,14 @@ async def _login(server: SFTPServer, user: str, password: str) -> None:
     )
 
 
-def test_no_password_login_where_none_is_set(server: SFTPServer) -> None:
+def test_no_password_login_where_none_is_set(server: SFTPServer):
     for password in ("", "None", "x"):
         with pytest.raises(asyncssh.PermissionDenied):
             asyncio.run(_login(server, server.user, password))
     assert server.logins == 0
 
 
-def test_faults_hit_what_they_name(server: SFTPServer) -> None:
+def test_faults_hit_what_they_name(server: SFTPServer):
     async def case(client: Any) -> None:
         server.fail("open", "no-open*", code=3, message="not you")
         with pytest.raises(asyncssh.SFTPPermissionDenied, match="not you"):
@@ -311,7 +311,7 @@ def test_faults_hit_what_they_name(server: SFTPServer) -> None:
         server.fail("dance")
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk(tmp_path: Path):
     with sftp_server(tmp_path / "root", limit_bytes=100_000) as server:
 
         async def case(client: Any) -> None:
@@ -327,7 +327,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert server.bytes_written == 160_000
 
 
-def test_names_are_bytes_and_stay_below_the_root(server: SFTPServer, tmp_path: Path) -> None:
+def test_names_are_bytes_and_stay_below_the_root(server: SFTPServer, tmp_path: Path):
     async def case(client: Any) -> None:
         await put(client, b"\xff\xfe'\n", b"x")
         await put(client, "../../out", b"y")
@@ -338,7 +338,7 @@ def test_names_are_bytes_and_stay_below_the_root(server: SFTPServer, tmp_path: P
     assert server.count("open", os.fsdecode(b"\xff\xfe'\n")) == 1
 
 
-def test_through_a_relay_and_disconnect(server: SFTPServer) -> None:
+def test_through_a_relay_and_disconnect(server: SFTPServer):
     with Relay(server.host, server.port) as relay:
 
         async def whole() -> None:
@@ -365,7 +365,7 @@ def test_through_a_relay_and_disconnect(server: SFTPServer) -> None:
     wait_until(lambda: not server.connections)
 
 
-def test_close_with_clients_connected_is_quick_and_frees_the_port(tmp_path: Path) -> None:
+def test_close_with_clients_is_quick_and_frees_the_port(tmp_path: Path):
     started = time.monotonic()
     server = sftp_server(tmp_path / "root")
     with socket.create_connection((server.host, server.port)) as idle:
@@ -377,14 +377,14 @@ def test_close_with_clients_connected_is_quick_and_frees_the_port(tmp_path: Path
     assert time.monotonic() - started < 10
 
 
-def test_a_port_in_use_is_an_error_and_leaves_nothing(server: SFTPServer, tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_and_leaves_nothing(server: SFTPServer, tmp_path: Path):
     threads = threading.active_count()
     with pytest.raises(OSError):
         sftp_server(tmp_path / "other", port=server.port)
     wait_until(lambda: threading.active_count() <= threads, what="no thread left")
 
 
-def test_without_asyncssh_the_error_names_the_remedy(tmp_path: Path) -> None:
+def test_without_asyncssh_the_error_names_the_remedy(tmp_path: Path):
     code = (
         "import sys; sys.modules['asyncssh'] = None\n"
         "from pysubtask.testing import Relay, sftp_server\n"
@@ -397,7 +397,7 @@ def test_without_asyncssh_the_error_names_the_remedy(tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
 
 
-def test_the_package_knows_what_it_has() -> None:
+def test_the_package_knows_what_it_has():
     for name in pysubtask.testing.__all__:
         assert getattr(pysubtask.testing, name).__name__ == name
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):

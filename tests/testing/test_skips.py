@@ -54,14 +54,14 @@ def run(tmp_path: Path, forbid: str, module: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.slow
-def test_skips_are_reported_at_the_end(tmp_path: Path) -> None:
+def test_skips_are_reported_at_the_end(tmp_path: Path):
     done = run(tmp_path, "", TESTS)
     assert done.returncode == 0, done.stdout
     assert "skipped: 3, because: no such server (2); not today (1)" in done.stdout.splitlines()
 
 
 @pytest.mark.slow
-def test_forbidden_skips_fail_and_say_why(tmp_path: Path) -> None:
+def test_forbidden_skips_fail_and_say_why(tmp_path: Path):
     done = run(tmp_path, "1", TESTS)
     assert done.returncode == 1
     assert "1 passed" in done.stdout and "1 xfailed" in done.stdout
@@ -71,7 +71,7 @@ def test_forbidden_skips_fail_and_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("forbid", "code"), [("0", 5), ("1", 2)])
-def test_a_module_skipped_whole(tmp_path: Path, forbid: str, code: int) -> None:
+def test_a_module_skipped_whole(tmp_path: Path, forbid: str, code: int):
     done = run(tmp_path, forbid, 'import pytest\npytest.importorskip("a_library_that_is_not_there")\n')
     assert done.returncode == code, done.stdout
     assert "a_library_that_is_not_there" in done.stdout

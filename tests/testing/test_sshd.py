@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, missing, openssh_server
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -48,7 +48,7 @@ def states(pids: list[int]) -> set[str]:
     return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids}
 
 
-def test_the_log_tells_of_files_and_the_login_starts_in_its_folder(tmp_path: Path) -> None:
+def test_the_log_names_files_and_the_login_starts_in_its_folder(tmp_path: Path):
     source = tmp_path / "source"
     source.write_bytes(b"12345")
     with openssh_server(tmp_path / "a place") as server:
@@ -60,7 +60,7 @@ def test_the_log_tells_of_files_and_the_login_starts_in_its_folder(tmp_path: Pat
         assert 'open "' in events and 'close "' in events and "written 5" in events and "rename old" in events
 
 
-def test_freezing_and_thawing(tmp_path: Path) -> None:
+def test_freezing_and_thawing(tmp_path: Path):
     with openssh_server(tmp_path) as server:
         client = sftp(server, "mkdir one\n")
         try:
@@ -79,7 +79,7 @@ def test_freezing_and_thawing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path, how: str) -> None:
+def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path, how: str):
     with openssh_server(tmp_path) as server:
         client = sftp(server, "mkdir one\n")
         try:
@@ -98,7 +98,7 @@ def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path,
         assert again.returncode == 0
 
 
-def test_requests_that_are_denied_are_not_offered_and_files_end_at_the_limit(tmp_path: Path) -> None:
+def test_denied_requests_are_not_offered_and_files_are_limited(tmp_path: Path):
     source = tmp_path / "source"
     source.write_bytes(b"x" * 300_000)
     with openssh_server(tmp_path / "sshd", deny=("mkdir",), file_limit=100_000) as server:
@@ -109,7 +109,7 @@ def test_requests_that_are_denied_are_not_offered_and_files_end_at_the_limit(tmp
         assert (server.files / "a").stat().st_size <= 100_000
 
 
-def test_it_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
+def test_it_does_not_outlive_a_killed_test(tmp_path: Path):
     code = (
         "import sys, time\nfrom pysubtask.testing.servers.sshd import openssh_server\n"
         "with openssh_server(sys.argv[1]) as server:\n print(server.pid, flush=True)\n time.sleep(600)\n"

@@ -76,7 +76,7 @@ def after(root, *ops, elsewhere="elsewhere"):
     }
 
 
-def test_bytes_are_safe_once_the_file_is_synced_and_names_once_the_folder_is(root):
+def test_a_files_sync_saves_bytes_and_a_folders_sync_names(root):
     make, write = Op("make", "sub/new"), Op("write", "sub/new", 0, b"abc")
     assert after(root, make, write) == {"old": b"old"}
     assert after(root, make, write, Op("sync", "sub/new")) == {"old": b"old"}

@@ -27,7 +27,7 @@ from proofs.torture.plan import WITH_QUIRKS, rounds
 from proofs.torture.reader import Reader
 from pysubtask.testing.servers.quirks import Quirks
 from pysubtask.testing.servers.sshd import missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 KINDS = sorted(PROFILES)
 
@@ -39,7 +39,7 @@ def command(*words: str, secs: float = 150) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
-def test_a_few_random_kills(kind: str) -> None:
+def test_a_few_random_kills(kind: str):
     seed = str(random.randrange(10**6))
     done = command("-m", "proofs.torture", "--server", kind, "--kills", "5", "--seed", seed)
     print(seed, done.stdout, done.stderr)
@@ -52,7 +52,7 @@ def test_a_few_random_kills(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sample_of_crash_points_and_pairs(kind: str) -> None:
+def test_a_sample_of_crash_points_and_pairs(kind: str):
     done = command("-m", "proofs.crash", "--kind", kind, "--sample", "8", "--pairs", "--seed", "5")
     assert done.returncode == 0, done.stdout + done.stderr
     totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
@@ -62,7 +62,7 @@ def test_a_sample_of_crash_points_and_pairs(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here (apt-get install strace)")
-def test_a_sample_of_power_cuts(kind: str) -> None:
+def test_a_sample_of_power_cuts(kind: str):
     done = command("-m", "proofs.crash", "--power", "--kind", kind, "--change", "rewritten", "--sample", "16")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("all ")] == [["16", "0"]]
@@ -98,21 +98,21 @@ def explored(kind: str, step: int, sabotage: str = "pass") -> tuple[str, dict[st
         ("delete refused", {"publish": "posix_rename", "delete": "refused"}),
     ],
 )
-def test_the_model_is_such_a_server(kind: str, learned: dict[str, str]) -> None:
+def test_the_model_is_such_a_server(kind: str, learned: dict[str, str]):
     problem, rungs, left = explored(kind, 45)
     assert problem == "" and learned.items() <= rungs.items()
     assert len(left) == (kind == "delete refused")
 
 
 @pytest.mark.slow
-def test_what_is_left_and_not_reported_is_found_out() -> None:
+def test_what_is_left_and_not_reported_is_found_out():
     """A child that keeps no record of what it could not remove."""
     source = "from pysubtask.transports.shared.profile import Profile; Profile.leave = lambda self, path, **more: None"
     assert "left behind and not told" in explored("delete refused", 45, source)[0]
 
 
 @pytest.mark.slow
-def test_what_was_put_aside_at_a_kill_and_forgotten_is_found_out() -> None:
+def test_what_was_put_aside_at_a_kill_and_forgotten_is_found_out():
     source = (
         "from pysubtask.transports.sftp.swap import Swaps; Swaps.mend_all = Swaps.mend = "
         "Swaps.mend_recorded = lambda *a: __import__('asyncio').sleep(0)"
@@ -124,7 +124,7 @@ def test_what_was_put_aside_at_a_kill_and_forgotten_is_found_out() -> None:
 # --- the eyes of the torture
 
 
-def test_a_name_may_be_without_its_file_for_a_moment_and_never_with_half_of_one(tmp_path: Path) -> None:
+def test_a_name_may_briefly_lack_its_file_but_never_has_half(tmp_path: Path):
     server, state = tmp_path / "server", tmp_path / "state"
     server.mkdir()
     state.mkdir()
@@ -150,7 +150,7 @@ def test_a_name_may_be_without_its_file_for_a_moment_and_never_with_half_of_one(
     assert len(reader.torn) == 2
 
 
-def test_what_cannot_be_removed_counts_where_it_is_not_reported_or_there_is_too_much_of_it() -> None:
+def test_unremovable_files_count_where_unreported_or_too_many():
     left = [f".pysubtask-{number}.part.left on the server" for number in range(3)]
     other = "something else on the server"
     page = {"server": ["this server ...", "3 temporary files could not be removed there: in/.pysubtask-0.part.left, ..."]}
@@ -163,14 +163,14 @@ def test_what_cannot_be_removed_counts_where_it_is_not_reported_or_there_is_too_
     assert without_reported(Difference([], left[:1], []), one, 3) == (Difference([], [], []), 1)
 
 
-def test_a_server_that_is_one_process_has_its_own_kills(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_is_one_process_has_its_own_kills(capsys: pytest.CaptureFixture[str]):
     drawn = [fault.kind for _, faults in zip(range(40), rounds(3, WITH_QUIRKS), strict=False) for fault in faults]
     assert set(drawn) == set(WITH_QUIRKS) and "kill server" in drawn and "kill sshd" not in drawn
     assert main(["--server", "object store", "--only", "disk"]) == 2
     assert "servers of their own" in capsys.readouterr().err
 
 
-def test_what_a_profile_promises_is_in_words() -> None:
+def test_what_a_profile_promises_is_in_words():
     for profile in PROFILES.values():
         assert profile.quirks() != Quirks()
         assert ("without its file" in profile.promises) == profile.gap

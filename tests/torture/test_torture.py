@@ -25,7 +25,7 @@ from proofs.torture.reader import Reader
 from proofs.torture.report import Row, table
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.testing.servers.sshd import missing
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -37,7 +37,7 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_few_random_kills() -> None:
+def test_a_few_random_kills():
     done = torture("--only", "random", "--kills", "5", "--seed", str(seed := random.randrange(10**6)))
     print(seed, done.stdout, done.stderr)
     # Of so few calls a single slow one is more than a hundredth: what is judged here is what was sent.
@@ -48,7 +48,7 @@ def test_a_few_random_kills() -> None:
 
 @pytest.mark.slow
 @needs_sshd
-def test_one_fault_by_name() -> None:
+def test_one_fault_by_name():
     done = torture("--only", "fifo", "--seed", "1")
     print(done.stdout, done.stderr)
     assert done.returncode == 0
@@ -59,7 +59,7 @@ def test_one_fault_by_name() -> None:
 @pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize("fault", ["disk pulled and put back", "disk turns read-only", "no inodes left", "full, and what is said"])
-def test_a_sample_of_the_disks_faults(fault: str) -> None:
+def test_a_sample_of_the_disks_faults(fault: str):
     """0 lost, 0 twice, no second child, and the words are right: see faults_stick."""
     why = why_not_here()
     if why:
@@ -72,21 +72,21 @@ def test_a_sample_of_the_disks_faults(fault: str) -> None:
     assert done.returncode == 0
 
 
-def test_the_faults_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_faults_are_named(capsys: pytest.CaptureFixture[str]):
     assert main(["--list"]) == 0
     groups = {line.partition(":")[0] for line in capsys.readouterr().out.splitlines()}
     assert groups == {"random", "disk", "network", "server", "input", "stall"}
     assert main(["--only", "no such word"]) == 2
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_decides():
     first, again, other = (list(itertools.islice(rounds(seed), 20)) for seed in (5, 5, 6))
     assert first == again != other
     assert all(9 <= sum(fault.is_kill for fault in faults) <= 13 for faults in first)
     assert {fault.kind for faults in first for fault in faults} > set(KILLS)
 
 
-def test_contents_tell_whether_they_are_whole() -> None:
+def test_contents_tell_whether_they_are_whole():
     chance, streams = random.Random(1), Streams()
     data = whole(7, 1000, chance)
     assert number_of(data) == 7
@@ -117,7 +117,7 @@ class Server:
 
 
 @pytest.mark.parametrize("wrong", ["torn", "back", "gone", "hole", "shrunk"])
-def test_the_reader_sees_what_is_wrong(tmp_path: Path, wrong: str) -> None:
+def test_the_reader_sees_what_is_wrong(tmp_path: Path, wrong: str):
     server, chance, streams = Server(tmp_path), random.Random(1), Streams()
     versions = [whole(number, 500, chance) for number in range(3)]
     server.reader.start()
@@ -141,7 +141,7 @@ def test_the_reader_sees_what_is_wrong(tmp_path: Path, wrong: str) -> None:
     assert len(server.reader.torn) == 1
 
 
-def test_the_reader_sees_what_is_sent_twice(tmp_path: Path) -> None:
+def test_the_reader_sees_what_is_sent_twice(tmp_path: Path):
     server, data = Server(tmp_path), whole(0, 500, random.Random(1))
     receipts = [
         Receipt(seq, "2026-11-22T00:00:00Z", "/x", "x", "d", 1, 1, digest, sent, "size")
@@ -161,7 +161,7 @@ def test_the_reader_sees_what_is_sent_twice(tmp_path: Path) -> None:
     assert (server.reader.deliveries, server.reader.torn) == (3, [])
 
 
-def test_what_is_not_there_or_left_over_is_named(tmp_path: Path) -> None:
+def test_what_is_not_there_or_left_over_is_named(tmp_path: Path):
     data, server, bak, state = (tmp_path / name for name in ("data", "server", "bak", "state"))
     for folder in (data, server, bak, state):
         folder.mkdir()
@@ -187,7 +187,7 @@ def test_what_is_not_there_or_left_over_is_named(tmp_path: Path) -> None:
     assert found.receipts == ["the last receipt of b is of another content"]
 
 
-def test_calls_are_timed_and_what_raises_is_written_down(tmp_path: Path) -> None:
+def test_calls_are_timed_and_what_raises_is_written_down(tmp_path: Path):
     recorder = Recorder(str(tmp_path))
     assert recorder.time("notify", lambda: 5) == 5
     assert recorder.time("status", lambda: 1 / 0) is None
@@ -198,7 +198,7 @@ def test_calls_are_timed_and_what_raises_is_written_down(tmp_path: Path) -> None
     assert [percentile(range(100), part) for part in (0.0, 0.5, 0.99, 1.0)] == [0, 50, 99, 99]
 
 
-def test_the_table() -> None:
+def test_the_table():
     rows = [Row("kill", 1000, 999, 1), Row("x", 0, 0, note="not tried: needs root")]
     assert [row.ok for row in rows] == [False, True]
     lines = table(rows).splitlines()

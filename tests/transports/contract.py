@@ -31,7 +31,7 @@ import pytest
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportLost
 from pysubtask.testing import Relay
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent, Transport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 MTIME = 1_600_000_001_000_000_000
 LIMIT = 60  # seconds; no test here comes near it unless something hangs
@@ -99,7 +99,7 @@ ABOUT_FILES = (
     "test_a_source_shorter_than_promised",
     "test_a_source_that_cannot_be_read",
     "test_any_name_the_file_system_allows",
-    "test_confirm_is_asked_once_between_the_last_byte_and_the_publication",
+    "test_confirm_is_asked_once_between_last_byte_and_publication",
     "test_confirm_stops_the_publication",
     "test_identity_is_a_url_without_secrets",
     "test_mtime_is_kept_where_the_trait_says_so",
@@ -249,7 +249,7 @@ class TransportContract:
 
     # --- before and around a connection
 
-    def test_constructing_opens_nothing(self, site: Site) -> None:
+    def test_constructing_opens_nothing(self, site: Site):
         handles = "/proc/self/fd"
         before = os.listdir(handles) if os.path.isdir(handles) else []
         threads = threading.active_count()
@@ -260,7 +260,7 @@ class TransportContract:
         assert site.relay is None or site.relay.accepted == 0
         asyncio.run(transport.close())
 
-    def test_without_a_connection_every_call_is_lost(self, site: Site, tmp_path: Any) -> None:
+    def test_without_a_connection_every_call_is_lost(self, site: Site, tmp_path: Any):
         at_work = _Run(site, str(tmp_path))
 
         async def case() -> None:
@@ -275,7 +275,7 @@ class TransportContract:
         asyncio.run(case())
         assert site.files() == set()
 
-    def test_close_twice_and_connect_again(self, site: Site, run: Any) -> None:
+    def test_close_twice_and_connect_again(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"one")
             await transport.close()
@@ -286,7 +286,7 @@ class TransportContract:
         run(case)
         assert (site.read("a"), site.read("b")) == (b"one", b"two")
 
-    def test_identity_is_a_url_without_secrets(self, site: Site) -> None:
+    def test_identity_is_a_url_without_secrets(self, site: Site):
         transport = site.make(Password="a secret, %41 word")
         identity = site.kind.identity({**site.settings, "Password": "a secret, %41 word"})
         assert "://" in identity
@@ -294,7 +294,7 @@ class TransportContract:
         for text in (identity, repr(transport), str(transport), repr(transport.traits)):
             assert "secret" not in text
 
-    def test_close_ends_what_is_in_progress(self, site: Site, run: Any) -> None:
+    def test_close_ends_what_is_in_progress(self, site: Site, run: Any):
         data = os.urandom(4_000_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -325,7 +325,7 @@ class TransportContract:
     # --- what arrives
 
     @pytest.mark.slow
-    def test_every_byte_arrives(self, site: Site, run: Any) -> None:
+    def test_every_byte_arrives(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             for size in (0, 1, 1000, 32_767, 32_768, 32_769, 261_120, 261_121, 1_048_576, 5_000_003):
                 data = os.urandom(size)
@@ -340,7 +340,7 @@ class TransportContract:
 
         run(case)
 
-    def test_only_the_first_size_bytes_are_sent(self, site: Site, run: Any) -> None:
+    def test_only_the_first_size_bytes_are_sent(self, site: Site, run: Any):
         data = os.urandom(300_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -350,7 +350,7 @@ class TransportContract:
         run(case)
         assert site.read("grown") == data[:123_456]
 
-    def test_mtime_is_kept_where_the_trait_says_so(self, site: Site, run: Any) -> None:
+    def test_mtime_is_kept_where_the_trait_says_so(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             sent = await at_work.put(transport, "a", b"x")
             visible = int(os.stat(os.path.join(site.folder, "a")).st_mtime)
@@ -360,7 +360,7 @@ class TransportContract:
 
         run(case)
 
-    def test_without_an_mtime_the_file_carries_the_servers_time(self, site: Site, run: Any) -> None:
+    def test_without_an_mtime_the_file_carries_the_servers_time(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             os.utime(source := at_work.source(b"x"), (1, 1))
             await at_work.put(transport, "a", b"x", source=source, mtime_ns=None)
@@ -368,7 +368,7 @@ class TransportContract:
         run(case)
         assert abs(os.stat(os.path.join(site.folder, "a")).st_mtime - time.time()) < 3600
 
-    def test_any_name_the_file_system_allows(self, site: Site, run: Any) -> None:
+    def test_any_name_the_file_system_allows(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             expected = set()
             for kind, name in NAMES.items():
@@ -387,7 +387,7 @@ class TransportContract:
 
         run(case)
 
-    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, run: Any) -> None:
+    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, run: Any):
         outside = os.path.join(os.path.dirname(os.path.abspath(site.folder)), "out")
         with open(outside, "wb") as file:
             file.write(b"not yours")
@@ -413,7 +413,7 @@ class TransportContract:
         with open(outside, "rb") as file:
             assert file.read() == b"not yours"
 
-    def test_nested_names_make_their_folders(self, site: Site, run: Any) -> None:
+    def test_nested_names_make_their_folders(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.together(transport, [at_work.job(name, name.encode()) for name in names])
 
@@ -422,7 +422,7 @@ class TransportContract:
         assert {name: site.read(name) for name in site.files()} == {name: name.encode() for name in names}
 
     @pytest.mark.slow
-    def test_many_at_once_arrive_intact(self, site: Site, run: Any) -> None:
+    def test_many_at_once_arrive_intact(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             files = {f"folder {i % 3}/file {i}": os.urandom(i * 9_973 % 200_000) for i in range(40)}
             sent = await at_work.together(transport, [at_work.job(name, data) for name, data in files.items()])
@@ -432,7 +432,7 @@ class TransportContract:
         run(case)
 
     @pytest.mark.slow
-    def test_a_limit_of_the_rate_holds_for_all_together(self, site: Site, run: Any) -> None:
+    def test_a_limit_of_the_rate_holds_for_all_together(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             if transport.pace is None:
                 return
@@ -449,7 +449,7 @@ class TransportContract:
     # --- whole or not at all
 
     @pytest.mark.slow
-    def test_a_reader_sees_only_whole_versions(self, site: Site, run: Any) -> None:
+    def test_a_reader_sees_only_whole_versions(self, site: Site, run: Any):
         versions: list[bytes] = [os.urandom(1_500_000 + 1000 * i) for i in range(6)]
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -464,7 +464,7 @@ class TransportContract:
         run(case)
         assert site.files() == {"live"}
 
-    def test_confirm_is_asked_once_between_the_last_byte_and_the_publication(self, site: Site, run: Any) -> None:
+    def test_confirm_is_asked_once_between_last_byte_and_publication(self, site: Site, run: Any):
         data = os.urandom(700_000)
         found: list[tuple[bytes | None, int]] = []
 
@@ -482,7 +482,7 @@ class TransportContract:
         assert found == [(b"old", len(data))]
         assert site.read("a") == data
 
-    def test_confirm_stops_the_publication(self, site: Site, run: Any) -> None:
+    def test_confirm_stops_the_publication(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
             for name in ("a", "new", "folder/new"):
@@ -495,7 +495,7 @@ class TransportContract:
         run(case)
         assert site.files() == {"a", "folder/new"}
 
-    def test_a_source_shorter_than_promised(self, site: Site, run: Any) -> None:
+    def test_a_source_shorter_than_promised(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
             for there in (0, 1, 99_999):
@@ -507,7 +507,7 @@ class TransportContract:
 
         run(case)
 
-    def test_bytes_that_are_not_those_that_were_copied(self, site: Site, run: Any) -> None:
+    def test_bytes_that_are_not_those_that_were_copied(self, site: Site, run: Any):
         """A snapshot that the disk damaged, or that somebody replaced, between the copy and the sending."""
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -525,7 +525,7 @@ class TransportContract:
 
         run(case)
 
-    def test_a_source_that_cannot_be_read(self, site: Site, run: Any, tmp_path: Any) -> None:
+    def test_a_source_that_cannot_be_read(self, site: Site, run: Any, tmp_path: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
             for source in (str(tmp_path / "nothing here"), str(tmp_path)):
@@ -537,7 +537,7 @@ class TransportContract:
 
         run(case)
 
-    def test_the_later_of_two_uploads_wins(self, site: Site, run: Any) -> None:
+    def test_the_later_of_two_uploads_wins(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             for content in (b"a much longer first version", b"short", b"short", b""):
                 await at_work.put(transport, "a", content)
@@ -546,7 +546,7 @@ class TransportContract:
         run(case)
         assert site.files() == {"a"}
 
-    def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any) -> None:
+    def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "f/a", b"old")
             stale = ("f/.stale 1.tmp", "f/.stale 2.tmp", "f/.never there.tmp")
@@ -560,7 +560,7 @@ class TransportContract:
 
     # --- what the server will not take
 
-    def test_a_parent_that_is_a_file(self, site: Site, run: Any) -> None:
+    def test_a_parent_that_is_a_file(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "file", b"I am a file")
             for name in ("file/below", "file/far/below"):
@@ -573,7 +573,7 @@ class TransportContract:
         assert site.files() == {"file", "fine"}
         assert site.read("file") == b"I am a file"
 
-    def test_a_name_that_is_a_folder(self, site: Site, run: Any) -> None:
+    def test_a_name_that_is_a_folder(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "folder/a", b"x")
             with pytest.raises(FileRefused):
@@ -583,7 +583,7 @@ class TransportContract:
         run(case)
         assert site.files() == {"folder/a", "fine"}
 
-    def test_a_folder_that_may_not_be_written(self, site: Site, run: Any) -> None:
+    def test_a_folder_that_may_not_be_written(self, site: Site, run: Any):
         locked = os.path.join(site.folder, "locked")
         if os.path.isdir("/sys/kernel"):
             os.symlink("/sys/kernel", locked)  # not even root makes files there
@@ -601,7 +601,7 @@ class TransportContract:
 
     # --- looking and clearing up
 
-    def test_stat(self, site: Site, run: Any) -> None:
+    def test_stat(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             assert await transport.stat("a") is None
             assert await transport.stat("no/such/folder/a") is None
@@ -613,7 +613,7 @@ class TransportContract:
 
         run(case)
 
-    def test_remove_names_those_that_were_there(self, site: Site, run: Any) -> None:
+    def test_remove_names_those_that_were_there(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             assert await transport.remove([]) == set()
             odd = os.fsdecode(b"f/.\xff '\n.tmp")
@@ -668,7 +668,7 @@ class NetworkContract(TransportContract):
         return runner
 
     @pytest.mark.parametrize(("percent", "how"), [(1, "fin"), (50, "rst"), (50, "fin"), (99, "rst")])
-    def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any) -> None:
+    def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any):
         def arrange(job: Job) -> Job:
             relay.drop("up", job.size * percent // 100, how=how)
             return job
@@ -677,7 +677,7 @@ class NetworkContract(TransportContract):
         assert relay.drops == 1
 
     @pytest.mark.parametrize("how", ["rst", "fin"])
-    def test_a_link_cut_before_the_last_answers(self, broken: Any, relay: Relay, how: Any) -> None:
+    def test_a_link_cut_before_the_last_answers(self, broken: Any, relay: Relay, how: Any):
         def arrange(job: Job) -> Job:
             # From here on the server may do what it is asked, but its answer never comes.
             return job._replace(confirm=lambda: relay.drop("down", 0, how=how))
@@ -686,7 +686,7 @@ class NetworkContract(TransportContract):
         assert relay.drops == 1
 
     @pytest.mark.parametrize("after", [40, 150, 400])
-    def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
+    def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int):
         """Where publishing takes several steps, each of them may be the last one that was heard of."""
 
         def arrange(job: Job) -> Job:
@@ -695,7 +695,7 @@ class NetworkContract(TransportContract):
         broken(arrange, may_succeed=True)
 
     @pytest.mark.slow
-    def test_a_link_cut_when_the_server_has_done_it_and_nobody_heard(self, site: Site, broken: Any, relay: Relay) -> None:
+    def test_a_link_cut_when_the_server_has_done_it_and_nobody_heard(self, site: Site, broken: Any, relay: Relay):
         watchers: list[threading.Thread] = []
 
         def arrange(job: Job) -> Job:
@@ -719,7 +719,7 @@ class NetworkContract(TransportContract):
 
     @pytest.mark.parametrize("direction", ["up", "down", "both"])
     @pytest.mark.slow
-    def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any) -> None:
+    def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any):
         started = []
 
         def arrange(job: Job) -> Job:
@@ -731,7 +731,7 @@ class NetworkContract(TransportContract):
         assert time.monotonic() - started[0] < 1.5 + 20
 
     @pytest.mark.slow
-    def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any, relay: Relay):
         data = os.urandom(150_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -744,7 +744,7 @@ class NetworkContract(TransportContract):
         assert time.monotonic() - started > 2, "it took longer than the limit of a standstill"
 
     @pytest.mark.slow
-    def test_a_late_rename_does_not_bring_back_an_old_version(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_late_rename_does_not_bring_back_an_old_version(self, site: Site, run: Any, relay: Relay):
         old, newer = os.urandom(100_000), os.urandom(50_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -766,7 +766,7 @@ class NetworkContract(TransportContract):
         run(case, StallSecs=1.5)
 
     @pytest.mark.slow
-    def test_a_late_upload_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_late_upload_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay):
         newer = os.urandom(50_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -796,7 +796,7 @@ class NetworkContract(TransportContract):
             assert site.read("a") == expected
             await asyncio.sleep(0.02)
 
-    def test_a_link_cut_while_idle(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_link_cut_while_idle(self, site: Site, run: Any, relay: Relay):
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
             relay.cut_all()
@@ -811,7 +811,7 @@ class NetworkContract(TransportContract):
         run(case)
         assert site.read("a") == b"new"
 
-    def test_close_ends_a_stalled_upload_at_once(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_close_ends_a_stalled_upload_at_once(self, site: Site, run: Any, relay: Relay):
         async def case(transport: Transport, at_work: _Run) -> None:
             relay.stall()
             calls = [
@@ -826,7 +826,7 @@ class NetworkContract(TransportContract):
 
         run(case, StallSecs=600)
 
-    def test_refused_then_taken(self, site: Site, relay: Relay, tmp_path: Any) -> None:
+    def test_refused_then_taken(self, site: Site, relay: Relay, tmp_path: Any):
         async def case() -> None:
             at_work, transport = _Run(site, str(tmp_path)), site.make()
             relay.refuse()
@@ -843,7 +843,7 @@ class NetworkContract(TransportContract):
 
     @pytest.mark.parametrize("fault", ["stall", "drop the greeting", "drop the handshake", "end the handshake"])
     @pytest.mark.slow
-    def test_a_connect_that_breaks_off(self, site: Site, relay: Relay, tmp_path: Any, fault: str) -> None:
+    def test_a_connect_that_breaks_off(self, site: Site, relay: Relay, tmp_path: Any, fault: str):
         async def case() -> None:
             at_work, transport = _Run(site, str(tmp_path)), site.make(ConnectTimeoutSecs=2)
             if fault == "stall":
@@ -896,7 +896,7 @@ class ResumeContract:
         return job._replace(resume=noted[-1])
 
     @pytest.mark.slow
-    def test_an_upload_cut_again_and_again_costs_little_more_than_its_size(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_an_upload_cut_repeatedly_costs_little_over_its_size(self, site: Site, run: Any, relay: Relay):
         data = os.urandom(self.resume_size)
         size, cuts = len(data), [random.randrange(len(data) // 8, len(data) // 6) for _ in range(5)]
 
@@ -920,7 +920,7 @@ class ResumeContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("fate", ["gone", "shorter", "longer"])
-    def test_a_temp_that_was_meddled_with(self, site: Site, run: Any, relay: Relay, fate: str) -> None:
+    def test_a_temp_that_was_meddled_with(self, site: Site, run: Any, relay: Relay, fate: str):
         data = os.urandom(4_000_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -937,7 +937,7 @@ class ResumeContract:
         assert site.read("f/a") == data
         assert site.files() == {"f/a"}
 
-    def test_the_end_is_that_of_any_upload(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_the_end_is_that_of_any_upload(self, site: Site, run: Any, relay: Relay):
         """Confirmed once, stopped by it; the temp that is gone on with is no stale one, and goes where nothing comes of it."""
         data = os.urandom(4_000_000)
 
@@ -958,7 +958,7 @@ class ResumeContract:
         assert site.files() == {"f/a"}
 
     @pytest.mark.parametrize("where", ["in what was sent", "in the rest"])
-    def test_bytes_that_are_not_those_that_were_copied_after_a_cut(self, site: Site, run: Any, relay: Relay, where: str) -> None:
+    def test_bytes_that_are_not_those_that_were_copied_after_a_cut(self, site: Site, run: Any, relay: Relay, where: str):
         data = os.urandom(4_000_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -975,7 +975,7 @@ class ResumeContract:
         run(case)
         assert site.read("f/a") == data
 
-    def test_notes_that_mean_nothing(self, site: Site, run: Any) -> None:
+    def test_notes_that_mean_nothing(self, site: Site, run: Any):
         async def case(transport: Transport, at_work: _Run) -> None:
             for text in ("{", "[1]", "null", '"x"', "{}", '{"offset": -5}', '{"offset": 1e99}', '{"offset": 10, "size": 10}'):
                 data = os.urandom(30_000)
@@ -1001,7 +1001,7 @@ class AppendContract:
         job = at_work.job("a", data, replaces=left, append=Append(left.size, left.size if until is None else until))
         return job._replace(mtime_ns=MTIME + 10**10, **changes)
 
-    def test_only_what_is_new_is_sent(self, site: Site, run: Any) -> None:
+    def test_only_what_is_new_is_sent(self, site: Site, run: Any):
         data = os.urandom(900_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1025,7 +1025,7 @@ class AppendContract:
         assert site.files() == {"a"}
 
     @pytest.mark.parametrize("begins", ["whole", "whole, and the state before it", "at the end"])
-    def test_bytes_that_are_not_those_that_were_copied_are_not_appended(self, site: Site, run: Any, begins: str) -> None:
+    def test_bytes_that_differ_from_the_copied_ones_are_not_appended(self, site: Site, run: Any, begins: str):
         """A reader sees each byte as it comes, so that not one may go."""
         old = os.urandom(500_000)
         data = old + os.urandom(100_000)
@@ -1046,7 +1046,7 @@ class AppendContract:
         assert site.read("a") == data
 
     @pytest.mark.parametrize("fate", ["touched", "rewritten", "shorter", "longer", "gone", "a folder"])
-    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
+    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str):
         data = os.urandom(200_000)
         path = os.path.join(site.folder, "a")
 
@@ -1078,7 +1078,7 @@ class AppendContract:
 
         run(case)
 
-    def test_an_append_that_was_cut_is_finished(self, site: Site, run: Any) -> None:
+    def test_an_append_that_was_cut_is_finished(self, site: Site, run: Any):
         data = os.urandom(300_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1093,7 +1093,7 @@ class AppendContract:
         run(case)
         assert site.files() == {"a"}
 
-    def test_an_append_that_was_cut_upon_another_file(self, site: Site, run: Any) -> None:
+    def test_an_append_that_was_cut_upon_another_file(self, site: Site, run: Any):
         data = os.urandom(300_000)
         other = bytes(150_000)
 
@@ -1111,7 +1111,7 @@ class AppendContract:
 
         run(case)
 
-    def test_confirm_is_asked_before_the_first_byte(self, site: Site, run: Any) -> None:
+    def test_confirm_is_asked_before_the_first_byte(self, site: Site, run: Any):
         data = os.urandom(200_000)
         found: list[bytes | None] = []
 
@@ -1127,7 +1127,7 @@ class AppendContract:
         assert found == [data[:100_000]]
         assert site.read("a") == data
 
-    def test_stale_temps_are_gone_when_it_is_done(self, site: Site, run: Any) -> None:
+    def test_stale_temps_are_gone_when_it_is_done(self, site: Site, run: Any):
         data = os.urandom(2_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1141,7 +1141,7 @@ class AppendContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("whole_records", [True])
-    def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay, whole_records: bool) -> None:
+    def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay, whole_records: bool):
         data = b"".join(b"%d," % i * random.randrange(20) + b"\n" for i in range(20_000))
         start = data.index(b"\n", 300_000) + 1
         parts = len(data) - start
@@ -1198,7 +1198,7 @@ class AppendContract:
         return seen
 
     @pytest.mark.slow
-    def test_a_late_append_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_late_append_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay):
         data, newer = os.urandom(200_000), os.urandom(50_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1219,7 +1219,7 @@ class AppendContract:
         run(case, StallSecs=1)
 
     @pytest.mark.slow
-    def test_a_late_append_changes_nothing_of_the_one_that_finished_it(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_late_append_changes_nothing_of_its_successor(self, site: Site, run: Any, relay: Relay):
         data = os.urandom(200_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1248,7 +1248,7 @@ class CopyContract:
         return sent.remote
 
     @pytest.mark.slow
-    def test_what_the_server_has_is_not_sent(self, site: Site, run: Any) -> None:
+    def test_what_the_server_has_is_not_sent(self, site: Site, run: Any):
         old = os.urandom(3_000_000)
         piece = os.urandom(100_000)
         cases = {
@@ -1290,7 +1290,7 @@ class CopyContract:
         run(case)
 
     @pytest.mark.parametrize("at", [50, 100_050])
-    def test_bytes_that_are_not_those_that_were_copied_beside_what_the_server_has(self, site: Site, run: Any, at: int) -> None:
+    def test_bytes_that_differ_from_the_copied_ones_fail_a_patch(self, site: Site, run: Any, at: int):
         """In what is sent, and in what the server copies: what it has then is not what the snapshot says."""
         old, piece = os.urandom(200_000), os.urandom(100_000)
         new = piece + old
@@ -1313,7 +1313,7 @@ class CopyContract:
         run(case)
 
     @pytest.mark.parametrize("fate", ["touched", "shorter", "gone", "a folder"])
-    def test_a_file_that_is_not_as_left_is_not_copied_from(self, site: Site, run: Any, fate: str) -> None:
+    def test_a_file_that_is_not_as_left_is_not_copied_from(self, site: Site, run: Any, fate: str):
         old, path = os.urandom(100_000), os.path.join(site.folder, "a")
 
         async def case(transport: Transport, at_work: _Run) -> None:
@@ -1336,7 +1336,7 @@ class CopyContract:
         run(case)
 
     @pytest.mark.slow
-    def test_a_reader_sees_only_whole_versions_of_what_is_copied(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_reader_sees_only_whole_versions_of_what_is_copied(self, site: Site, run: Any, relay: Relay):
         old, piece = os.urandom(2_000_000), os.urandom(200_000)
         new = b"".join(piece[i * 20_000 : (i + 1) * 20_000] + old[i * 200_000 : (i + 1) * 200_000] for i in range(10))
         copies = tuple(Copy(i * 220_000 + 20_000, 200_000, i * 200_000) for i in range(10))

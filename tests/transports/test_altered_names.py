@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +95,14 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def run(context: DeliveryContext, case: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(60):
-            await context.transport.connect()
-            try:
-                await case()
-            finally:
-                await context.transport.close()
-
-    asyncio.run(whole())
+@contextlib.asynccontextmanager
+async def connected(context: DeliveryContext) -> AsyncIterator[None]:
+    async with asyncio.timeout(60):
+        await context.transport.connect()
+        try:
+            yield
+        finally:
+            await context.transport.close()
 
 
 ALTERED: list[tuple[dict[str, Any], str, str]] = [
@@ -120,12 +118,12 @@ ALTERED: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("quirk", "name", "why"), ALTERED, ids=[f"{name!r} {quirk}" for quirk, name, _ in ALTERED])
-def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(
+async def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(
     context: DeliveryContext, quirk: dict[str, Any], name: str, why: str
-) -> None:
+):
     context.server.quirks.set(**quirk)
 
-    async def case() -> None:
+    async with connected(context):
         await context.put("plain.csv", b"plain")
         with pytest.raises(FileRefused, match=f"the server shows .* instead of .*{why}") as outcome:
             await context.put(name, b"odd")
@@ -135,8 +133,6 @@ def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(
             await context.put(name, b"longer than before")
         assert context.there() == before
         assert await context.put("plain2.csv", b"more") == "size"
-
-    run(context, case)
     left = context.there()
     assert left.pop("plain.csv") == b"plain" and left.pop("plain2.csv") == b"more"
     assert all("/" in one for one in left), "what was altered is removed again, where it surely is ours"
@@ -156,12 +152,12 @@ MEETING: list[tuple[str, str, str, str]] = [
 
 @pytest.mark.parametrize(("kept", "first", "second", "why"), MEETING)
 @pytest.mark.parametrize("together", [False, True], ids=["one after the other", "together"])
-def test_of_names_that_meet_on_the_server_the_first_stays_whole(
+async def test_of_names_that_meet_on_the_server_the_first_stays_whole(
     context: DeliveryContext, kept: str, first: str, second: str, why: str, together: bool
-) -> None:
+):
     context.server.quirks.file_names = kept
 
-    async def case() -> None:
+    async with connected(context):
         if together:
             context.claimed.update((first, second))
             outcome = await asyncio.gather(context.put(first, b"first"), context.put(second, b"second"), return_exceptions=True)
@@ -174,29 +170,25 @@ def test_of_names_that_meet_on_the_server_the_first_stays_whole(
         assert len(refused) == 1 and isinstance(refused[0], FileRefused) and why in str(refused[0])
         with pytest.raises(FileRefused):
             await context.put(second if isinstance(outcome[0], str) else first, b"again")
-
-    run(context, case)
     [content] = context.there().values()
     assert content in (b"first", b"second") and (together or content == b"first")
 
 
-def test_a_file_of_ours_that_was_hit_is_reported(context: DeliveryContext) -> None:
+async def test_a_file_of_ours_that_was_hit_is_reported(context: DeliveryContext):
     context.server.quirks.odd_names = "renamed"
 
-    async def case() -> None:
+    async with connected(context):
         await context.put("_a_.csv", b"right")
         with pytest.raises(FileRefused, match="which another file here is sent to"):
             await context.put("*a*.csv", b"wrong")
-
-    run(context, case)
     assert context.harmed == ["_a_.csv"] and list(context.there()) == ["_a_.csv"]
 
 
-def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext) -> None:
+async def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext):
     context.server.quirks.file_names = "composed"
     steps: list[str] = []
 
-    async def case() -> None:
+    async with connected(context):
         assert context.transport.profile is not None
         context.transport.profile.on_step = lambda step: steps.append(step.text)
         for content in (b"1", b"12", b"123"):
@@ -204,14 +196,12 @@ def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext) -> N
         context.known.clear()  # as after one that was not as left
         assert await context.put("a\u0308.csv", b"1234") == "size"
         assert await context.put("o\u0308.csv", b"1") == "size"
-
-    run(context, case)
     assert context.there() == {"\u00e4.csv": b"1234", "\u00f6.csv": b"1"}
     assert len(steps) == 1 and "accents in another form" in steps[0]
 
 
-def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryContext, listings: list[str]) -> None:
-    async def case() -> None:
+async def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryContext, listings: list[str]):
+    async with connected(context):
         for number in range(5):
             await context.put(f"IMG_{number}.JPG", b"x")
             await context.put(f"plain_{number}.jpg", b"x")
@@ -222,13 +212,11 @@ def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryContext,
             await context.put(f"IMG_{number}.JPG", b"x")
             await context.put(f"b[{number}] c.csv", b"x")
         assert len(listings) == counted
-
-    run(context, case)
     assert len(context.there()) == 23
 
 
-def test_files_that_were_there_before_cost_one_listing(context: DeliveryContext, listings: list[str]) -> None:
-    async def case() -> None:
+async def test_files_that_were_there_before_cost_one_listing(context: DeliveryContext, listings: list[str]):
+    async with connected(context):
         for number in range(6):
             await context.put(f"a{number}.csv", b"x")
             await context.put(f"B{number}.csv", b"x")
@@ -238,6 +226,4 @@ def test_files_that_were_there_before_cost_one_listing(context: DeliveryContext,
             await context.put(f"a{number}.csv", b"new")
             await context.put(f"B{number}.csv", b"new")
         assert len(listings) <= 1
-
-    run(context, case)
     assert set(context.there().values()) == {b"new"}

@@ -46,7 +46,7 @@ def by_a_call(work: Work) -> Awaitable[Any]:
 
 
 @pytest.mark.parametrize("means", [over_ftp, by_a_call])
-def test_an_error_that_comes_as_its_caller_is_cancelled_is_not_logged(means: Callable[[Work], Awaitable[Any]]) -> None:
+def test_an_error_that_meets_its_callers_cancel_is_not_logged(means: Callable[[Work], Awaitable[Any]]):
     reported: list[dict[str, Any]] = []
 
     async def run() -> None:

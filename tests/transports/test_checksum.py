@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import os
 import random
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,6 @@ DATA = random.Random(5).randbytes(70_000)
 SHA = hashlib.sha256(DATA).hexdigest()
 
 
-def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A case that runs on an event loop of its own."""
-
-    @functools.wraps(case)
-    def run(*args: Any, **named: Any) -> None:
-        asyncio.run(case(*args, **named))
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
@@ -52,7 +41,7 @@ def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
         ({"HASH": "WHIRLPOOL*"}, None),
     ],
 )
-def test_the_best_that_is_offered(found: dict[str, str], expected: HashRequest | None) -> None:
+def test_the_best_that_is_offered(found: dict[str, str], expected: HashRequest | None):
     assert best_hash_request(found) == expected
 
 
@@ -68,11 +57,11 @@ def test_the_best_that_is_offered(found: dict[str, str], expected: HashRequest |
         (f"550 {SHA}", "sha256", None),
     ],
 )
-def test_the_hash_in_a_reply(line: str, algorithm: str, expected: str | None) -> None:
+def test_the_hash_in_a_reply(line: str, algorithm: str, expected: str | None):
     assert hash_in(Reply(int(line[:3]), (line,)), algorithm) == expected
 
 
-def test_the_hash_of_the_source(tmp_path: Path) -> None:
+def test_the_hash_of_the_source(tmp_path: Path):
     source = tmp_path / "a"
     source.write_bytes(DATA + b"more")
     job = Job(str(source), len(DATA), None, "a", ".t")
@@ -93,7 +82,7 @@ def test_the_hash_of_the_source(tmp_path: Path) -> None:
     ("level", "whole", "append"),
     [("size", False, False), ("auto", True, False), ("always", True, True), ("shell", True, True), ("required", True, True)],
 )
-def test_what_each_level_asks_for(level: str, whole: bool, append: bool) -> None:
+def test_what_each_level_asks_for(level: str, whole: bool, append: bool):
     job, checks = Job("", 100, None, "a", ".t"), Checks({"VerifyChecksum": level})
     assert (checks.needed(job), checks.needed(job._replace(append=Append(5, 5)))) == (whole, append)
     checks.late(job)
@@ -109,7 +98,7 @@ def test_what_each_level_asks_for(level: str, whole: bool, append: bool) -> None
         assert checks.without(job, "why") == "size"
 
 
-def test_a_file_that_is_wrong_again_and_again_is_put_aside() -> None:
+def test_a_file_that_is_wrong_again_and_again_is_put_aside():
     job, checks = Job("", 100, None, "a", ".t"), Checks({})
     for _ in range(2):
         for _ in range(2):
@@ -123,7 +112,7 @@ def test_a_file_that_is_wrong_again_and_again_is_put_aside() -> None:
         checks.compared(job, "aa", "bb")
 
 
-def test_a_source_that_was_rewritten_is_no_wrong_hash() -> None:
+def test_a_source_that_was_rewritten_is_no_wrong_hash():
     def confirm() -> None:
         raise SourceChanged("rewritten")
 
@@ -170,8 +159,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FTPServer
         yield running
 
 
-@looped
-async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer, tmp_path: Path) -> None:
+async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer, tmp_path: Path):
     [command] = server.oddities.hashes
     transport = FTPTransport(server.settings(), str(tmp_path))
     context = DeliveryContext(tmp_path, transport)
@@ -197,8 +185,7 @@ async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer,
     assert (server.files / "b").read_bytes() == DATA + b"more"
 
 
-@looped
-async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None:
+async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", hashes=("XSHA256",)) as server:
         transport = FTPTransport(server.settings(VerifyChecksum="always"), str(tmp_path))
         context = DeliveryContext(tmp_path, transport)
@@ -218,8 +205,7 @@ async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("level", ["size", "auto", "required"])
-@looped
-async def test_ftp_without_hashes(tmp_path: Path, level: str) -> None:
+async def test_ftp_without_hashes(tmp_path: Path, level: str):
     with ftp_server(tmp_path / "ftp", hashes=("HASH",) if level == "size" else ()) as server:
         transport = FTPTransport(server.settings(VerifyChecksum=level), str(tmp_path))
         context = DeliveryContext(tmp_path, transport)
@@ -250,8 +236,7 @@ async def connected(server: SFTPServer | OpenSSHServer, place: Path, **settings:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-@looped
-async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, algorithm: str) -> None:
+async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, algorithm: str):
     with sftp_server(tmp_path / "sftp", hashes=[algorithm]) as server:
         async with connected(server, tmp_path) as context:
             sent = await context.put("a", DATA)
@@ -280,8 +265,7 @@ async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, a
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@looped
-async def test_openssh_only_by_a_shell(tmp_path: Path) -> None:
+async def test_openssh_only_by_a_shell(tmp_path: Path):
     """Whatever a name has in it, and with a login shell that prints things."""
     odd = os.fsdecode(b"$(id) 'a\"b\xff\n`c` ; %s")
     with openssh_server(tmp_path / "sshd") as server:
@@ -302,8 +286,7 @@ async def test_openssh_only_by_a_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@looped
-async def test_openssh_where_the_account_may_do_sftp_alone(tmp_path: Path) -> None:
+async def test_openssh_where_the_account_may_do_sftp_alone(tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:
         keys = tmp_path / "sshd" / "authorized_keys"
         keys.write_text(f'restrict,command="{find_program("sftp-server")} -d {server.files}" {keys.read_text()}')

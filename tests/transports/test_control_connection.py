@@ -24,7 +24,7 @@ from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.tcp_latency import possible
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.transports.contract import Site, _Run
 
 SIZE = 3_000_000
@@ -78,7 +78,7 @@ def over_https(place: Path) -> Iterator[Site]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("making", [over_ssh, over_asyncssh, over_pysftp, over_ftps, over_https])
-def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
+def test_every_byte_is_counted(making: Making, tmp_path: Path):
     """Login, whole uploads, an append, one that is cut, and all connections together."""
     data = os.urandom(SIZE)
 
@@ -136,7 +136,7 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
         asyncio.run(case(site, site.relay))
 
 
-def test_a_login_that_is_refused_is_counted(tmp_path: Path) -> None:
+def test_a_login_that_is_refused_is_counted(tmp_path: Path):
     async def case(site: Site, relay: Relay) -> None:
         transport = site.make(HostKey="SHA256:" + "A" * 43)
         with pytest.raises(LoginRefused):
@@ -150,7 +150,7 @@ def test_a_login_that_is_refused_is_counted(tmp_path: Path) -> None:
         asyncio.run(case(site, site.relay))
 
 
-def test_a_connection_that_ssh_does_not_hold_itself_is_counted(tmp_path: Path) -> None:
+def test_a_connection_that_ssh_does_not_hold_itself_is_counted(tmp_path: Path):
     """As with a ProxyCommand or ProxyJump: it is a child of ssh that holds it."""
     pipe = (
         "import socket,sys,threading,os\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
@@ -176,5 +176,5 @@ def test_a_connection_that_ssh_does_not_hold_itself_is_counted(tmp_path: Path) -
         asyncio.run(case(site, site.relay))
 
 
-def test_a_transport_without_a_link_says_that_it_does_not_know(tmp_path: Path) -> None:
+def test_a_transport_without_a_link_says_that_it_does_not_know(tmp_path: Path):
     assert FolderTransport({"HostPath": str(tmp_path)}, str(tmp_path)).wire() is None

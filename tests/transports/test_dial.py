@@ -25,9 +25,9 @@ from pysubtask.transports.sftp import transport
 from pysubtask.transports.shared import dial, reach
 from pysubtask.transports.shared.dial import LAST_ADDRESSES, Failure, LastAddresses, NoAddressAnswers, dial_name, ordered
 from pysubtask.transports.ssh import route, socket_handover
-from tests.dead_addresses import free_port, silent
-from tests.transports.test_ftp_servers import connect as connect_ftp
-from tests.transports.test_sftp_login import connects, refused
+from tests.support.dead_addresses import free_port, silent
+from tests.support.ftp_work import connect as connect_ftp
+from tests.support.sftp_login import connects, refused
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 DEAD, DEAD_TOO, ALIVE = "127.0.0.9", "127.0.0.10", "127.0.0.1"
@@ -46,13 +46,13 @@ def v6(*addresses: str, port: int = 22) -> list[dial.Place]:
 # --- pure
 
 
-def test_families_take_turns() -> None:
+def test_families_take_turns():
     found = ordered([*v6("a", "b", "c"), *v4("d", "e")])
     assert [address[0] for _, address in found] == ["a", "d", "b", "e", "c"]
     assert ordered([]) == []
 
 
-def test_what_answered_last_comes_first() -> None:
+def test_what_answered_last_comes_first():
     found = ordered([*v6("a", "b"), *v4("d")], v4("d")[0][1])
     assert [address[0] for _, address in found] == ["d", "a", "b"]
     assert ordered(v4("a", "b"), ("gone", 22)) == v4("a", "b")
@@ -69,7 +69,7 @@ def test_what_answered_last_comes_first() -> None:
         ([OSError(101, "Network is unreachable"), TimeoutError()], ["a0: Network is unreachable", "a1: no answer"]),
     ],
 )
-def test_each_address_is_reported(errors: list[OSError], words: list[str]) -> None:
+def test_each_address_is_reported(errors: list[OSError], words: list[str]):
     exc = NoAddressAnswers([Failure(f"a{number}", error) for number, error in enumerate(errors)])
     text = str(reach.of_socket(exc, "h", 22, 8.0))
     assert all(word in text for word in words) and "h:22" in text
@@ -89,7 +89,7 @@ def test_each_address_is_reported(errors: list[OSError], words: list[str]) -> No
         ("hostname h\nport 22\nbindinterface wwan0\n", None),
     ],
 )
-def test_the_route_that_ssh_takes(listing: str, found: route.Route | None) -> None:
+def test_the_route_that_ssh_takes(listing: str, found: route.Route | None):
     assert route.route_in(listing) == found
 
 
@@ -103,7 +103,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.mark.slow
-def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(listener: socket.socket) -> None:
+def test_a_silent_address_costs_part_of_the_limit_and_goes_last(listener: socket.socket):
     port, memory = listener.getsockname()[1], LastAddresses()
     with silent(DEAD, port), silent(DEAD_TOO, port):
         places = v4(DEAD, DEAD_TOO, ALIVE, port=port)
@@ -118,7 +118,7 @@ def test_a_silent_address_costs_a_part_of_the_limit_and_is_not_first_again(liste
 
 
 @pytest.mark.slow
-def test_all_addresses_together_have_one_limit() -> None:
+def test_all_addresses_together_have_one_limit():
     port = free_port()
     with silent(DEAD, port), silent(DEAD_TOO, port), silent("127.0.0.11", port):
         begun = time.monotonic()
@@ -130,7 +130,7 @@ def test_all_addresses_together_have_one_limit() -> None:
 
 
 @pytest.mark.slow
-def test_one_that_refuses_is_left_at_once(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_refuses_is_left_at_once(listener: socket.socket, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(dial, "DELAY_SECS", 600.0)
     port = listener.getsockname()[1]
     with dial_name(
@@ -140,7 +140,7 @@ def test_one_that_refuses_is_left_at_once(listener: socket.socket, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_of_one_address_the_error_is_its_own() -> None:
+def test_of_one_address_the_error_is_its_own():
     with pytest.raises(ConnectionRefusedError):
         dial_name("h", 1, 5.0, places=v4(ALIVE, port=free_port()))
     port = free_port()
@@ -149,7 +149,7 @@ def test_of_one_address_the_error_is_its_own() -> None:
 
 
 @pytest.mark.slow
-def test_every_socket_is_closed_but_the_one(listener: socket.socket) -> None:
+def test_every_socket_is_closed_but_the_one(listener: socket.socket):
     port = listener.getsockname()[1]
     held: set[socket.socket] = set()
 
@@ -190,7 +190,7 @@ def named(monkeypatch: pytest.MonkeyPatch, port: int, *addresses: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("addresses", [(DEAD, ALIVE), (DEAD, DEAD_TOO, ALIVE)])
-def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None, addresses: tuple[str, ...]) -> None:
+async def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None, addresses: tuple[str, ...]):
     with ftp_server(tmp_path / "ftp") as server, contextlib.ExitStack() as stack:
         for address in addresses[:-1]:
             stack.enter_context(silent(address, server.port))
@@ -198,16 +198,13 @@ def test_ftp_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         begun = time.monotonic()
         transport = FTPTransport(server.settings(Host="localhost", ConnectTimeoutSecs=PATIENCE), str(tmp_path / "work"))
 
-        async def whole() -> None:
-            await transport.connect()
-            await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        await transport.close()
         assert time.monotonic() - begun < PATIENCE / 2
 
 
 @pytest.mark.slow
-def test_ftp_where_none_answers_tells_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
+def test_ftp_where_none_answers_tells_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None):
     port = free_port()
     with silent(DEAD, port):
         named(monkeypatch, port, DEAD, DEAD_TOO)
@@ -236,7 +233,7 @@ def by_name(server: OpenSSHServer, tmp_path: Path, **more: Any) -> dict[str, Any
 @pytest.mark.parametrize("program", ["ssh", "no-such-ssh-program"])
 def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
     server: OpenSSHServer, program: str, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     if program != "ssh":
         pytest.importorskip("asyncssh")
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -269,7 +266,7 @@ def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
 @needs_sshd
 def test_a_password_and_a_pinned_key_take_the_same_route(
     server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     from pysubtask.testing.servers.sshd import fingerprint
 
     pinned = fingerprint(server.root / "host_ed25519.pub")
@@ -280,9 +277,7 @@ def test_a_password_and_a_pinned_key_take_the_same_route(
 
 @pytest.mark.slow
 @needs_sshd
-def test_no_address_of_an_ssh_server_answers(
-    server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_address_of_an_ssh_server_answers(server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch):
     port = free_port()
     with silent(DEAD, port):
         named(monkeypatch, port, DEAD, DEAD_TOO)
@@ -296,7 +291,7 @@ def test_no_address_of_an_ssh_server_answers(
 @pytest.mark.parametrize("option", ["ProxyCommand {nc}", "BindAddress 127.0.0.1"])
 def test_what_the_configuration_of_ssh_wants_is_left_to_it(
     server: OpenSSHServer, option: str, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     nc = f"{shutil.which('python3')} {tmp_path}/nc.py {server.port}"
     (tmp_path / "nc.py").write_text(
         "import os, socket, sys, threading\n"
@@ -312,7 +307,7 @@ def test_what_the_configuration_of_ssh_wants_is_left_to_it(
     connects(by_name(server, tmp_path, SSHConfigFile=str(config)), tmp_path)
 
 
-def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: socket.socket) -> None:
+def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: socket.socket):
     sock = socket.create_connection(listener.getsockname())
     given = socket_handover.SocketHandover(sock)
     folder = given.folder
@@ -326,7 +321,7 @@ def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: sock
 
 
 @pytest.mark.slow
-def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
+async def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None):
     """As with the others: a dead address costs a quarter of a second, for each connection and not only the first."""
     pytest.importorskip("dropbox")
     with dropbox_server(tmp_path / "dropbox") as server:
@@ -337,16 +332,13 @@ def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyP
             begun = time.monotonic()
             transport = DropboxTransport(settings, str(tmp_path / "work"))
 
-            async def whole() -> None:
-                await transport.connect()
-                await transport.close()
-
-            asyncio.run(whole())
+            await transport.connect()
+            await transport.close()
         assert time.monotonic() - begun < PATIENCE / 2
 
 
 @pytest.mark.slow
-def test_dropbox_where_none_answers_tells_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
+def test_dropbox_where_none_answers_tells_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None):
     pytest.importorskip("dropbox")
     port = free_port()
     with dropbox_server(tmp_path / "dropbox") as server, silent(DEAD, port):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,15 @@ class Site:
     def calls(self, *routes: str) -> int:
         return self.server.count(*routes)
 
-    def run(self, case: Callable[[DropboxTransport], Awaitable[None]], **settings: Any) -> None:
-        async def whole() -> None:
-            transport = self.make(**settings)
-            try:
-                async with asyncio.timeout(60):
-                    await transport.connect()
-                    await case(transport)
-            finally:
-                await transport.close()
-
-        asyncio.run(whole())
+    @contextlib.asynccontextmanager
+    async def connected(self, **settings: Any) -> AsyncIterator[DropboxTransport]:
+        transport = self.make(**settings)
+        try:
+            async with asyncio.timeout(60):
+                await transport.connect()
+                yield transport
+        finally:
+            await transport.close()
 
 
 @pytest.fixture
@@ -91,75 +90,65 @@ def site(running: DropboxServer, tmp_path: Path) -> Iterator[Site]:
 # --- how it travels
 
 
-def test_a_small_file_alone_is_one_call(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_small_file_alone_is_one_call(site: Site):
+    async with site.connected() as transport:
         before = len(site.server.calls)
         sent = await site.put(transport, site.job("a", b"x" * 1000))
         assert [call.route for call in site.server.calls[before:]] == [UPLOAD]
         assert sent.verified == "hash" and sent.remote.rev and sent.remote.hash
         assert sent.remote.mtime == MTIME // 10**9
 
-    site.run(case)
 
-
-def test_the_next_version_of_a_known_file_is_one_call_too(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_the_next_version_of_a_known_file_is_one_call_too(site: Site):
+    async with site.connected() as transport:
         first = await site.put(transport, site.job("a", b"one"))
         before = len(site.server.calls)
         second = await site.put(transport, site.job("a", b"two", replaces=first.remote))
         assert [call.route for call in site.server.calls[before:]] == [UPLOAD]
         assert second.remote.rev != first.remote.rev
-
-    site.run(case)
     assert (site.folder / "a").read_bytes() == b"two"
 
 
-def test_a_heartbeat_is_one_call_each_time(site: Site) -> None:
+async def test_a_heartbeat_is_one_call_each_time(site: Site):
     """What is not in the queue has no known revision; the transport remembers it."""
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         for beat in range(3):
             before = len(site.server.calls)
             await site.put(transport, site.job("host.heartbeat", b"70\n%d" % beat, mtime_ns=None))
             assert [call.route for call in site.server.calls[before:]] == [UPLOAD]
 
-    site.run(case)
-
 
 @pytest.mark.slow
-def test_many_small_files_are_published_by_few_calls(site: Site) -> None:
+async def test_many_small_files_are_published_by_few_calls(site: Site):
     site.server.lock_contention = True  # commits that overlap would be refused
     site.server.commit_secs = 0.05
     files = {f"d{n % 3}/f{n}": os.urandom(2000) for n in range(100)}
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         jobs = [site.job(name, data) for name, data in files.items()]
         sent = await asyncio.gather(*(site.put(transport, job) for job in jobs))
         assert all(one.verified == "hash" and one.bytes_sent == 2000 for one in sent)
-
-    site.run(case)
     assert {str(path.relative_to(site.folder)): path.read_bytes() for path in site.folder.rglob("f*")} == files
     assert site.calls(START) == 100 and site.calls(FINISH) <= 2 and site.calls("write") <= 102
 
 
-def test_a_refused_file_among_many_is_the_only_one(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_refused_file_among_many_is_the_only_one(site: Site):
+    async with site.connected() as transport:
         names = ["a", "b/desktop.ini", "c", "d\\e", "f"]
         ends = await asyncio.gather(*(site.put(transport, site.job(name, b"x")) for name in names), return_exceptions=True)
         assert [type(end) for end in ends] == [Sent, FileRefused, Sent, FileRefused, Sent]
         assert "does not take this name" in str(ends[1])
-
-    site.run(case)
     assert sorted(path.name for path in site.folder.rglob("*") if path.is_file()) == ["a", "c", "f"]
 
 
 # --- going on from where it was cut
 
 
-def test_an_upload_goes_on_where_it_was_cut(site: Site) -> None:
+async def test_an_upload_goes_on_where_it_was_cut(site: Site):
     data = os.urandom(3 * MIB + 17)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         job, done = site.job("big", data), 0
         for cut in range(1, 4):
             site.server.cut(APPEND, 100_000 * cut)
@@ -175,33 +164,29 @@ def test_an_upload_goes_on_where_it_was_cut(site: Site) -> None:
         assert site.progress[0] == done, "it says at once how far it is"
         assert sent.bytes_sent <= len(data) - done
         assert sent.remote.size == len(data)
-
-    site.run(case)
     assert (site.folder / "big").read_bytes() == data
     assert site.server.content_bytes < 1.35 * len(data)
     assert site.calls(START) == 1
 
 
-def test_a_lost_answer_to_an_append_costs_no_bytes(site: Site) -> None:
+async def test_a_lost_answer_to_an_append_costs_no_bytes(site: Site):
     data = os.urandom(2 * MIB)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         job = site.job("big", data)
         site.server.lose_answer(APPEND)
         with pytest.raises(TransportLost):
             await site.put(transport, job)
         sent = await site.put(transport, job._replace(resume=site.notes[-1]))
         assert sent.remote.size == len(data)
-
-    site.run(case)
     assert (site.folder / "big").read_bytes() == data
     assert site.server.content_bytes == len(data), "the session told its true offset before anything was sent again"
 
 
-def test_a_lost_answer_to_the_last_append_goes_straight_on_to_the_end(site: Site) -> None:
+async def test_a_lost_reply_to_the_last_append_goes_on_to_the_end(site: Site):
     data = os.urandom(600_000)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         job = site.job("big", data)
         site.server.lose_answer(APPEND, times=1)
         with pytest.raises(TransportLost):
@@ -214,18 +199,16 @@ def test_a_lost_answer_to_the_last_append_goes_straight_on_to_the_end(site: Site
             await site.put(transport, job._replace(resume=site.notes[-1]))
         sent = await site.put(transport, job._replace(resume=site.notes[-1]))
         assert sent.remote.size == len(data)
-
-    site.run(case)
     assert (site.folder / "big").read_bytes() == data
     assert site.server.content_bytes <= len(data) + 256 * 1024
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forget", ["session", "note", "used"])
-def test_a_session_that_is_gone_begins_anew(site: Site, forget: str) -> None:
+async def test_a_session_that_is_gone_begins_anew(site: Site, forget: str):
     data = os.urandom(MIB)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         job = site.job("big", data)
         if forget == "used":
             other = site.job("other", os.urandom(MIB))
@@ -238,15 +221,13 @@ def test_a_session_that_is_gone_begins_anew(site: Site, forget: str) -> None:
         if forget == "session":
             site.server.forget_sessions()
         assert (await site.put(transport, job._replace(resume=note))).bytes_sent == len(data)
-
-    site.run(case)
     assert (site.folder / "big").read_bytes() == data
 
 
-def test_a_lost_answer_to_the_end_is_found_done(site: Site) -> None:
+async def test_a_lost_answer_to_the_end_is_found_done(site: Site):
     data = os.urandom(MIB)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         job = site.job("big", data)
         site.server.lose_answer(FINISH)
         with pytest.raises(TransportLost):
@@ -255,13 +236,11 @@ def test_a_lost_answer_to_the_end_is_found_done(site: Site) -> None:
         assert (sent.bytes_sent, sent.remote.size) == (0, len(data))
         stat = await transport.stat("big")
         assert stat is not None and stat.hash == transport.hash_of(job.source, job.size)
-
-    site.run(case)
     assert site.server.content_bytes == len(data)
 
 
-def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_source_that_shrinks_on_the_way(site: Site):
+    async with site.connected() as transport:
         job = site.job("big", os.urandom(MIB))
         site.server.hold(APPEND)
         task = asyncio.ensure_future(site.put(transport, job))
@@ -271,8 +250,6 @@ def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
         site.server.release()
         with pytest.raises(SourceChanged):
             await task
-
-    site.run(case)
     assert not (site.folder / "big").exists()
 
 
@@ -282,8 +259,8 @@ def test_a_source_that_shrinks_on_the_way(site: Site) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("newer_first", [True, False])
 @pytest.mark.parametrize(("route", "size"), [(UPLOAD, 5), (FINISH, MIB)])
-def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, size: int, newer_first: bool) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, size: int, newer_first: bool):
+    async with site.connected() as transport:
         first = await site.put(transport, site.job("a", b"first"))
         site.server.hold(route)
         old = site.make()
@@ -306,13 +283,11 @@ def test_a_late_upload_of_a_dead_child_changes_nothing(site: Site, route: str, s
         stat = await transport.stat("a")
         assert stat == sent.remote
 
-    site.run(case)
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [10, MIB])
-def test_what_somebody_else_wrote_is_replaced(site: Site, size: int) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_what_somebody_else_wrote_is_replaced(site: Site, size: int):
+    async with site.connected() as transport:
         first = await site.put(transport, site.job("a", b"ours"))
         (site.folder / "a").write_bytes(b"somebody else's")
         data = os.urandom(size)
@@ -326,29 +301,23 @@ def test_what_somebody_else_wrote_is_replaced(site: Site, size: int) -> None:
         await site.put(transport, site.job("new", data))
         assert (site.folder / "new").read_bytes() == data
 
-    site.run(case)
 
-
-def test_the_same_content_found_there_is_not_sent_again(site: Site) -> None:
+async def test_the_same_content_found_there_is_not_sent_again(site: Site):
     data = os.urandom(MIB)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         await site.put(transport, site.job("a", data))
         sent = await site.put(transport, site.job("a", data, replaces=RemoteStat(1, 1, "0123456789", "")))
         assert sent.remote.size == MIB
 
-    site.run(case)
 
-
-def test_two_names_that_differ_in_case_alone_do_not_overwrite_each_other(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_two_names_that_differ_in_case_alone_keep_their_files(site: Site):
+    async with site.connected() as transport:
         await site.put(transport, site.job("Data.csv", b"upper"))
         for size in (5, MIB):
             with pytest.raises(FileRefused, match="for the same name"):
                 await site.put(transport, site.job("data.csv", b"l" * size))
         assert not transport.case_sensitive
-
-    site.run(case)
     assert (site.folder / "Data.csv").read_bytes() == b"upper"
 
 
@@ -364,8 +333,8 @@ def test_two_names_that_differ_in_case_alone_do_not_overwrite_each_other(site: S
         ({"error": "path/too_many_write_operations"}, 0.0),
     ],
 )
-def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dict[str, Any], pause: float) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dict[str, Any], pause: float):
+    async with site.connected() as transport:
         site.server.fail(UPLOAD, **fault)
         with pytest.raises(ServerBusy) as raised:
             await site.put(transport, site.job("a", b"x"))
@@ -375,8 +344,6 @@ def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dic
         await site.put(transport, site.job("a", b"x"))
         assert time.monotonic() - busy >= pause - 0.1
         assert len(site.server.calls) == before + 1
-
-    site.run(case)
 
 
 @pytest.mark.parametrize(
@@ -389,55 +356,47 @@ def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dic
         ("path/no_write_permission", "may not write"),
     ],
 )
-def test_refusals_in_plain_words(site: Site, fault: str, words: str) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_refusals_in_plain_words(site: Site, fault: str, words: str):
+    async with site.connected() as transport:
         site.server.fail(UPLOAD, error=fault)
         with pytest.raises(FileRefused, match=words):
             await site.put(transport, site.job("a", b"x"))
         await site.put(transport, site.job("b", b"fine"))
-
-    site.run(case)
     assert not (site.folder / "a").exists()
 
 
-def test_a_full_account_takes_a_big_file_without_its_bytes_once_there_is_room(site: Site) -> None:
+async def test_a_full_account_takes_a_big_file_once_there_is_room(site: Site):
     data = os.urandom(MIB)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         site.server.space(1000)
         job = site.job("big", data)
         with pytest.raises(FileRefused, match="no room"):
             await site.put(transport, job)
         site.server.space(None)
         assert (await site.put(transport, job._replace(resume=site.notes[-1]))).bytes_sent == 0
-
-    site.run(case)
     assert (site.folder / "big").read_bytes() == data
 
 
-def test_damaged_bytes_are_not_taken(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_damaged_bytes_are_not_taken(site: Site):
+    async with site.connected() as transport:
         site.server.fail(UPLOAD, error="content_hash_mismatch")
         with pytest.raises(AttemptFailed, match="damaged"):
             await site.put(transport, site.job("a", b"x"))
-
-    site.run(case)
 
 
 # --- the login
 
 
-def test_an_expired_access_token_is_renewed_during_the_upload(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_an_expired_access_token_is_renewed_during_the_upload(site: Site):
+    async with site.connected() as transport:
         await site.put(transport, site.job("a", b"x"))
         site.server.expire_tokens()
         await site.put(transport, site.job("b", b"y"))
 
-    site.run(case)
 
-
-def test_a_revoked_login_is_refused(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_revoked_login_is_refused(site: Site):
+    async with site.connected() as transport:
         site.server.revoke()
         with pytest.raises(LoginRefused, match="--login"):
             await site.put(transport, site.job("a", b"x"))
@@ -448,43 +407,36 @@ def test_a_revoked_login_is_refused(site: Site) -> None:
         await transport.connect()
         await site.put(transport, site.job("a", b"x"))
 
-    site.run(case)
 
-
-def test_an_access_token_alone(site: Site) -> None:
+async def test_an_access_token_alone(site: Site):
     token = site.server.access_token()
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected(AccessToken=token, RefreshToken=None, AppKey="") as transport:
         await site.put(transport, site.job("a", b"x"))
         site.server.expire_tokens()
         with pytest.raises(LoginRefused, match="no RefreshToken"):
             await site.put(transport, site.job("b", b"y"))
 
-    site.run(case, AccessToken=token, RefreshToken=None, AppKey="")
 
-
-def test_a_certificate_nobody_vouches_for(site: Site) -> None:
+async def test_a_certificate_nobody_vouches_for(site: Site):
     with pytest.raises(LoginRefused, match="certificate is not trusted"):
-        site.run(lambda transport: asyncio.sleep(0), CAFile=None)
+        async with site.connected(CAFile=None):
+            pass
 
 
-def test_the_environment_does_not_decide_whom_to_trust(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_does_not_decide_whom_to_trust(site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/bundle.pem")
     monkeypatch.setenv("CURL_CA_BUNDLE", "/nonexistent/bundle.pem")
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected() as transport:
         await site.put(transport, site.job("a", b"x"))
 
-    site.run(case)
 
-
-def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTPS_PROXY", site.server.proxy)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected(Proxy=None) as transport:
         await site.put(transport, site.job("a", b"x"))
-
-    site.run(case, Proxy=None)
 
 
 @pytest.mark.parametrize(
@@ -496,34 +448,34 @@ def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site, monk
         (None, "", "No such file"),
     ],
 )
-def test_a_token_file_that_is_not_right(site: Site, mode: int | None, content: str, words: str) -> None:
+async def test_a_token_file_that_is_not_right(site: Site, mode: int | None, content: str, words: str):
     path = site.place / "token"
     if mode is not None:
         path.write_text(content)
         path.chmod(mode)
     with pytest.raises(ConfigError, match=words):
-        site.run(lambda transport: asyncio.sleep(0), RefreshToken=None, RefreshTokenFile=str(path))
+        async with site.connected(RefreshToken=None, RefreshTokenFile=str(path)):
+            pass
 
 
-def test_a_token_file(site: Site) -> None:
+async def test_a_token_file(site: Site):
     path = site.place / "token"
     path.write_text(site.server.refresh_token + "\n")
     path.chmod(0o600)
 
-    async def case(transport: DropboxTransport) -> None:
+    async with site.connected(RefreshToken=None, RefreshTokenFile=str(path)) as transport:
         await site.put(transport, site.job("a", b"x"))
 
-    site.run(case, RefreshToken=None, RefreshTokenFile=str(path))
 
-
-def test_nobody_there_is_a_lost_connection(site: Site) -> None:
+async def test_nobody_there_is_a_lost_connection(site: Site):
     with pytest.raises(TransportLost):
-        site.run(lambda transport: asyncio.sleep(0), Proxy="http://127.0.0.1:9")
+        async with site.connected(Proxy="http://127.0.0.1:9"):
+            pass
 
 
 @pytest.mark.slow
-def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site):
+    async with site.connected(RateLimit=400_000) as transport:
         jobs = [site.job(f"f{number}", os.urandom(100_000)) for number in range(6)]
         begun = time.monotonic()
         await asyncio.gather(*(site.put(transport, job) for job in jobs))
@@ -534,8 +486,6 @@ def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site) -> None:
         begun = time.monotonic()
         await site.put(transport, site.job("g", os.urandom(2_000_000)))
         assert time.monotonic() - begun < 4, "and no longer than it is set"
-
-    site.run(case, RateLimit=400_000)
 
 
 # --- what it costs
@@ -558,8 +508,8 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("how", ["slow", "head", "endless", "packed", "elsewhere"])
 @pytest.mark.slow
-def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> None:
-    async def case(transport: DropboxTransport) -> None:
+async def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str):
+    async with site.connected(StallSecs=1) as transport:
         site.server.drip("files/get_metadata", how)
         tracemalloc.start()
         begun = time.monotonic()
@@ -571,11 +521,9 @@ def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> None:
         assert peak < 40 * MIB
         site.server.heal()
 
-    site.run(case, StallSecs=1)
-
 
 @pytest.mark.slow
-def test_memory_stays_flat(site: Site) -> None:
+def test_memory_stays_flat(site: Site):
     size = 100 * MIB
     path = site.place / "big"
     with open(path, "wb") as file:

@@ -45,7 +45,7 @@ class TestDropbox(NetworkContract):
     def site(self, site: Site) -> Iterator[Site]:
         yield site
 
-    def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any) -> None:
+    def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any):
         """There are no temp files: a late attempt is told from its revision (see the late ones)."""
 
         async def case(transport: Any, at_work: Any) -> None:
@@ -58,7 +58,7 @@ class TestDropbox(NetworkContract):
         assert (site.files(), site.read("f/a")) == ({"f/a"}, b"new")
 
     @pytest.mark.slow
-    def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any) -> None:
+    def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any):
         """A call is answered when all of its body is there, TLS and the relay's own buffers included: so with more room."""
         data = os.urandom(300_000)
 
@@ -72,7 +72,7 @@ class TestDropbox(NetworkContract):
         assert site.read("a") == data
         assert time.monotonic() - started > 4, "it took longer than the limit of a standstill"
 
-    def test_a_link_cut_while_idle(self, site: Site, run: Any) -> None:
+    def test_a_link_cut_while_idle(self, site: Site, run: Any):
         """Connections are opened as they are needed: one that was cut while nobody used it is not missed."""
 
         async def case(transport: Any, at_work: Any) -> None:
@@ -85,7 +85,7 @@ class TestDropbox(NetworkContract):
         run(case)
         assert site.read("a") == b"new"
 
-    def test_remove_names_those_that_were_there(self, site: Site, server: DropboxServer, run: Any) -> None:
+    def test_remove_names_those_that_were_there(self, site: Site, server: DropboxServer, run: Any):
         """None ever is; saying so takes no call."""
 
         async def case(transport: Any, at_work: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import stat
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.transports.base import Job
 from pysubtask.transports.folder.transport import FolderTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.transports.contract import Site, TransportContract
 
 
@@ -45,24 +46,22 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, case: Callable[[FolderTransport], Awaitable[None]], **settings: Any) -> None:
-    async def whole() -> None:
-        transport = FolderTransport({"HostPath": str(folder), **settings}, "")
-        await transport.connect()
-        try:
-            async with asyncio.timeout(30):
-                await case(transport)
-        finally:
-            await transport.close()
-
-    asyncio.run(whole())
+@contextlib.asynccontextmanager
+async def connected(folder: Path, **settings: Any) -> AsyncIterator[FolderTransport]:
+    transport = FolderTransport({"HostPath": str(folder), **settings}, "")
+    await transport.connect()
+    try:
+        async with asyncio.timeout(30):
+            yield transport
+    finally:
+        await transport.close()
 
 
 def nothing_left_hanging() -> None:
     wait_until(lambda: not [one for one in threading.enumerate() if one.name == "folder-transport"], what="the threads' end")
 
 
-def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path):
     transport = FolderTransport({"HostPath": str(tmp_path / "usb")}, "")
     with pytest.raises(TransportLost, match="not mounted"):
         asyncio.run(transport.connect())
@@ -70,46 +69,40 @@ def test_a_folder_that_is_missing_is_a_lost_connection(tmp_path: Path) -> None:
     asyncio.run(transport.connect())
 
 
-def test_a_folder_that_goes_away_is_a_lost_connection_and_is_not_created_again(folder: Path, tmp_path: Path) -> None:
-    async def case(transport: FolderTransport) -> None:
+async def test_a_folder_that_goes_away_is_a_lost_connection(folder: Path, tmp_path: Path):
+    async with connected(folder) as transport:
         os.rmdir(folder)
         with pytest.raises(TransportLost, match="not mounted"):
             await transport.upload(job(tmp_path), print)
-
-    run(folder, case)
     assert not folder.exists()
 
 
-def test_another_file_system_under_the_same_path_is_a_lost_connection(folder: Path, tmp_path: Path) -> None:
+async def test_another_file_system_at_the_path_is_a_lost_connection(folder: Path, tmp_path: Path):
     other = "/proc"
     if not os.path.isdir(other):
         pytest.skip("no second file system to put in place of the first (Linux has /proc)")
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder) as transport:
         os.rmdir(folder)
         os.symlink(other, folder)
         with pytest.raises(TransportLost, match="another file system"):
             await transport.upload(job(tmp_path, name="pysubtask-test-never-there"), print)
-
-    run(folder, case)
     folder.unlink()
 
 
-def test_a_call_that_hangs_ends_by_the_limit_and_publishes_nothing_when_it_wakes(folder: Path, tmp_path: Path) -> None:
+async def test_a_hanging_call_ends_by_the_limit_and_publishes_nothing(folder: Path, tmp_path: Path):
     """A named pipe for a source stands in for a mount that does not answer."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     (folder / "a").write_bytes(b"old")
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder, StallSecs=0.5) as transport:
         started = time.monotonic()
         with pytest.raises(TransportLost, match=r"for 0\.5 s"):
             await transport.upload(job(tmp_path, source=str(pipe)), print)
         assert 0.5 <= time.monotonic() - started < 15
         # The transport is of use while the first call still hangs.
         await transport.upload(job(tmp_path, temp=".a.2.tmp", stale=(".a.1.tmp",)), print)
-
-    run(folder, case, StallSecs=0.5)
     with open(pipe, "wb") as waking:
         waking.write(b"xxx")
     nothing_left_hanging()
@@ -118,7 +111,7 @@ def test_a_call_that_hangs_ends_by_the_limit_and_publishes_nothing_when_it_wakes
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_system_call_that_hangs_then_wakes_late(folder: Path, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_system_call_that_hangs_then_wakes_late(folder: Path, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch):
     wake = threading.Event()
     real, hanging = getattr(os, call), []
 
@@ -131,7 +124,7 @@ def test_a_system_call_that_hangs_then_wakes_late(folder: Path, tmp_path: Path, 
     monkeypatch.setattr(os, call, slow)
     (folder / "a").write_bytes(b"old")
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder, StallSecs=0.5) as transport:
         with pytest.raises(TransportLost):
             await transport.upload(job(tmp_path, b"late"), print)
         assert (folder / "a").read_bytes() == b"old"
@@ -140,16 +133,14 @@ def test_a_system_call_that_hangs_then_wakes_late(folder: Path, tmp_path: Path, 
         await asyncio.to_thread(nothing_left_hanging)
         assert sorted(os.listdir(folder)) == ["a"]
         assert (folder / "a").read_bytes() == b"newer"
-
-    run(folder, case, StallSecs=0.5)
     assert hanging
 
 
-def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tmp_path: Path) -> None:
+async def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder, StallSecs=0.3) as transport:
         jobs = [job(tmp_path, source=str(pipe), temp=f".a.{i}.tmp") for i in range(40)]
         ends = await asyncio.gather(*(transport.upload(one, print) for one in jobs), return_exceptions=True)
         assert {type(end) for end in ends} == {TransportLost}
@@ -159,13 +150,11 @@ def test_connect_does_not_pile_up_threads_in_a_dead_mount(folder: Path, tmp_path
         await asyncio.to_thread(nothing_left_hanging)
         await transport.connect()
         await transport.upload(job(tmp_path), print)
-
-    run(folder, case, StallSecs=0.3)
     assert os.listdir(folder) == ["a"]
 
 
 @pytest.mark.slow
-def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: Path) -> None:
+async def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
@@ -178,18 +167,16 @@ def test_a_slow_source_that_moves_is_not_given_up(folder: Path, tmp_path: Path) 
     feeder = threading.Thread(target=feed)
     feeder.start()
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder, StallSecs=1) as transport:
         await transport.upload(job(tmp_path, source=str(pipe), size=8000), print)
-
-    run(folder, case, StallSecs=1)
     feeder.join()
     assert (folder / "a").read_bytes() == b"x" * 8000
 
 
-def test_a_cancelled_upload_leaves_the_old_version_and_no_temp(folder: Path, tmp_path: Path) -> None:
+async def test_a_cancelled_upload_leaves_the_old_version_and_no_temp(folder: Path, tmp_path: Path):
     (folder / "a").write_bytes(b"old")
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder) as transport:
         moving = asyncio.Event()
         task = asyncio.ensure_future(transport.upload(job(tmp_path, b"x" * 50_000_000), lambda done: moving.set()))
         await moving.wait()
@@ -197,8 +184,6 @@ def test_a_cancelled_upload_leaves_the_old_version_and_no_temp(folder: Path, tmp
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.to_thread(nothing_left_hanging)
-
-    run(folder, case)
     assert os.listdir(folder) == ["a"]
     assert (folder / "a").read_bytes() == b"old"
 
@@ -223,7 +208,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tmp_path: Path):
     (folder / "a").write_bytes(b"old")
     source = tmp_path / "source"
     source.write_bytes(b"x" * 3_000_000)
@@ -243,24 +228,22 @@ def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tm
         (errno.EROFS, FileRefused),
     ],
 )
-def test_which_errors_condemn_the_mount(
+async def test_which_errors_condemn_the_mount(
     folder: Path, tmp_path: Path, number: int, verdict: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     def broken(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder) as transport:
         with monkeypatch.context() as patch, pytest.raises(verdict) as caught:
             patch.setattr(os, "fsync", broken)
             await transport.upload(job(tmp_path), print)
         assert isinstance(caught.value.__cause__, OSError)
         await transport.upload(job(tmp_path), print)
-
-    run(folder, case)
     assert os.listdir(folder) == ["a"]
 
 
-def test_a_folder_that_cannot_be_synced_is_no_obstacle(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_folder_that_cannot_be_synced_is_no_obstacle(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Some network file systems answer EINVAL to an fsync of a folder."""
     real = os.fsync
 
@@ -271,8 +254,6 @@ def test_a_folder_that_cannot_be_synced_is_no_obstacle(folder: Path, tmp_path: P
 
     monkeypatch.setattr(os, "fsync", fsync)
 
-    async def case(transport: FolderTransport) -> None:
+    async with connected(folder) as transport:
         await transport.upload(job(tmp_path, name="x/y/a", temp="x/y/.a.tmp"), print)
-
-    run(folder, case)
     assert (folder / "x/y/a").read_bytes() == b"new"

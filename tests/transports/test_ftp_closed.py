@@ -25,7 +25,7 @@ STEPS: dict[str, Callable[[Any, int], Any]] = {
 @pytest.mark.parametrize("tls", [None, "explicit"])
 @pytest.mark.parametrize("passive", [True, False])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_after_the_close(tmp_path: Path, tls: str | None, passive: bool, step: str) -> None:
+def test_a_step_after_the_close(tmp_path: Path, tls: str | None, passive: bool, step: str):
     (tmp_path / "work").mkdir()
     source = tmp_path / "source"
     source.write_bytes(b"12345")

@@ -43,7 +43,7 @@ def site_of(server: FTPServer | VsftpdServer, files: Path, tmp_path: Path, **set
 class OnlyWhatFTPCanSay:
     """A case of the contract whose name has a line break, without it."""
 
-    def test_remove_names_those_that_were_there(self, site: Site, run: Any) -> None:
+    def test_remove_names_those_that_were_there(self, site: Site, run: Any):
         async def case(transport: Any, at_work: Any) -> None:
             odd = os.fsdecode(b"f/.\xff '.tmp")
             for name in (".one.tmp", "f/.two.tmp", odd, "keep"):
@@ -67,7 +67,7 @@ class GrowContract(ResumeContract, AppendContract, FTPContract):
 
     @pytest.mark.slow
     @pytest.mark.parametrize("whole_records", [False])  # FTP makes no such promise
-    def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Any, whole_records: bool) -> None:
+    def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Any, whole_records: bool):
         super().test_a_reader_sees_a_prefix_however_often_it_is_cut(site, run, relay, whole_records)
 
 
@@ -80,10 +80,10 @@ class CutContract(FTPContract):
     test_a_late_rename_does_not_bring_back_an_old_version = None  # type: ignore[assignment]
     test_a_late_upload_does_not_touch_a_newer_version = None  # type: ignore[assignment]
     test_a_late_append_does_not_touch_a_newer_version = None
-    test_a_late_append_changes_nothing_of_the_one_that_finished_it = None
+    test_a_late_append_changes_nothing_of_its_successor = None
 
     @pytest.mark.parametrize("fault", ["drop the greeting", "drop the handshake", "end the handshake"])
-    def test_a_connect_that_breaks_off(self, site: Site, relay: Any, tmp_path: Any, fault: str) -> None:
+    def test_a_connect_that_breaks_off(self, site: Site, relay: Any, tmp_path: Any, fault: str):
         super().test_a_connect_that_breaks_off(site, relay, tmp_path, fault)
 
 
@@ -223,10 +223,10 @@ class TestNoRenameOver(CutContract):
     appending, put_first = staticmethod(AppendContract.appending), AppendContract.put_first
 
     @pytest.mark.parametrize("fate", ["rewritten", "longer"])  # a touch within the second of our own writing is not to be seen
-    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
+    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str):
         AppendContract.test_a_file_that_is_not_as_left_stays_as_it_is(self, site, run, fate)  # type: ignore[arg-type]
 
-    def test_only_what_is_new_is_sent(self, site: Site, run: Any) -> None:
+    def test_only_what_is_new_is_sent(self, site: Site, run: Any):
         AppendContract.test_only_what_is_new_is_sent(self, site, run)  # type: ignore[arg-type]
 
     @pytest.fixture

@@ -24,8 +24,8 @@ from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.arrival import TEXT_MODE
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.shared.means import DATA, OVERWRITE, TLS_VERSION
-from tests.transports.test_ftp_one_file import MTIME, Work
-from tests.transports.test_ftp_quirks import stubborn_server
+from tests.support.ftp_work import MTIME, Work
+from tests.support.stubborn_ftp import stubborn_server
 
 pytest.importorskip("pyftpdlib")
 
@@ -60,7 +60,7 @@ def replace(server: Any, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("how", ["refused", "beside"])
-def test_the_old_file_is_removed_first_where_the_server_does_not_write_over_one(tmp_path: Path, how: str) -> None:
+def test_the_old_file_is_removed_where_none_is_overwritten(tmp_path: Path, how: str):
     """Shown on a file of ours, so that no version lands beside its name and counts as delivered, not even one of the same size."""
 
     async def case(one: Work) -> None:
@@ -85,7 +85,7 @@ def test_the_old_file_is_removed_first_where_the_server_does_not_write_over_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["refused", "beside"])
-def test_where_nothing_can_be_removed_either_the_file_is_refused_and_nothing_is_stored_beside(tmp_path: Path, how: str) -> None:
+def test_where_nothing_can_be_removed_no_file_is_stored_beside(tmp_path: Path, how: str):
     async def case(one: Work) -> None:
         await one.put("a", b"first")
         server.quirks.set(overwrite=how, delete=False)
@@ -98,7 +98,7 @@ def test_where_nothing_can_be_removed_either_the_file_is_refused_and_nothing_is_
         work(tmp_path, server, case, StoreInPlace=True)
 
 
-def test_a_server_that_writes_over_files_is_asked_once(tmp_path: Path) -> None:
+def test_a_server_that_writes_over_files_is_asked_once(tmp_path: Path):
     async def case(one: Work) -> None:
         await one.put("a", b"first")
         for number in range(5):
@@ -113,7 +113,7 @@ def test_a_server_that_writes_over_files_is_asked_once(tmp_path: Path) -> None:
 # --- what is left of a file
 
 
-def test_a_file_that_an_upload_has_spoilt_is_reported_and_comes_first(tmp_path: Path) -> None:
+def test_a_file_spoilt_by_an_upload_is_reported_and_comes_first(tmp_path: Path):
     async def case(one: Work) -> None:
         await one.put("a", b"x" * 50)
         with pytest.raises(FileRefused, match=r"not whole now \(0 bytes\)") as caught:
@@ -126,7 +126,7 @@ def test_a_file_that_an_upload_has_spoilt_is_reported_and_comes_first(tmp_path: 
 
 
 @pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
-def test_so_it_is_over_sftp(tmp_path: Path) -> None:
+def test_so_it_is_over_sftp(tmp_path: Path):
     async def whole(server: sshd.OpenSSHServer) -> None:
         (tmp_path / "work").mkdir()
         transport = SFTPTransport(server.settings(StoreInPlace=True), str(tmp_path / "work"))
@@ -144,7 +144,7 @@ def test_so_it_is_over_sftp(tmp_path: Path) -> None:
         asyncio.run(whole(server))
 
 
-def test_a_refusal_that_has_spoilt_nothing_says_nothing_of_it(tmp_path: Path) -> None:
+def test_a_refusal_that_has_spoilt_nothing_says_nothing_of_it(tmp_path: Path):
     async def case(one: Work) -> None:
         await one.put("a", b"x" * 50)
         server.quirks.hidden_names = False
@@ -160,7 +160,7 @@ def test_a_refusal_that_has_spoilt_nothing_says_nothing_of_it(tmp_path: Path) ->
 # --- appends
 
 
-def test_what_a_file_has_grown_by_goes_behind_it(tmp_path: Path) -> None:
+def test_what_a_file_has_grown_by_goes_behind_it(tmp_path: Path):
     async def case(one: Work) -> None:
         sent = await one.put("a", b"0123456789" * 1000)
         assert one.transport.traits.appends
@@ -178,7 +178,7 @@ def test_what_a_file_has_grown_by_goes_behind_it(tmp_path: Path) -> None:
         work(tmp_path, server, case, StoreInPlace=True)
 
 
-def test_where_nothing_can_be_tried_out_appends_are_given_up(tmp_path: Path) -> None:
+def test_where_nothing_can_be_tried_out_appends_are_given_up(tmp_path: Path):
     """Not with each append anew: a file that grew is sent whole without a word then."""
 
     async def case(one: Work) -> None:
@@ -197,7 +197,7 @@ def test_where_nothing_can_be_tried_out_appends_are_given_up(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("data", [b"1,2\n" * 50, b"1,2\r\n" * 50, b"\n", b"a\nb\r\nc\n" * 400_000])
 @pytest.mark.parametrize("in_place", [False, True])
-def test_a_server_that_changes_the_ends_of_lines_is_named(tmp_path: Path, data: bytes, in_place: bool) -> None:
+def test_a_server_that_changes_the_ends_of_lines_is_named(tmp_path: Path, data: bytes, in_place: bool):
     async def case(one: Work) -> None:
         with pytest.raises(FileRefused) as caught:
             await one.put("a.csv", data)
@@ -211,7 +211,7 @@ def test_a_server_that_changes_the_ends_of_lines_is_named(tmp_path: Path, data: 
 
 
 @pytest.mark.slow
-def test_other_sizes_are_no_text_mode(tmp_path: Path) -> None:
+def test_other_sizes_are_no_text_mode(tmp_path: Path):
     async def case(one: Work) -> None:
         with pytest.raises(AttemptFailed) as caught:
             await one.put("a.csv", b"1,2\n" * 50)
@@ -224,7 +224,7 @@ def test_other_sizes_are_no_text_mode(tmp_path: Path) -> None:
 # --- a quota of names
 
 
-def test_a_new_name_that_is_refused_is_called_a_temporary_one(tmp_path: Path) -> None:
+def test_a_new_name_that_is_refused_is_called_a_temporary_one(tmp_path: Path):
     async def case(one: Work) -> None:
         sent = await one.put("a", b"0123456789")
         sent = await one.put("a", b"0123456789ab", replaces=sent.remote, append=Append(10, 10))
@@ -241,7 +241,7 @@ def test_a_new_name_that_is_refused_is_called_a_temporary_one(tmp_path: Path) ->
         work(tmp_path, server, case)
 
 
-def test_in_place_what_is_there_is_rewritten_whatever_the_quota_of_names(tmp_path: Path) -> None:
+def test_in_place_a_file_is_rewritten_despite_a_quota_of_names(tmp_path: Path):
     async def case(one: Work) -> None:
         await one.put("a", b"0123456789")
         server.quirks.names = 1
@@ -256,7 +256,7 @@ def test_in_place_what_is_there_is_rewritten_whatever_the_quota_of_names(tmp_pat
 
 
 @pytest.mark.parametrize("tls", [None, "explicit"])
-def test_a_server_that_gives_no_passive_port_connects_to_here(tmp_path: Path, tls: str | None) -> None:
+def test_a_server_that_gives_no_passive_port_connects_to_here(tmp_path: Path, tls: str | None):
     steps = []
 
     async def case(one: Work) -> None:
@@ -282,7 +282,7 @@ def test_a_server_that_gives_no_passive_port_connects_to_here(tmp_path: Path, tl
 
 
 @pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))
-def test_a_real_server_without_passive_mode(tmp_path: Path) -> None:
+def test_a_real_server_without_passive_mode(tmp_path: Path):
     async def case(one: Work) -> None:
         await one.put("a", b"one")
         assert one.transport._profile.rung(DATA) == "active"
@@ -292,7 +292,7 @@ def test_a_real_server_without_passive_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))
-def test_a_server_without_data_connections_is_reported_at_once(tmp_path: Path) -> None:
+def test_a_server_without_data_connections_is_reported_at_once(tmp_path: Path):
     async def case(one: Work) -> None:
         with pytest.raises(AttemptFailed, match=r"no passive port.*nor does it connect to here"):
             await one.put("a", b"one")
@@ -304,7 +304,7 @@ def test_a_server_without_data_connections_is_reported_at_once(tmp_path: Path) -
 # --- TLS versions
 
 
-def test_that_data_needs_tls_1_2_is_known_after_a_restart(tmp_path: Path) -> None:
+def test_that_data_needs_tls_1_2_is_known_after_a_restart(tmp_path: Path):
     """Else each restart costs a login that comes to nothing."""
 
     async def first(one: Work) -> None:
@@ -330,7 +330,7 @@ def test_that_data_needs_tls_1_2_is_known_after_a_restart(tmp_path: Path) -> Non
     assert later["means"]["tls_version"]["rung"] == "newest"
 
 
-def test_appends_in_place_survive_kills_between_them(tmp_path: Path) -> None:
+def test_appends_in_place_survive_kills_between_them(tmp_path: Path):
     """Cut in the midst of an append: the file is a true beginning, and is sent whole then."""
 
     async def cut(one: Work) -> None:

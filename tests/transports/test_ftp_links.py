@@ -16,8 +16,8 @@ from pysubtask.testing import vsftpd_server
 from pysubtask.testing.servers.vsftpd import missing
 from pysubtask.transports.base import Append, Link, Sent
 from pysubtask.transports.ftp import FTPTransport
-from tests.transports.odd_ftp import Ended, OddFTP, Talk
-from tests.transports.test_ftp_one_file import Work
+from tests.support.ftp_work import Work
+from tests.support.odd_ftp import Ended, OddFTP, Talk
 
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -82,7 +82,7 @@ async def all_steps(work: Work, files: Path) -> list[Sent]:
 
 
 @pytest.mark.parametrize("talk", [Talk, Silent, Unknown])
-def test_a_link_is_kept_and_what_it_points_to_is_replaced_whole(tmp_path: Path, talk: type[Talk]) -> None:
+def test_a_link_is_kept_and_what_it_points_to_is_replaced_whole(tmp_path: Path, talk: type[Talk]):
     async def case(work: Work, files: Path) -> None:
         (files / "other" / "real.csv").write_text("somebody's\n")
         (files / "a.csv").symlink_to("other/real.csv")
@@ -96,7 +96,7 @@ def test_a_link_is_kept_and_what_it_points_to_is_replaced_whole(tmp_path: Path, 
     assert server.commands.count(("RNTO", b"other/real.csv")) == 2, "so that no reader finds half of it"
 
 
-def test_a_chain_of_links_and_a_link_that_came_later(tmp_path: Path) -> None:
+def test_a_chain_of_links_and_a_link_that_came_later(tmp_path: Path):
     async def case(work: Work, files: Path) -> None:
         sent = await work.put("a.csv", b"first\n")
         (files / "a.csv").rename(files / "other" / "moved.csv")
@@ -113,7 +113,7 @@ def test_a_chain_of_links_and_a_link_that_came_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "why"), [("other/none.csv", "no file"), ("a.csv", "round and round"), ("other/x\ty\rz", "no path")]
 )
-def test_a_link_that_cannot_be_followed_is_replaced_and_reported(tmp_path: Path, target: str, why: str) -> None:
+def test_a_link_that_cannot_be_followed_is_replaced_and_reported(tmp_path: Path, target: str, why: str):
     async def case(work: Work, files: Path) -> None:
         sent = await work.put("a.csv", b"first\n")
         (files / "a.csv").unlink()
@@ -125,7 +125,7 @@ def test_a_link_that_cannot_be_followed_is_replaced_and_reported(tmp_path: Path,
     run(tmp_path, case)
 
 
-def test_what_may_not_be_written_beside_is_replaced_with_the_next_attempt(tmp_path: Path) -> None:
+def test_what_may_not_be_written_beside_is_replaced_next_attempt(tmp_path: Path):
     async def case(work: Work, files: Path) -> None:
         (files / "other" / "real.csv").write_text("somebody's\n")
         (files / "a.csv").symlink_to("other/real.csv")
@@ -138,7 +138,7 @@ def test_what_may_not_be_written_beside_is_replaced_with_the_next_attempt(tmp_pa
     run(tmp_path, case, Locked)
 
 
-def test_replace_is_the_same_for_each_step(tmp_path: Path) -> None:
+def test_replace_is_the_same_for_each_step(tmp_path: Path):
     async def case(work: Work, files: Path) -> None:
         (files / "other" / "real.csv").write_text("somebody's\n")
         (files / "a.csv").symlink_to("other/real.csv")
@@ -164,7 +164,7 @@ class Cut(Talk):
         return super().do_RNFR(arg)
 
 
-def test_what_a_cut_leaves_in_the_other_folder_is_removed_by_the_next_process(tmp_path: Path) -> None:
+def test_a_leftover_in_the_other_folder_goes_with_a_new_process(tmp_path: Path):
     (tmp_path / "files" / "other").mkdir(parents=True)
     (tmp_path / "files" / "other" / "real.csv").write_text("somebody's\n")
     (tmp_path / "files" / "a.csv").symlink_to("other/real.csv")
@@ -186,7 +186,7 @@ def test_what_a_cut_leaves_in_the_other_folder_is_removed_by_the_next_process(tm
 
 
 @pytest.mark.slow
-def test_a_new_name_costs_one_question(tmp_path: Path) -> None:
+def test_a_new_name_costs_one_question(tmp_path: Path):
     async def case(work: Work, files: Path) -> None:
         for number in range(20):
             await work.put(f"f{number}", b"x")
@@ -196,22 +196,18 @@ def test_a_new_name_costs_one_question(tmp_path: Path) -> None:
 
 
 @needs_vsftpd
-def test_a_link_to_a_file_of_the_same_name_on_vsftpd(tmp_path: Path) -> None:
+async def test_a_link_to_a_file_of_the_same_name_on_vsftpd(tmp_path: Path):
     """vsftpd lists nothing when it is asked for such a link by its name."""
     (tmp_path / "disk2").mkdir()
     with vsftpd_server(tmp_path / "vsftpd") as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(), str(tmp_path / "work"))
-            await transport.connect()
-            work = Work(tmp_path, transport)
-            sent = await work.put("a.csv", b"first\n")
-            os.rename(os.path.join(server.files, "a.csv"), tmp_path / "disk2" / "a.csv")
-            os.symlink(tmp_path / "disk2" / "a.csv", os.path.join(server.files, "a.csv"))
-            sent = await work.put("a.csv", b"second\n", replaces=sent.remote)
-            assert sent.link == Link("followed", str(tmp_path / "disk2" / "a.csv"))
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(), str(tmp_path / "work"))
+        await transport.connect()
+        work = Work(tmp_path, transport)
+        sent = await work.put("a.csv", b"first\n")
+        os.rename(os.path.join(server.files, "a.csv"), tmp_path / "disk2" / "a.csv")
+        os.symlink(tmp_path / "disk2" / "a.csv", os.path.join(server.files, "a.csv"))
+        sent = await work.put("a.csv", b"second\n", replaces=sent.remote)
+        assert sent.link == Link("followed", str(tmp_path / "disk2" / "a.csv"))
+        await transport.close()
         assert os.path.islink(os.path.join(server.files, "a.csv"))
         assert (tmp_path / "disk2" / "a.csv").read_text() == "second\n" and os.listdir(tmp_path / "disk2") == ["a.csv"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,44 +18,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, TransportLost
-from pysubtask.transports.base import Append, Job, RemoteStat, Sent
+from pysubtask.transports.base import Append, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.replies import Row, listed, machine_rows, rows_in
 from pysubtask.transports.shared.altered_names import changed_to
-from tests.transports.odd_ftp import Ended, OddFTP, Talk
-
-MTIME = 1_600_000_001
-
-
-class Work:
-    """A connected transport and files to send."""
-
-    def __init__(self, place: Path, transport: FTPTransport) -> None:
-        self.place, self.transport, self.count = place, transport, 0
-
-    def job(self, name: str, data: bytes, **changes: Any) -> Job:
-        self.count += 1
-        source = self.place / f"source-{self.count}"
-        source.write_bytes(data)
-        return Job(str(source), len(data), MTIME * 10**9, name, f".t{self.count}.tmp")._replace(**changes)
-
-    async def put(self, name: str, data: bytes, **changes: Any) -> Sent:
-        return await self.transport.upload(self.job(name, data, **changes), lambda done: None)
+from tests.support.ftp_work import MTIME, Work
+from tests.support.odd_ftp import Ended, OddFTP, Talk
 
 
-def run(tmp_path: Path, talk: type[Talk], case: Callable[[Work, OddFTP], Awaitable[None]], **settings: Any) -> None:
-    async def whole(server: OddFTP) -> None:
+@contextlib.asynccontextmanager
+async def connected(tmp_path: Path, talk: type[Talk], **settings: Any) -> AsyncIterator[tuple[Work, OddFTP]]:
+    with OddFTP(tmp_path / "files", talk) as server:
         (tmp_path / "work").mkdir(exist_ok=True)
         transport = FTPTransport(server.settings(**settings), str(tmp_path / "work"))
         async with asyncio.timeout(60):
             await transport.connect()
             try:
-                await case(Work(tmp_path, transport), server)
+                yield Work(tmp_path, transport), server
             finally:
                 await transport.close()
-
-    with OddFTP(tmp_path / "files", talk) as server:
-        asyncio.run(whole(server))
 
 
 # --- files that are taken away
@@ -69,14 +51,12 @@ class HotFolder(Talk):
         return reply
 
 
-def test_a_file_that_is_taken_away_at_once_is_delivered(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_a_file_that_is_taken_away_at_once_is_delivered(tmp_path: Path):
+    async with connected(tmp_path, HotFolder) as (work, server):
         for name in ("a", "b"):
             sent = await work.put(name, b"0123456789")
             assert sent == Sent(RemoteStat(10, None), 10, "taken")
         assert (server.names(), server.logins, server.count("STOR")) == (set(), 1, 2)
-
-    run(tmp_path, HotFolder, case)
 
 
 class Moved(Talk):
@@ -88,13 +68,11 @@ class Moved(Talk):
         return reply
 
 
-def test_what_somebody_puts_there_afterwards_is_no_failure_of_ours(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_what_somebody_puts_there_afterwards_is_no_failure(tmp_path: Path):
+    async with connected(tmp_path, Moved) as (work, _):
         assert await work.put("a", b"0123456789") == Sent(RemoteStat(10, None), 10, "size")
         with pytest.raises(Exception, match="15 bytes"):  # and so nothing is built upon it
             await work.put("a", b"0123456789ab", replaces=RemoteStat(10, None), append=Append(10, 10))
-
-    run(tmp_path, Moved, case)
 
 
 # --- questions that are refused
@@ -114,15 +92,13 @@ class NoSizeNoList(NoSize):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("talk", "verified"), [(NoSize, "size"), (NoSizeNoList, "reply")])
-def test_a_refused_question_is_no_answer_to_it(tmp_path: Path, talk: type[Talk], verified: str) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_a_refused_question_is_no_answer_to_it(tmp_path: Path, talk: type[Talk], verified: str):
+    async with connected(tmp_path, talk) as (work, server):
         for number in range(5):
             sent = await work.put(f"f{number}", b"0123456789")
             assert (sent.verified, sent.remote) == (verified, RemoteStat(10, MTIME))
         assert (server.names(), server.logins, server.count("STOR")) == ({f"f{n}" for n in range(5)}, 1, 5)
         assert server.count("SIZE") <= 9, "it is not asked for ever"
-
-    run(tmp_path, talk, case)
 
 
 class Globs(NoSize):
@@ -132,13 +108,11 @@ class Globs(NoSize):
         return super().do_LIST(b"x.csv" if b"*" in arg else arg)
 
 
-def test_the_size_of_another_file_that_a_pattern_meets_is_not_taken_for_its_own(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_a_size_that_a_pattern_finds_is_not_the_files_own(tmp_path: Path):
+    async with connected(tmp_path, Globs) as (work, _):
         await work.put("x.csv", b"0123456789")
         assert await work.transport.stat("*.csv") is None
         assert (await work.put("*.csv", b"01234")).remote.size == 5
-
-    run(tmp_path, Globs, case)
 
 
 # --- data connections
@@ -164,15 +138,13 @@ class Early(Talk):
 
 
 @pytest.mark.slow
-def test_a_server_that_says_done_too_early_is_waited_for_and_sent_nothing_twice(tmp_path: Path) -> None:
+async def test_a_server_that_confirms_too_early_is_waited_for(tmp_path: Path):
     data = os.urandom(2_000_000)
 
-    async def case(work: Work, server: OddFTP) -> None:
+    async with connected(tmp_path, Early) as (work, server):
         sent = await work.put("a", data)
         assert (sent.verified, server.count("STOR"), server.logins) == ("size", 1, 1)
         assert (tmp_path / "files" / "a").read_bytes() == data
-
-    run(tmp_path, Early, case)
 
 
 class Reset(Talk):
@@ -192,13 +164,11 @@ class Reset(Talk):
 
 
 @pytest.mark.slow
-def test_a_data_connection_that_ends_with_a_reset_when_all_is_there(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_a_data_connection_that_is_reset_after_all_bytes(tmp_path: Path):
+    async with connected(tmp_path, Reset) as (work, server):
         for number in range(20):
             assert (await work.put(f"f{number}", os.urandom(Reset.reset_after))).verified == "size"
         assert (server.count("STOR"), server.logins) == (20, 1)
-
-    run(tmp_path, Reset, case)
 
 
 class Breaks(Talk):
@@ -219,15 +189,13 @@ class Breaks(Talk):
             return "426 aborted"
 
 
-def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path):
+    async with connected(tmp_path, Breaks, Connections=2) as (work, server):
         jobs = [work.job(f"f{number}", os.urandom(400_000)) for number in range(8)]
         found = await asyncio.gather(*(work.transport.upload(job, lambda done: None) for job in jobs), return_exceptions=True)
         assert isinstance(found[0], AttemptFailed) and "426" in found[0].server_text, found[0]
         assert [type(one) for one in found[1:]] == [Sent] * 7
         assert server.logins <= 2, "no control connection was given up for it"
-
-    run(tmp_path, Breaks, case, Connections=2)
 
 
 class Hangs(Talk):
@@ -241,8 +209,8 @@ class Hangs(Talk):
 
 
 @pytest.mark.slow
-def test_one_of_several_connections_that_ends_costs_its_file_alone(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_one_of_several_connections_that_ends_costs_one_file(tmp_path: Path):
+    async with connected(tmp_path, Hangs, Connections=3) as (work, _):
         work.count = 100
         await asyncio.gather(*(work.put(f"g{number}", os.urandom(200_000)) for number in range(8)))  # all of them are open
         work.count = 0
@@ -251,17 +219,13 @@ def test_one_of_several_connections_that_ends_costs_its_file_alone(tmp_path: Pat
         assert isinstance(found[0], AttemptFailed) and "one of several connections" in str(found[0]), found[0]
         assert [type(one) for one in found[1:]] == [Sent] * 7
 
-    run(tmp_path, Hangs, case, Connections=3)
 
-
-def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path):
+    async with connected(tmp_path, Hangs) as (work, _):
         with pytest.raises(TransportLost):
             await work.put("f", b"x")
         with pytest.raises(TransportLost):
             await work.transport.stat("f")
-
-    run(tmp_path, Hangs, case)
 
 
 class NeverCloses(NoSize):
@@ -280,14 +244,12 @@ class NeverCloses(NoSize):
 
 
 @pytest.mark.slow
-def test_a_data_connection_that_is_never_closed_is_at_its_end_when_the_server_says_so(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_an_unclosed_data_connection_ends_with_the_servers_reply(tmp_path: Path):
+    async with connected(tmp_path, NeverCloses, StallSecs=15) as (work, server):
         async with asyncio.timeout(20):  # not a time limit of silence for each of them
             for number in range(3):
                 assert (await work.put(f"f{number}", b"0123456789")).verified == "size"
         assert server.logins == 1
-
-    run(tmp_path, NeverCloses, case, StallSecs=15)
     for sock in NeverCloses.kept:
         sock.close()
 
@@ -302,8 +264,8 @@ class Spaces(Talk):
         return super().do_RNTO(arg.replace(b" ", b"_"))
 
 
-def test_a_name_that_the_server_changes_is_refused_with_what_it_shows(tmp_path: Path) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_a_name_that_the_server_alters_is_refused_with_both(tmp_path: Path):
+    async with connected(tmp_path, Spaces) as (work, server):
         await work.put("plain.csv", b"01234")
         for _ in range(2):
             with pytest.raises(FileRefused, match=r"shows 'a_b\.csv' instead") as refused:
@@ -311,8 +273,6 @@ def test_a_name_that_the_server_changes_is_refused_with_what_it_shows(tmp_path: 
             assert refused.value.file == "a b.csv" and refused.value.step
         assert server.names() == {"plain.csv"}, "what it made of it is gone again"
         assert server.count("STOR") == 2, "and nothing is sent for it a second time"
-
-    run(tmp_path, Spaces, case)
 
 
 class Telnet(Talk):
@@ -326,22 +286,20 @@ class Telnet(Talk):
 
 
 @pytest.mark.parametrize("talk", [Talk, Telnet])
-def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, talk: type[Talk]) -> None:
+async def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, talk: type[Talk]):
     names = [b"a\xffb", b"c\xff\xffd", b"e\xff\xf1f"]
 
-    async def case(work: Work, server: OddFTP) -> None:
+    async with connected(tmp_path, talk) as (work, server):
         for name in names:
             for _ in range(2):
                 assert (await work.put(os.fsdecode(name), b"x")).verified == "size"
         assert set(os.listdir(os.fsencode(server.root))) == set(names)
 
-    run(tmp_path, talk, case)
-
 
 # --- pure
 
 
-def test_rows_of_listings() -> None:
+def test_rows_of_listings():
     assert rows_in(
         [
             "total 3",
@@ -375,12 +333,12 @@ def test_rows_of_listings() -> None:
         ("a b", ["a_b"], 6, None),
     ],
 )
-def test_what_a_server_may_turn_a_name_into(name: str, names: list[str], size: int, found: str | None) -> None:
+def test_what_a_server_may_turn_a_name_into(name: str, names: list[str], size: int, found: str | None):
     assert changed_to(name, [Row(one, 5) for one in names], size) == found
 
 
 @given(st.text(min_size=1, max_size=8), st.lists(st.text(max_size=8), max_size=5))
-def test_the_altered_name_is_in_the_listing_and_not_the_name(name: str, names: list[str]) -> None:
+def test_the_altered_name_is_in_the_listing_and_not_the_name(name: str, names: list[str]):
     found = changed_to(name, [Row(one, 1) for one in names], 1)
     assert found is None or (found in names and found != name and name not in names)
 
@@ -413,10 +371,10 @@ LIMITS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reply", LIMITS)
-def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str) -> None:
+async def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str):
     talk = type("Talk", (Full,), {"reply": reply, "times": 2})
 
-    async def case(work: Work, server: OddFTP) -> None:
+    async with connected(tmp_path, talk) as (work, server):
         await work.put("f.csv", b"whole")
         assert (server.root / "f.csv").read_bytes() == b"whole"
         assert server.count("STOR") == 3, "a name or a way was changed for it"
@@ -428,18 +386,14 @@ def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply
         await work.put("g.csv", b"later")
         assert work.transport.profile is not None and not work.transport.profile.lines()
 
-    run(tmp_path, talk, case)
-
 
 @pytest.mark.parametrize("reply", ["553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names"])
-def test_a_limit_for_names_is_the_files(tmp_path: Path, reply: str) -> None:
+async def test_a_limit_for_names_is_the_files(tmp_path: Path, reply: str):
     talk = type("Talk", (Full,), {"reply": reply, "times": 1000})
 
-    async def case(work: Work, server: OddFTP) -> None:
+    async with connected(tmp_path, talk) as (work, _):
         with pytest.raises(FileRefused):
             await work.put("f.csv", b"whole")
-
-    run(tmp_path, talk, case)
 
 
 # --- temporary files that are taken away
@@ -488,10 +442,8 @@ def eater(left: Callable[[bytes], bool], **values: bool) -> type[Talk]:
     ],
     ids=["visible", "ending", "subfolder"],
 )
-def test_where_temporary_files_are_taken_away_another_kind_is_used(
-    tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool
-) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_where_temporary_files_vanish_another_kind_is_used(tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool):
+    async with connected(tmp_path, eater(left, tells=tells, quick=quick)) as (work, server):
         profile = work.transport.profile
         assert profile is not None
         for name in ("f.csv", "g.csv"):
@@ -504,27 +456,23 @@ def test_where_temporary_files_are_taken_away_another_kind_is_used(
         assert found == {"temp_name": rung, "time": "kept"}
         assert files_of(server) == {"f.csv", "g.csv"}
 
-    run(tmp_path, eater(left, tells=tells, quick=quick), case)
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
-def test_where_each_kind_is_taken_away_the_setting_that_helps_is_named(tmp_path: Path, tells: bool, quick: bool) -> None:
+async def test_where_each_kind_vanishes_a_setting_is_advised(tmp_path: Path, tells: bool, quick: bool):
     """One try of each kind, and the file is parked; of sizes and times nothing is learned from a file that did not arrive."""
 
-    async def case(work: Work, server: OddFTP) -> None:
+    async with connected(tmp_path, eater(lambda path: False, tells=tells, quick=quick)) as (work, server):
         with pytest.raises(FileRefused, match="StoreInPlace" if quick else r"went away.*StoreInPlace"):
             await work.put("f.csv", b"whole")
         assert server.count("STOR") <= 11  # each, an empty file after it where no size is told, and one more for the folder
         assert work.transport.profile is not None and not work.transport.profile.lines()
         assert files_of(server) == set()
 
-    run(tmp_path, eater(lambda path: False, tells=tells, quick=quick), case)
-
 
 @pytest.mark.slow
-def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None:
+async def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path):
     class NoOver(Eater):
         left = staticmethod(lambda path: b"/" in path)
 
@@ -533,7 +481,7 @@ def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None
                 return "550 it is there"
             return super().do_RNTO(arg)
 
-    async def case(work: Work, server: OddFTP) -> None:
+    async with connected(tmp_path, NoOver) as (work, server):
         await work.put("f.csv", b"first")
         await work.put("f.csv", b"second")
         assert work.transport.profile is not None
@@ -542,8 +490,6 @@ def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None
         await work.put("f.csv", b"third!")
         assert [arg for verb, arg in server.commands if verb == "RNFR"][len(renamed) :].count(b"f.csv") == 1
         assert (server.root / "f.csv").read_bytes() == b"third!"
-
-    run(tmp_path, NoOver, case)
 
 
 # --- folders
@@ -592,10 +538,11 @@ async def put_below(work: Work, name: str, data: bytes) -> Sent:
 
 @pytest.mark.parametrize("exists", ["550 File exists", "521 it is there", "250 fine"])
 @pytest.mark.parametrize("host_path", ["st7/in", "/st7/in", ""])
-def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, host_path: str) -> None:
+async def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, host_path: str):
     """Several files that need the same new folders at once all arrive; the session is where it was afterwards."""
 
-    async def case(work: Work, server: OddFTP) -> None:
+    talk = type("Talk", (InSteps,), {"exists": exists})
+    async with connected(tmp_path, talk, HostPath=host_path, Connections=3) as (work, server):
         (server.root / "st7").mkdir()
         names = [f"2026/11/30/{number}.bin" for number in range(4)]
         await asyncio.gather(*(put_below(work, name, name.encode()) for name in names))
@@ -607,17 +554,12 @@ def test_folders_that_are_created_in_steps(tmp_path: Path, exists: str, host_pat
         await put_below(work, "2026/12/1/x.bin", b"a new day")
         assert server.count("MKD") - before == 2, "what is known by now is not tried by a path again"
 
-    talk = type("Talk", (InSteps,), {"exists": exists})
-    run(tmp_path, talk, case, HostPath=host_path, Connections=3)
-
 
 @pytest.mark.parametrize("tells_where", [True, False])
-def test_a_folder_that_cannot_be_created_is_the_files_matter(tmp_path: Path, tells_where: bool) -> None:
-    async def case(work: Work, server: OddFTP) -> None:
+async def test_a_folder_that_cannot_be_created_is_the_files_matter(tmp_path: Path, tells_where: bool):
+    talk = type("Talk", (InSteps,), {"refused": (b"a", b"b"), "tells_where": tells_where})
+    async with connected(tmp_path, talk) as (work, server):
         with pytest.raises(FileRefused, match="making its folder"):
             await put_below(work, "a/b/x.bin", b"no")
         await work.put("y.bin", b"yes")
         assert files_of(server) == {"y.bin"}
-
-    talk = type("Talk", (InSteps,), {"refused": (b"a", b"b"), "tells_where": tells_where})
-    run(tmp_path, talk, case)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from pysubtask.testing.servers.ftp import Oddities
 from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
-from pysubtask.testing.servers.quirks import SWITCHES, Quirks, Switch, pairs
+from pysubtask.testing.servers.quirks import SWITCHES, Switch, pairs
 from pysubtask.transports.base import Append, Job, Sent
 from pysubtask.transports.ftp import FTPTransport
+from tests.support.stubborn_ftp import stubborn_server
 
 MTIME = 1_600_000_001
 IMPOSSIBLE = {"no rename at all"}
@@ -163,7 +160,7 @@ def checked(files: Files, found: dict[str, bytes], server: QuirkFTPServer) -> No
         for switch, tls in ALL
     ],
 )
-def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switch, tls: str | None) -> None:
+def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switch, tls: str | None):
     if switch.name in IMPOSSIBLE:
         with pytest.raises(FileRefused, match="StoreInPlace"):
             served(tmp_path, switch, tls)
@@ -176,7 +173,7 @@ def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switc
 
 
 @pytest.mark.parametrize("tls", [None, "explicit"])
-def test_nothing_is_learned_of_a_server_without_quirks(tmp_path: Path, tls: str | None) -> None:
+def test_nothing_is_learned_of_a_server_without_quirks(tmp_path: Path, tls: str | None):
     files, found, server = served(tmp_path, None, tls)
     checked(files, found, server)
     assert (files.steps, files.tries) == ([], [])
@@ -193,12 +190,12 @@ PAIRS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=[f"{one.name} and {other.name}" for one, other in PAIRS])
-def test_every_file_is_whole_with_two_quirks(tmp_path: Path, one: Switch, other: Switch) -> None:
+def test_every_file_is_whole_with_two_quirks(tmp_path: Path, one: Switch, other: Switch):
     files, found, server = served(tmp_path, one._replace(values={**one.values, **other.values}), None)
     checked(files, found, server)
 
 
-def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:
+def test_what_is_learned_outlives_the_process(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote", hidden_names=False, rename="new") as server:
         (tmp_path / "work").mkdir()
 
@@ -222,7 +219,7 @@ def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:
         assert server.counts["STOR"] - before <= 4, "at most one trial of the two kinds of names that were refused before"
 
 
-def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> None:
+async def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote") as server:
         (tmp_path / "work").mkdir()
         transport = FTPTransport(server.settings(), str(tmp_path / "work"))
@@ -235,22 +232,19 @@ def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path) -> Non
                 grown += b"more\n" * 10
                 await files.put("grow", grown, append=True)
 
-        async def whole() -> None:
-            await transport.connect()
-            await rounds(2)
-            server.quirks.set(rename="new", append="refused", hidden_names=False)
-            await rounds(3)
-            assert files.steps == ["append: none", "temp_name: visible", "publish: aside"] or len(files.steps) == 3
-            server.quirks.reset()
-            await rounds(4)
-            await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        await rounds(2)
+        server.quirks.set(rename="new", append="refused", hidden_names=False)
+        await rounds(3)
+        assert files.steps == ["append: none", "temp_name: visible", "publish: aside"] or len(files.steps) == 3
+        server.quirks.reset()
+        await rounds(4)
+        await transport.close()
         assert set(files.steps[3:]) == {"temp_name: hidden", "publish: posix_rename", "append: in_place"}
         assert {name: seen(server)[name] for name in files.content} == files.content and files.tries == []
 
 
-def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path) -> None:
+def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path):
     """And one that takes none over TLS 1.3, whatever is done: the next connection speaks an older one."""
     for refused in (("1.2", "1.3"), ("1.3",)):
         place = tmp_path / "-".join(refused)
@@ -273,60 +267,19 @@ def test_a_server_that_takes_no_resumed_session_for_data(tmp_path: Path) -> None
                 assert (files.steps, files.tries) == (["tls_reuse: fresh"], [])
 
 
-class _Stubborn(QuirkFTPServer):
-    """Refuses data connections that go on with a session; over these versions of TLS, or over 1.3 all of them."""
-
-    refused: tuple[str, ...] = ()
-
-    def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
-        from OpenSSL import SSL
-
-        handler = super()._handler(data_ports, tls_version)
-        base, refused = handler.dtp_handler, self.refused
-
-        class Data(base):  # type: ignore[misc, valid-type]
-            def handle_ssl_established(self) -> None:
-                version = {"TLSv1.2": "1.2", "TLSv1.3": "1.3"}[self.socket.get_protocol_version_name()]
-                reused = bool(SSL._lib.SSL_session_reused(self.socket._ssl))  # type: ignore[attr-defined]
-                if version in refused and (reused or len(refused) == 1):
-                    self._resp = ("522 SSL connection failed", logging.debug)
-                    self._error = True
-                    self.close()
-                    return
-                super().handle_ssl_established()
-
-        handler.dtp_handler = Data
-        return handler
-
-
-@contextlib.contextmanager
-def stubborn_server(root: Path, refused: tuple[str, ...]) -> Iterator[_Stubborn]:
-    root.parent.mkdir(parents=True, exist_ok=True)
-    server = _Stubborn(root, "explicit", None, Quirks(), Oddities())
-    server.refused = refused
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
 @pytest.mark.slow
-def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path) -> None:
+async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote", late_secs=1.0) as server:
         (tmp_path / "work").mkdir()
         files = Files(tmp_path, FTPTransport(server.settings(StallSecs=5), str(tmp_path / "work")))
 
-        async def case() -> None:
-            await files.transport.connect()
-            try:
-                grown = b"a line\n" * 1_000
-                await files.put("grow.csv", grown)
-                for _ in range(2):
-                    grown += b"more\n" * 20
-                    assert (await files.put("grow.csv", grown, append=True)).bytes_sent == 100
-            finally:
-                await files.transport.close()
-
-        asyncio.run(case())
+        await files.transport.connect()
+        try:
+            grown = b"a line\n" * 1_000
+            await files.put("grow.csv", grown)
+            for _ in range(2):
+                grown += b"more\n" * 20
+                assert (await files.put("grow.csv", grown, append=True)).bytes_sent == 100
+        finally:
+            await files.transport.close()
         assert files.steps == [] and files.tries == []

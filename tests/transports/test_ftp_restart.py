@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,30 +88,30 @@ def no_rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
         yield server
 
 
-@pytest.fixture
-def run(pyftpdlib: FTPServer, no_rest: FTPServer, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """``run(case, restart)``: connect to a server of that kind, ``await case(work)``, close."""
+Connected = Callable[..., contextlib.AbstractAsyncContextManager[Work]]
 
-    def runner(case: Callable[[Work], Awaitable[None]], restart: str = "", **settings: Any) -> None:
+
+@pytest.fixture
+def connected(pyftpdlib: FTPServer, no_rest: FTPServer, tmp_path: Path) -> Iterator[Connected]:
+    """``async with connected(restart) as work``: files to send to a server of that kind."""
+
+    @contextlib.asynccontextmanager
+    async def connect_to(restart: str = "", **settings: Any) -> AsyncIterator[Work]:
         server = no_rest if restart == "unknown" else pyftpdlib
         (server.files / tmp_path.name).mkdir(exist_ok=True)
         (tmp_path / "work").mkdir(exist_ok=True)
+        with FTPRelay(server.port, server.data_ports, buffer=16 * 1024) as relay:
+            work = Work(tmp_path, server, relay)
+            work.make_odd(restart)
+            work.transport = FTPTransport(work.settings(**settings), str(tmp_path / "work"))
+            async with asyncio.timeout(60):
+                await work.transport.connect()
+                try:
+                    yield work
+                finally:
+                    await work.transport.close()
 
-        async def whole() -> None:
-            with FTPRelay(server.port, server.data_ports, buffer=16 * 1024) as relay:
-                work = Work(tmp_path, server, relay)
-                work.make_odd(restart)
-                work.transport = FTPTransport(work.settings(**settings), str(tmp_path / "work"))
-                async with asyncio.timeout(60):
-                    await work.transport.connect()
-                    try:
-                        await case(work)
-                    finally:
-                        await work.transport.close()
-
-        asyncio.run(whole())
-
-    yield runner
+    yield connect_to
     pyftpdlib.oddities = pyftpdlib.oddities._replace(restart="")
 
 
@@ -119,10 +120,10 @@ def run(pyftpdlib: FTPServer, no_rest: FTPServer, tmp_path: Path) -> Iterator[Ca
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restart", ODD)
-def test_a_resume_is_whole_whatever_the_server_does(run: Any, restart: str) -> None:
+async def test_a_resume_is_whole_whatever_the_server_does(connected: Connected, restart: str):
     data, other = os.urandom(SIZE), os.urandom(50_000)
 
-    async def case(work: Work) -> None:
+    async with connected(restart) as work:
         sent = await work.send(await work.cut(data))
         assert work.read("a") == data
         if restart == "cut off":
@@ -139,15 +140,13 @@ def test_a_resume_is_whole_whatever_the_server_does(run: Any, restart: str) -> N
             assert (again.bytes_sent, work.server.counts["STOR"] - stores) == (SIZE, 2), "it is not tried again"
         assert work.names() == {"a", "b"}
 
-    run(case, restart)
-
 
 @pytest.mark.slow
-def test_a_server_that_has_changed_is_found_out(run: Any) -> None:
+async def test_a_server_that_has_changed_is_found_out(connected: Connected):
     """It had shown that it goes on; then it writes at the beginning, or refuses."""
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         left = (await work.send(work.job("b", data[:1000]))).remote
         await work.send(work.appending("b", data[:2000], left))
         for restart in ("ignored", "emptied, ignored", "refused"):
@@ -163,62 +162,53 @@ def test_a_server_that_has_changed_is_found_out(run: Any) -> None:
             await work.transport.close()
             await work.transport.connect()
 
-    run(case)
 
-
-def test_a_temp_with_a_damaged_end_is_sent_anew(run: Any) -> None:
+async def test_a_temp_with_a_damaged_end_is_sent_anew(connected: Connected):
     """As after a crash of the server whose disk had the length and not the bytes."""
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         job = await work.cut(data)
         temp = work.folder / job.temp
         temp.write_bytes(temp.read_bytes()[:-100] + bytes(100))
         assert (await work.send(job)).bytes_sent >= SIZE
         assert work.read("a") == data
 
-    run(case)
 
-
-def test_a_temp_that_is_whole_is_only_renamed(run: Any) -> None:
+async def test_a_temp_that_is_whole_is_only_renamed(connected: Connected):
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         job = await work.cut(data)
         (work.folder / job.temp).write_bytes(data)
         assert (await work.send(job)).bytes_sent == 0
         assert work.read("a") == data
 
-    run(case)
 
-
-def test_an_account_that_may_only_write(tmp_path: Path) -> None:
+async def test_an_account_that_may_only_write(tmp_path: Path):
     data = os.urandom(SIZE)
     with ftp_server(tmp_path / "ftp", without=("RETR",)) as server, FTPRelay(server.port, server.data_ports, buffer=16384) as relay:
         work = Work(tmp_path, server, relay)
         work.folder.mkdir()
         work.transport = FTPTransport(work.settings(), str(tmp_path))
 
-        async def case() -> None:
-            async with asyncio.timeout(60):
-                await work.transport.connect()
-                sent = await work.send(await work.cut(data))
-                assert sent.bytes_sent < 0.7 * SIZE
-                left = (await work.send(work.appending("a", data + b"1", sent.remote))).remote
-                (work.folder / "a").write_bytes(data + b"123")
-                with pytest.raises(NotAsLeft):  # whose bytes these are cannot be seen
-                    await work.send(work.appending("a", data + b"12345", left, until=SIZE + 5))
-                await work.transport.close()
-
-        asyncio.run(case())
+        async with asyncio.timeout(60):
+            await work.transport.connect()
+            sent = await work.send(await work.cut(data))
+            assert sent.bytes_sent < 0.7 * SIZE
+            left = (await work.send(work.appending("a", data + b"1", sent.remote))).remote
+            (work.folder / "a").write_bytes(data + b"123")
+            with pytest.raises(NotAsLeft):  # whose bytes these are cannot be seen
+                await work.send(work.appending("a", data + b"12345", left, until=SIZE + 5))
+            await work.transport.close()
         assert work.read("a") == data + b"123"
 
 
 @pytest.mark.slow
-def test_notes_are_few(run: Any) -> None:
+async def test_notes_are_few(connected: Connected):
     """One for a file that takes long by its size or by the link; it says nothing that would change."""
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         await work.send(work.job("small", os.urandom(400_000)))
         assert work.notes == []
         await work.send(work.job("big", os.urandom(SIZE)))
@@ -227,14 +217,12 @@ def test_notes_are_few(run: Any) -> None:
         await work.send(work.job("slow", os.urandom(180_000)))
         assert len(work.notes) == 2
 
-    run(case)
 
-
-def test_a_temp_that_somebody_holds_is_left_alone(run: Any) -> None:
+async def test_a_temp_that_somebody_holds_is_left_alone(connected: Connected):
     """A session that died unnoticed keeps some servers from opening the file again: the next attempt takes another name."""
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         job = await work.cut(data)
         (work.folder / job.temp).unlink()
         (work.folder / job.temp).mkdir()  # what the server then says: 550
@@ -246,21 +234,17 @@ def test_a_temp_that_somebody_holds_is_left_alone(run: Any) -> None:
         await work.send(work.job("a", data))
         assert work.read("a") == data
 
-    run(case)
 
-
-def test_cuts_that_get_on_are_no_reason_to_give_up(run: Any) -> None:
+async def test_cuts_that_get_on_are_no_reason_to_give_up(connected: Connected):
     """Three in a row at the same place put a file aside; these are not at the same place."""
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         job = await work.cut(data, 600_000)
         for _ in range(3):
             job = await work.cut(data, 600_000, job)
         assert (await work.send(job)).bytes_sent < 0.6 * SIZE
         assert work.read("a") == data
-
-    run(case)
 
 
 # --- appending in place
@@ -268,10 +252,10 @@ def test_cuts_that_get_on_are_no_reason_to_give_up(run: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restart", ODD)
-def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(run: Any, tmp_path: Path, restart: str) -> None:
+async def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(connected: Connected, tmp_path: Path, restart: str):
     old, new = os.urandom(100_000), os.urandom(10_000)
 
-    async def case(work: Work) -> None:
+    async with connected(restart) as work:
         left = (await work.send(work.job("a", old))).remote
         assert work.transport.traits.appends == (restart != "unknown"), "nothing speaks against it yet"
         site = Site(FTPTransport, {}, "", str(work.folder))
@@ -287,13 +271,11 @@ def test_a_server_that_is_not_fit_for_it_shows_nothing_wrong(run: Any, tmp_path:
         await work.send(work.job("a", old + new))
         assert work.read("a") == old + new
 
-    run(case, restart)
 
-
-def test_what_a_server_has_proven_is_remembered(run: Any) -> None:
+async def test_what_a_server_has_proven_is_remembered(connected: Connected):
     data = os.urandom(9000)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         left = (await work.send(work.job("a", data[:1000]))).remote
         for end, expected in ((2000, 4), (3000, 1)):
             before = work.server.counts["STOR"]
@@ -313,14 +295,12 @@ def test_what_a_server_has_proven_is_remembered(run: Any) -> None:
         assert work.server.counts["STOR"] - before == 5, "another server's word is nothing"
         assert (work.read("a"), work.names()) == (data[:5000], {"a"})
 
-    run(case)
 
-
-def test_a_comparison_that_is_cut_is_no_difference(run: Any) -> None:
+async def test_a_comparison_that_is_cut_is_no_difference(connected: Connected):
     """What a server is asked for to compare ends early, with a reply that says all is well."""
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         job = await work.cut(data)
         again = work.appending("a", data + b"new", RemoteStat(SIZE, 0), until=SIZE + 3)
         for one in (job, again):
@@ -334,28 +314,24 @@ def test_a_comparison_that_is_cut_is_no_difference(run: Any) -> None:
             assert (await work.send(one)).bytes_sent < 0.7 * SIZE
         assert work.read("a") == data + b"new"
 
-    run(case)
 
-
-def test_stored_in_place_an_upload_that_was_cut_is_not_gone_on_with(run: Any) -> None:
+async def test_stored_in_place_a_cut_upload_is_not_resumed(connected: Connected):
     """What stands under the name may be half of any version; what we left whole is appended to all the same."""
     data = os.urandom(SIZE)
 
-    async def case(work: Work) -> None:
+    async with connected(StoreInPlace=True) as work:
         left = (await work.send(work.job("a", data[:1000]))).remote
         assert (await work.send(work.appending("a", data[:2000], left))).bytes_sent == 1000
         assert work.read("a") == data[:2000]
         assert (await work.send(work.job("a", data, resume='{"begun": true}'))).bytes_sent == SIZE
         assert work.read("a") == data
 
-    run(case, StoreInPlace=True)
-
 
 @pytest.mark.slow
-def test_whole_lines_go_in_place_where_no_cut_can_part_them(run: Any) -> None:
+async def test_whole_lines_go_in_place_where_no_cut_can_part_them(connected: Connected):
     lines = b"one,two,three\n" * 3000
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         left = (await work.send(work.job("a", lines[:1400]))).remote
         for data in (lines[: 1400 + 15], lines[:1400] + b"x" * 1200 + b"\n", lines):
             with pytest.raises(NotAsLeft, match="half a line"):
@@ -380,13 +356,11 @@ def test_whole_lines_go_in_place_where_no_cut_can_part_them(run: Any) -> None:
         await work.send(job)
         assert work.read("a") == lines[:16800]
 
-    run(case)
 
-
-def test_a_source_that_lacks_what_the_server_has(run: Any) -> None:
+async def test_a_source_that_lacks_what_the_server_has(connected: Connected):
     data = os.urandom(60_000)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         left = (await work.send(work.job("a", data[:50_000]))).remote
         job = work.appending("a", data[49_000:], left, size=60_000, base=49_000)
         assert (await work.send(job)).bytes_sent == 10_000
@@ -397,10 +371,8 @@ def test_a_source_that_lacks_what_the_server_has(run: Any) -> None:
         with pytest.raises(NotAsLeft):  # nothing of what it ends with is here
             await work.send(work.appending("a", data[50_000:], left, 60_000, size=60_000, base=50_000))
 
-    run(case)
 
-
-def test_a_disk_that_fills_up_under_an_append(tmp_path: Path) -> None:
+async def test_a_disk_that_fills_up_under_an_append(tmp_path: Path):
     data = os.urandom(400_000)
     server_of = ftp_server(tmp_path / "ftp", file_limit=200_000, full_reply="552 Insufficient storage space.")
     with server_of as server, FTPRelay(server.port, server.data_ports) as relay:
@@ -408,25 +380,22 @@ def test_a_disk_that_fills_up_under_an_append(tmp_path: Path) -> None:
         work.folder.mkdir()
         work.transport = FTPTransport(work.settings(), str(tmp_path))
 
-        async def case() -> None:
-            async with asyncio.timeout(60):
-                await work.transport.connect()
-                left = (await work.send(work.job("a", data[:100_000]))).remote
-                with pytest.raises(FileRefused, match="Insufficient"):
-                    await work.send(work.appending("a", data, left))
-                stat = await work.transport.stat("a")
-                assert stat is not None and 100_000 <= stat.size <= 200_000
-                await work.transport.close()
-
-        asyncio.run(case())
+        async with asyncio.timeout(60):
+            await work.transport.connect()
+            left = (await work.send(work.job("a", data[:100_000]))).remote
+            with pytest.raises(FileRefused, match="Insufficient"):
+                await work.send(work.appending("a", data, left))
+            stat = await work.transport.stat("a")
+            assert stat is not None and 100_000 <= stat.size <= 200_000
+            await work.transport.close()
         assert data.startswith(work.read("a"))
         assert work.names() == {"a"}
 
 
-def test_many_at_once(run: Any) -> None:
+async def test_many_at_once(connected: Connected):
     data = os.urandom(300_000)
 
-    async def case(work: Work) -> None:
+    async with connected() as work:
         names = [f"f{n}" for n in range(12)]
         left = await asyncio.gather(*(work.send(work.job(name, data[:1000])) for name in names))
         jobs = [work.appending(name, data, one.remote) for name, one in zip(names, left, strict=True)]
@@ -434,27 +403,22 @@ def test_many_at_once(run: Any) -> None:
         assert {work.read(name) for name in names} == {data}
         assert work.names() == set(names)
 
-    run(case)
-
 
 @needs_vsftpd
-def test_nothing_comes_between_rest_and_stor(tmp_path: Path) -> None:
+async def test_nothing_comes_between_rest_and_stor(tmp_path: Path):
     data = os.urandom(5000)
     with vsftpd_server(tmp_path / "vsftpd") as server:
         transport = FTPTransport(server.settings(), str(tmp_path))
 
-        async def case() -> None:
-            async with asyncio.timeout(60):
-                await transport.connect()
-                source = tmp_path / "source"
-                source.write_bytes(data)
-                job = Job(str(source), 2000, MTIME * 10**9, "a", ".t.tmp")
-                left = (await transport.upload(job, lambda done: None)).remote
-                job = job._replace(size=5000, replaces=left, append=Append(2000, 2000))
-                await transport.upload(job, lambda done: None)
-                await transport.close()
-
-        asyncio.run(case())
+        async with asyncio.timeout(60):
+            await transport.connect()
+            source = tmp_path / "source"
+            source.write_bytes(data)
+            job = Job(str(source), 2000, MTIME * 10**9, "a", ".t.tmp")
+            left = (await transport.upload(job, lambda done: None)).remote
+            job = job._replace(size=5000, replaces=left, append=Append(2000, 2000))
+            await transport.upload(job, lambda done: None)
+            await transport.close()
         commands = re.findall(r'FTP command: .*"(\w+)', server.log())
     assert (server.files / "a").read_bytes() == data
     places = [at for at, command in enumerate(commands) if command == "REST"]

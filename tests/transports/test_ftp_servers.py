@@ -8,86 +8,51 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
+from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportLost
 from pysubtask.testing import FTPRelay, ftp_server, vsftpd_server
 from pysubtask.testing.servers._certificate import make_certificate
 from pysubtask.testing.servers.vsftpd import missing
-from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.ftp import FTPTransport
-from tests.helpers import wait_until
+from tests.support.ftp_work import MTIME, Work, connect
+from tests.support.helpers import wait_until
 
-MTIME = 1_600_000_001
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 
-class Work:
-    """A connected transport and files to send."""
-
-    def __init__(self, place: Path, transport: FTPTransport) -> None:
-        self.place = place
-        self.transport = transport
-        self.count = 0
-
-    def job(self, name: str, data: bytes, **changes: Any) -> Job:
-        self.count += 1
-        source = self.place / f"source-{self.count}"
-        source.write_bytes(data)
-        return Job(str(source), len(data), MTIME * 10**9, name, f".t{self.count}.tmp")._replace(**changes)
-
-    async def put(self, name: str, data: bytes, **changes: Any) -> Sent:
-        return await self.transport.upload(self.job(name, data, **changes), lambda done: None)
+Connected = Callable[..., contextlib.AbstractAsyncContextManager[Work]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., FTPTransport]:
-    """``run(settings, case)``: connect, ``await case(work)``, close; the transport for a look at it."""
+def connected(tmp_path: Path) -> Connected:
+    """``async with connected(settings) as work``: files to send over one connection."""
 
-    def runner(settings: dict[str, Any], case: Callable[[Work], Awaitable[None]]) -> FTPTransport:
+    @contextlib.asynccontextmanager
+    async def connect_to(settings: dict[str, Any]) -> AsyncIterator[Work]:
         (tmp_path / "work").mkdir(exist_ok=True)
         transport = FTPTransport(settings, str(tmp_path / "work"))
-
-        async def whole() -> None:
-            async with asyncio.timeout(60):
-                await transport.connect()
-                try:
-                    await case(Work(tmp_path, transport))
-                finally:
-                    await transport.close()
-
-        asyncio.run(whole())
-        return transport
-
-    return runner
-
-
-def connect(settings: dict[str, Any], tmp_path: Path) -> TransportError:
-    """The error of a connect that fails."""
-
-    async def whole() -> TransportError:
-        transport = FTPTransport(settings, str(tmp_path))
         async with asyncio.timeout(60):
-            with pytest.raises(TransportError) as failed:
-                await transport.connect()
-            await transport.close()
-        return failed.value
+            await transport.connect()
+            try:
+                yield Work(tmp_path, transport)
+            finally:
+                await transport.close()
 
-    return asyncio.run(whole())
+    return connect_to
 
 
 # --- what a server does not know
 
 
-def test_without_mfmt_the_time_is_set_only_where_it_is_proven(tmp_path: Path, run: Any) -> None:
+async def test_without_mfmt_the_time_is_set_only_where_it_is_proven(tmp_path: Path, connected: Connected):
     """pyftpdlib's MDTM only asks: a time before the name is part of the name there."""
     with ftp_server(tmp_path / "ftp", without=("MFMT",)) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             assert not work.transport.traits.keeps_mtime
             sent = await work.put("a", b"x")
             assert abs((sent.remote.mtime or 0) - time.time()) < 120
@@ -96,132 +61,105 @@ def test_without_mfmt_the_time_is_set_only_where_it_is_proven(tmp_path: Path, ru
             await work.put("b", b"y")
             assert server.counts["MDTM"] == before + 1, "it is not tried again"
 
-        transport = run(server.settings(), case)
-        assert not transport.traits.keeps_mtime
+        assert not work.transport.traits.keeps_mtime
 
 
 @needs_vsftpd
-def test_vsftpd_sets_the_time_by_mdtm(tmp_path: Path, run: Any) -> None:
+async def test_vsftpd_sets_the_time_by_mdtm(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd") as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             assert (await work.put("a", b"x")).remote.mtime == MTIME
 
-        assert run(server.settings(), case).traits.keeps_mtime
+        assert work.transport.traits.keeps_mtime
         assert int(os.stat(server.files / "a").st_mtime) == MTIME
 
 
 @needs_vsftpd
-def test_a_server_that_sets_no_times(tmp_path: Path, run: Any) -> None:
+async def test_a_server_that_sets_no_times(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd", mdtm_write="NO") as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             sent = await work.put("a", b"x")
             assert abs((sent.remote.mtime or 0) - time.time()) < 120
 
-        assert not run(server.settings(), case).traits.keeps_mtime
+        assert not work.transport.traits.keeps_mtime
 
 
 NO_MLST = ("SIZE", "MLST", "MLSD")
 
 
 @pytest.mark.parametrize("without", [("SIZE",), ("SIZE", "MDTM"), NO_MLST, ("SIZE", "MDTM", "MFMT", "MLST", "MLSD")])
-def test_without_size_another_command_is_found(tmp_path: Path, run: Any, without: tuple[str, ...]) -> None:
+async def test_without_size_another_command_is_found(tmp_path: Path, connected: Connected, without: tuple[str, ...]):
     with ftp_server(tmp_path / "ftp", without=without) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             sent = await work.put("f/a b", b"12345", temp="f/.t.tmp")
             assert (sent.remote.size, sent.verified) == (5, "size")
             assert await work.transport.stat("f/a b") == sent.remote
             assert (sent.remote.mtime is None) == (without[1:2] == ("MDTM",) and "MLST" in without)
             assert server.counts["LIST"] == (0 if "MLST" not in without else server.counts["LIST"] or -1)
 
-        run(server.settings(), case)
 
-
-def test_a_server_that_tells_no_size_at_all_is_taken_at_its_word(tmp_path: Path, run: Any) -> None:
+async def test_a_server_that_tells_no_size_at_all_is_taken_at_its_word(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", without=("SIZE", "MLST", "MLSD", "LIST")) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             sent = await work.put("a", b"12345")
             assert (sent.remote.size, sent.remote.mtime, sent.verified) == (5, MTIME, "reply")
             assert await work.transport.stat("a") is None
             await work.put("a", b"123", stale=(".t1.tmp",))
-
-        run(server.settings(), case)
         assert (server.files / "a").read_bytes() == b"123"
 
 
 @pytest.mark.parametrize("tls", [None, "explicit"])
-def test_without_epsv_pasv_is_used(tmp_path: Path, run: Any, tls: str | None) -> None:
+async def test_without_epsv_pasv_is_used(tmp_path: Path, connected: Connected, tls: str | None):
     with ftp_server(tmp_path / "ftp", tls=tls, without=("EPSV",)) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             await work.put("a", b"x")
             await work.put("b", b"x")
-
-        run(server.settings(), case)
         assert server.counts["PASV"] == 2
 
 
-def test_a_passive_port_that_cannot_be_reached_is_reported_and_the_other_command_tried(tmp_path: Path, run: Any) -> None:
+async def test_an_unreachable_passive_port_leads_to_the_other_command(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings(Host=relay.host, HostPort=relay.port)) as work:
             await work.put("a", b"x")
             relay.refuse()  # control connections that are open go on
             with pytest.raises(AttemptFailed, match="passive ports must be open"):
                 await work.put("a", b"y")
             relay.accept()
             await work.put("a", b"y")
-
-        run(server.settings(Host=relay.host, HostPort=relay.port), case)
         # The other command is tried at once, and the control connection stays.
         assert (server.counts["EPSV"], server.counts["PASV"], server.logins) == (3, 1, 1)
 
 
-def test_active_mode(tmp_path: Path, run: Any) -> None:
+async def test_active_mode(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings(PassiveMode=False)) as work:
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(100_000)) for n in range(8)))
-
-        run(server.settings(PassiveMode=False), case)
         assert server.counts["PORT"] == 8
         assert server.counts["EPSV"] == server.counts["PASV"] == 0
 
 
-def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, run: Any) -> None:
+async def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", without=("PORT", "EPRT")) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings(PassiveMode=False)) as work:
             with pytest.raises(AttemptFailed, match=r"Switch ftp\.PassiveMode on"):
                 await work.put("a", b"x")
 
-        run(server.settings(PassiveMode=False), case)
 
-
-def test_over_ipv6(tmp_path: Path, run: Any) -> None:
+async def test_over_ipv6(tmp_path: Path, connected: Connected):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(ftp_server(tmp_path / "ftp", host="::1"))
         for passive in (True, False):
-
-            async def case(work: Work) -> None:
+            async with connected(server.settings(PassiveMode=passive)) as work:
                 await work.put("a", b"x")
-
-            run(server.settings(PassiveMode=passive), case)
     assert (server.counts["EPSV"], server.counts["EPRT"], server.counts["PASV"], server.counts["PORT"]) == (1, 1, 0, 0)
 
 
-def test_names_survive_a_server_that_says_nothing_of_utf8(tmp_path: Path, run: Any) -> None:
+async def test_names_survive_a_server_that_says_nothing_of_utf8(tmp_path: Path, connected: Connected):
     names = ["Grüße-数据.csv", os.fsdecode(b"\xe9t\xe9.csv"), " -x ", "20200101000000 y"]
     with ftp_server(tmp_path / "ftp", utf8=False) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             for name in names:
                 await work.put(name, name.encode("utf-8", "surrogateescape"))
-
-        run(server.settings(), case)
         assert server.counts["OPTS"] == 0
         assert server.names() == set(names)
 
@@ -229,17 +167,14 @@ def test_names_survive_a_server_that_says_nothing_of_utf8(tmp_path: Path, run: A
 # --- what a server refuses
 
 
-def test_a_server_that_cannot_rename_names_the_setting(tmp_path: Path, run: Any) -> None:
+async def test_a_server_that_cannot_rename_names_the_setting(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", rename=False) as server:
-
-        async def refused(work: Work) -> None:
+        async with connected(server.settings()) as work:
             with pytest.raises(FileRefused, match=r"ftp\.StoreInPlace"):
                 await work.put("a", b"x")
             assert server.names() == set()
 
-        run(server.settings(), refused)
-
-        async def in_place(work: Work) -> None:
+        async with connected(server.settings(StoreInPlace=True)) as work:
             order = []
             for content in (b"one", b"two!"):
                 sent = await work.put("f/a", content, confirm=lambda: order.append(server.names()))
@@ -248,36 +183,30 @@ def test_a_server_that_cannot_rename_names_the_setting(tmp_path: Path, run: Any)
             assert order == [set(), {"f/a"}], "asked before a byte shows"
             assert server.names() == {"f/a"}
 
-        assert not run(server.settings(StoreInPlace=True), in_place).traits.atomic_replace
+        assert not work.transport.traits.atomic_replace
         assert (server.files / "f/a").read_bytes() == b"two!"
 
 
 @pytest.mark.parametrize("full_reply", ["452 Insufficient storage.", "552 Exceeded storage allocation.", "426 Disk full."])
-def test_a_full_disk_condemns_the_file_and_keeps_the_good_copy(tmp_path: Path, run: Any, full_reply: str) -> None:
+async def test_a_full_disk_condemns_the_file_and_keeps_the_good_copy(tmp_path: Path, connected: Connected, full_reply: str):
     with ftp_server(tmp_path / "ftp", file_limit=500_000, full_reply=full_reply) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             await work.put("a", b"good")
             for size in (500_001, 3_000_000):
                 with pytest.raises(FileRefused):
                     await work.put("a", bytes(size))
                 assert server.names() == {"a"}
             await work.put("b", b"small")
-
-        run(server.settings(), case)
         assert (server.files / "a").read_bytes() == b"good"
 
 
 @needs_vsftpd
-def test_a_full_disk_of_vsftpd(tmp_path: Path, run: Any) -> None:
+async def test_a_full_disk_of_vsftpd(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd", tls="explicit", file_limit=500_000) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             with pytest.raises(FileRefused, match="writing to local file"):
                 await work.put("a", bytes(3_000_000))
             await work.put("b", b"small")
-
-        run(server.settings(), case)
         assert os.listdir(server.files) == ["b"]
 
 
@@ -298,40 +227,33 @@ async def put_until_refused(work: Work, name: str, data: bytes) -> list[str]:
             return [*errors, str(exc)]
 
 
-def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: Path, run: Any) -> None:
+async def test_a_server_that_gives_a_full_disk_out_for_a_broken_link(tmp_path: Path, connected: Connected):
     """pyftpdlib's own words for it are "426 None; transfer aborted": the file is put aside after a few tries."""
     with ftp_server(tmp_path / "ftp", file_limit=500_000) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             errors = await put_until_refused(work, "a", bytes(3_000_000))
             assert len(errors) == 3
             assert "in a row" in errors[-1]
             await work.put("b", b"small")
-
-        run(server.settings(), case)
         assert server.names() == {"b"}
 
 
 @needs_vsftpd
-def test_an_account_that_may_not_write(tmp_path: Path, run: Any) -> None:
+async def test_an_account_that_may_not_write(tmp_path: Path, connected: Connected):
     with vsftpd_server(tmp_path / "vsftpd", tls="explicit", write_enable="NO") as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             with pytest.raises(FileRefused, match="Permission denied"):
                 await work.put("f/a", b"x")
             assert await work.transport.stat("f/a") is None
-
-        run(server.settings(), case)
 
 
 # --- replies that get lost
 
 
 @pytest.mark.parametrize("command", ["STOR", "RNTO"])
-def test_a_lost_reply_is_a_lost_attempt_and_the_next_one_can_compare(tmp_path: Path, run: Any, command: str) -> None:
+async def test_a_lost_reply_is_a_lost_attempt_that_the_next_compares(tmp_path: Path, connected: Connected, command: str):
     with ftp_server(tmp_path / "ftp") as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             await work.put("a", b"old")
             server.lose_reply(command)
             job = work.job("a", b"newer")
@@ -344,60 +266,48 @@ def test_a_lost_reply_is_a_lost_attempt_and_the_next_one_can_compare(tmp_path: P
             await work.put("a", b"newer", stale=(job.temp,))
             assert server.names() == {"a"}
 
-        run(server.settings(), case)
-
 
 @pytest.mark.slow
-def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, run: Any) -> None:
+async def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, connected: Connected):
     """A server that swallows bytes and says that all is well; the first times it may have been the link."""
     with ftp_server(tmp_path / "ftp", short_by=3) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             errors = await put_until_refused(work, "a", b"0123456789")
             assert len(errors) == 3
             assert all("10 bytes were sent and the server has 7" in words for words in errors)
             assert server.names() == set()
 
-        run(server.settings(), case)
-
 
 # --- logins
 
 
-def test_a_server_that_takes_few_connections_just_gets_few(tmp_path: Path, run: Any) -> None:
+async def test_a_server_that_takes_few_connections_just_gets_few(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", max_sessions=2) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             assert work.transport.traits.concurrency == 4
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(300_000)) for n in range(12)))
             assert work.transport.traits.concurrency == 2
-
-        run(server.settings(), case)
         assert len(server.names()) == 12
 
 
-def test_a_busy_answer_to_a_further_login_lowers_the_number(tmp_path: Path, run: Any) -> None:
+async def test_a_busy_answer_to_a_further_login_lowers_the_number(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp", busy_logins=(2, 3, 4)) as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(300_000)) for n in range(6)))
             assert work.transport.traits.concurrency == 1
-
-        run(server.settings(), case)
         assert len(server.names()) == 6
 
 
-def test_a_busy_answer_to_the_first_login_is_no_refusal(tmp_path: Path) -> None:
+def test_a_busy_answer_to_the_first_login_is_no_refusal(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", busy_logins=(1,)) as server:
         assert isinstance(connect(server.settings(), tmp_path), TransportLost)
     with ftp_server(tmp_path / "ftp", max_sessions=0) as server:
         assert isinstance(connect(server.settings(), tmp_path), TransportLost)
 
 
-def test_connections_that_the_server_dropped_meanwhile_cost_nothing_while_one_is_left(tmp_path: Path, run: Any) -> None:
+async def test_dropped_connections_cost_nothing_while_one_is_left(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings(Host=relay.host, HostPort=relay.port)) as work:
             await asyncio.gather(*(work.put(f"f{n}", os.urandom(300_000)) for n in range(12)))
             opened = relay.connections
             assert len(opened) > 1
@@ -406,11 +316,9 @@ def test_connections_that_the_server_dropped_meanwhile_cost_nothing_while_one_is
             wait_until(lambda: len(server.sessions) == 1, what="the server sees it")
             await work.put("again", b"x")
 
-        run(server.settings(Host=relay.host, HostPort=relay.port), case)
-
 
 @pytest.mark.parametrize(("most", "logins"), [(6, 1), (0, 4)])
-def test_after_a_connection_that_was_lost_soon_one_has_to_do_for_a_while(tmp_path: Path, most: int, logins: int) -> None:
+async def test_after_an_early_lost_connection_one_is_used_for_a_while(tmp_path: Path, most: int, logins: int):
     """Many servers ban an address for more than a few connections a minute."""
     with ftp_server(tmp_path / "ftp") as server:
 
@@ -430,15 +338,12 @@ def test_after_a_connection_that_was_lost_soon_one_has_to_do_for_a_while(tmp_pat
         (tmp_path / "work").mkdir()
         transport = FTPTransport({**server.settings(), "LoginsPerMinute": most}, str(tmp_path / "work"))
 
-        async def whole() -> None:
-            async with asyncio.timeout(60):
-                await transport.connect()
-                try:
-                    await case(Work(tmp_path, transport))
-                finally:
-                    await transport.close()
-
-        asyncio.run(whole())
+        async with asyncio.timeout(60):
+            await transport.connect()
+            try:
+                await case(Work(tmp_path, transport))
+            finally:
+                await transport.close()
 
 
 def server_end(session: Any) -> None:
@@ -448,7 +353,7 @@ def server_end(session: Any) -> None:
 
 
 @pytest.mark.parametrize("tls", [None, "explicit", "implicit"])
-def test_a_wrong_password(tmp_path: Path, tls: str | None) -> None:
+def test_a_wrong_password(tmp_path: Path, tls: str | None):
     with ftp_server(tmp_path / "ftp", tls=tls) as server:
         failed = connect(server.settings(Password="geheim"), tmp_path)
     assert isinstance(failed, LoginRefused)
@@ -456,7 +361,7 @@ def test_a_wrong_password(tmp_path: Path, tls: str | None) -> None:
     assert "geheim" not in f"{failed} {failed!r} {failed.__cause__!r}"
 
 
-def test_a_server_that_wants_tls_says_what_to_set(tmp_path: Path) -> None:
+def test_a_server_that_wants_tls_says_what_to_set(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         failed = connect(server.settings(UseTLS=None, CAFile=None), tmp_path)
         assert server.counts["PASS"] == 0, "no password in the clear where the server does not want it"
@@ -464,7 +369,7 @@ def test_a_server_that_wants_tls_says_what_to_set(tmp_path: Path) -> None:
     assert "ftp.UseTLS to 'explicit'" in str(failed)
 
 
-def test_a_server_without_tls_gets_no_password(tmp_path: Path) -> None:
+def test_a_server_without_tls_gets_no_password(tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         failed = connect(server.settings(UseTLS="explicit"), tmp_path)
         assert isinstance(failed, LoginRefused)
@@ -475,7 +380,7 @@ def test_a_server_without_tls_gets_no_password(tmp_path: Path) -> None:
         assert server.counts["PASS"] == server.counts["USER"] == 0
 
 
-def test_a_server_that_would_take_data_in_the_clear_only(tmp_path: Path) -> None:
+def test_a_server_that_would_take_data_in_the_clear_only(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit", without=("PROT",)) as server:
         failed = connect(server.settings(), tmp_path)
     assert isinstance(failed, LoginRefused)
@@ -486,7 +391,7 @@ def test_a_server_that_would_take_data_in_the_clear_only(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
-def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, tls: str) -> None:
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, tls: str):
     with ftp_server(tmp_path / "ftp", tls=tls) as server:
         failed = connect(server.settings(CAFile=None), tmp_path)
         assert server.counts["USER"] == 0
@@ -496,7 +401,7 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, tls: str) -> None
     assert "openssl s_client" in str(failed)
 
 
-def test_a_certificate_of_another_name(tmp_path: Path) -> None:
+def test_a_certificate_of_another_name(tmp_path: Path):
     with ftp_server(tmp_path / "ftp", tls="explicit", host="127.0.0.3") as server:
         failed = connect(server.settings(), tmp_path)
         assert server.counts["USER"] == 0
@@ -505,20 +410,18 @@ def test_a_certificate_of_another_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{0}", "SHA256:{0}", "sha256 Fingerprint={1}", "{2}"])
-def test_a_pinned_certificate(tmp_path: Path, run: Any, form: str) -> None:
+async def test_a_pinned_certificate(tmp_path: Path, connected: Connected, form: str):
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
         digits = server.certificate.fingerprint
         colons = ":".join(digits[at : at + 2] for at in range(0, 64, 2))
         pin = form.format(digits, colons, colons.lower())
 
-        async def case(work: Work) -> None:
+        async with connected(server.settings(CAFile=None, TLSFingerprint=pin)) as work:
             await work.put("a", b"x")
 
-        run(server.settings(CAFile=None, TLSFingerprint=pin), case)
 
-
-def test_another_certificate_than_the_pinned_one(tmp_path: Path) -> None:
+def test_another_certificate_than_the_pinned_one(tmp_path: Path):
     other = make_certificate(tmp_path / "other").fingerprint
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
@@ -529,7 +432,7 @@ def test_another_certificate_than_the_pinned_one(tmp_path: Path) -> None:
     assert isinstance(failed, LoginRefused)
 
 
-def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
+def test_a_ca_file_that_is_none(tmp_path: Path):
     (tmp_path / "empty.pem").write_text("nothing\n")
 
     async def whole(name: str) -> None:
@@ -544,16 +447,13 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
 @needs_vsftpd
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
-def test_vsftpd_is_content_with_the_sessions_and_the_ends(tmp_path: Path, run: Any, tls: str, version: str) -> None:
+async def test_vsftpd_is_content_with_the_sessions_and_the_ends(tmp_path: Path, connected: Connected, tls: str, version: str):
     """Side by side and one after the other; without session reuse vsftpd answers 522, without a close_notify 426."""
     with vsftpd_server(tmp_path / "vsftpd", tls=tls, tls_version=version, debug_ssl="YES") as server:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings()) as work:
             for n in range(4):
                 await work.put(f"one {n}", os.urandom(n * 100_000))
             await asyncio.gather(*(work.put(f"many {n}", os.urandom(n * 10_000)) for n in range(24)))
-
-        run(server.settings(), case)
         log = server.log()
         assert f"TLSv{version}" in log
         assert '"522 ' not in log
@@ -611,7 +511,7 @@ def speaker(*words: bytes, answer: bytes = b"", hang: bool = False) -> Iterator[
         ((), "closed"),
     ],
 )
-def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes, ...], expected: str) -> None:
+def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes, ...], expected: str):
     with speaker(*words) as port:
         settings = {"Host": "127.0.0.1", "HostPort": port, "User": "u", "Password": "geheim", "ConnectTimeoutSecs": 10}
         failed = connect(settings, tmp_path)
@@ -620,7 +520,7 @@ def test_what_answers_is_named_in_plain_words(tmp_path: Path, words: tuple[bytes
     assert str(failed).isprintable()
 
 
-def test_bytes_slipped_in_before_tls_are_not_taken_for_the_servers(tmp_path: Path) -> None:
+def test_bytes_injected_before_tls_are_not_taken_for_the_servers(tmp_path: Path):
     with speaker(b"220 hello\r\n", answer=b"234 go on\r\n230 Logged in already\r\n", hang=True) as port:
         settings = {"Host": "127.0.0.1", "HostPort": port, "User": "u", "UseTLS": "explicit", "ConnectTimeoutSecs": 10}
         failed = connect(settings, tmp_path)
@@ -629,7 +529,7 @@ def test_bytes_slipped_in_before_tls_are_not_taken_for_the_servers(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
+def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path):
     """A byte now and then must not feed the time limit."""
     ending = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -650,7 +550,7 @@ def test_a_server_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - started < 15
 
 
-def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
+def test_a_name_that_does_not_resolve(tmp_path: Path):
     failed = connect({"Host": "no-such-host.invalid", "User": "u"}, tmp_path)
     assert isinstance(failed, TransportLost)
 
@@ -659,7 +559,7 @@ def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_thread_that_hangs_where_nothing_can_reach_it_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_hangs_out_of_reach_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A name lookup cannot be ended from outside."""
     release = threading.Event()
 
@@ -675,10 +575,9 @@ def test_a_thread_that_hangs_where_nothing_can_reach_it_holds_nobody_up(tmp_path
     assert time.monotonic() - started < 20
 
 
-def test_given_up_threads_end_with_their_connections(tmp_path: Path, run: Any) -> None:
+async def test_given_up_threads_end_with_their_connections(tmp_path: Path, connected: Connected):
     with ftp_server(tmp_path / "ftp") as server, FTPRelay(server.port, server.data_ports) as relay:
-
-        async def case(work: Work) -> None:
+        async with connected(server.settings(Host=relay.host, HostPort=relay.port, StallSecs=600)) as work:
             await work.put("a", b"x")
             relay.stall()
             task = asyncio.ensure_future(work.put("b", os.urandom(5_000_000)))
@@ -688,8 +587,6 @@ def test_given_up_threads_end_with_their_connections(tmp_path: Path, run: Any) -
                 await task
             assert "ftp-transport" not in await asyncio.to_thread(_gone, "ftp-transport")
 
-        run(server.settings(Host=relay.host, HostPort=relay.port, StallSecs=600), case)
-
 
 def _gone(name: str) -> list[str]:
     with contextlib.suppress(AssertionError):
@@ -698,7 +595,7 @@ def _gone(name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_who_says_nothing_may_have_banned_us(tmp_path: Path) -> None:
+def test_who_says_nothing_may_have_banned_us(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         failed = connect({**ftp_settings(silent.getsockname()[1]), "ConnectTimeoutSecs": 1}, tmp_path)
         assert isinstance(failed, TransportLost) and failed.unanswered

@@ -23,7 +23,7 @@ from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.control_connection import _port
 from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, time_in
 from pysubtask.transports.shared.remote_text import remote_text
-from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
+from tests.support.hostile import CONNECT, SLACK, STALL, outcome
 
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}
 
@@ -41,7 +41,7 @@ PLACES = ("GREETING", "USER", "FEAT", "EPSV", "STOR", "STOR END", "SIZE", "MFMT"
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ENDLESS)
 @pytest.mark.parametrize("at", PLACES)
-def test_no_reply_is_waited_for_beyond_its_time(behaviour: str, at: str, tmp_path: Path) -> None:
+def test_no_reply_is_waited_for_beyond_its_time(behaviour: str, at: str, tmp_path: Path):
     with hostile_ftp_server(behaviour, at) as server:
         found = asyncio.run(outcome(FTPTransport(server.settings(**TIMES), str(tmp_path / "work")), job_of(tmp_path, "a.csv")))
     assert type(found) is TransportLost, repr(found)
@@ -67,7 +67,7 @@ def test_no_reply_is_waited_for_beyond_its_time(behaviour: str, at: str, tmp_pat
         ("numbers", "MDTM", Sent),
     ],
 )
-def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path) -> None:
+def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path):
     size = 20_000_000 if behaviour == "data-silent" else 100_000  # more than what the system keeps
     with hostile_ftp_server(behaviour, at) as server:
         found = asyncio.run(outcome(FTPTransport(server.settings(**TIMES), str(tmp_path / "work")), job_of(tmp_path, "a", size)))
@@ -79,72 +79,60 @@ def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_one_who_takes_no_data_is_not_waited_for_twice(tmp_path: Path) -> None:
+async def test_one_who_takes_no_data_is_not_waited_for_twice(tmp_path: Path):
     """After a time limit without a byte taken, the server's own word used to be waited for as long again."""
     with hostile_ftp_server("data-silent", "") as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(StallSecs=5, ConnectTimeoutSecs=20), str(tmp_path / "work"))
-            await transport.connect()
-            with pytest.raises(TransportLost):
-                async with asyncio.timeout(9):
-                    await transport.upload(job_of(tmp_path, "a", 20_000_000), lambda done: None)
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(StallSecs=5, ConnectTimeoutSecs=20), str(tmp_path / "work"))
+        await transport.connect()
+        with pytest.raises(TransportLost):
+            async with asyncio.timeout(9):
+                await transport.upload(job_of(tmp_path, "a", 20_000_000), lambda done: None)
+        await transport.close()
 
 
 @pytest.mark.parametrize("port", [-1, 0, 1, 22, 25, 1023, 65536, 10**30])
-def test_a_port_that_no_passive_server_has(port: int) -> None:
+def test_a_port_that_no_passive_server_has(port: int):
     with pytest.raises(ftplib.Error):
         _port(port)
     assert _port(1024) == 1024 and _port(65535) == 65535
 
 
-def test_every_behaviour_is_tried() -> None:
+def test_every_behaviour_is_tried():
     named = {*ENDLESS, "honest", "words", "low-port", "foreign", "data-silent", "data-endless", "digits", "numbers"}
     assert named == set(BEHAVIOURS)
 
 
-def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) -> None:
+async def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path):
     no = b"550 no such folder\r\n"
     with hostile_ftp_server(replies={"STOR": no, "MKD": no}) as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(), str(tmp_path / "work"))
-            await transport.connect()
-            async with asyncio.timeout(60):
-                with pytest.raises(FileRefused):
-                    await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
-                assert await transport.stat("other") is None, "the connection is good for others"
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(), str(tmp_path / "work"))
+        await transport.connect()
+        async with asyncio.timeout(60):
+            with pytest.raises(FileRefused):
+                await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
+            assert await transport.stat("other") is None, "the connection is good for others"
+        await transport.close()
         assert sum(one.startswith("PASS") for one in server.commands) == 1
 
 
-def test_folders_are_created_from_the_highest_missing_one_down(tmp_path: Path) -> None:
+def test_folders_are_created_from_the_highest_missing_one_down(tmp_path: Path):
     with hostile_ftp_server(replies={"STOR": b"550 no such folder\r\n", "MKD": b"550 not there\r\n"}) as server:
         found = asyncio.run(outcome(FTPTransport(server.settings(**TIMES), str(tmp_path / "work")), job_of(tmp_path, "a/b/c/x")))
         assert isinstance(found, FileRefused)
         assert [one[4:] for one in server.commands if one.startswith("MKD")] == ["a/b/c", "a/b", "a", "a/b", "a/b/c"]
 
 
-def test_a_temporary_file_whose_name_cannot_be_one_does_not_keep_the_others(tmp_path: Path) -> None:
+async def test_a_temporary_file_of_an_impossible_name_blocks_no_others(tmp_path: Path):
     with hostile_ftp_server() as server:
-
-        async def whole() -> None:
-            transport = FTPTransport(server.settings(**TIMES), str(tmp_path / "work"))
-            await transport.connect()
-            with pytest.raises(FileRefused):
-                await transport.remove(["a\nb/.pysubtask-1.part"])
-            assert await transport.remove([".pysubtask-2.part"]) == set()
-            await transport.close()
-
-        asyncio.run(whole())
+        transport = FTPTransport(server.settings(**TIMES), str(tmp_path / "work"))
+        await transport.connect()
+        with pytest.raises(FileRefused):
+            await transport.remove(["a\nb/.pysubtask-1.part"])
+        assert await transport.remove([".pysubtask-2.part"]) == set()
+        await transport.close()
 
 
-def test_a_listing_without_end_comes_to_one(tmp_path: Path) -> None:
+def test_a_listing_without_end_comes_to_one(tmp_path: Path):
     with hostile_ftp_server("data-endless", "") as server:
 
         async def whole() -> list[str]:
@@ -165,7 +153,7 @@ def test_a_listing_without_end_comes_to_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [227, 229])
-def test_the_search_for_a_port_takes_no_time(code: int, tmp_path: Path) -> None:
+def test_the_search_for_a_port_takes_no_time(code: int, tmp_path: Path):
     """ftplib's own takes the square of the reply's length, and nothing else runs meanwhile."""
     digits = b"%d-\r\n" % code + (b"9" * 8000 + b"\r\n") * 30 + b"%d end\r\n" % code
     replies = {"PASV": digits} | ({"EPSV": digits} if code == 229 else {"EPSV": b"500 what?\r\n"})
@@ -177,7 +165,7 @@ def test_the_search_for_a_port_takes_no_time(code: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_slow_handshake_has_one_limit(tmp_path: Path) -> None:
+def test_a_slow_handshake_has_one_limit(tmp_path: Path):
     """A byte of TLS a moment keeps any limit of a single read from its end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         over = threading.Event()
@@ -204,7 +192,7 @@ def test_a_slow_handshake_has_one_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["9" * 5000, "²", "-1", str(1 << 64), "", "x"])
-def test_a_size_that_cannot_be_is_none(size: str, tmp_path: Path) -> None:
+def test_a_size_that_cannot_be_is_none(size: str, tmp_path: Path):
     facts = f"250-\r\n type=file;size={size};modify=00000101000000; a\r\n250 End\r\n".encode()
     with hostile_ftp_server(replies={"SIZE": b"500 what?\r\n", "MDTM": b"500 what?\r\n", "MLST": facts}) as server:
         found = asyncio.run(outcome(FTPTransport(server.settings(**TIMES), str(tmp_path / "work")), job_of(tmp_path, "a")))
@@ -212,24 +200,24 @@ def test_a_size_that_cannot_be_is_none(size: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "²", "٣", "-1", "", " 1", "1" * 19 + "x", str(1 << 63), "9" * 19])
-def test_numbers_that_are_none(digits: str) -> None:
+def test_numbers_that_are_none(digits: str):
     assert number_in(digits) is None
     assert size_in(Reply(213, (f"213 {digits}x",))) is None
 
 
 @pytest.mark.parametrize("words", ["00000101000000", "00001231235959", "99999999999999", "20200230000000"])
-def test_times_that_are_none_raise_nothing(words: str) -> None:
+def test_times_that_are_none_raise_nothing(words: str):
     found = time_in(words)
     assert found is None or isinstance(found, int)
 
 
-def test_words_of_a_server_are_fit_for_a_line() -> None:
+def test_words_of_a_server_are_fit_for_a_line():
     assert remote_text(WORDS).isprintable() and "\u202e" not in remote_text(WORDS)
 
 
 @given(st.integers(100, 699), st.lists(st.text(max_size=60), min_size=1, max_size=4))
 @settings(max_examples=300)
-def test_any_words_are_read_without_an_error(code: int, lines: list[str]) -> None:
+def test_any_words_are_read_without_an_error(code: int, lines: list[str]):
     reply = Reply(code, tuple(f"{code} {line}" for line in lines))
     size_in(reply)
     time_in(lines[0])
@@ -364,7 +352,7 @@ def fuzz(replies: dict[str, bytes], place: Path, kind: str) -> None:
 @pytest.mark.slow
 @given(SPOILT, KINDS)
 @settings(max_examples=50, suppress_health_check=list(HealthCheck), phases=QUICK)
-def test_whatever_is_replied_a_call_ends_in_time(tmp_path_factory: Any, replies: dict[str, bytes], kind: str) -> None:
+def test_whatever_is_replied_a_call_ends_in_time(tmp_path_factory: Any, replies: dict[str, bytes], kind: str):
     fuzz(replies, tmp_path_factory.getbasetemp(), kind)
 
 
@@ -372,5 +360,5 @@ def test_whatever_is_replied_a_call_ends_in_time(tmp_path_factory: Any, replies:
 @pytest.mark.timeout(1800)
 @given(SPOILT, KINDS)
 @settings(max_examples=3000, suppress_health_check=list(HealthCheck), phases=QUICK)
-def test_whatever_is_replied_a_call_ends_in_time_at_length(tmp_path_factory: Any, replies: dict[str, bytes], kind: str) -> None:
+def test_whatever_is_replied_a_call_ends_in_time_at_length(tmp_path_factory: Any, replies: dict[str, bytes], kind: str):
     fuzz(replies, tmp_path_factory.getbasetemp(), kind)

@@ -27,8 +27,8 @@ from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.shared.remote_text import remote_text
 from pysubtask.transports.shared.ssh_login import asks_for_password
 from pysubtask.transports.ssh.errors import verdict
-from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
-from tests.transports.sftp_peer import Peer, playing, strangers
+from tests.support.hostile import CONNECT, SLACK, STALL, outcome
+from tests.support.sftp_peer import Peer, playing, strangers
 
 
 def settings_of(place: Path, behaviour: str) -> dict[str, Any]:
@@ -76,13 +76,13 @@ REFUSED = ("large", "nested", "sizes", "words")
 DONE = ("honest", "limits-0", "limits-1", "limits-most")
 
 
-def test_every_behaviour_is_tried() -> None:
+def test_every_behaviour_is_tried():
     assert {name for name in (*LOST, *REFUSED, *DONE) if not name.startswith("eof")} == set(BEHAVIOURS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [*LOST, *REFUSED, *DONE])
-def test_a_call_ends_in_time_whatever_the_server_does(behaviour: str, tmp_path: Path) -> None:
+def test_a_call_ends_in_time_whatever_the_server_does(behaviour: str, tmp_path: Path):
     transport = SFTPTransport(settings_of(tmp_path, behaviour), str(tmp_path / "work"))
     found = asyncio.run(outcome(transport, job_of(tmp_path, "a/b/c.csv")))
     if behaviour in DONE:
@@ -94,109 +94,91 @@ def test_a_call_ends_in_time_whatever_the_server_does(behaviour: str, tmp_path: 
         assert len(str(found)) < 1000 and str(found).isprintable()
 
 
-def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path) -> None:
+async def test_a_path_a_thousand_folders_deep_is_that_files_refusal(tmp_path: Path):
     transport = SFTPTransport(settings_of(tmp_path, "nested"), str(tmp_path / "work"))
     transport._stall = 30
 
-    async def whole() -> None:
-        await transport.connect()
-        async with asyncio.timeout(60):
-            with pytest.raises(FileRefused):
-                await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
-            assert await transport.stat("other") is None, "the connection is good for others"
-        await transport.close()
-
-    asyncio.run(whole())
+    await transport.connect()
+    async with asyncio.timeout(60):
+        with pytest.raises(FileRefused):
+            await transport.upload(job_of(tmp_path, "d/" * 1100 + "x.csv"), lambda done: None)
+        assert await transport.stat("other") is None, "the connection is good for others"
+    await transport.close()
 
 
 # --- the parts
 
 
 @pytest.mark.slow
-def test_a_drip_is_no_answer() -> None:
+async def test_a_drip_is_no_answer():
     """A byte now and then keeps any limit of a single read from its end."""
 
-    async def whole() -> None:
-        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
-            asked = client.request(packets.STAT, string(b"a"))
-            await peer.expect("stat")
+    async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+        asked = client.request(packets.STAT, string(b"a"))
+        await peer.expect("stat")
 
-            async def drip() -> None:
-                for byte in struct.pack(">I", 1000) + b"\x65" * 900:
-                    await peer.send(bytes([byte]))
-                    await asyncio.sleep(0.2)
+        async def drip() -> None:
+            for byte in struct.pack(">I", 1000) + b"\x65" * 900:
+                await peer.send(bytes([byte]))
+                await asyncio.sleep(0.2)
 
-            dripping = asyncio.ensure_future(drip())
-            begun = time.monotonic()
-            with pytest.raises(TransportLost, match="no answer"):
-                await asked
-            assert time.monotonic() - begun < 1 + SLACK
-            dripping.cancel()
-
-    asyncio.run(whole())
+        dripping = asyncio.ensure_future(drip())
+        begun = time.monotonic()
+        with pytest.raises(TransportLost, match="no answer"):
+            await asked
+        assert time.monotonic() - begun < 1 + SLACK
+        dripping.cancel()
 
 
 @pytest.mark.slow
-def test_a_long_answer_in_time_is_one() -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
-            for _ in range(4):
-                asked = client.request(packets.READ, packets.read(b"h", 0, 20))
-                (request,) = await peer.expect("read")
-                answer = string(struct.pack(">BI", packets.DATA, request.number) + string(b"x" * 20))
-                for byte in answer:
-                    await peer.send(bytes([byte]))
-                    await asyncio.sleep(0.01)
-                assert (await asked).data == b"x" * 20  # type: ignore[union-attr]
-
-    asyncio.run(whole())
+async def test_a_long_answer_in_time_is_one():
+    async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+        for _ in range(4):
+            asked = client.request(packets.READ, packets.read(b"h", 0, 20))
+            (request,) = await peer.expect("read")
+            answer = string(struct.pack(">BI", packets.DATA, request.number) + string(b"x" * 20))
+            for byte in answer:
+                await peer.send(bytes([byte]))
+                await asyncio.sleep(0.01)
+            assert (await asked).data == b"x" * 20  # type: ignore[union-attr]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", [Server.attrs(b"NUMB", 5), bytes([packets.HANDLE]) + b"NUMB" + string(b"h")])
 @pytest.mark.parametrize("size", [10, 100_000])
-def test_a_write_that_is_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
+async def test_a_write_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path):
     """The upload whose last WRITE it was used to wait for ever: nothing had it on a list any more."""
 
-    async def whole() -> None:
-        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
-            uploading = asyncio.ensure_future(Publisher(client, "", None).upload(job_of(tmp_path, "a", size), lambda done: None))
-            (opening,) = await peer.expect("open")
-            await peer.handle(opening)
-            first = await peer.next()
-            await peer.send(string(answer.replace(b"NUMB", struct.pack(">I", first.number))))
-            begun = time.monotonic()
-            with pytest.raises(TransportLost):
-                await uploading
-            assert time.monotonic() - begun < 1 + SLACK
-
-    asyncio.run(whole())
+    async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+        uploading = asyncio.ensure_future(Publisher(client, "", None).upload(job_of(tmp_path, "a", size), lambda done: None))
+        (opening,) = await peer.expect("open")
+        await peer.handle(opening)
+        first = await peer.next()
+        await peer.send(string(answer.replace(b"NUMB", struct.pack(">I", first.number))))
+        begun = time.monotonic()
+        with pytest.raises(TransportLost):
+            await uploading
+        assert time.monotonic() - begun < 1 + SLACK
 
 
 @pytest.mark.parametrize("version", [0, 2, 4, 6, 0xFFFFFFFF])
-def test_another_version_is_refused_at_once(version: int) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(20), strangers() as (client, peer):
-            await peer.send(string(struct.pack(">BI", packets.VERSION, version)))
-            with pytest.raises(TransportLost, match="version"):
-                await client.start()
-
-    asyncio.run(whole())
+async def test_another_version_is_refused_at_once(version: int):
+    async with asyncio.timeout(20), strangers() as (client, peer):
+        await peer.send(string(struct.pack(">BI", packets.VERSION, version)))
+        with pytest.raises(TransportLost, match="version"):
+            await client.start()
 
 
 @pytest.mark.parametrize("value", [0, 1, 2, 1023, 1024, 70_000, (1 << 64) - 1])
-def test_any_limits_give_a_window_that_sends(value: int, tmp_path: Path) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(30), strangers() as (client, peer):
-            serving = asyncio.ensure_future(serve(peer, Server(limits=value)))
-            await client.start()
-            assert 1 <= client.window.largest <= 255 * 1024
-            assert 1 <= client.window.chunk <= client.window.largest
-            sent = await Publisher(client, "", None).upload(job_of(tmp_path, "a", 5000), lambda done: None)
-            assert sent.remote.size == 5000
-            serving.cancel()
-
-    asyncio.run(whole())
+async def test_any_limits_give_a_window_that_sends(value: int, tmp_path: Path):
+    async with asyncio.timeout(30), strangers() as (client, peer):
+        serving = asyncio.ensure_future(serve(peer, Server(limits=value)))
+        await client.start()
+        assert 1 <= client.window.largest <= 255 * 1024
+        assert 1 <= client.window.chunk <= client.window.largest
+        sent = await Publisher(client, "", None).upload(job_of(tmp_path, "a", 5000), lambda done: None)
+        assert sent.remote.size == 5000
+        serving.cancel()
 
 
 async def serve(peer: Peer, server: Server, spoilt: dict[int, bytes] | None = None) -> None:
@@ -215,7 +197,7 @@ async def serve(peer: Peer, server: Server, spoilt: dict[int, bytes] | None = No
         number += 1
 
 
-def test_packets_in_single_bytes_cost_no_more_than_their_bytes() -> None:
+def test_packets_in_single_bytes_cost_no_more_than_their_bytes():
     """Each byte that came used to copy all before it: 200 KB took seconds, and nothing else was done meanwhile."""
     packet = string(b"x" * 256_000)
     splitter = Splitter()
@@ -225,7 +207,7 @@ def test_packets_in_single_bytes_cost_no_more_than_their_bytes() -> None:
     assert time.process_time() - begun < 0.7
 
 
-def test_long_words_of_a_status_are_not_kept() -> None:
+def test_long_words_of_a_status_are_not_kept():
     import tracemalloc
 
     tracemalloc.start()
@@ -248,7 +230,7 @@ def test_long_words_of_a_status_are_not_kept() -> None:
         "\u00a0" * 32_000,
     ],
 )
-def test_a_long_prompt_is_no_question_for_a_password(prompt: str) -> None:
+def test_a_long_prompt_is_no_question_for_a_password(prompt: str):
     begun = time.process_time()
     assert not asks_for_password(prompt + "x")
     assert not asks_for_password(prompt)
@@ -256,19 +238,19 @@ def test_a_long_prompt_is_no_question_for_a_password(prompt: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["Password:", "Password: ", "pi@host's password: ", "(?)" * 10 + "no"])
-def test_short_prompts_are_judged_as_before(words: str) -> None:
+def test_short_prompts_are_judged_as_before(words: str):
     assert asks_for_password(words) == ("assword" in words)
 
 
 @pytest.mark.parametrize("line", ["no matching ", "Host key a ", "unsupported option ", "REVOKED ", "Unable to ", "@", "a "])
-def test_stderr_without_end_is_cut_before_it_is_searched(line: str) -> None:
+def test_stderr_without_end_is_cut_before_it_is_searched(line: str):
     begun = time.process_time()
     for ending in ("", "\n"):
         assert len(str(verdict((line + ending) * (2_000_000 // len(line)), 255))) < 2000
     assert time.process_time() - begun < 1.5
 
 
-def test_words_of_a_server_are_fit_for_a_line() -> None:
+def test_words_of_a_server_are_fit_for_a_line():
     text = remote_text(WORDS.encode())
     assert text.isprintable() and "\u202e" not in text
 
@@ -283,7 +265,7 @@ def listing(names: list[bytes]) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
-def test_a_listing_without_end_comes_to_one(same: bool, tmp_path: Path) -> None:
+def test_a_listing_without_end_comes_to_one(same: bool, tmp_path: Path):
     async def whole() -> list[str]:
         async with asyncio.timeout(60), playing(stall=2) as (client, peer):
             remote = SFTPRemote({"Host": "h", "User": "u"}, str(tmp_path))
@@ -314,7 +296,7 @@ def test_a_listing_without_end_comes_to_one(same: bool, tmp_path: Path) -> None:
     assert len(found) == len(set(found))
 
 
-def test_names_of_a_server_that_are_no_names_are_left_out(tmp_path: Path) -> None:
+def test_names_of_a_server_that_are_no_names_are_left_out(tmp_path: Path):
     bad = [
         b".pysubtask-/../../etc/passwd",
         b".pysubtask-\0x",
@@ -417,7 +399,7 @@ KINDS = st.sampled_from(["whole", "resumed", "append"])
 @pytest.mark.slow
 @given(SPOILT, KINDS)
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), phases=QUICK)
-def test_whatever_is_answered_an_upload_ends_in_time(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str) -> None:
+def test_whatever_is_answered_an_upload_ends_in_time(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str):
     fuzz(spoilt, tmp_path_factory.getbasetemp(), kind)
 
 
@@ -425,13 +407,13 @@ def test_whatever_is_answered_an_upload_ends_in_time(tmp_path_factory: Any, spoi
 @pytest.mark.timeout(1800)
 @given(SPOILT, KINDS)
 @settings(max_examples=5000, suppress_health_check=list(HealthCheck), phases=QUICK)
-def test_whatever_is_answered_an_upload_ends_in_time_at_length(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str) -> None:
+def test_whatever_is_answered_an_upload_ends_in_time_at_length(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str):
     fuzz(spoilt, tmp_path_factory.getbasetemp(), kind)
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(1, 400), min_size=1))
 @settings(max_examples=300)
-def test_a_splitter_gives_the_same_however_a_stream_is_cut(raw: bytes, cuts: list[int]) -> None:
+def test_a_splitter_gives_the_same_however_a_stream_is_cut(raw: bytes, cuts: list[int]):
     def split(pieces: list[bytes]) -> tuple[list[bytes], bool]:
         splitter, got = Splitter(), []
         try:
@@ -451,7 +433,7 @@ def test_a_splitter_gives_the_same_however_a_stream_is_cut(raw: bytes, cuts: lis
     assert many[0] == one[0] or one[1], "of a stream that is broken further on, one look may give less"
 
 
-def test_the_server_itself_knows_its_behaviours() -> None:
+def test_the_server_itself_knows_its_behaviours():
     with pytest.raises(ValueError, match="drip"):
         hostile_sftp.command("kind")
     assert isinstance(hostile_sftp.command("eof-3"), str) and Client is not None

@@ -15,7 +15,7 @@ from pysubtask.common.errors import LoginRefused, ServerNotTrusted
 from pysubtask.common.ssh_certificate import certificate_of
 from pysubtask.testing.servers.sshd import make_key, missing
 from pysubtask.transports.shared import key_file
-from tests import alterations, harm
+from tests.support import alterations, harm
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"

@@ -46,17 +46,17 @@ def found(text: str, host: str, port: int, tmp_path: Path) -> set[str]:
         ("|1|", "h", 22, False),
     ],
 )
-def test_names(name: str, host: str, port: int, known: bool, tmp_path: Path) -> None:
+def test_names(name: str, host: str, port: int, known: bool, tmp_path: Path):
     assert found(f"\n# more\n{name} ssh-ed25519 {KEY} a comment\n", host, port, tmp_path) == ({KEY} if known else set())
 
 
-def test_several_keys_of_a_host_all_count(tmp_path: Path) -> None:
+def test_several_keys_of_a_host_all_count(tmp_path: Path):
     """A server changes its key by showing two for a while."""
     text = f"h ssh-ed25519 {KEY}\nh ssh-ed25519 {OTHER}\nh ssh-ed25519 no=base64\nh ssh-ed25519\nä ssh-ed25519 {OTHER}\n"
     assert found(text, "h", 22, tmp_path) == {KEY, OTHER}
 
 
-def test_revoked_keys_are_distinguished(tmp_path: Path) -> None:
+def test_revoked_keys_are_distinguished(tmp_path: Path):
     (tmp_path / "known").write_text(f"h ssh-ed25519 {KEY}\n@revoked * ssh-ed25519 {OTHER}\n")
     on_file = keys_on_file([str(tmp_path / "absent"), str(tmp_path / "known")], "h", 22)
     assert on_file.keys == {("ssh-ed25519", base64.b64decode(KEY))}
@@ -64,7 +64,7 @@ def test_revoked_keys_are_distinguished(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_program("ssh-keygen") is None, reason="ssh-keygen is not installed (apt-get install openssh-client)")
-def test_hashed_by_ssh_keygen(tmp_path: Path) -> None:
+def test_hashed_by_ssh_keygen(tmp_path: Path):
     known = tmp_path / "known"
     known.write_text(f"h ssh-ed25519 {KEY}\n[h]:2222 ssh-ed25519 {OTHER}\n")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(known)], check=True, capture_output=True, timeout=60)
@@ -75,7 +75,7 @@ def test_hashed_by_ssh_keygen(tmp_path: Path) -> None:
     assert found(text, "h", 2223, tmp_path) == set()
 
 
-def test_what_is_remembered_is_found(tmp_path: Path) -> None:
+def test_what_is_remembered_is_found(tmp_path: Path):
     known = tmp_path / "new" / "known"
     assert remember(str(known), "h", 22, "ssh-ed25519", KEY)
     known.write_text(known.read_text() + "# a line without an end")
@@ -86,6 +86,6 @@ def test_what_is_remembered_is_found(tmp_path: Path) -> None:
     assert not remember(str(known / "below"), "h", 22, "ssh-ed25519", KEY)
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read(tmp_path: Path):
     with pytest.raises(OSError):
         keys_on_file([str(tmp_path)], "h", 22)

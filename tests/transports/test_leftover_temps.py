@@ -84,7 +84,7 @@ def names(profile: Profile) -> list[str]:
     return sorted(path.lstrip("/") for path in profile.left)
 
 
-def test_what_was_put_aside_before_an_end_is_found_again(server: Server) -> None:
+def test_what_was_put_aside_before_an_end_is_found_again(server: Server):
     """The file had its new name, and the record of that was lost."""
     (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
 
@@ -94,7 +94,7 @@ def test_what_was_put_aside_before_an_end_is_found_again(server: Server) -> None
     assert names(server.life(act, known())) == [".pysubtask-1.part.left"]
 
 
-def test_what_was_put_aside_before_an_end_is_found_by_one_that_has_learned_nothing(server: Server) -> None:
+def test_what_was_put_aside_before_an_end_is_found_unlearned(server: Server):
     """That nothing is removed here was lost with it."""
     (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
     (server.files / ".pysubtask-2.part.left").write_bytes(b"half")
@@ -108,7 +108,7 @@ def test_what_was_put_aside_before_an_end_is_found_by_one_that_has_learned_nothi
     assert profile.rests.keys() == profile.left.keys()
 
 
-def test_what_was_put_aside_before_an_end_is_found_by_the_next_upload(server: Server) -> None:
+def test_what_was_put_aside_before_an_end_is_found_by_an_upload(server: Server):
     (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
 
     async def act(transport: Transport) -> None:
@@ -117,7 +117,7 @@ def test_what_was_put_aside_before_an_end_is_found_by_the_next_upload(server: Se
     assert names(server.life(act, known())) == [".pysubtask-1.part.left"]
 
 
-def test_what_nobody_sends_any_more_is_put_aside_and_reported(server: Server) -> None:
+def test_what_nobody_sends_any_more_is_put_aside_and_reported(server: Server):
     """A file of an upload that was killed, and whose file here has gone or is another one."""
     (server.files / ".pysubtask-1.part").write_bytes(b"half")
 
@@ -130,7 +130,7 @@ def test_what_nobody_sends_any_more_is_put_aside_and_reported(server: Server) ->
     assert "1 temporary file could not be removed" in "\n".join(profile.lines())
 
 
-def test_what_an_upload_had_at_its_end_is_no_upload_s_any_more(server: Server) -> None:
+def test_what_an_upload_had_at_its_end_is_no_upload_s_any_more(server: Server):
     """One became a file, whose record was lost; one is half written, and gets another name; of one the next name is there."""
     for name in (".pysubtask-2.part.left", ".pysubtask-3.part.left2"):
         (server.files / name).write_bytes(b"half")
@@ -144,7 +144,7 @@ def test_what_an_upload_had_at_its_end_is_no_upload_s_any_more(server: Server) -
     assert all(profile.left.values()) and profile.rests.keys() == profile.left.keys()
 
 
-def test_what_the_version_before_has_kept_is_taken_up(server: Server) -> None:
+def test_what_the_version_before_has_kept_is_taken_up(server: Server):
     """It had no record of what rests; one of its files no upload has any more."""
     for name in (".pysubtask-0000000000000001.part", ".pysubtask-0000000000000002.part.left"):
         (server.files / name).write_bytes(b"half")
@@ -158,7 +158,7 @@ def test_what_the_version_before_has_kept_is_taken_up(server: Server) -> None:
     assert all(profile.left.values())
 
 
-def test_many_cuts_leave_no_more_files_than_there_were_at_once(server: Server) -> None:
+def test_many_cuts_leave_no_more_files_than_there_were_at_once(server: Server):
     """Where they have rested, those of before are used."""
     kept, most = known(), 0
     for number in range(6):
@@ -177,7 +177,7 @@ def test_many_cuts_leave_no_more_files_than_there_were_at_once(server: Server) -
     assert [(server.files / f"{number}.csv").read_bytes() for number in range(6)] == [b"%d\n" % number for number in range(6)]
 
 
-def test_a_file_that_an_upload_has_is_not_removed_under_it(tmp_path: Path) -> None:
+def test_a_file_that_an_upload_has_is_not_removed_under_it(tmp_path: Path):
     """The server lets files be removed again, which is noticed while others are under way."""
     with quirk_sftp_server(tmp_path / "remote") as running:
         server = Server("sftp", running, tmp_path)
@@ -196,7 +196,7 @@ def test_a_file_that_an_upload_has_is_not_removed_under_it(tmp_path: Path) -> No
         assert server.left() == [".pysubtask-1.part.left"]
 
 
-def test_what_a_frozen_server_still_writes_comes_into_no_other_file(server: Server) -> None:
+def test_what_a_frozen_server_still_writes_is_in_no_other_file(server: Server):
     """Its session has the file of an upload that was cut open, and requests that it has not carried out yet."""
     name = ".pysubtask-1.part"
     (server.files / name).write_bytes(b"old\n")
@@ -221,7 +221,7 @@ def ftp(tmp_path: Path) -> Iterator[Server]:
         yield Server("ftp", running, tmp_path)
 
 
-def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server) -> None:
+def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server):
     """An earlier attempt at this name had written to it, too."""
     name = ".pysubtask-9.part.left"
 
@@ -237,7 +237,7 @@ def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server) -> Non
     assert ftp.left() == [name]
 
 
-def test_what_stays_is_reported_where_no_size_tells_whether_it_is_there(ftp: Server) -> None:
+def test_a_leftover_is_reported_where_no_size_proves_it(ftp: Server):
     ftp.running.quirks.size = "never"
     (ftp.files / ".pysubtask-1.part").write_bytes(b"half")
 

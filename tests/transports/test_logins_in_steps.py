@@ -25,7 +25,7 @@ from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.algorithms import in_ssh_config, offered_alone
 from pysubtask.transports.ssh.errors import verdict
 from pysubtask.transports.ssh.orphans import TAG, end_orphans
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 SECRET = "sesame-9-open"
@@ -56,7 +56,7 @@ def outcome(settings: dict[str, Any], place: Path, kind: Any = SFTPTransport) ->
     ("second", "together"),
     [("Verification code: ", False), ("One-time password (OATH) for pi: ", False), ("Verification code: ", True)],
 )
-def test_a_second_question_is_quoted_and_gets_no_password(tmp_path: Path, client: str, second: str, together: bool) -> None:
+def test_a_second_question_is_quoted_and_gets_no_password(tmp_path: Path, client: str, second: str, together: bool):
     asyncssh = pytest.importorskip("asyncssh")
     if client == "pysftp" and find_spec("pysftp") is None:
         pytest.skip("pysftp is not installed")
@@ -114,7 +114,7 @@ def test_a_second_question_is_quoted_and_gets_no_password(tmp_path: Path, client
 
 @needs_sshd
 @pytest.mark.parametrize("client", ["ssh", "asyncssh"])
-def test_a_key_on_file_without_the_port_counts_if_it_is_the_same(tmp_path: Path, client: str) -> None:
+def test_a_key_on_file_without_the_port_counts_if_it_is_the_same(tmp_path: Path, client: str):
     """As ssh has it: known_hosts of a time when the server listened at its usual port. Another one there says nothing. pysftp is
     stricter."""
     make_key(tmp_path / "other")
@@ -137,7 +137,7 @@ def test_a_key_on_file_without_the_port_counts_if_it_is_the_same(tmp_path: Path,
 # --- a key and something else
 
 
-def test_what_is_required_besides_the_key_is_reported() -> None:
+def test_what_is_required_besides_the_key_is_reported():
     stderr = 'Authenticated using "publickey" with partial success.\npi@h: Permission denied (password).\n'
     found = verdict(stderr, 255)
     assert "took the key and wants a password as well" in str(found) and "Set Password, too" in str(found)
@@ -153,7 +153,7 @@ def test_what_is_required_besides_the_key_is_reported() -> None:
 
 
 @needs_sshd
-def test_ssh_says_that_a_step_was_taken(tmp_path: Path) -> None:
+def test_ssh_says_that_a_step_was_taken(tmp_path: Path):
     """A real one, which wants two keys of a login that has one."""
     with openssh_server(tmp_path / "sshd", lines=("AuthenticationMethods publickey,publickey",)) as server:
         found = outcome(server.settings(), tmp_path)
@@ -172,7 +172,7 @@ OFFERS = [
 
 
 @pytest.mark.parametrize(("what", "offer", "line"), OFFERS)
-def test_the_line_for_an_old_server_is_reported(what: str, offer: str, line: str) -> None:
+def test_the_line_for_an_old_server_is_reported(what: str, offer: str, line: str):
     stderr = f"Unable to negotiate with 192.0.2.7 port 2222: no matching {what} found. Their offer: {offer}\n"
     found = verdict(stderr, 255, where="old.example:2222")
     assert isinstance(found, LoginRefused)
@@ -186,7 +186,7 @@ def test_the_line_for_an_old_server_is_reported(what: str, offer: str, line: str
 
 @pytest.mark.slow
 @needs_sshd
-def test_a_server_that_has_but_an_ssh_rsa_key(tmp_path: Path) -> None:
+def test_a_server_that_has_but_an_ssh_rsa_key(tmp_path: Path):
     make_key(tmp_path / "rsa", "rsa")
     lines = (f'HostKey "{tmp_path}/rsa"', "HostKeyAlgorithms ssh-rsa")
     with openssh_server(tmp_path / "sshd", lines=lines) as server:
@@ -207,7 +207,7 @@ def test_a_server_that_has_but_an_ssh_rsa_key(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_sshd
-def test_the_line_for_an_rsa_key_on_an_old_server_works(tmp_path: Path) -> None:
+def test_the_line_for_an_rsa_key_on_an_old_server_works(tmp_path: Path):
     make_key(tmp_path / "rsa", "rsa")
     with openssh_server(tmp_path / "sshd", lines=("PubkeyAcceptedAlgorithms ssh-rsa",)) as server:
         (server.root / "authorized_keys").write_text((tmp_path / "rsa.pub").read_text())
@@ -226,7 +226,7 @@ def test_the_line_for_an_rsa_key_on_an_old_server_works(tmp_path: Path) -> None:
 # --- a program in between
 
 
-def test_a_program_in_between_is_blamed_and_not_the_server() -> None:
+def test_a_program_in_between_is_blamed_and_not_the_server():
     for stderr in (
         "Connection timed out during banner exchange\nConnection to UNKNOWN port 65535 timed out\n",
         "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535\n",
@@ -240,7 +240,7 @@ def test_a_program_in_between_is_blamed_and_not_the_server() -> None:
 @pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize("body", ["exec sleep 600", "sleep 600 & sleep 600", "sleep 600 & exit 1"])
-def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, body: str) -> None:
+def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, body: str):
     """Whoever is killed cannot end what hangs in his ssh: the next one does."""
     program = tmp_path / "proxy"
     program.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\n{body}\n")
@@ -283,7 +283,7 @@ def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, bo
             os.kill(left, signal.SIGKILL)
 
 
-def test_others_of_the_same_group_are_left_alone(tmp_path: Path) -> None:
+def test_others_of_the_same_group_are_left_alone(tmp_path: Path):
     with subprocess.Popen(["sleep", "600"], env={**os.environ, TAG: "one"}, start_new_session=True) as other:
         try:
             assert end_orphans(other.pid, "") == end_orphans(other.pid, "two") == end_orphans(1, "one") == 0

@@ -24,7 +24,7 @@ Server = ProFTPDServer | PureFTPdServer | RcloneServer
 NEEDS_A_BROKEN_LINK = (
     "test_a_reader_sees_a_prefix_however_often_it_is_cut",
     "test_a_late_append_does_not_touch_a_newer_version",
-    "test_a_late_append_changes_nothing_of_the_one_that_finished_it",
+    "test_a_late_append_changes_nothing_of_its_successor",
 )
 """Cases of appends that wait for time limits, which know no difference between servers."""
 
@@ -167,7 +167,7 @@ class TestPureFTPdTLS(QuickContract):
 @needs(rclone.missing("sftp"))
 @without(
     *BEHIND_ITS_BACK,
-    "test_confirm_is_asked_once_between_the_last_byte_and_the_publication",  # a file is nowhere before it is closed
+    "test_confirm_is_asked_once_between_last_byte_and_publication",  # a file is nowhere before it is closed
     "test_a_reader_sees_only_whole_versions",  # what a rename replaces is gone for a moment
 )
 @pytest.mark.slow

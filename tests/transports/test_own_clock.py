@@ -29,7 +29,7 @@ def at(monkeypatch: pytest.MonkeyPatch, module: str, now: float) -> None:
     ("code", "now", "blamed"),
     [(9, 20.0, True), (9, NOW, True), (10, 20.0, True), (10, NOW, False), (18, 20.0, False), (62, NOW, False)],
 )
-def test_whose_fault_a_certificate_is(code: int, now: float, blamed: bool) -> None:
+def test_whose_fault_a_certificate_is(code: int, now: float, blamed: bool):
     found = reach.not_valid_now(code, now)
     assert (found is not None) == blamed
     if found is not None:
@@ -41,7 +41,7 @@ def test_whose_fault_a_certificate_is(code: int, now: float, blamed: bool) -> No
         assert max(decide(n, found, policy, 0.0).secs for n in range(1, 20)) == 3.0
 
 
-def test_a_server_whose_certificate_is_not_valid_yet(tmp_path: Path) -> None:
+def test_a_server_whose_certificate_is_not_valid_yet(tmp_path: Path):
     server = FTPServer(tmp_path / "files", "127.0.0.1", "explicit", None, Oddities())
     certificate = server.certificate = make_certificate(tmp_path / "tls", "localhost", ("127.0.0.1",), (2, 10))
     server.start()
@@ -56,7 +56,7 @@ def test_a_server_whose_certificate_is_not_valid_yet(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_dropbox_with_a_clock_of_1970(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropbox_with_a_clock_of_1970(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("dropbox")
     requests = pytest.importorskip("requests")
     from pysubtask.transports.dropbox import verdict as of_dropbox
@@ -72,14 +72,14 @@ def test_dropbox_with_a_clock_of_1970(monkeypatch: pytest.MonkeyPatch) -> None:
     ("now", "validity", "blamed"),
     [(20.0, "not yet valid", True), (NOW, "not yet valid", True), (20.0, "expired", True), (NOW, "expired", False)],
 )
-def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, validity: str, blamed: bool) -> None:
+def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, validity: str, blamed: bool):
     at(monkeypatch, "ssh.errors", now)
     words = f"Certificate invalid: {validity}\nNo ED25519-CERT host key is known for h and you have requested strict checking.\n"
     error = verdict(f"{words}Host key verification failed.\n", 255)
     assert type(error) is (TransportLost if blamed else ServerNotTrusted)
 
 
-def test_what_was_put_aside_before_the_clock_was_set_is_not_forgotten(tmp_path: Path) -> None:
+def test_what_was_put_aside_before_the_clock_was_set_is_known(tmp_path: Path):
     record = SwapRecord(str(tmp_path), "me")
     record.add(b".a", b"a", 20.0)
     assert not record.is_over(20.0, 30.0) and not record.is_over(20.0, NOW) and not record.is_over(NOW, 30.0)

@@ -17,7 +17,7 @@ class Clock:
 
 
 @given(st.integers(1000, 10**8), st.lists(st.integers(1, 10**6), min_size=5, max_size=60))
-def test_the_average_holds_whatever_the_pieces(rate: int, pieces: list[int]) -> None:
+def test_the_average_holds_whatever_the_pieces(rate: int, pieces: list[int]):
     clock = Clock()
     pace = Pace(rate, clock)
     for size in pieces:
@@ -30,14 +30,14 @@ def test_the_average_holds_whatever_the_pieces(rate: int, pieces: list[int]) -> 
     assert rate * (clock.now - 100.0) <= spent + 1, "not slower than allowed either"
 
 
-def test_no_limit_never_waits() -> None:
+def test_no_limit_never_waits():
     pace = Pace(0, Clock())
     pace.spend(10**9)
     assert pace.wait() == 0.0
     assert pace.piece(1 << 20) == 1 << 20
 
 
-def test_a_pause_saves_no_more_than_a_burst() -> None:
+def test_a_pause_saves_no_more_than_a_burst():
     clock = Clock()
     pace = Pace(1_000_000, clock)
     clock.now += 3600
@@ -47,7 +47,7 @@ def test_a_pause_saves_no_more_than_a_burst() -> None:
     assert 0.09 < pace.wait() < 0.11
 
 
-def test_another_rate_holds_at_once() -> None:
+def test_another_rate_holds_at_once():
     clock = Clock()
     pace = Pace(1000, clock)
     pace.spend(100_000)
@@ -60,6 +60,6 @@ def test_another_rate_holds_at_once() -> None:
     assert pace.wait() == 0.0
 
 
-def test_pieces_are_small_at_a_low_rate() -> None:
+def test_pieces_are_small_at_a_low_rate():
     assert Pace(20_000, Clock()).piece(1 << 20) == 20_000
     assert Pace(100, Clock()).piece(1 << 20) == 1024

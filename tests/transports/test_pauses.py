@@ -45,12 +45,12 @@ DATE = format_datetime(datetime.fromtimestamp(NOW + 120, UTC), usegmt=True)
         ("Mon, 99 Foo 2020 99:99:99 GMT", 0),
     ],
 )
-def test_a_header(words: str, secs: float) -> None:
+def test_a_header(words: str, secs: float):
     assert pause_in(words, NOW) == pytest.approx(secs)
 
 
 @pytest.mark.parametrize("asked", [1e9, 1e300, math.inf, math.nan, -math.inf, -5.0, 0.0, 10**400 // 10**395, 3600.0, 7.0])
-def test_a_decision_waits_an_hour_at_most(asked: float) -> None:
+def test_a_decision_waits_an_hour_at_most(asked: float):
     policy = Policy(3, 3.0, 30.0, 60.0)
     busy = ServerBusy("wait", asked)
     assert 0 <= busy.retry_after <= LONGEST_PAUSE
@@ -66,7 +66,7 @@ class Response:
 
 
 @pytest.mark.parametrize(("header", "secs"), [("inf", "3600"), ("1.2", "2"), ("soon", "0"), ("nan", "0"), ("1e300", "3600")])
-def test_the_sdk_is_given_whole_seconds(header: str, secs: str) -> None:
+def test_the_sdk_is_given_whole_seconds(header: str, secs: str):
     """It reads the header itself, with int()."""
     pytest.importorskip("dropbox")
     from pysubtask.transports.shared.meter import Meter

@@ -64,7 +64,7 @@ def histories(draw):
 
 
 @given(histories())
-def test_every_walk_ends_and_nobody_is_condemned_while_a_rung_is_left_and_each_step_is_reported_once(history):
+def test_every_walk_ends_and_blames_nobody_while_a_rung_is_left(history):
     ladder, files, in_place = history
     profile, steps, clock = a_profile(in_place=in_place)
     allowed = {rung for rung in ladder.rungs if profile.allows(ladder, rung)}
@@ -90,7 +90,7 @@ def test_every_walk_ends_and_nobody_is_condemned_while_a_rung_is_left_and_each_s
 
 
 @given(histories())
-def test_a_server_that_does_not_change_is_learned_with_the_first_file_and_reported_once(history):
+def test_a_steady_server_is_learned_with_the_first_file(history):
     ladder, files, _ = history
     profile, steps, clock = a_profile()
     takes = files[0][0] if files else frozenset(ladder.rungs)
@@ -106,7 +106,7 @@ def test_a_server_that_does_not_change_is_learned_with_the_first_file_and_report
 
 @pytest.mark.slow
 @given(histories(), st.integers(1, 12))
-def test_a_server_that_changes_is_followed_within_three_files_in_both_directions(history, files_each):
+def test_a_changing_server_is_followed_within_three_files(history, files_each):
     ladder, files, _ = history
     profile, _, clock = a_profile()
     for takes, *_ in files[:6]:
@@ -126,7 +126,7 @@ def test_the_distance_of_trials_grows_late_and_has_an_end():
     assert found == sorted(found) and found[-1] == SELDOM
 
 
-def test_what_the_server_does_not_know_is_asked_for_seldom_soon_and_once_a_day_and_when_asked_to():
+def test_what_a_server_lacks_is_tried_seldom_and_when_asked_to():
     profile, _, clock = a_profile()
     unknown = {"posix_rename"}
     takes = {"rename", "aside"}
@@ -149,7 +149,7 @@ def test_of_many_files_at_once_one_is_the_trial():
     assert [profile.walk(means.TEMP).rung for _ in range(5)] == ["hidden", *["visible"] * 4]
 
 
-def test_where_each_try_costs_the_whole_file_a_trial_that_failed_goes_back_to_what_works():
+def test_where_a_try_costs_the_file_a_failed_trial_goes_back():
     profile, _, clock = a_profile()
     one_file(profile, means.TEMP, {"subfolder"})
     clock.now += TRIAL_SECS
@@ -160,7 +160,7 @@ def test_where_each_try_costs_the_whole_file_a_trial_that_failed_goes_back_to_wh
     assert [first.refused("taken away", costly=True) for _ in range(5)] == ["hidden_ending", "visible", "ending", "subfolder", None]
 
 
-def test_what_loses_a_promise_is_used_only_where_the_settings_allow_it():
+def test_what_loses_a_promise_is_used_only_if_settings_allow_it():
     profile, steps, _ = a_profile()
     outcome = one_file(profile, means.TEMP, {"in_place"})
     assert outcome.worked is None and "StoreInPlace" in outcome.condemned.remedy and not outcome.condemned.others_pass
@@ -184,7 +184,7 @@ def test_what_is_not_offered_is_not_asked_for():
     assert profile.rung(means.PUBLISH) == "posix_rename"
 
 
-def test_what_has_worked_is_given_up_at_the_second_refusal_where_one_may_be_the_disk():
+def test_a_working_rung_is_given_up_at_a_second_refusal():
     profile, _, _ = a_profile()
     assert profile.struck(means.SYNC)
     profile.learn(means.SYNC, "kept")
@@ -281,7 +281,7 @@ def test_what_was_cut_rests_before_it_is_used_again():
     assert profile.rests == {} and "day/3" not in profile.left
 
 
-def test_where_very_many_rest_the_one_that_has_rested_longest_is_used():
+def test_of_very_many_resting_the_longest_rested_is_used():
     profile, _, clock = a_profile()
     for number in range(MOST_RESTING):
         profile.leave(f"day/{number}", reusable=True, rests=True)
@@ -312,7 +312,7 @@ def test_what_an_upload_has_nobody_else_gets():
         ]
     ),
 )
-def test_names_of_what_stays_are_new_ones_that_follow_from_the_old(folder, name):
+def test_names_of_what_stays_are_new_and_follow_from_the_old(folder, name):
     path, seen = folder + name, set()
     for _ in range(12):
         assert path not in seen and path.startswith(folder) and path.count(b"/") == folder.count(b"/")

@@ -22,7 +22,7 @@ from pysubtask.transports import transport_class
 from pysubtask.transports.base import Job
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 from tests.transports.contract import NetworkContract, Site
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -54,16 +54,16 @@ class TestContract(NetworkContract):
     test_a_late_upload_does_not_touch_a_newer_version = None  # type: ignore[assignment]
 
     @pytest.mark.parametrize(("percent", "how"), [(1, "rst"), (50, "fin"), (99, "rst")])
-    def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any) -> None:
+    def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any):
         super().test_a_link_cut_while_the_bytes_go_up(broken, relay, percent, how)
 
     @pytest.mark.parametrize("after", [40, 150])
-    def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
+    def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int):
         super().test_a_link_cut_among_the_last_answers(broken, relay, after)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("direction", ["both"])
-    def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any) -> None:
+    def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any):
         super().test_a_link_that_freezes(broken, relay, direction)
 
 
@@ -96,7 +96,7 @@ def refused(settings: dict[str, Any], tmp_path: Path, *files: tuple[str, bytes],
 
 class TestHostKey:
     @pytest.mark.parametrize("there", [True, False])
-    def test_unknown(self, server: OpenSSHServer, there: bool, tmp_path: Path) -> None:
+    def test_unknown(self, server: OpenSSHServer, there: bool, tmp_path: Path):
         """The same key under another port, or without one, is another host."""
         known = tmp_path / "known"
         if there:
@@ -106,7 +106,7 @@ class TestHostKey:
         assert known.exists() == there
 
     @pytest.mark.parametrize("policy", ["strict", "accept-new"])
-    def test_changed(self, server: OpenSSHServer, policy: str, tmp_path: Path) -> None:
+    def test_changed(self, server: OpenSSHServer, policy: str, tmp_path: Path):
         make_key(tmp_path / "other")
         kind, key, _ = (tmp_path / "other.pub").read_text().split()
         known = tmp_path / "known"
@@ -116,7 +116,7 @@ class TestHostKey:
         assert "on file" in refused(settings, tmp_path, kind=ServerNotTrusted)
         assert known.read_text() == before
 
-    def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, tmp_path: Path) -> None:
+    def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, tmp_path: Path):
         known = tmp_path / "new folder" / "known"
         settings = server.settings(KnownHostsFile=str(known))
         for _ in range(2):
@@ -126,7 +126,7 @@ class TestHostKey:
         using(settings, tmp_path)
 
     @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
-    def test_pinned(self, server: OpenSSHServer, kind: str, tmp_path: Path) -> None:
+    def test_pinned(self, server: OpenSSHServer, kind: str, tmp_path: Path):
         """The server has keys of several kinds; whichever is pinned, or on file, is asked for."""
         pinned = fingerprint(server.root / f"host_{kind}.pub")
         using(server.settings(KnownHostsFile=str(tmp_path / "none"), HostKey=pinned), tmp_path)
@@ -134,7 +134,7 @@ class TestHostKey:
         (tmp_path / "known").write_text(line + "\n")
         using(server.settings(KnownHostsFile=str(tmp_path / "known")), tmp_path)
 
-    def test_pinned_to_another(self, server: OpenSSHServer, tmp_path: Path) -> None:
+    def test_pinned_to_another(self, server: OpenSSHServer, tmp_path: Path):
         make_key(tmp_path / "other")
         pinned = fingerprint(tmp_path / "other.pub")
         message = refused(server.settings(HostKey=pinned, HostKeyPolicy="accept-new"), tmp_path, kind=ServerNotTrusted)
@@ -142,7 +142,7 @@ class TestHostKey:
         for kind in ("ed25519", "ecdsa"):
             assert fingerprint(server.root / f"host_{kind}.pub") in message
 
-    def test_revoked(self, server: OpenSSHServer, tmp_path: Path) -> None:
+    def test_revoked(self, server: OpenSSHServer, tmp_path: Path):
         known = tmp_path / "known"
         lines = server.known_hosts.read_text()
         known.write_text(lines + "".join(f"@revoked * {line.partition(' ')[2]}\n" for line in lines.splitlines()))
@@ -151,7 +151,7 @@ class TestHostKey:
 
 
 class TestLogin:
-    def test_a_password(self, tmp_path: Path) -> None:
+    def test_a_password(self, tmp_path: Path):
         with sftp_server(tmp_path / "files", user="demo", password=SECRET) as running:
             settings = running.settings(password=True)
             using(settings, tmp_path, ("a", b"x"))
@@ -161,7 +161,7 @@ class TestLogin:
             assert (running.logins, running.failed_logins) == (1, 1)
 
     @pytest.mark.parametrize("question", ["Password: ", "Verification code: "])
-    def test_only_a_question_for_the_password_is_answered(self, question: str, tmp_path: Path) -> None:
+    def test_only_a_question_for_the_password_is_answered(self, question: str, tmp_path: Path):
         heard: list[Any] = []
 
         class Asking(asyncssh.SSHServer):
@@ -204,13 +204,13 @@ class TestLogin:
                 asyncio.run(whole())
             assert heard == []
 
-    def test_keys_that_do_not_open(self, server: OpenSSHServer, tmp_path: Path) -> None:
+    def test_keys_that_do_not_open(self, server: OpenSSHServer, tmp_path: Path):
         make_key(tmp_path / "stranger")
         make_key(tmp_path / "locked", passphrase="five or more")
         for name, expected in (("stranger", "the login was refused"), ("locked", "cannot be used"), ("absent", "cannot be used")):
             assert expected in refused(server.settings(KeyFile=str(tmp_path / name)), tmp_path)
 
-    def test_the_agent(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_agent(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
@@ -225,17 +225,17 @@ class TestLogin:
             agent.terminate()
             agent.wait()
 
-    def test_nobody_listens(self, server: OpenSSHServer, tmp_path: Path) -> None:
+    def test_nobody_listens(self, server: OpenSSHServer, tmp_path: Path):
         with Relay("127.0.0.1", server.port) as relay:
             relay.refuse()
             refused(server.settings(HostPort=relay.port), tmp_path, kind=TransportLost)
 
-    def test_without_the_library(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_library(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delitem(sys.modules, "pysubtask.transports.pysftp.connection", raising=False)
         monkeypatch.setitem(sys.modules, "pysftp", None)
         assert "pip install 'pysubtask[pysftp]'" in refused(server.settings(), tmp_path, kind=ConfigError)
 
-    def test_nothing_is_loaded_before_a_connect(self) -> None:
+    def test_nothing_is_loaded_before_a_connect(self):
         code = (
             "import sys; from pysubtask.transports import open_transport; open_transport('pysftp', {'Host': 'h'}, '.')\n"
             "assert not {'pysftp', 'paramiko'} & set(sys.modules)\n"
@@ -246,20 +246,20 @@ class TestLogin:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_it_is_the_same_destination_as_with_the_default_client(server: OpenSSHServer) -> None:
+def test_it_is_the_same_destination_as_with_the_default_client(server: OpenSSHServer):
     settings = server.settings(HostPath="~/in")
     assert transport_class("pysftp") is PySFTPTransport
     assert PySFTPTransport.identity(settings) == SFTPTransport.identity(settings)
 
 
-def test_a_server_that_cannot_rename_over_a_file(tmp_path: Path) -> None:
+def test_a_server_that_cannot_rename_over_a_file(tmp_path: Path):
     with sftp_server(tmp_path / "files", posix_rename=False) as running:
         assert "Leave SFTPLibrary unset" in refused(running.settings(), tmp_path, ("a", b"x"))
     assert list((tmp_path / "files").iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
+def test_a_full_disk_condemns_one_file(tmp_path: Path):
     """Each WRITE is answered for: among those under way, and not by the next file."""
     with openssh_server(tmp_path / "sshd", file_limit=300_000) as running:
         settings = running.settings()
@@ -293,44 +293,38 @@ def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("quirk", "rung"), [("hidden names refused", "visible"), ("unknown endings refused", "hidden_ending")])
-def test_a_temporary_name_that_the_server_does_not_take_gets_another_form(tmp_path: Path, quirk: str, rung: str) -> None:
+async def test_a_temporary_name_that_is_refused_gets_another_form(tmp_path: Path, quirk: str, rung: str):
     with quirk_sftp_server(tmp_path / "remote", user="pi") as server:
         switch(quirk).turn_on(server.quirks)
         transport = PySFTPTransport(server.settings(), str(tmp_path))
         steps: list[str] = []
         transport.profile.on_step = lambda step: steps.append(f"{step.means}: {step.rung}")
 
-        async def whole() -> None:
-            await transport.connect()
-            try:
-                for number in range(3):
-                    source = tmp_path / f"source{number}"
-                    source.write_bytes(b"whole")
-                    job = Job(str(source), 5, 10**18, f"f{number}.csv", f".pysubtask-{number}.part")
-                    assert (await transport.upload(job, lambda done: None)).remote.size == 5
-            finally:
-                await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        try:
+            for number in range(3):
+                source = tmp_path / f"source{number}"
+                source.write_bytes(b"whole")
+                job = Job(str(source), 5, 10**18, f"f{number}.csv", f".pysubtask-{number}.part")
+                assert (await transport.upload(job, lambda done: None)).remote.size == 5
+        finally:
+            await transport.close()
         assert sorted(os.listdir(server.root)) == ["f0.csv", "f1.csv", "f2.csv"]
         assert steps == [f"temp_name: {rung}"] and not transport.profile.pending
 
 
-def test_an_earlier_temporary_file_that_cannot_be_removed_is_renamed(tmp_path: Path) -> None:
+async def test_an_unremovable_earlier_temporary_file_is_renamed(tmp_path: Path):
     with quirk_sftp_server(tmp_path / "remote", user="pi", delete=False) as server:
         transport = PySFTPTransport(server.settings(), str(tmp_path))
         (Path(server.root) / ".pysubtask-old.part").write_bytes(b"half")
         (tmp_path / "source").write_bytes(b"whole")
         job = Job(str(tmp_path / "source"), 5, 10**18, "f.csv", ".pysubtask-new.part", (".pysubtask-old.part",))
 
-        async def whole() -> None:
-            await transport.connect()
-            try:
-                await transport.upload(job, lambda done: None)
-            finally:
-                await transport.close()
-
-        asyncio.run(whole())
+        await transport.connect()
+        try:
+            await transport.upload(job, lambda done: None)
+        finally:
+            await transport.close()
         assert (Path(server.root) / "f.csv").read_bytes() == b"whole"
         assert list(transport.profile.left) == [".pysubtask-old.part.left"]
         assert any("lets no file be removed" in line for line in transport.profile.lines())

@@ -45,7 +45,7 @@ def keys(server: OpenSSHServer) -> list[str]:
 @pytest.mark.parametrize("program", ["ssh", "no-such-ssh-program"])
 @pytest.mark.parametrize("policy", ["strict", "accept-new"])
 @pytest.mark.parametrize("form", ["{host}", "{host} and trusted", "*", "* and trusted"])
-def test_a_revoked_key_is_refused(server: OpenSSHServer, program: str, policy: str, form: str, tmp_path: Path) -> None:
+def test_a_revoked_key_is_refused(server: OpenSSHServer, program: str, policy: str, form: str, tmp_path: Path):
     host = f"[127.0.0.1]:{server.port}"
     pattern = form.removesuffix(" and trusted").format(host=host)
     lines = [f"@revoked {pattern} {key}\n" for key in keys(server)]
@@ -59,7 +59,7 @@ def test_a_revoked_key_is_refused(server: OpenSSHServer, program: str, policy: s
 
 @pytest.mark.parametrize("policy", ["strict", "accept-new"])
 @pytest.mark.parametrize("trusted", [True, False])
-def test_without_its_port_it_is_revoked_on_every_port(server: OpenSSHServer, policy: str, trusted: bool, tmp_path: Path) -> None:
+def test_without_its_port_it_is_revoked_on_every_port(server: OpenSSHServer, policy: str, trusted: bool, tmp_path: Path):
     known = tmp_path / "known"
     lines = [f"@revoked 127.0.0.1 {key}\n" for key in keys(server)]
     lines += [f"[127.0.0.1]:{server.port} {key}\n" for key in keys(server)] if trusted else []
@@ -70,7 +70,7 @@ def test_without_its_port_it_is_revoked_on_every_port(server: OpenSSHServer, pol
 
 
 @pytest.mark.parametrize("program", ["ssh", "no-such-ssh-program"])
-def test_another_revoked_key_says_nothing(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+def test_another_revoked_key_says_nothing(server: OpenSSHServer, program: str, tmp_path: Path):
     first, second = keys(server)
     known = tmp_path / "known"
     known.write_text(f"@revoked * {first}\n[127.0.0.1]:{server.port} {second}\n")

@@ -20,7 +20,7 @@ from pysubtask.transports.shared.server_limit import names_limit, smells_of_limi
         "session limit of 10 open files",
     ],
 )
-def test_a_limit_is_named(words: str) -> None:
+def test_a_limit_is_named(words: str):
     assert names_limit(words) and smells_of_limit(words)
 
 
@@ -37,9 +37,9 @@ def test_a_limit_is_named(words: str) -> None:
         "552 Insufficient storage space: limit reached",
     ],
 )
-def test_what_is_about_the_file_is_no_limit(words: str) -> None:
+def test_what_is_about_the_file_is_no_limit(words: str):
     assert not names_limit(words) and not smells_of_limit(words)
 
 
-def test_busy_may_be_the_file() -> None:
+def test_busy_may_be_the_file():
     assert smells_of_limit("450 Busy") and not names_limit("450 Busy")

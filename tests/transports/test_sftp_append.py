@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pysubtask.transports.sftp.resume import LEAST, SECS, ProgressNotes, ResumeP
 from pysubtask.transports.shared.means import APPEND, FINAL_STAT, SYNC
 from pysubtask.transports.shared.profile import Profile
 from pysubtask.transports.shared.resume_note import to_note
-from tests.transports.sftp_peer import Peer, Request, playing
+from tests.support.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000
 LEFT = RemoteStat(600, TIME - 100)
@@ -37,28 +38,25 @@ def job(tmp_path: Path) -> Job:
     return Job(str(source), len(DATA), TIME * 10**9, "a", ".a.tmp", replaces=LEFT, append=Append(600, 600))
 
 
-def play(case: Callable[[Client, Peer, Any, Publisher], Awaitable[None]]) -> None:
-    """Runs ``case(client, peer, start, publisher)``; ``start(job, progress)`` begins an upload."""
+@contextlib.asynccontextmanager
+async def played() -> AsyncIterator[tuple[Client, Peer, Any, Publisher]]:
+    """A client, its peer, ``start(job, progress)``, which begins an upload, and the publisher of it."""
+    async with asyncio.timeout(60), playing() as (client, peer):
+        profile = Profile(time.time)
+        for means, rung in ((APPEND, "in_place"), (SYNC, "kept")):
+            profile.learn(means, rung)  # it has worked before
+        publisher = Publisher(client, "", None, profile=profile)
 
-    async def whole() -> None:
-        async with asyncio.timeout(60), playing() as (client, peer):
-            profile = Profile(time.time)
-            for means, rung in ((APPEND, "in_place"), (SYNC, "kept")):
-                profile.learn(means, rung)  # it has worked before
-            publisher = Publisher(client, "", None, profile=profile)
+        async def proven(*refused: object) -> None:
+            """What it finds out is told by tests of its own."""
 
-            async def proven(*refused: object) -> None:
-                """What it finds out is told by tests of its own."""
+        publisher._appender._prove = proven  # type: ignore[method-assign]
+        peer.absent = ("a",)
 
-            publisher._appender._prove = proven  # type: ignore[method-assign]
-            peer.absent = ("a",)
+        def start(job: Job, progress: Callable[[int], None] = lambda done: None) -> asyncio.Task[Sent]:
+            return asyncio.create_task(publisher.upload(job, progress))
 
-            def start(job: Job, progress: Callable[[int], None] = lambda done: None) -> asyncio.Task[Sent]:
-                return asyncio.create_task(publisher.upload(job, progress))
-
-            await case(client, peer, start, publisher)
-
-    asyncio.run(whole())
+        yield client, peer, start, publisher
 
 
 def place_of(write: Request) -> tuple[int, int]:
@@ -67,8 +65,8 @@ def place_of(write: Request) -> tuple[int, int]:
     return offset, count
 
 
-def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+async def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job):
+    async with played() as (_, peer, start, _):
         order: list[str] = []
         running = start(job._replace(stale=(".old",), confirm=lambda: order.append("confirmed")))
         opening, clearing = await peer.expect("open", "remove")
@@ -94,8 +92,6 @@ def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
         assert (sent.remote[:2], sent.bytes_sent) == ((1000, TIME), 400)
         await peer.nothing()
 
-    play(case)
-
 
 @pytest.mark.parametrize(
     ("before", "after", "verified"),
@@ -106,13 +102,11 @@ def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
         (600, packets.NO_SUCH_FILE, ""),
     ],
 )
-def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
-    job: Job, before: int | None, after: int, verified: str
-) -> None:
+async def test_a_file_taken_away_after_it_was_whole_is_delivered(job: Job, before: int | None, after: int, verified: str):
     """What stands under the name when all is written, and when it is closed. Where it was another one even before that, the bytes
     may have gone to a file that was rotated away."""
 
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+    async with played() as (_, peer, start, publisher):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
         await peer.attrs((await peer.expect("fstat"))[0], *LEFT[:2])
@@ -132,12 +126,10 @@ def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
         assert (sent.verified, sent.remote) == (verified, RemoteStat(1000, None if verified == "taken" else TIME))
         assert publisher._profile.rung(FINAL_STAT) == ("taken" if verified == "taken" else "hidden")
 
-    play(case)
-
 
 @pytest.mark.parametrize("stat", [(600, TIME - 99), (599, TIME - 100), (601, TIME - 100), (1000, TIME - 100), (600, None)])
-def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: tuple[int, int | None]) -> None:
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+async def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: tuple[int, int | None]):
+    async with played() as (_, peer, start, _):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
         await peer.attrs((await peer.expect("fstat"))[0], *stat)
@@ -146,19 +138,15 @@ def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, stat: tuple[
             await running
         await peer.nothing(0.05)
 
-    play(case)
-
 
 @pytest.mark.parametrize("code", [packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.FAILURE, packets.OP_UNSUPPORTED])
-def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int) -> None:
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+async def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int):
+    async with played() as (_, peer, start, _):
         running = start(job)
         await peer.status((await peer.expect("open"))[0], code)
         with pytest.raises(NotAsLeft):
             await running
         await peer.nothing(0.05)
-
-    play(case)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +162,8 @@ def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int) -> None
         ("close", packets.FAILURE, NotAsLeft),
     ],
 )
-def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[Exception]) -> None:
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+async def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[Exception]):
+    async with played() as (_, peer, start, _):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
         await peer.attrs((await peer.expect("fstat"))[0], *LEFT[:2])
@@ -198,11 +186,9 @@ def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[E
         answering.cancel()
         assert not {"remove", "posix-rename"} & set(peer.seen)
 
-    play(case)
 
-
-def test_an_append_that_was_cut_is_read_back_before_it_is_gone_on_with(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+async def test_a_cut_append_is_read_back_before_it_is_resumed(job: Job):
+    async with played() as (_, peer, start, _):
         for own in (True, False):
             running = start(job._replace(append=Append(600, 900)))
             [opening] = await peer.expect("open")
@@ -224,15 +210,13 @@ def test_an_append_that_was_cut_is_read_back_before_it_is_gone_on_with(job: Job)
                 with pytest.raises(NotAsLeft):
                     await running
 
-    play(case)
 
-
-def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
+async def test_a_source_without_its_beginning(tmp_path: Path, job: Job):
     """Only what it has is compared and sent."""
     (tmp_path / "tail").write_bytes(DATA[650:])
     job = job._replace(source=str(tmp_path / "tail"), base=650)
 
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+    async with played() as (_, peer, start, _):
         running = start(job._replace(append=Append(600, 900)))
         await peer.handle((await peer.expect("open"))[0])
         await peer.attrs((await peer.expect("fstat"))[0], 700, 5)
@@ -253,18 +237,16 @@ def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
             with pytest.raises(NotAsLeft):
                 await running
 
-    play(case)
-
 
 @pytest.mark.parametrize(
     ("text", "expected"), [(b"a\n" * 100_000, [True]), (b"x" * 300_000 + b"\n" + b"y" * 300_000, [False, True])]
 )
-def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected: list[bool]) -> None:
+async def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected: list[bool]):
     """Where there is one; a line longer than a WRITE cannot be helped, and the end is where the source ends."""
     (tmp_path / "source").write_bytes(text)
     job = job._replace(size=len(text), replaces=RemoteStat(3, 1), append=Append(3, 3), whole_records=True)
 
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+    async with played() as (_, peer, start, _):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
         await peer.attrs((await peer.expect("fstat"))[0], 3, 1)
@@ -281,13 +263,11 @@ def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, expected
         running.cancel()
         assert sorted(ends) == expected
 
-    play(case)
-
 
 # --- going on
 
 
-def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
+def test_what_was_noted_is_gone_on_from_and_nothing_else():
     point = ResumePoint(2_000_000, 3_000_000)
     assert resume_point_of(to_note(point), 3_000_000) == point
     assert resume_point_of(to_note(point), 3_000_001) is None
@@ -307,7 +287,7 @@ def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
         assert resume_point_of(text, 3) is None, text
 
 
-def test_notes_are_rare_and_the_last_one_is_exact() -> None:
+def test_notes_are_rare_and_the_last_one_is_exact():
     now, stored = [0.0], []
     notes = ProgressNotes(stored.append, 50 * LEAST, lambda: now[0])
     for step in range(1, 31):
@@ -331,13 +311,13 @@ def test_notes_are_rare_and_the_last_one_is_exact() -> None:
     assert len(stored) == 6 and not small.worth
 
 
-def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
+async def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path):
     size = 4 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
     stored: list[str] = []
     seen: list[int] = []
 
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+    async with played() as (client, peer, start, _):
         client.window.limit, client.window.chunk = 10 * size, LEAST
         client.window._set = lambda may_shrink: None  # type: ignore[method-assign]
         job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", note=stored.append)
@@ -354,13 +334,11 @@ def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
         client.fail(TransportLost("cut"))
         with pytest.raises(TransportLost):
             await running
-
-    play(case)
     assert seen and set(seen) == {LEAST}
     assert [resume_point_of(text, size) for text in stored] == [ResumePoint(LEAST, size)]
 
 
-def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -> None:
+async def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path):
     size = 2 * LEAST
     (tmp_path / "big").write_bytes(os.urandom(size))
     stored: list[str] = []
@@ -368,7 +346,7 @@ def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -
         str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=to_note(ResumePoint(size, size, True)), note=stored.append
     )
 
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+    async with played() as (_, peer, start, _):
         running = start(job)
         await peer.status((await peer.expect("open"))[0], packets.NO_SUCH_FILE)
         with pytest.raises(AttemptFailed, match="may yet rename"):
@@ -376,16 +354,14 @@ def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -
         assert stored == [""]
         await peer.nothing(0.05)
 
-    play(case)
 
-
-def test_a_file_that_was_whole_before_the_cut_is_looked_at_and_renamed(tmp_path: Path) -> None:
+async def test_a_file_whole_before_the_cut_is_checked_and_renamed(tmp_path: Path):
     size = 2 * LEAST
     data = os.urandom(size)
     (tmp_path / "big").write_bytes(data)
     job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", resume=to_note(ResumePoint(size, size, True)))
 
-    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+    async with played() as (_, peer, start, _):
         running = start(job)
         await peer.handle((await peer.expect("open"))[0])
         looking, reading = await peer.expect("fstat", "read")
@@ -404,5 +380,3 @@ def test_a_file_that_was_whole_before_the_cut_is_looked_at_and_renamed(tmp_path:
         await peer.status(looking, packets.NO_SUCH_FILE)
         with pytest.raises(AttemptFailed, match="may have been late"):
             await running
-
-    play(case)

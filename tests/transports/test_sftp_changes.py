@@ -7,7 +7,7 @@ import mmap
 import os
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pysubtask.testing import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import SFTPTransport
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -68,47 +68,36 @@ def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
     return DeliveryContext(server, tmp_path)
 
 
-def run(case: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(LIMIT):
-            await case()
-
-    asyncio.run(whole())
-
-
 async def put(transport: SFTPTransport, job: Job, progress: Callable[[int], None] = lambda done: None) -> Sent:
     return await transport.upload(job, progress)
 
 
 @pytest.mark.slow
-def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: OpenSSHServer) -> None:
+async def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: OpenSSHServer):
     """64 KB at the end of 20 MB, in place and by copying; 1 MB at the front; bytes of both directions outside of ssh."""
     old, tail, front = os.urandom(20_000_000), os.urandom(64 * 1024), os.urandom(1024 * 1024)
     costs: dict[str, float] = {}
 
-    async def case() -> None:
-        for kind, data, new, how in (
-            ("in place", old + tail, len(tail), {"append": Append(len(old), len(old))}),
-            ("copied", old + tail, len(tail), {"copies": (Copy(0, len(old), 0),)}),
-            ("at the front", front + old, len(front), {"copies": (Copy(len(front), len(old), 0),)}),
-        ):
-            left = context.left(old)
-            with Relay("127.0.0.1", server.port) as relay:
-                transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
-                await transport.connect()
-                sent = await put(transport, context.job(data, replaces=left, **how))
-                await transport.close()
-                costs[kind] = (relay.up + relay.down) / new
-            assert sent.bytes_sent == new
-            assert context.read() == data
-            assert context.names() == ["a"]
-
-    run(case)
+    for kind, data, new, how in (
+        ("in place", old + tail, len(tail), {"append": Append(len(old), len(old))}),
+        ("copied", old + tail, len(tail), {"copies": (Copy(0, len(old), 0),)}),
+        ("at the front", front + old, len(front), {"copies": (Copy(len(front), len(old), 0),)}),
+    ):
+        left = context.left(old)
+        with Relay("127.0.0.1", server.port) as relay:
+            transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
+            await transport.connect()
+            sent = await put(transport, context.job(data, replaces=left, **how))
+            await transport.close()
+            costs[kind] = (relay.up + relay.down) / new
+        assert sent.bytes_sent == new
+        assert context.read() == data
+        assert context.names() == ["a"]
     assert costs["in place"] < 1.25 and costs["copied"] < 1.25 and costs["at the front"] < 1.1, costs
 
 
 @pytest.mark.slow
-def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: OpenSSHServer) -> None:
+async def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: OpenSSHServer):
     data = b"".join(b"%d;" % i * random.randrange(1, 30) + b"\n" for i in range(60_000))
     start = data.index(b"\n", 500_000) + 1
     sizes: set[int] = set()
@@ -122,44 +111,41 @@ def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: Op
             if len(seen) < start or not data.startswith(seen):
                 wrong.append(len(seen))
 
-    async def case() -> None:
-        left = context.left(data[:start])
-        reader = threading.Thread(target=poll)
-        reader.start()
-        try:
-            for _ in range(3):
-                has = len(context.read())
-                at = has + random.randrange((len(data) - has) // 3)
-                with Relay("127.0.0.1", server.port) as relay:
-                    transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
-                    await transport.connect()
-                    # A few megabytes a second: the server dies in the middle and not when all has arrived.
-                    relay.throttle(8_000_000, "up")
-                    killed: list[bool] = []
+    left = context.left(data[:start])
+    reader = threading.Thread(target=poll)
+    reader.start()
+    try:
+        for _ in range(3):
+            has = len(context.read())
+            at = has + random.randrange((len(data) - has) // 3)
+            with Relay("127.0.0.1", server.port) as relay:
+                transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
+                await transport.connect()
+                # A few megabytes a second: the server dies in the middle and not when all has arrived.
+                relay.throttle(8_000_000, "up")
+                killed: list[bool] = []
 
-                    def kill(done: int, at: int = at, killed: list[bool] = killed) -> None:
-                        if done >= at and not killed:
-                            server.kill()
-                            killed.append(True)
+                def kill(done: int, at: int = at, killed: list[bool] = killed) -> None:
+                    if done >= at and not killed:
+                        server.kill()
+                        killed.append(True)
 
-                    how = Append(left.size, len(data))
-                    try:
-                        await put(transport, context.job(data, replaces=left, append=how, whole_records=True), kill)
-                    except TransportLost:
-                        assert killed
-                    await transport.close()
-                if killed:
-                    server.start()
-                assert data.startswith(context.read())
-            transport = context.transport()
-            await transport.connect()
-            await put(transport, context.job(data, replaces=left, append=Append(left.size, len(data)), whole_records=True))
-            await transport.close()
-        finally:
-            enough.set()
-            reader.join()
-
-    run(case)
+                how = Append(left.size, len(data))
+                try:
+                    await put(transport, context.job(data, replaces=left, append=how, whole_records=True), kill)
+                except TransportLost:
+                    assert killed
+                await transport.close()
+            if killed:
+                server.start()
+            assert data.startswith(context.read())
+        transport = context.transport()
+        await transport.connect()
+        await put(transport, context.job(data, replaces=left, append=Append(left.size, len(data)), whole_records=True))
+        await transport.close()
+    finally:
+        enough.set()
+        reader.join()
     assert context.read() == data
     assert not wrong
     # A file system shows a write page by page to who looks in that very microsecond; else there are whole lines.
@@ -168,14 +154,12 @@ def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: Op
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(
-    context: DeliveryContext, server: OpenSSHServer, moment: str
-) -> None:
+async def test_a_thawed_server_does_not_harm_an_upload_that_went_on(context: DeliveryContext, server: OpenSSHServer, moment: str):
     data = os.urandom(6_000_000)
     frozen: list[int] = []
     noted: list[str] = []
 
-    async def case() -> None:
+    try:
         context.left(b"old")
         first = context.transport(StallSecs=1)
         await first.connect()
@@ -201,28 +185,22 @@ def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(
         assert context.read() == data
         assert context.names() == ["a"]
         await second.close()
-
-    try:
-        run(case)
     finally:
         server.thaw(frozen)
 
 
-def test_a_log_that_is_rotated_while_it_is_appended_to(context: DeliveryContext) -> None:
+async def test_a_log_that_is_rotated_while_it_is_appended_to(context: DeliveryContext):
     """The bytes went to the file that was moved away, so they are not delivered."""
     old, new = os.urandom(1000), os.urandom(5_000_000)
 
-    async def case() -> None:
-        left = context.left(old)
-        transport = context.transport()
-        await transport.connect()
-        path = context.folder / "a"
-        job = context.job(old + new, replaces=left, append=Append(1000, 1000), confirm=lambda: path.rename(context.folder / "a.1"))
-        with pytest.raises(NotAsLeft):
-            await put(transport, job)
-        path.write_bytes(b"somebody else's")
-        await put(transport, context.job(old + new))
-        assert context.read() == old + new
-        await transport.close()
-
-    run(case)
+    left = context.left(old)
+    transport = context.transport()
+    await transport.connect()
+    path = context.folder / "a"
+    job = context.job(old + new, replaces=left, append=Append(1000, 1000), confirm=lambda: path.rename(context.folder / "a.1"))
+    with pytest.raises(NotAsLeft):
+        await put(transport, job)
+    path.write_bytes(b"somebody else's")
+    await put(transport, context.job(old + new))
+    assert context.read() == old + new
+    await transport.close()

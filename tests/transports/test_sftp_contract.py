@@ -64,7 +64,7 @@ class TestOverSSH(ResumeContract, AppendContract, CopyContract, NetworkContract)
     "test_an_append_that_was_cut_upon_another_file",
     "test_stale_temps_are_gone_when_it_is_done",
     "test_a_late_append_does_not_touch_a_newer_version",
-    "test_a_late_append_changes_nothing_of_the_one_that_finished_it",
+    "test_a_late_append_changes_nothing_of_its_successor",
     "test_the_end_is_that_of_any_upload",
     "test_an_append_that_was_cut_is_finished",
     "test_confirm_is_asked_before_the_first_byte",
@@ -84,7 +84,7 @@ class TestWithoutPosixRename(NetworkContract):
     def site(self, plain_server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         yield from site_of(plain_server, tmp_path)
 
-    def test_it_is_such_a_server(self, run: Any) -> None:
+    def test_it_is_such_a_server(self, run: Any):
         async def case(transport: SFTPTransport, at_work: Any) -> None:
             assert not transport.traits.atomic_replace
             assert transport.traits.appends and not transport.traits.copies

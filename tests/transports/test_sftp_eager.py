@@ -26,7 +26,7 @@ needed = pytest.mark.skipif(not possible(), reason="not Linux, or its system cal
 
 
 @needed
-def test_the_socket_of_a_child_sends_at_once() -> None:
+def test_the_socket_of_a_child_sends_at_once():
     async def run(pid: int, server: socket.socket) -> None:
         hastening = asyncio.ensure_future(hasten(pid))
         there, _ = await asyncio.to_thread(server.accept)
@@ -48,7 +48,7 @@ def test_the_socket_of_a_child_sends_at_once() -> None:
 
 
 @needed
-def test_a_child_that_has_ended_is_no_error() -> None:
+def test_a_child_that_has_ended_is_no_error():
     child = subprocess.Popen(["true"], stdin=subprocess.DEVNULL)
     child.wait()
     asyncio.run(asyncio.wait_for(hasten(child.pid), 5))

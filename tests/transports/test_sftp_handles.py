@@ -51,42 +51,36 @@ async def opened(one: Handles, name: bytes, first: Reply | None = None, more: It
     return await one.granted(first or Handle(name), answers(*more))
 
 
-def test_a_limit_that_the_server_names_is_never_the_files_fault() -> None:
-    async def case() -> None:
-        one, line = handles()
-        for name in (b"a", b"b"):
-            assert isinstance(await opened(one, name), Handle)
-        late = asyncio.create_task(opened(one, b"c", NAMED, (NAMED, NAMED, Handle(b"c"))))
-        for name in (b"a", b"b", b"d", b"e", b"f"):
-            # One ends, and another file takes its place at once: as many as before were granted, and this one was not.
-            await asyncio.sleep(0)
-            one.close(name)
-            line.closing[-1].set_result(Status(packets.OK, ""))
-            await asyncio.sleep(0)
-            if not late.done():
-                asyncio.create_task(opened(one, name + b"2"))  # noqa: RUF006 - ends with the loop
-            await asyncio.sleep(0.01)
-        assert isinstance(await asyncio.wait_for(late, 10), Handle)
-
-    asyncio.run(case())
-
-
-def test_a_bare_failure_is_the_file_where_another_was_granted_as_many() -> None:
-    async def case() -> None:
-        one, line = handles()
-        for name in (b"a", b"b"):
-            await opened(one, name)
-        late = asyncio.create_task(opened(one, b"c", BARE, (BARE,)))
+async def test_a_limit_that_the_server_names_is_never_the_files_fault():
+    one, line = handles()
+    for name in (b"a", b"b"):
+        assert isinstance(await opened(one, name), Handle)
+    late = asyncio.create_task(opened(one, b"c", NAMED, (NAMED, NAMED, Handle(b"c"))))
+    for name in (b"a", b"b", b"d", b"e", b"f"):
+        # One ends, and another file takes its place at once: as many as before were granted, and this one was not.
         await asyncio.sleep(0)
-        one.close(b"a")
+        one.close(name)
         line.closing[-1].set_result(Status(packets.OK, ""))
-        await opened(one, b"d")
-        assert await asyncio.wait_for(late, 10) == BARE
+        await asyncio.sleep(0)
+        if not late.done():
+            asyncio.create_task(opened(one, name + b"2"))  # noqa: RUF006 - ends with the loop
+        await asyncio.sleep(0.01)
+    assert isinstance(await asyncio.wait_for(late, 10), Handle)
 
-    asyncio.run(case())
+
+async def test_a_bare_failure_is_the_files_where_as_many_were_granted():
+    one, line = handles()
+    for name in (b"a", b"b"):
+        await opened(one, name)
+    late = asyncio.create_task(opened(one, b"c", BARE, (BARE,)))
+    await asyncio.sleep(0)
+    one.close(b"a")
+    line.closing[-1].set_result(Status(packets.OK, ""))
+    await opened(one, b"d")
+    assert await asyncio.wait_for(late, 10) == BARE
 
 
-def test_little_is_asked_of_a_server_that_nothing_is_known_of() -> None:
+def test_little_is_asked_of_a_server_that_nothing_is_known_of():
     unknown = Allowance(64, FIRST)
     assert unknown.limit == FIRST and unknown.worth_asking == 64 and not unknown.learned
     rounds = 0

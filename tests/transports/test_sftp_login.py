@@ -21,8 +21,9 @@ from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key,
 from pysubtask.transports.base import Job
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.ssh.askpass import Askpass
-from tests import alterations
-from tests.helpers import wait_until
+from tests.support import alterations
+from tests.support.helpers import wait_until
+from tests.support.sftp_login import connects, refused
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -43,33 +44,12 @@ def program(request: pytest.FixtureRequest) -> str:
     return "ssh"
 
 
-def connects(settings: dict[str, Any], tmp_path: Path) -> None:
-    """Logs in, and the connection is good for something."""
-
-    async def whole() -> None:
-        transport = SFTPTransport(settings, str(tmp_path / "work"))
-        await transport.connect()
-        try:
-            assert await transport.stat("not there") is None
-        finally:
-            await transport.close()
-
-    asyncio.run(whole())
-
-
-def refused(settings: dict[str, Any], tmp_path: Path, kind: type[Exception] = LoginRefused) -> str:
-    with pytest.raises(kind) as caught:
-        connects(settings, tmp_path)
-    assert type(caught.value) is kind
-    return str(caught.value)
-
-
 class TestHostKey:
-    def test_known(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    def test_known(self, server: OpenSSHServer, program: str, tmp_path: Path):
         connects(server.settings(SSHProgram=program), tmp_path)
 
     @pytest.mark.parametrize("there", [True, False])
-    def test_unknown(self, server: OpenSSHServer, program: str, there: bool, tmp_path: Path) -> None:
+    def test_unknown(self, server: OpenSSHServer, program: str, there: bool, tmp_path: Path):
         known = tmp_path / "known"
         if there:  # the same key under another port is another host
             known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", ":1 "))
@@ -80,7 +60,7 @@ class TestHostKey:
         assert not there or f":{server.port} " not in known.read_text()
 
     @pytest.mark.parametrize("policy", ["strict", "accept-new"])
-    def test_changed(self, server: OpenSSHServer, program: str, policy: str, tmp_path: Path) -> None:
+    def test_changed(self, server: OpenSSHServer, program: str, policy: str, tmp_path: Path):
         make_key(tmp_path / "other")
         kind, key, _ = (tmp_path / "other.pub").read_text().split()
         known = tmp_path / "known"
@@ -93,7 +73,7 @@ class TestHostKey:
         assert 'HostKey = "SHA256:' in reason and "accept-new" not in reason
         assert known.read_text() == before
 
-    def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, program: str, tmp_path: Path):
         known = tmp_path / "known"
         known.write_text("# a line without an end" if program != "ssh" else "")
         settings = server.settings(SSHProgram=program, KnownHostsFile=str(known))
@@ -102,7 +82,7 @@ class TestHostKey:
         connects(settings, tmp_path)
 
     @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
-    def test_pinned(self, server: OpenSSHServer, program: str, kind: str, tmp_path: Path) -> None:
+    def test_pinned(self, server: OpenSSHServer, program: str, kind: str, tmp_path: Path):
         """The server has keys of several kinds; whichever is pinned is asked for."""
         known = tmp_path / "known"
         pinned = fingerprint(server.root / f"host_{kind}.pub")
@@ -110,7 +90,7 @@ class TestHostKey:
         connects(settings, tmp_path)
         assert not known.exists()
 
-    def test_pinned_to_another(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    def test_pinned_to_another(self, server: OpenSSHServer, program: str, tmp_path: Path):
         """Not even a known_hosts file that knows the key helps."""
         make_key(tmp_path / "other")
         settings = server.settings(SSHProgram=program, HostKey=fingerprint(tmp_path / "other.pub"), HostKeyPolicy="accept-new")
@@ -119,13 +99,13 @@ class TestHostKey:
         for kind in ("ed25519", "ecdsa"):
             assert fingerprint(server.root / f"host_{kind}.pub") in reason
 
-    def test_one_kind_of_key_on_file_is_enough(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    def test_one_kind_of_key_on_file_is_enough(self, server: OpenSSHServer, program: str, tmp_path: Path):
         for line in server.known_hosts.read_text().splitlines():
             (tmp_path / "known").write_text(line + "\n")
             connects(server.settings(SSHProgram=program, KnownHostsFile=str(tmp_path / "known")), tmp_path)
 
 
-def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp_path: Path):
     make_key(tmp_path / "stranger")
     assert "the login was refused" in refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "stranger")), tmp_path)
 
@@ -138,7 +118,7 @@ def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp
         ("echo gate: calling >&2; sleep 1717 & wait", "gate: calling"),
     ],
 )
-def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, does: str, words: str) -> None:
+def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, does: str, words: str):
     """What it started ends with it, also where ssh has ended first."""
     (tmp_path / "gate").write_text(f"#!/bin/sh\n{does}\n")
     (tmp_path / "gate").chmod(0o755)
@@ -159,9 +139,7 @@ def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path,
 
 
 @pytest.mark.parametrize(("name", "words"), [("crlf", "CRLF"), ("bom", "BOM"), ("newline", "newline")])
-def test_a_key_that_ssh_cannot_load_is_reported_before_the_servers_reply(
-    server: OpenSSHServer, name: str, words: str, tmp_path: Path
-) -> None:
+def test_a_key_that_ssh_cannot_load_is_reported_before_the_reply(server: OpenSSHServer, name: str, words: str, tmp_path: Path):
     key = tmp_path / name
     key.write_bytes(dict(alterations.cases(Path(server.settings()["KeyFile"]).read_text()))[name])
     key.chmod(0o600)
@@ -170,26 +148,26 @@ def test_a_key_that_ssh_cannot_load_is_reported_before_the_servers_reply(
     assert "Load key" in reason
 
 
-def test_a_certificate_that_is_out_of_date_is_named(server: OpenSSHServer, tmp_path: Path) -> None:
+def test_a_certificate_that_is_out_of_date_is_named(server: OpenSSHServer, tmp_path: Path):
     make_key(tmp_path / "new")
     alterations.certified(tmp_path / "new", tmp_path / "key", "-20d:-10d", "pi")
     reason = refused(server.settings(KeyFile=str(tmp_path / "key"), Password=None), tmp_path)
     assert f"{tmp_path}/key-cert.pub is out of date" in reason and "Permission denied" in reason
 
 
-def test_a_key_that_asks_for_a_passphrase_is_not_waited_for(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+def test_a_key_that_asks_for_a_passphrase_is_not_waited_for(server: OpenSSHServer, program: str, tmp_path: Path):
     make_key(tmp_path / "locked", passphrase="five or more")
     reason = refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "locked"), Password=None), tmp_path)
     assert "locked by a passphrase" in reason
 
 
-def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path):
     with Relay("127.0.0.1", server.port) as relay:
         relay.refuse()
         refused(server.settings(SSHProgram=program, HostPort=relay.port), tmp_path, TransportLost)
 
 
-def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(sys.modules, "pysubtask.transports.ssh.asyncssh_stream", raising=False)
     monkeypatch.setitem(sys.modules, "asyncssh", None)
     reason = refused(server.settings(SSHProgram="no-such-program"), tmp_path, ConfigError)
@@ -197,7 +175,7 @@ def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeyp
     assert "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'." in reason
 
 
-def test_an_alias_from_a_configuration_file(server: OpenSSHServer, tmp_path: Path) -> None:
+def test_an_alias_from_a_configuration_file(server: OpenSSHServer, tmp_path: Path):
     """Host, port, user and key may all be the configuration's; 'none' reads nothing of it."""
     config = tmp_path / "config with a space"
     config.write_text(
@@ -213,14 +191,14 @@ def test_an_alias_from_a_configuration_file(server: OpenSSHServer, tmp_path: Pat
     assert "resolved" in refused({**settings, "SSHConfigFile": "none", "ConnectTimeoutSecs": 10}, tmp_path, TransportLost)
 
 
-def test_a_configuration_that_ssh_does_not_take(server: OpenSSHServer, tmp_path: Path) -> None:
+def test_a_configuration_that_ssh_does_not_take(server: OpenSSHServer, tmp_path: Path):
     config = tmp_path / "config"
     config.write_text("NoSuchOption yes\n")
     for password in (None, SECRET):
         assert "configuration" in refused(server.settings(SSHConfigFile=str(config), Password=password), tmp_path)
 
 
-def test_a_killed_login_leaves_no_folder(server: OpenSSHServer, tmp_path: Path) -> None:
+def test_a_killed_login_leaves_no_folder(server: OpenSSHServer, tmp_path: Path):
     (tmp_path / "work").mkdir()
     left, other = tmp_path / "pysubtask-askpass-x1", tmp_path / "other"
     for folder in (left, other):
@@ -282,7 +260,7 @@ class TestPassword:
 
     def test_it_logs_in_and_shows_nowhere(
         self, password_server: Any, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    ):
         private = tmp_path / "runtime"
         private.mkdir()
         if len(str(private)) < 60:
@@ -311,7 +289,7 @@ class TestPassword:
         assert SECRET not in repr(transport) + repr(vars(transport).get("_login"))
         assert not list((tmp_path / "work").glob("*"))
 
-    def test_a_wrong_one_is_tried_once_and_never_asked_for(self, password_server: Any, program: str, tmp_path: Path) -> None:
+    def test_a_wrong_one_is_tried_once_and_never_asked_for(self, password_server: Any, program: str, tmp_path: Path):
         reason = refused(password_server.settings(password=True, SSHProgram=program) | {"Password": "wrong"}, tmp_path)
         assert "the login was refused" in reason
         assert "wrong" not in reason
@@ -319,7 +297,7 @@ class TestPassword:
         assert password_server.failed_logins == 1
         assert [method for _, method in password_server.refused] == ["password"]
 
-    def test_other_questions_are_not_answered(self, program: str, tmp_path: Path) -> None:
+    async def test_other_questions_are_not_answered(self, program: str, tmp_path: Path):
         """A one-time code asked for by keyboard-interactive gets no answer, least of all the password."""
         asyncssh = pytest.importorskip("asyncssh")
         heard: list[Any] = []
@@ -338,28 +316,25 @@ class TestPassword:
                 heard.append(responses)
                 return False
 
-        async def whole() -> None:
-            key = asyncssh.generate_private_key("ssh-ed25519")
-            async with asyncssh.listen("127.0.0.1", 0, server_factory=Curious, server_host_keys=[key]) as acceptor:
-                transport = SFTPTransport(
-                    {
-                        "Host": "127.0.0.1",
-                        "HostPort": acceptor.get_port(),
-                        "User": "demo",
-                        "Password": SECRET,
-                        "HostKey": key.get_fingerprint(),
-                        "SSHConfigFile": "none",
-                        "SSHProgram": program,
-                    },
-                    str(tmp_path / "work"),
-                )
-                with pytest.raises(LoginRefused, match="Verification code"):
-                    await transport.connect()
-
-        asyncio.run(whole())
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        async with asyncssh.listen("127.0.0.1", 0, server_factory=Curious, server_host_keys=[key]) as acceptor:
+            transport = SFTPTransport(
+                {
+                    "Host": "127.0.0.1",
+                    "HostPort": acceptor.get_port(),
+                    "User": "demo",
+                    "Password": SECRET,
+                    "HostKey": key.get_fingerprint(),
+                    "SSHConfigFile": "none",
+                    "SSHProgram": program,
+                },
+                str(tmp_path / "work"),
+            )
+            with pytest.raises(LoginRefused, match="Verification code"):
+                await transport.connect()
         assert not any(SECRET in answer for answers in heard for answer in answers)
 
-    def test_keyboard_interactive_that_asks_for_the_password(self, program: str, tmp_path: Path) -> None:
+    async def test_keyboard_interactive_that_asks_for_the_password(self, program: str, tmp_path: Path):
         asyncssh = pytest.importorskip("asyncssh")
 
         class Asking(asyncssh.SSHServer):  # type: ignore[misc, name-defined]
@@ -375,61 +350,53 @@ class TestPassword:
             def validate_kbdint_response(self, username: str, responses: Any) -> bool:
                 return list(responses) == [SECRET]
 
-        async def whole() -> None:
-            key = asyncssh.generate_private_key("ssh-ed25519")
-            async with asyncssh.listen(
-                "127.0.0.1", 0, server_factory=Asking, server_host_keys=[key], sftp_factory=True
-            ) as acceptor:
-                transport = SFTPTransport(
-                    {
-                        "Host": "127.0.0.1",
-                        "HostPort": acceptor.get_port(),
-                        "User": "demo",
-                        "Password": SECRET,
-                        "HostKey": key.get_fingerprint(),
-                        "SSHConfigFile": "none",
-                        "SSHProgram": program,
-                    },
-                    str(tmp_path / "work"),
-                )
-                await transport.connect()
-                await transport.close()
-
-        asyncio.run(whole())
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        async with asyncssh.listen("127.0.0.1", 0, server_factory=Asking, server_host_keys=[key], sftp_factory=True) as acceptor:
+            transport = SFTPTransport(
+                {
+                    "Host": "127.0.0.1",
+                    "HostPort": acceptor.get_port(),
+                    "User": "demo",
+                    "Password": SECRET,
+                    "HostKey": key.get_fingerprint(),
+                    "SSHConfigFile": "none",
+                    "SSHProgram": program,
+                },
+                str(tmp_path / "work"),
+            )
+            await transport.connect()
+            await transport.close()
 
     @pytest.mark.parametrize("frozen", [False, True])
-    def test_the_answering_side_answers_once(self, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_answering_side_answers_once(self, frozen: bool, monkeypatch: pytest.MonkeyPatch):
         if frozen:
             monkeypatch.setattr(sys, "frozen", True, raising=False)
 
-        async def whole() -> None:
-            askpass = Askpass(SECRET, "u", "h")
-            folder = Path(askpass.program).parent
-            askpass.start(asyncio.get_running_loop())
-            try:
-                assert folder.stat().st_mode & 0o777 == 0o700
+        askpass = Askpass(SECRET, "u", "h")
+        folder = Path(askpass.program).parent
+        askpass.start(asyncio.get_running_loop())
+        try:
+            assert folder.stat().st_mode & 0o777 == 0o700
 
-                async def ask(question: str) -> tuple[int, str]:
-                    asking = await asyncio.create_subprocess_exec(askpass.program, question, stdout=asyncio.subprocess.PIPE)
-                    reason, _ = await asking.communicate()
-                    return asking.returncode or 0, reason.decode()
+            async def ask(question: str) -> tuple[int, str]:
+                asking = await asyncio.create_subprocess_exec(askpass.program, question, stdout=asyncio.subprocess.PIPE)
+                reason, _ = await asking.communicate()
+                return asking.returncode or 0, reason.decode()
 
-                assert await ask("Are you sure you want to continue connecting (yes/no)? ") == (1, "")
-                assert askpass.refused is not None
-                assert await ask("u@h's password: ") == (0, SECRET + "\n")
-                assert await ask("u@h's password: ") == (1, "")
-            finally:
-                askpass.close()
-                askpass.close()
-            assert not folder.exists()
-            assert SECRET not in repr(askpass)
-
-        asyncio.run(whole())
+            assert await ask("Are you sure you want to continue connecting (yes/no)? ") == (1, "")
+            assert askpass.refused is not None
+            assert await ask("u@h's password: ") == (0, SECRET + "\n")
+            assert await ask("u@h's password: ") == (1, "")
+        finally:
+            askpass.close()
+            askpass.close()
+        assert not folder.exists()
+        assert SECRET not in repr(askpass)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("listens", [True, False])
-def test_who_says_nothing_may_have_banned_us(tmp_path: Path, listens: bool) -> None:
+def test_who_says_nothing_may_have_banned_us(tmp_path: Path, listens: bool):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         if not listens:

@@ -32,13 +32,13 @@ def option(words: list[str], key: str) -> str | None:
 
 
 class TestCommandLine:
-    def test_where_to_stands_at_the_end_and_can_be_no_option(self) -> None:
+    def test_where_to_stands_at_the_end_and_can_be_no_option(self):
         words = argv(User="u", HostPort=2222)
         assert words[-4:] == ["-s", "--", "h", "sftp"]
         assert words[words.index("-l") + 1] == "u"
         assert words[words.index("-p") + 1] == "2222"
 
-    def test_what_is_not_set_is_left_to_the_users_configuration(self) -> None:
+    def test_what_is_not_set_is_left_to_the_users_configuration(self):
         words = argv()
         assert not {"-F", "-l", "-p", "-i"} & set(words)
         assert option(words, "IdentitiesOnly") is None
@@ -68,27 +68,27 @@ class TestCommandLine:
             {"SSHConfigFile": 'x"'},
         ],
     )
-    def test_values_that_are_not_safe_are_named(self, settings: dict[str, Any], tmp_path: Path) -> None:
+    def test_values_that_are_not_safe_are_named(self, settings: dict[str, Any], tmp_path: Path):
         [key] = settings
         with pytest.raises(ConfigError, match=key):
             SFTPTransport({"Host": "h", **settings}, str(tmp_path))
 
     @pytest.mark.parametrize("host", ["logger-1.example.org", "10.0.0.1", "::1", "fe80::1%eth0", "[::1]", "my_pi", "a" * 60])
-    def test_hosts(self, host: str) -> None:
+    def test_hosts(self, host: str):
         assert argv(Host=host)[-2] == host.strip("[]")
 
     @pytest.mark.parametrize("user", ["pi", "DOMAIN\\pi", "pi@example.org", "Jörg", "a.b_c+d"])
-    def test_users(self, user: str) -> None:
+    def test_users(self, user: str):
         words = argv(User=user)
         assert words[words.index("-l") + 1] == user
 
-    def test_a_key_file_alone_is_offered(self) -> None:
+    def test_a_key_file_alone_is_offered(self):
         words = argv(KeyFile="/a b/%h")
         assert words[words.index("-i") + 1] == "/a b/%%h"
         assert option(words, "IdentitiesOnly") == "yes"
         assert option(words, "BatchMode") == "yes"
 
-    def test_a_password_is_never_on_the_command_line(self) -> None:
+    def test_a_password_is_never_on_the_command_line(self):
         words = argv(Password="hunter2", User="u")
         assert not any("hunter2" in word for word in words)
         assert option(words, "BatchMode") == "no"
@@ -96,7 +96,7 @@ class TestCommandLine:
         assert option(words, "PubkeyAuthentication") == "no"
         assert "hunter2" not in repr(login_of({"Host": "h", "Password": "hunter2"}))
 
-    def test_host_keys(self) -> None:
+    def test_host_keys(self):
         assert option(argv(), "StrictHostKeyChecking") == "yes"
         assert option(argv(HostKeyPolicy="accept-new"), "StrictHostKeyChecking") == "accept-new"
         own = argv(KnownHostsFile="/a b/known")
@@ -108,7 +108,7 @@ class TestCommandLine:
         assert PRINT in (option(pinned, "KnownHostsCommand") or "")
 
     @pytest.mark.skipif(find_program("ssh") is None, reason="ssh is not installed (apt-get install openssh-client)")
-    def test_kinds_of_host_keys_that_are_not_asked_for_again(self) -> None:
+    def test_kinds_of_host_keys_that_are_not_asked_for_again(self):
         login = login_of({"Host": "h", "HostKey": PRINT, "SSHConfigFile": "none"})
         words = ssh_argv("ssh", login._replace(without=("ssh-ed25519", "ssh-rsa")))
         done = subprocess.run(show_argv(words), capture_output=True, text=True, timeout=30, check=False)
@@ -121,7 +121,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         "settings", [{}, {"Password": "x", "User": "u"}, {"HostKey": PRINT}, {"KeyFile": "/a b/k", "KnownHostsFile": "/c d/%k"}]
     )
-    def test_ssh_takes_it(self, settings: dict[str, Any]) -> None:
+    def test_ssh_takes_it(self, settings: dict[str, Any]):
         words = argv(**settings, HostPort=2222, SSHConfigFile="none", KeepAliveSecs=7, ConnectTimeoutSecs=2.5)
         done = subprocess.run(show_argv(words), capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
@@ -154,23 +154,23 @@ class TestNames:
             ({"HostPath": None, "HostSFTPPath": None}, ""),
         ],
     )
-    def test_the_folder(self, settings: dict[str, Any], folder: str) -> None:
+    def test_the_folder(self, settings: dict[str, Any], folder: str):
         assert folder_of(settings) == folder
 
     @pytest.mark.parametrize(
         ("folder", "name", "path"),
         [("", "a", b"a"), ("/", "a", b"/a"), ("x", "y/a", b"x/y/a"), ("/x", os.fsdecode(b"\xff"), b"/x/\xff")],
     )
-    def test_paths(self, folder: str, name: str, path: bytes) -> None:
+    def test_paths(self, folder: str, name: str, path: bytes):
         assert path_of(folder, name) == path
 
     @pytest.mark.parametrize("name", ["", "/a", "a/", "..", "a/../b", "../a", ".", "a/./b", "a//b", "a\0b"])
-    def test_names_that_leave_the_folder(self, name: str) -> None:
+    def test_names_that_leave_the_folder(self, name: str):
         with pytest.raises(FileRefused):
             path_of("x", name)
 
     @pytest.mark.parametrize(("path", "parent"), [(b"a", b""), (b"/a", b"/"), (b"x/a", b"x"), (b"/x/y/a", b"/x/y")])
-    def test_parents(self, path: bytes, parent: bytes) -> None:
+    def test_parents(self, path: bytes, parent: bytes):
         assert parent_of(path) == parent
 
     @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ class TestNames:
             ({"Host": "::1", "HostPath": ""}, "sftp://[::1]:22/"),
         ],
     )
-    def test_identity(self, settings: dict[str, Any], identity: str) -> None:
+    def test_identity(self, settings: dict[str, Any], identity: str):
         assert identity_of(settings) == identity
 
 
@@ -206,11 +206,11 @@ class TestNames:
         ("", False),
     ],
 )
-def test_only_the_question_for_this_password_is_answered(question: str, answered: bool) -> None:
+def test_only_the_question_for_this_password_is_answered(question: str, answered: bool):
     assert is_password_question(question, "pi", "h") is answered
 
 
-def test_the_question_is_cut_as_ssh_cuts_it() -> None:
+def test_the_question_is_cut_as_ssh_cuts_it():
     user, host = "u" * 40, "h" * 140
     assert is_password_question(f"{'u' * 30}@{'h' * 128}'s password: ", user, host)
 
@@ -250,7 +250,7 @@ Host key verification failed.
         ),
     ],
 )
-def test_last_words_that_condemn_the_login(stderr: str, words: str) -> None:
+def test_last_words_that_condemn_the_login(stderr: str, words: str):
     found = verdict(stderr, 255)
     assert isinstance(found, LoginRefused)
     assert words in str(found)
@@ -275,7 +275,7 @@ def test_last_words_that_condemn_the_login(stderr: str, words: str) -> None:
         ("a new message nobody knows\n", "a new message nobody knows"),
     ],
 )
-def test_last_words_that_condemn_the_attempt_alone(stderr: str, words: str) -> None:
+def test_last_words_that_condemn_the_attempt_alone(stderr: str, words: str):
     found = verdict(stderr, 255)
     assert isinstance(found, TransportLost)
     assert words in str(found)
@@ -310,7 +310,7 @@ def test_last_words_that_condemn_the_attempt_alone(stderr: str, words: str) -> N
         ('/c line 3: Unsupported option "rsa"\nBad owner or permissions on /home/u/.ssh/config\n', "line 3: Unsupported"),
     ],
 )
-def test_the_first_cause_is_reported_with_what_came_of_it(stderr: str, first: str) -> None:
+def test_the_first_cause_is_reported_with_what_came_of_it(stderr: str, first: str):
     found = verdict(stderr, 255)
     assert first in str(found) and stderr.strip().splitlines()[-1] in str(found), found
     assert len(str(found)) < 900 and str(found).isprintable()
@@ -320,16 +320,16 @@ def test_the_first_cause_is_reported_with_what_came_of_it(stderr: str, first: st
     "stderr",
     ["Welcome\nto our server\nu@h: Permission denied (publickey).\n", "Welcome\nto us\nConnection closed by 1.2.3.4 port 22\n"],
 )
-def test_a_banner_is_no_cause(stderr: str) -> None:
+def test_a_banner_is_no_cause(stderr: str):
     assert "Welcome" not in str(verdict(stderr, 255))
 
 
-def test_last_words_fit_into_a_line() -> None:
+def test_last_words_fit_into_a_line():
     found = str(verdict("\x1b[31m" + "x" * 5000 + "\n", -9))
     assert found.isprintable()
     assert len(found) < 400
     assert "signal 9" in found
 
 
-def test_the_question_that_got_no_answer_is_named() -> None:
+def test_the_question_that_got_no_answer_is_named():
     assert "Verification code" in str(verdict("u@h: Permission denied (keyboard-interactive).\n", 255, "Verification code:"))

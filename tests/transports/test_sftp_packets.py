@@ -14,7 +14,7 @@ from pysubtask.transports.sftp.packets import Attrs, Extended, Handle, Malformed
 from pysubtask.transports.shared.remote_text import remote_text
 
 
-def test_requests_as_the_draft_lays_them_out() -> None:
+def test_requests_as_the_draft_lays_them_out():
     assert packets.init() == bytes.fromhex("00000005 01 00000003")
     opening = packets.packet(packets.OPEN, 7, packets.open_new(b"a/b"))
     assert opening == bytes.fromhex("00000014 03 00000007 00000003 612f62 0000002a 00000000")
@@ -27,7 +27,7 @@ def test_requests_as_the_draft_lays_them_out() -> None:
 
 
 @pytest.mark.parametrize(("stamp", "secs"), [(-5, 0), (0, 0), (1 << 70, 0xFFFFFFFF), (1_999_999_999, 1)])
-def test_times_outside_of_32_bits_are_bent_to_its_ends(stamp: int, secs: int) -> None:
+def test_times_outside_of_32_bits_are_bent_to_its_ends(stamp: int, secs: int):
     assert packets.set_times(b"", stamp)[-4:] == struct.pack(">I", secs)
 
 
@@ -35,7 +35,7 @@ def status(number: int, code: int, words: bytes) -> bytes:
     return struct.pack(">BII", packets.STATUS, number, code) + packets.string(words) + packets.string(b"")
 
 
-def test_replies() -> None:
+def test_replies():
     assert packets.reply(status(5, 4, b"Failure")) == (5, Status(4, "Failure"))
     assert packets.reply(struct.pack(">BII", packets.STATUS, 5, 0)) == (5, Status(0, "")), "some servers leave the words out"
     assert packets.reply(struct.pack(">BI", packets.HANDLE, 6) + packets.string(b"\0\1")) == (6, Handle(b"\0\1"))
@@ -57,11 +57,11 @@ def test_replies() -> None:
         (Status(99, ""), "status 99"),
     ],
 )
-def test_a_status_in_words(answer: Status, text: str) -> None:
+def test_a_status_in_words(answer: Status, text: str):
     assert str(answer) == text
 
 
-def test_what_the_other_side_says_is_cleaned_and_cut() -> None:
+def test_what_the_other_side_says_is_cleaned_and_cut():
     text = remote_text(b"no\x1b[31m way\r\n\xff\xc2\x9b\xe2\x80\xa8" + b"x" * 10_000)
     assert len(text) <= 160
     assert text.isprintable()
@@ -69,7 +69,7 @@ def test_what_the_other_side_says_is_cleaned_and_cut() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.data())
-def test_packets_survive_any_cutting_of_the_stream(bodies: list[bytes], data: st.DataObject) -> None:
+def test_packets_survive_any_cutting_of_the_stream(bodies: list[bytes], data: st.DataObject):
     stream = b"".join(packets.string(body) for body in bodies)
     splitter, got = Splitter(), []
     while stream:
@@ -80,7 +80,7 @@ def test_packets_survive_any_cutting_of_the_stream(bodies: list[bytes], data: st
 
 
 @given(st.binary(min_size=1, max_size=400))
-def test_garbage_is_a_reply_or_malformed_and_nothing_else(raw: bytes) -> None:
+def test_garbage_is_a_reply_or_malformed_and_nothing_else(raw: bytes):
     for read in (packets.reply, packets.version, packets.limits):
         try:
             read(raw)
@@ -92,7 +92,7 @@ KINDS = [packets.STATUS, packets.HANDLE, packets.ATTRS, packets.EXTENDED_REPLY, 
 
 
 @given(st.sampled_from(KINDS), st.binary(max_size=200))
-def test_garbage_behind_a_good_type(kind: int, rest: bytes) -> None:
+def test_garbage_behind_a_good_type(kind: int, rest: bytes):
     try:
         packets.reply(bytes([kind]) + rest)
         packets.version(bytes([kind]) + rest)
@@ -101,7 +101,7 @@ def test_garbage_behind_a_good_type(kind: int, rest: bytes) -> None:
 
 
 @given(st.integers(0, 0xFFFFFFFF))
-def test_a_length_that_cannot_be_true_is_malformed_at_once(length: int) -> None:
+def test_a_length_that_cannot_be_true_is_malformed_at_once(length: int):
     splitter = Splitter(1000)
     if 1 <= length <= 1000:
         assert splitter.feed(struct.pack(">I", length)) == []
@@ -110,7 +110,7 @@ def test_a_length_that_cannot_be_true_is_malformed_at_once(length: int) -> None:
         splitter.feed(struct.pack(">I", length))
 
 
-def test_an_endless_stream_of_rubbish_takes_no_memory() -> None:
+def test_an_endless_stream_of_rubbish_takes_no_memory():
     splitter = Splitter()
     block = packets.string(b"x" * 1000) * 60
     tracemalloc.start()
@@ -123,12 +123,12 @@ def test_an_endless_stream_of_rubbish_takes_no_memory() -> None:
         tracemalloc.stop()
 
 
-def test_many_attributes_that_are_not_there() -> None:
+def test_many_attributes_that_are_not_there():
     raw = struct.pack(">BIII", packets.ATTRS, 1, 0x80000000, 0xFFFFFFFF)
     with pytest.raises(Malformed):
         packets.reply(raw)
 
 
-def test_a_handle_that_is_too_long() -> None:
+def test_a_handle_that_is_too_long():
     with pytest.raises(Malformed):
         packets.reply(struct.pack(">BI", packets.HANDLE, 1) + packets.string(b"h" * 257))

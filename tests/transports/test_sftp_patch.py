@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.patch import are_sound, in_pieces
 from pysubtask.transports.sftp.publish import Publisher
-from tests.transports.sftp_peer import Peer, Request, playing
+from tests.support.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000
 LEFT = RemoteStat(500, TIME - 100)
@@ -36,20 +37,17 @@ def job(tmp_path: Path) -> Job:
     return Job(str(source), len(DATA), TIME * 10**9, "a", ".a.tmp", replaces=LEFT, copies=(Copy(100, 200, 0), Copy(400, 300, 200)))
 
 
-def play(case: Callable[[Client, Peer, Any], Awaitable[None]]) -> None:
-    """Runs ``case(client, peer, start)``; ``start(job)`` begins an upload."""
+@contextlib.asynccontextmanager
+async def played() -> AsyncIterator[tuple[Client, Peer, Any]]:
+    """A client, its peer, and ``start(job)``, which begins an upload."""
+    async with asyncio.timeout(60), playing() as (client, peer):
+        publisher = Publisher(client, "", None)
+        peer.absent = ("a",)
 
-    async def whole() -> None:
-        async with asyncio.timeout(60), playing() as (client, peer):
-            publisher = Publisher(client, "", None)
-            peer.absent = ("a",)
+        def start(job: Job) -> asyncio.Task[Sent]:
+            return asyncio.create_task(publisher.upload(job, lambda done: None))
 
-            def start(job: Job) -> asyncio.Task[Sent]:
-                return asyncio.create_task(publisher.upload(job, lambda done: None))
-
-            await case(client, peer, start)
-
-    asyncio.run(whole())
+        yield client, peer, start
 
 
 async def begin(peer: Peer, stat: tuple[int, int] = (LEFT.size, TIME - 100)) -> None:
@@ -62,8 +60,8 @@ async def begin(peer: Peer, stat: tuple[int, int] = (LEFT.size, TIME - 100)) -> 
     await peer.attrs((await peer.expect("fstat"))[0], *stat)
 
 
-def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_four_round_trips_and_the_parts_in_their_order(job: Job):
+    async with played() as (_, peer, start):
         order: list[str] = []
         running = start(job._replace(confirm=lambda: order.append("confirmed")))
         await begin(peer)
@@ -85,8 +83,6 @@ def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
         sent = await running
         assert (sent.remote[:2], sent.bytes_sent, order) == ((1000, TIME), 500, ["confirmed"])
 
-    play(case)
-
 
 @pytest.mark.parametrize(
     ("copied", "size", "later", "error"),
@@ -102,10 +98,10 @@ def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
         (packets.OK, 700, None, NotAsLeft),
     ],
 )
-def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later: int | None, error: type[Exception]) -> None:
+async def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later: int | None, error: type[Exception]):
     """What the second copy is answered with, the size then, and what the old file shows afterwards (None: another time)."""
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         confirmed: list[bool] = []
         running = start(job._replace(confirm=lambda: confirmed.append(True)))
         await begin(peer)
@@ -135,16 +131,14 @@ def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later: int |
         assert "posix-rename" not in peer.seen
         assert ("remove" in peer.seen) == (error is not TransportLost)
 
-    play(case)
 
-
-def test_long_copies_go_in_pieces_a_few_at_a_time(job: Job, tmp_path: Path) -> None:
+async def test_long_copies_go_in_pieces_a_few_at_a_time(job: Job, tmp_path: Path):
     long = 100 * 1024 * 1024
     with open(tmp_path / "source", "wb") as file:
         file.truncate(long)
     job = job._replace(size=long, copies=(Copy(0, long, 0),), replaces=RemoteStat(long, 1))
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         running = start(job)
         await begin(peer, (long, 1))
         asked = await peer.expect(*["copy-data", "fstat"] * 4)
@@ -154,11 +148,9 @@ def test_long_copies_go_in_pieces_a_few_at_a_time(job: Job, tmp_path: Path) -> N
         await peer.expect("copy-data", "fstat")
         running.cancel()
 
-    play(case)
-
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 60), st.integers(-1, 50)), max_size=4), st.integers(0, 120))
-def test_only_copies_that_fit_are_asked_for(parts: list[tuple[int, int, int]], size: int) -> None:
+def test_only_copies_that_fit_are_asked_for(parts: list[tuple[int, int, int]], size: int):
     copies, at = [], 0
     for gap, length, origin in parts:
         copies.append(Copy(at + gap, length, origin))
@@ -168,7 +160,7 @@ def test_only_copies_that_fit_are_asked_for(parts: list[tuple[int, int, int]], s
     assert are_sound(tuple(copies), size, 60) == good
 
 
-def test_pieces_cover_what_is_to_be_copied() -> None:
+def test_pieces_cover_what_is_to_be_copied():
     size = 40 * 1024 * 1024 + 1
     pieces = list(in_pieces((Copy(5, size, 9),)))
     assert sum(piece.size for piece in pieces) == size and len(pieces) == 3
@@ -177,7 +169,7 @@ def test_pieces_cover_what_is_to_be_copied() -> None:
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_a_full_disk_never_costs_the_good_copy(tmp_path: Path) -> None:
+async def test_a_full_disk_never_costs_the_good_copy(tmp_path: Path):
     """OpenSSH's server calls a copy good whose last 64 KB did not fit; an append stops at a prefix."""
     folder = tmp_path / "remote"
     folder.mkdir()
@@ -206,12 +198,9 @@ def test_a_full_disk_never_costs_the_good_copy(tmp_path: Path) -> None:
     with openssh_server(tmp_path / "sshd", file_limit=500_000) as server:
         transport = SFTPTransport(server.settings(HostPath=str(folder)), str(tmp_path / "work"))
 
-        async def whole() -> None:
-            async with asyncio.timeout(60):
-                await transport.connect()
-                try:
-                    await case(transport)
-                finally:
-                    await transport.close()
-
-        asyncio.run(whole())
+        async with asyncio.timeout(60):
+            await transport.connect()
+            try:
+                await case(transport)
+            finally:
+                await transport.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.sftp.swap import SwapRecord, Swaps
-from tests.transports.sftp_peer import Peer, playing
+from tests.support.sftp_peer import Peer, playing
 
 DATA = os.urandom(1000)
 LAST = ("fsetstat", "fsync", "fstat")
@@ -29,25 +30,22 @@ def job(tmp_path: Path) -> Job:
     return Job(str(source), len(DATA), 1_600_000_000_000_000_000, "a", ".a.tmp")
 
 
-def play(case: Callable[[Client, Peer, Any], Awaitable[None]], **how: Any) -> None:
-    """Runs ``case(client, peer, start)``; ``start(job)`` begins an upload."""
+@contextlib.asynccontextmanager
+async def played(**how: Any) -> AsyncIterator[tuple[Client, Peer, Any]]:
+    """A client, its peer, and ``start(job)``, which begins an upload."""
+    async with asyncio.timeout(60), playing(**how) as (client, peer):
+        publisher = Publisher(client, "", None)
+        peer.absent = ("a",)
 
-    async def whole() -> None:
-        async with asyncio.timeout(60), playing(**how) as (client, peer):
-            publisher = Publisher(client, "", None)
-            peer.absent = ("a",)
+        def start(job: Job) -> asyncio.Task[Sent]:
+            return asyncio.create_task(publisher.upload(job, lambda done: None))
 
-            def start(job: Job) -> asyncio.Task[Sent]:
-                return asyncio.create_task(publisher.upload(job, lambda done: None))
-
-            await case(client, peer, start)
-
-    asyncio.run(whole())
+        yield client, peer, start
 
 
 @pytest.mark.slow
-def test_three_round_trips_and_no_more(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_three_round_trips_and_no_more(job: Job):
+    async with played() as (_, peer, start):
         peer.absent = ()
         order: list[str] = []
         running = start(job._replace(stale=(".a.old1", ".a.old2"), confirm=lambda: order.append("confirmed")))
@@ -73,14 +71,12 @@ def test_three_round_trips_and_no_more(job: Job) -> None:
         assert (await running).remote[:2] == (1000, 1_600_000_000)
         await peer.nothing()
 
-    play(case)
-
 
 @pytest.mark.parametrize("late", ["write", *LAST])
-def test_no_rename_before_every_answer_is_there(job: Job, late: str) -> None:
+async def test_no_rename_before_every_answer_is_there(job: Job, late: str):
     """Answers come in any order; whichever is missing keeps the name as it was."""
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         await peer.handle(opening)
@@ -98,13 +94,11 @@ def test_no_rename_before_every_answer_is_there(job: Job, late: str) -> None:
             await peer.status(one)
         await running
 
-    play(case)
 
-
-def test_no_rename_before_earlier_attempts_are_gone_or_can_be_renamed_no_more(job: Job) -> None:
+async def test_no_rename_while_earlier_attempts_could_still_rename(job: Job):
     """One that the server does not let us remove gets another name: an old request to rename it finds nothing then."""
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         running = start(job._replace(stale=(".a.old",)))
         opening, clearing = await peer.expect("open", "remove")
         await peer.handle(opening)
@@ -122,13 +116,11 @@ def test_no_rename_before_earlier_attempts_are_gone_or_can_be_renamed_no_more(jo
             await peer.status(one)
         await running
 
-    play(case)
 
-
-def test_a_refused_write_means_no_rename_and_no_temp(job: Job) -> None:
+async def test_a_refused_write_means_no_rename_and_no_temp(job: Job):
     """And nothing is read into "Failure"."""
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         confirmed: list[bool] = []
         running = start(job._replace(confirm=lambda: confirmed.append(True)))
         [opening] = await peer.expect("open")
@@ -147,14 +139,12 @@ def test_a_refused_write_means_no_rename_and_no_temp(job: Job) -> None:
         assert not confirmed
         assert "posix-rename" not in peer.seen
 
-    play(case)
-
 
 @pytest.mark.slow
-def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -> None:
+async def test_a_file_shorter_than_what_was_written_is_not_renamed(job: Job):
     """Some servers still store it when they are asked first, so it is looked at again; the file waits by itself then."""
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         await peer.handle(opening)
@@ -172,13 +162,11 @@ def test_a_file_that_is_shorter_than_what_was_written_is_not_renamed(job: Job) -
             await running
         assert "posix-rename" not in peer.seen
 
-    play(case)
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stat", ["nothing", "no size", "0 bytes"])
-def test_a_size_that_is_reported_after_the_close_only_is_asked_for_then_and_not_before_any_more(job: Job, stat: str) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_a_size_that_is_known_only_after_the_close_is_asked_then(job: Job, stat: str):
+    async with played() as (_, peer, start):
         for first in (True, False):
             running = start(job)
             [opening] = await peer.expect("open")
@@ -200,11 +188,9 @@ def test_a_size_that_is_reported_after_the_close_only_is_asked_for_then_and_not_
             await peer.status(renaming)
             assert (await running).verified == "size"
 
-    play(case)
 
-
-def test_where_no_size_is_ever_reported_the_servers_word_has_to_do_and_the_receipt_says_so(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_without_any_size_the_servers_reply_has_to_do(job: Job):
+    async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         await peer.handle(opening)
@@ -219,10 +205,8 @@ def test_where_no_size_is_ever_reported_the_servers_word_has_to_do_and_the_recei
         sent = await running
         assert (sent.verified, sent.remote) == ("reply", RemoteStat(1000, None))
 
-    play(case)
 
-
-def test_a_sync_that_is_refused_is_no_obstacle_at_first_but_it_is_where_it_has_worked(job: Job) -> None:
+async def test_a_refused_sync_is_an_obstacle_only_where_it_has_worked(job: Job):
     """A server that never could says so with any status; one that could, and cannot now, may have a bad disk."""
 
     async def one_file(peer: Peer, start: Any, synced: int, *after: str) -> asyncio.Task[Sent]:
@@ -239,21 +223,18 @@ def test_a_sync_that_is_refused_is_no_obstacle_at_first_but_it_is_where_it_has_w
             await peer.status(one)
         return running
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         await (await one_file(peer, start, packets.OK, "close", "posix-rename"))
         with pytest.raises(AttemptFailed, match="disk: server said: Failure"):
             await (await one_file(peer, start, packets.FAILURE, "close", "remove"))
         await (await one_file(peer, start, packets.FAILURE, "close", "posix-rename"))
 
-    async def never(client: Client, peer: Peer, start: Any) -> None:
+    async with played() as (_, peer, start):
         await (await one_file(peer, start, packets.FAILURE, "close", "posix-rename"))
 
-    play(case)
-    play(never)
 
-
-def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job):
+    async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         await peer.handle(opening)
@@ -266,14 +247,12 @@ def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job) -> None:
             await peer.status(one)
         assert (await running).remote.mtime == 77
 
-    play(case)
-
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool) -> None:
+async def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool):
     """Where nothing syncs, closing is where a server says that it could not keep the bytes."""
 
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+    async with played(extensions=(packets.POSIX_RENAME, packets.FSYNC) if known else (packets.POSIX_RENAME,)) as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         await peer.handle(opening)
@@ -291,11 +270,9 @@ def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool) -> None:
             await running
         assert "posix-rename" not in peer.seen
 
-    play(case, extensions=(packets.POSIX_RENAME, packets.FSYNC) if known else (packets.POSIX_RENAME,))
 
-
-def test_a_cancelled_upload_takes_its_temp_away_even_if_it_was_not_open_yet(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_a_cancelled_upload_removes_even_an_unopened_temporary(job: Job):
+    async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         running.cancel()
@@ -306,11 +283,9 @@ def test_a_cancelled_upload_takes_its_temp_away_even_if_it_was_not_open_yet(job:
         [closing] = await peer.expect("close")
         assert closing.path == "orphan"
 
-    play(case)
 
-
-def test_a_source_that_shrinks_during_the_upload(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_a_source_that_shrinks_during_the_upload(job: Job):
+    async with played() as (_, peer, start):
         running = start(job)
         [opening] = await peer.expect("open")
         os.truncate(job.source, 10)
@@ -322,11 +297,9 @@ def test_a_source_that_shrinks_during_the_upload(job: Job) -> None:
         with pytest.raises(SourceChanged, match="ends at 10 of 1,000 bytes"):
             await running
 
-    play(case)
 
-
-def test_lost_while_waiting(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_lost_while_waiting(job: Job):
+    async with played() as (_, peer, start):
         running = [start(job), start(job._replace(temp=".b.tmp"))]
         await peer.expect("open", "open")
         peer.hang_up()
@@ -335,11 +308,9 @@ def test_lost_while_waiting(job: Job) -> None:
         with pytest.raises(TransportLost):
             await start(job)
 
-    play(case)
 
-
-def test_a_missing_folder_is_created_once_for_all_who_wait(job: Job) -> None:
-    async def case(client: Client, peer: Peer, start: Any) -> None:
+async def test_a_missing_folder_is_created_once_for_all_who_wait(job: Job):
+    async with played() as (_, peer, start):
         jobs = [job._replace(name=f"x/y/{i}", temp=f"x/y/.{i}.tmp") for i in range(3)]
         peer.absent = tuple(one.name for one in jobs)
         running = [start(one) for one in jobs]
@@ -359,23 +330,19 @@ def test_a_missing_folder_is_created_once_for_all_who_wait(job: Job) -> None:
         for one in running:
             one.cancel()
 
-    play(case)
-
 
 class TestSwap:
     """A server that cannot rename over a file."""
 
     @staticmethod
-    def play(tmp_path: Path, case: Callable[[Peer, Swaps, SwapRecord], Awaitable[None]], record: SwapRecord | None = None) -> None:
-        async def whole() -> None:
-            async with asyncio.timeout(60), playing(extensions=()) as (client, peer):
-                kept = record or SwapRecord(str(tmp_path), "me")
-                await case(peer, Swaps(client, kept), kept)
+    @contextlib.asynccontextmanager
+    async def played(tmp_path: Path, record: SwapRecord | None = None) -> AsyncIterator[tuple[Peer, Swaps, SwapRecord]]:
+        async with asyncio.timeout(60), playing(extensions=()) as (client, peer):
+            kept = record or SwapRecord(str(tmp_path), "me")
+            yield peer, Swaps(client, kept), kept
 
-        asyncio.run(whole())
-
-    def test_the_old_one_is_on_record_before_it_is_moved_and_back_if_the_new_one_will_not_go_in(self, tmp_path: Path) -> None:
-        async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
+    async def test_the_old_file_is_recorded_before_its_move_and_restored(self, tmp_path: Path):
+        async with self.played(tmp_path) as (peer, swaps, _):
             running = asyncio.create_task(swaps.replace(b".t", b"a"))
             [first] = await peer.expect("rename")
             await peer.status(first, packets.FAILURE)
@@ -393,15 +360,13 @@ class TestSwap:
             assert (await running).code == packets.PERMISSION_DENIED
             assert not SwapRecord(str(tmp_path), "me").asides
 
-        self.play(tmp_path, case)
-
     @pytest.mark.parametrize("missing", [True, False])
-    def test_mending(self, tmp_path: Path, missing: bool) -> None:
+    async def test_mending(self, tmp_path: Path, missing: bool):
         """The old one goes back where the name is missing, and away where it is there; never the other way."""
         record = SwapRecord(str(tmp_path), "me")
         record.add(b".t.old", b"a", 1e9)
 
-        async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
+        async with self.played(tmp_path, SwapRecord(str(tmp_path), "me")) as (peer, swaps, _):
             running = asyncio.create_task(swaps.mend_all())
             [aside] = await peer.expect("lstat")
             await peer.attrs(aside, 5)
@@ -417,10 +382,8 @@ class TestSwap:
             await running
             await peer.nothing()
 
-        self.play(tmp_path, case, SwapRecord(str(tmp_path), "me"))
-
-    def test_an_unclear_answer_moves_nothing(self, tmp_path: Path) -> None:
-        async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
+    async def test_an_unclear_answer_moves_nothing(self, tmp_path: Path):
+        async with self.played(tmp_path) as (peer, swaps, _):
             running = asyncio.create_task(swaps.mend(b".t", b"a"))
             [aside] = await peer.expect("lstat")
             await peer.attrs(aside, 5)
@@ -429,9 +392,7 @@ class TestSwap:
             await running
             await peer.nothing()
 
-        self.play(tmp_path, case)
-
-    def test_a_record_of_another_server_or_not_readable_is_no_record(self, tmp_path: Path) -> None:
+    def test_a_record_of_another_server_or_not_readable_is_no_record(self, tmp_path: Path):
         SwapRecord(str(tmp_path), "me").add(b".\xff.old", b"\xff", 1.0)
         assert SwapRecord(str(tmp_path), "me").asides == {b".\xff.old": (b"\xff", 1.0)}
         assert not SwapRecord(str(tmp_path), "another").asides

@@ -4,8 +4,9 @@ that the server lets us remove."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,14 @@ class DeliveryContext:
         assert len(litter) <= 16
 
 
-def run(context: DeliveryContext, case: Any) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(100):
-            await context.transport.connect()
-            try:
-                await case()
-            finally:
-                await context.transport.close()
-
-    asyncio.run(whole())
+@contextlib.asynccontextmanager
+async def connected(context: DeliveryContext) -> AsyncIterator[None]:
+    async with asyncio.timeout(100):
+        await context.transport.connect()
+        try:
+            yield
+        finally:
+            await context.transport.close()
 
 
 @pytest.fixture
@@ -141,35 +140,33 @@ def needs_in_place(*quirks: Switch) -> bool:
         for quirk in switches("sftp")
     ],
 )
-def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path):
     quirk.turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path, StoreInPlace=needs_in_place(quirk))
-    run(context, context.day)
+    async with connected(context):
+        await context.day()
     context.check()
     assert len(context.steps) == len(set(context.steps)), "each step is told once"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", pairs("sftp", 60, seed=14), ids=lambda both: f"{both[0].name} + {both[1].name}")
-def test_with_two_quirks_at_once_everything_arrives(both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_with_two_quirks_at_once_everything_arrives(both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path):
     for one in both:
         one.turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path, StoreInPlace=needs_in_place(*both))
-    run(context, context.day)
+    async with connected(context):
+        await context.day()
     context.check()
 
 
-def test_where_nothing_can_be_renamed_the_file_is_refused_and_the_setting_that_helps_is_named(
-    server: QuirkSFTPServer, tmp_path: Path
-) -> None:
+async def test_where_nothing_can_be_renamed_a_setting_is_advised(server: QuirkSFTPServer, tmp_path: Path):
     switch("no rename at all").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
 
-    async def case() -> None:
+    async with connected(context):
         with pytest.raises(FileRefused, match=r"renaming it into place.*StoreInPlace"):
             await context.put("a.csv", b"1")
-
-    run(context, case)
     assert os.listdir(server.root) == [] and context.steps == []
 
 
@@ -182,9 +179,9 @@ ADAPTS = [
 
 
 @pytest.mark.parametrize(("means", "quirks", "worse", "better"), ADAPTS, ids=lambda value: getattr(value, "name", ""))
-def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_both_directions(
+async def test_a_server_that_changes_is_followed_within_three_files(
     means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path
-) -> None:
+):
     context = DeliveryContext(server, tmp_path)
     grown = [b"a line\n" * 10]
 
@@ -192,7 +189,7 @@ def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_b
         grown[0] += b"more\n"
         await context.put("grow.csv", grown[0], append=means is APPEND)
 
-    async def case() -> None:
+    async with connected(context):
         profile = context.transport.profile
         for _ in range(4):
             await one()
@@ -208,20 +205,18 @@ def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_in_b
             for _ in range(SOON):
                 await one()
             assert profile.rung(means) == better
-
-    run(context, case)
     context.check()
     assert len(context.steps) == 6 or means is PUBLISH, context.steps
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("allowed", [1, 3, 20])
-def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_three_hundred_files_where_few_may_be_open(allowed: int, server: QuirkSFTPServer, tmp_path: Path):
     server.quirks.open_files = allowed
     context = DeliveryContext(server, tmp_path, Concurrency=32)
     asked = [0, 0]
 
-    async def case() -> None:
+    async with connected(context):
         client = context.transport._client
         assert client is not None
         request = client.request
@@ -241,8 +236,6 @@ def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int
                 await context.put(f"{number}.bin", os.urandom(500))
 
         await asyncio.gather(*(one(number) for number in range(300)))
-
-    run(context, case)
     context.check()
     assert asked[1] <= asked[0] * 0.05, asked
     assert context.transport.profile.opened["open files"].limit <= allowed + 1
@@ -251,27 +244,25 @@ def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int
     assert context.transport.profile.rung(TEMP) == "hidden", context.steps
 
 
-def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp_path: Path):
     """A server that says "Failure" to a name says the same to one open file too many: another file shows which it was."""
     context = DeliveryContext(server, tmp_path)
 
-    async def case() -> None:
+    async with connected(context):
         bad = asyncio.create_task(context.put("x" * 300 + "/bad.csv", b"1"))
         await asyncio.gather(*(context.put(f"{number}.bin", b"good") for number in range(40)))
         with pytest.raises(FileRefused):
             await bad
-
-    run(context, case)
     context.check()
     assert not context.transport.profile.opened["open files"].learned and context.steps == []
 
 
-def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_where_temporary_files_vanish_no_trial_is_sent(server: QuirkSFTPServer, tmp_path: Path):
     """That one may stay by now is tried with a few bytes."""
     server.quirks.set(hidden_names=False, after_publish="taken")
     context = DeliveryContext(server, tmp_path, StoreInPlace=True)
 
-    async def case() -> None:
+    async with connected(context):
         await context.put("first.bin", os.urandom(20_000))
         before = server.bytes_written
         for number in range(12):
@@ -282,17 +273,15 @@ def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server
         for number in range(SOON):
             await context.put(f"then{number}.bin", os.urandom(20_000))
         assert context.transport.profile.rung(TEMP) == "hidden"
-
-    run(context, case)
     context.check()
 
 
-def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_unremovable_temporaries_are_reused_and_never_grow(server: QuirkSFTPServer, tmp_path: Path):
     """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""
     server.quirks.set(delete=False, rename="new", posix_rename=False)
     context = DeliveryContext(server, tmp_path)
 
-    async def case() -> None:
+    async with connected(context):
         for number in range(20):
             await context.put("a.csv", b"version %d" % number)
         assert len(os.listdir(server.root)) == 2
@@ -300,30 +289,30 @@ def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_th
         server.quirks.delete = True
         for number in range(SOON + 1):
             await context.put("a.csv", b"later %d" % number)
-
-    run(context, case)
     context.check()
     assert os.listdir(server.root) == ["a.csv"] and context.transport.profile.left == {}
 
 
 @pytest.mark.slow
-def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path):
     switch("object store").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
-    run(context, context.day)
+    async with connected(context):
+        await context.day()
     kept = context.transport.profile.to_json()
     later = DeliveryContext(server, tmp_path)
     later.transport.profile.load(kept)
-    run(later, later.day)
+    async with connected(later):
+        await later.day()
     later.check()
     assert later.steps == []
 
 
-def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_a_wait_to_open_a_file_ends_with_the_lost_connection(server: QuirkSFTPServer, tmp_path: Path):
     server.quirks.open_files = 1
     context = DeliveryContext(server, tmp_path)
 
-    async def case() -> None:
+    async with connected(context):
         for number in range(3):
             await context.put(f"{number}.bin", b"good")
         waiting = [asyncio.create_task(context.put(f"more-{number}.bin", os.urandom(3_000_000))) for number in range(10)]
@@ -335,20 +324,18 @@ def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: Quir
             ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(end) for end in ends} == {TransportLost}
 
-    run(context, case)
-
 
 @pytest.mark.parametrize("more", [0, 300_000])
-def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
+async def test_bytes_put_behind_the_end_are_no_resumed_upload(
     server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
-) -> None:
+):
     """Whatever place they are for. The temporary file of an upload that was cut may have ``more`` than is known: then all of it is
     sent at once, and the next upload that was cut begins anew."""
     write = QuirkFiles.write
     monkeypatch.setattr(QuirkFiles, "write", lambda self, file, offset, data: write(self, file, file.seek(0, os.SEEK_END), data))
     context = DeliveryContext(server, tmp_path)
 
-    async def case() -> None:
+    async with connected(context):
         costs = []
         for number in range(2):
             data, temp = os.urandom(2_000_000), f".pysubtask-cut{number}.part"
@@ -363,39 +350,36 @@ def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
         assert costs == ([2_800_000, 2_000_000] if more else [800_000, 800_000])
         assert context.steps == (["random_writes: in_order"] if more else [])
 
-    run(context, case)
     context.check()
 
 
 @pytest.mark.parametrize("path", ["C:/data", "/C:/data"])
-def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str) -> None:
+async def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str):
     context = DeliveryContext(server, tmp_path, HostPath=path)
-    run(context, lambda: context.put("day/a.csv", b"1\n"))
+    async with connected(context):
+        await context.put("day/a.csv", b"1\n")
     assert (Path(server.root) / "C:" / "data" / "day" / "a.csv").read_bytes() == b"1\n"
 
 
 @pytest.mark.slow
-def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path) -> None:
+async def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path):
     switch("size grows late").turn_on(server.quirks)
     context = DeliveryContext(server, tmp_path)
     grown = b"a line\n" * 1_000
 
-    async def case() -> None:
-        nonlocal grown
+    async with connected(context):
         await context.put("grow.csv", grown)
         for _ in range(2):
             grown += b"more\n" * 20
             assert (await context.put("grow.csv", grown, append=True)).bytes_sent == 100
         assert context.steps == []
-
-    run(context, case)
     context.check()
 
 
 @pytest.mark.parametrize("times", [1, 10**6])
-def test_a_failure_without_a_reason_is_believed_of_a_name_when_it_comes_again(
+async def test_a_bare_failure_is_blamed_on_a_name_the_second_time(
     server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
-) -> None:
+):
     """A server that is at a limit for a moment says the same as one that takes no such name."""
     left, opened = times, QuirkFiles.open
 
@@ -408,6 +392,7 @@ def test_a_failure_without_a_reason_is_believed_of_a_name_when_it_comes_again(
 
     monkeypatch.setattr(QuirkFiles, "open", refusing)
     context = DeliveryContext(server, tmp_path)
-    run(context, lambda: context.put("a.csv", b"1\n"))
+    async with connected(context):
+        await context.put("a.csv", b"1\n")
     assert context.steps == ([] if times == 1 else ["temp_name: hidden_ending"])
     context.check()

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,14 @@ from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.common.process import process_start
 from pysubtask.testing import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh.options import ssh_argv
 from pysubtask.transports.ssh.process_record import end_leftover
-from tests.helpers import wait_until
+from tests.support.delivery_context import LIMIT, DeliveryContext
+from tests.support.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
-
-LIMIT = 60
 
 
 @pytest.fixture(scope="module")
@@ -44,80 +42,38 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
         yield running
 
 
-class DeliveryContext:
-    """Sources, jobs and uploads of one test, into a folder of its own."""
-
-    def __init__(self, server: OpenSSHServer, place: Path) -> None:
-        self.server, self.place = server, place
-        self.folder = place / "remote"
-        self.folder.mkdir()
-        self.count = 0
-
-    def transport(self, **settings: Any) -> SFTPTransport:
-        return SFTPTransport(self.server.settings(HostPath=str(self.folder), **settings), str(self.place / "work"))
-
-    def job(self, name: str, data: bytes, **changes: Any) -> Job:
-        self.count += 1
-        source = self.place / f"source{self.count}"
-        source.write_bytes(data)
-        return Job(str(source), len(data), 1_600_000_000 * 10**9, name, f".{name}.{self.count}.tmp")._replace(**changes)
-
-    async def put(self, transport: SFTPTransport, job: Job) -> Sent:
-        async with asyncio.timeout(LIMIT):
-            return await transport.upload(job, lambda done: None)
-
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
-    def names(self) -> list[str]:
-        return sorted(os.listdir(self.folder))
-
-
 @pytest.fixture
 def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
     return DeliveryContext(server, tmp_path)
 
 
-def run(case: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(LIMIT):
-            await case()
-
-    asyncio.run(whole())
-
-
 @pytest.mark.parametrize("deny", [(), ("fsync",), ("fsync", "posix-rename", "limits")])
-def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: Path) -> None:
+async def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: Path):
     with openssh_server(tmp_path / "sshd", deny=deny, file_limit=500_000) as server:
         context = DeliveryContext(server, tmp_path)
 
-        async def case() -> None:
-            transport = context.transport(Concurrency=200)
-            await transport.connect()
-            # One that does not say how many it takes is asked for less.
-            assert transport.traits.concurrency == (64 if "limits" in deny else 200)
-            await context.put(transport, context.job("a", b"good"))
-            with pytest.raises(FileRefused, match=r"writing: server said: Failure$"):
-                await context.put(transport, context.job("a", os.urandom(3_000_000)))
-            assert context.read("a") == b"good"
-            assert context.names() == ["a"]
-            await context.put(transport, context.job("b", b"fits"))
-            await transport.close()
-
-        run(case)
+        transport = context.transport(Concurrency=200)
+        await transport.connect()
+        # One that does not say how many it takes is asked for less.
+        assert transport.traits.concurrency == (64 if "limits" in deny else 200)
+        await context.put(transport, context.job("a", b"good"))
+        with pytest.raises(FileRefused, match=r"writing: server said: Failure$"):
+            await context.put(transport, context.job("a", os.urandom(3_000_000)))
+        assert context.read("a") == b"good"
+        assert context.names() == ["a"]
+        await context.put(transport, context.job("b", b"fits"))
+        await transport.close()
         assert context.read("b") == b"fits"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(
-    context: DeliveryContext, server: OpenSSHServer, moment: str
-) -> None:
+async def test_a_thawed_server_puts_no_old_version_over_a_newer_one(context: DeliveryContext, server: OpenSSHServer, moment: str):
     """The server process stops with requests queued, our side dies, another uploads something newer; then it wakes."""
     older, newer = os.urandom(2_000_000), os.urandom(40_000)
     frozen: list[int] = []
 
-    async def case() -> None:
+    try:
         first = context.transport(StallSecs=2)
         await first.connect()
         await context.put(first, context.job("a", b"first"))
@@ -144,9 +100,6 @@ def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(
         await second.remove([old.temp])
         assert context.names() == ["a"]
         await second.close()
-
-    try:
-        run(case)
     finally:
         server.thaw(frozen)
 
@@ -155,7 +108,7 @@ class TestSwap:
     """No posix-rename."""
 
     @pytest.mark.parametrize("recorded", [True, False])
-    def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path) -> None:
+    async def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path):
         """By the next connect from the record; without one by the next upload, which is told the earlier temp names."""
         context = DeliveryContext(plain, tmp_path)
         (context.folder / ".a.9.tmp").write_bytes(b"new, whole, not in yet")
@@ -167,44 +120,38 @@ class TestSwap:
             identity = SFTPTransport.identity(plain.settings(HostPath=str(context.folder)))
             (tmp_path / "work" / "swaps.json").write_text(json.dumps({"identity": identity, "asides": asides}))
 
-        async def case() -> None:
-            transport = context.transport()
-            await transport.connect()
-            if recorded:
-                assert context.read("a") == b"old"
-            else:
-                assert await transport.remove([".a.8.tmp"]) == set()
-                assert context.names() == [".a.9.tmp", ".a.9.tmp.old"]
-            newer = context.job("a", b"newer", stale=(".a.9.tmp",))
-            seen: list[bytes] = []
-            await context.put(transport, newer._replace(confirm=lambda: seen.append(context.read("a"))))
-            assert seen == [b"old"]
-            await transport.close()
-
-        run(case)
+        transport = context.transport()
+        await transport.connect()
+        if recorded:
+            assert context.read("a") == b"old"
+        else:
+            assert await transport.remove([".a.8.tmp"]) == set()
+            assert context.names() == [".a.9.tmp", ".a.9.tmp.old"]
+        newer = context.job("a", b"newer", stale=(".a.9.tmp",))
+        seen: list[bytes] = []
+        await context.put(transport, newer._replace(confirm=lambda: seen.append(context.read("a"))))
+        assert seen == [b"old"]
+        await transport.close()
         assert context.read("a") == b"newer"
         assert context.names() == ["a"]
 
-    def test_an_aside_is_not_removed_while_its_name_is_missing(self, plain: OpenSSHServer, tmp_path: Path) -> None:
+    async def test_an_aside_is_not_removed_while_its_name_is_missing(self, plain: OpenSSHServer, tmp_path: Path):
         context = DeliveryContext(plain, tmp_path)
 
-        async def case() -> None:
-            transport = context.transport()
-            await transport.connect()
-            (context.folder / ".a.9.tmp.old").write_bytes(b"the only copy")
-            await transport.remove([".a.9.tmp"])
-            assert context.read(".a.9.tmp.old") == b"the only copy"
-            await transport.close()
-
-        run(case)
+        transport = context.transport()
+        await transport.connect()
+        (context.folder / ".a.9.tmp.old").write_bytes(b"the only copy")
+        await transport.remove([".a.9.tmp"])
+        assert context.read(".a.9.tmp.old") == b"the only copy"
+        await transport.close()
 
     @pytest.mark.slow
-    def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path) -> None:
+    async def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path):
         """The one request that a stalled server may hold against us: it moves the newer version aside."""
         context = DeliveryContext(plain, tmp_path)
         frozen: list[int] = []
 
-        async def case() -> None:
+        try:
             first = context.transport(StallSecs=2)
             await first.connect()
             await context.put(first, context.job("a", b"first"))
@@ -232,38 +179,31 @@ class TestSwap:
             assert context.read("a") == b"newer"
             assert context.names() == ["a"]
             await second.close()
-
-        try:
-            run(case)
         finally:
             plain.thaw(frozen)
 
 
 @pytest.mark.slow
-def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenSSHServer, context: DeliveryContext) -> None:
+async def test_a_small_file_does_not_wait_for_a_large_one_when_slow(server: OpenSSHServer, context: DeliveryContext):
     rate = 400_000
     with Relay("127.0.0.1", server.port, buffer=16 * 1024) as relay:
-
-        async def case() -> None:
-            transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
-            await transport.connect()
-            relay.throttle(rate)
-            moved = asyncio.Event()
-            large = asyncio.create_task(
-                transport.upload(context.job("large", os.urandom(rate * 60)), lambda done: moved.set() if done > rate * 2 else None)
-            )
-            await moved.wait()
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            await context.put(transport, context.job("small", b"x" * 1000))
-            took = loop.time() - started
-            assert not large.done()
-            large.cancel()
-            await asyncio.gather(large, return_exceptions=True)
-            await transport.close()
-            assert took < 8, "three round trips behind half a second of data each, and time for a busy machine"
-
-        run(case)
+        transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
+        await transport.connect()
+        relay.throttle(rate)
+        moved = asyncio.Event()
+        large = asyncio.create_task(
+            transport.upload(context.job("large", os.urandom(rate * 60)), lambda done: moved.set() if done > rate * 2 else None)
+        )
+        await moved.wait()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await context.put(transport, context.job("small", b"x" * 1000))
+        took = loop.time() - started
+        assert not large.done()
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        await transport.close()
+        assert took < 8, "three round trips behind half a second of data each, and time for a busy machine"
 
 
 class TestChild:
@@ -273,35 +213,28 @@ class TestChild:
     def pid_of(context: DeliveryContext) -> int:
         return int(json.loads((context.place / "work" / "ssh.json").read_text())["pid"])
 
-    def test_it_has_no_terminal_and_ends_with_close(self, context: DeliveryContext) -> None:
-        async def case() -> None:
-            transport = context.transport()
-            await transport.connect()
-            pid = self.pid_of(context)
-            assert session_of(pid) == (pid, 0), "a session of its own, no terminal"
-            await transport.close()
-            assert process_start(pid) is None
-            assert not (context.place / "work" / "ssh.json").exists()
-
-        run(case)
+    async def test_it_has_no_terminal_and_ends_with_close(self, context: DeliveryContext):
+        transport = context.transport()
+        await transport.connect()
+        pid = self.pid_of(context)
+        assert session_of(pid) == (pid, 0), "a session of its own, no terminal"
+        await transport.close()
+        assert process_start(pid) is None
+        assert not (context.place / "work" / "ssh.json").exists()
 
     @pytest.mark.slow
-    def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, context: DeliveryContext) -> None:
+    async def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, context: DeliveryContext):
         with Relay("127.0.0.1", server.port) as relay:
+            transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
+            await transport.connect()
+            pid = self.pid_of(context)
+            relay.stall()
+            started = asyncio.get_running_loop().time()
+            await transport.close()
+            assert asyncio.get_running_loop().time() - started < 10
+            assert process_start(pid) is None
 
-            async def case() -> None:
-                transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
-                await transport.connect()
-                pid = self.pid_of(context)
-                relay.stall()
-                started = asyncio.get_running_loop().time()
-                await transport.close()
-                assert asyncio.get_running_loop().time() - started < 10
-                assert process_start(pid) is None
-
-            run(case)
-
-    def test_nothing_stays_open(self, context: DeliveryContext) -> None:
+    def test_nothing_stays_open(self, context: DeliveryContext):
         async def case() -> None:
             transport = context.transport()
             before = left_open()
@@ -320,9 +253,9 @@ class TestChild:
                         found.append(number)
             return sorted(found)
 
-        run(case)
+        asyncio.run(case())
 
-    def test_it_works_in_another_thread(self, context: DeliveryContext) -> None:
+    def test_it_works_in_another_thread(self, context: DeliveryContext):
         """Where the courier lives: no signal, no child watcher of the main thread is needed."""
         ends: list[BaseException | None] = []
 
@@ -334,7 +267,7 @@ class TestChild:
                 await transport.close()
 
             try:
-                run(case)
+                asyncio.run(case())
                 ends.append(None)
             except BaseException as exc:
                 ends.append(exc)
@@ -346,7 +279,7 @@ class TestChild:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("by", ["the kernel", "the next connect"])
-    def test_it_does_not_outlive_us(self, server: OpenSSHServer, context: DeliveryContext, by: str) -> None:
+    def test_it_does_not_outlive_us(self, server: OpenSSHServer, context: DeliveryContext, by: str):
         with Relay("127.0.0.1", server.port) as relay:
             settings = server.settings(HostPath=str(context.folder), HostPort=relay.port, HostKey=server.host_key)
             holder = subprocess.Popen(
@@ -367,10 +300,10 @@ class TestChild:
                 assert process_start(pid) is not None
                 relay.heal()
                 relay.stall("down")
-                run(lambda: connect_in_vain(context.transport(HostPort=relay.port, HostKey=server.host_key, ConnectTimeoutSecs=1)))
+                asyncio.run(connect_in_vain(context.transport(HostPort=relay.port, HostKey=server.host_key, ConnectTimeoutSecs=1)))
             wait_until(lambda: process_start(pid) is None, what="the end of ssh")
 
-    def test_only_the_recorded_one_is_ended(self, context: DeliveryContext) -> None:
+    def test_only_the_recorded_one_is_ended(self, context: DeliveryContext):
         (context.place / "work").mkdir()
         record = context.place / "work" / "ssh.json"
         # What an ssh of ours has on its command line, in a process that stays.
@@ -393,7 +326,7 @@ class TestChild:
                 ours.kill()
                 other.kill()
 
-    def test_a_record_that_is_a_link_names_nobody(self, context: DeliveryContext) -> None:
+    def test_a_record_that_is_a_link_names_nobody(self, context: DeliveryContext):
         (context.place / "work").mkdir()
         record = context.place / "work" / "ssh.json"
         one = [sys.executable, "-c", "import time; time.sleep(600)", *ssh_argv("ssh", login_of({"Host": "h"}))[1:]]
@@ -406,24 +339,21 @@ class TestChild:
             finally:
                 ours.kill()
 
-    def test_the_reason_is_reported_when_ssh_dies(self, context: DeliveryContext) -> None:
-        async def case() -> None:
-            transport = context.transport()
-            await transport.connect()
-            moving = asyncio.Event()
-            running = asyncio.create_task(transport.upload(context.job("a", os.urandom(50_000_000)), lambda done: moving.set()))
-            await moving.wait()
-            os.kill(self.pid_of(context), signal.SIGKILL)
-            with pytest.raises(TransportLost, match="signal 9"):
-                await running
-            with pytest.raises(TransportLost):
-                await transport.stat("a")
-            await transport.close()
-            await transport.connect()
-            await context.put(transport, context.job("a", b"x"))
-            await transport.close()
-
-        run(case)
+    async def test_the_reason_is_reported_when_ssh_dies(self, context: DeliveryContext):
+        transport = context.transport()
+        await transport.connect()
+        moving = asyncio.Event()
+        running = asyncio.create_task(transport.upload(context.job("a", os.urandom(50_000_000)), lambda done: moving.set()))
+        await moving.wait()
+        os.kill(self.pid_of(context), signal.SIGKILL)
+        with pytest.raises(TransportLost, match="signal 9"):
+            await running
+        with pytest.raises(TransportLost):
+            await transport.stat("a")
+        await transport.close()
+        await transport.connect()
+        await context.put(transport, context.job("a", b"x"))
+        await transport.close()
 
 
 def session_of(pid: int) -> tuple[int, int]:
@@ -454,17 +384,14 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_many_uploads_leave_one_open_and_one_rename_each_in_the_servers_log(tmp_path: Path) -> None:
+async def test_the_log_has_one_open_and_one_rename_for_each_upload(tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:
         context = DeliveryContext(server, tmp_path)
 
-        async def case() -> None:
-            transport = context.transport()
-            await transport.connect()
-            await asyncio.gather(*(context.put(transport, context.job(f"f{i}", b"x" * i)) for i in range(20)))
-            await transport.close()
-
-        run(case)
+        transport = context.transport()
+        await transport.connect()
+        await asyncio.gather(*(context.put(transport, context.job(f"f{i}", b"x" * i)) for i in range(20)))
+        await transport.close()
         events = server.events()
         for what in ("open", "close", "posix-rename"):
             assert sum(event.startswith(f"{what} ") for event in events) == 20

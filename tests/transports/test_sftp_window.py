@@ -53,7 +53,7 @@ class Link:
 @pytest.mark.parametrize(
     ("rate", "delay"), [(450e6, 0.0005), (100e6, 0.002), (12.5e6, 0.02), (625e3, 0.1), (2.5e6, 0.6), (100e3, 0.3), (20e3, 0.05)]
 )
-def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float) -> None:
+def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float):
     link = Link(rate, delay)
     link.run(15)
     most = min(rate, 8 * LARGEST / (delay + LARGEST / rate))  # beyond that the window is at its end
@@ -63,7 +63,7 @@ def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float) 
 
 @given(st.floats(2e3, 50e6), st.floats(0.0001, 1.0))
 @settings(max_examples=40)
-def test_never_more_than_two_seconds_of_data_in_flight(rate: float, delay: float) -> None:
+def test_never_more_than_two_seconds_of_data_in_flight(rate: float, delay: float):
     link = Link(rate, delay)
     link.run(20)
     link.most = 0
@@ -71,14 +71,14 @@ def test_never_more_than_two_seconds_of_data_in_flight(rate: float, delay: float
     assert link.most <= max(2.0 * rate * 1.1, 8 * 1024) + LARGEST * (rate > 1e6)
 
 
-def test_it_starts_small() -> None:
+def test_it_starts_small():
     window = Window(LARGEST)
     assert window.chunk == 32 * 1024
     assert window.limit == 64 * 1024
     assert Window(8 * 1024).chunk == 8 * 1024
 
 
-def test_chunks_grow_on_a_fast_link_and_shrink_on_a_slow_one() -> None:
+def test_chunks_grow_on_a_fast_link_and_shrink_on_a_slow_one():
     fast, slow = Link(400e6, 0.0005), Link(10e3, 0.05)
     fast.run(1)
     slow.run(60)
@@ -86,7 +86,7 @@ def test_chunks_grow_on_a_fast_link_and_shrink_on_a_slow_one() -> None:
     assert slow.window.chunk == 4 * 1024
 
 
-def test_a_link_that_becomes_slow_is_noticed() -> None:
+def test_a_link_that_becomes_slow_is_noticed():
     link = Link(10e6, 0.05)
     link.run(10)
     link.rate = 100e3
@@ -94,7 +94,7 @@ def test_a_link_that_becomes_slow_is_noticed() -> None:
     assert link.queue_secs <= 2.2
 
 
-def test_a_link_that_becomes_longer_does_not_starve() -> None:
+def test_a_link_that_becomes_longer_does_not_starve():
     link = Link(2e6, 0.02)
     link.run(10)
     link.delay = 0.9
@@ -102,7 +102,7 @@ def test_a_link_that_becomes_longer_does_not_starve() -> None:
     assert link.run(20) > 0.5 * 2e6
 
 
-def test_a_link_that_becomes_fast_again_is_filled_again() -> None:
+def test_a_link_that_becomes_fast_again_is_filled_again():
     link = Link(5e6, 0.05)
     link.run(10)
     link.rate = 50e3
@@ -112,7 +112,7 @@ def test_a_link_that_becomes_fast_again_is_filled_again() -> None:
     assert link.run(10) > 0.9 * 5e6
 
 
-def test_small_files_alone_tell_nothing_about_how_slow_a_link_is() -> None:
+def test_small_files_alone_tell_nothing_about_how_slow_a_link_is():
     link = Link(50e6, 0.02)
     link.run(5)
     limit = link.window.limit
@@ -126,14 +126,14 @@ def test_small_files_alone_tell_nothing_about_how_slow_a_link_is() -> None:
     assert link.window.limit == limit
 
 
-def test_a_first_small_file_does_not_close_the_window() -> None:
+def test_a_first_small_file_does_not_close_the_window():
     window = Window(LARGEST)
     window.acknowledged(100, window.sent(100, 0.0), 0.3)
     assert window.limit == 64 * 1024
     assert window.chunk == 32 * 1024
 
 
-def test_a_burst_of_late_answers_is_no_rate() -> None:
+def test_a_burst_of_late_answers_is_no_rate():
     """A second of silence, then all answers at once: the rate is still what it was over that second."""
     window = Window(LARGEST)
     stamps = [window.sent(10_000, 0.0) for _ in range(6)]
@@ -142,7 +142,7 @@ def test_a_burst_of_late_answers_is_no_rate() -> None:
     assert window.rate <= 60_000
 
 
-def test_something_may_always_be_sent() -> None:
+def test_something_may_always_be_sent():
     window = Window(LARGEST)
     assert window.room(10**9)
     window.sent(10**9, 0.0)

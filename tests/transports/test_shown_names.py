@@ -15,7 +15,7 @@ from pysubtask.transports.shared.profile import Profile, Step
 
 
 @pytest.mark.parametrize("name", ["a.csv", "img_0001.jpg", ".hidden", "2026-11-30.log", "x"])
-def test_a_plain_name_has_nothing_to_be_found_out(name: str) -> None:
+def test_a_plain_name_has_nothing_to_be_found_out(name: str):
     assert kinds(name) == []
 
 
@@ -34,7 +34,7 @@ def test_a_plain_name_has_nothing_to_be_found_out(name: str) -> None:
         ("a" * 101, ["a long name"]),
     ],
 )
-def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
+def test_what_not_every_file_system_keeps(name: str, found: list[str]):
     assert kinds(name) == found
 
 
@@ -57,7 +57,7 @@ def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
         ("long name here.csv", "LONGNA~1.CSV", "a blank"),
     ],
 )
-def test_the_visible_name_and_the_sign_to_blame(name: str, visible: str, why: str) -> None:
+def test_the_visible_name_and_the_sign_to_blame(name: str, visible: str, why: str):
     alias = find(name, [Row("other.csv", 7), Row(visible, 5)], 5)
     assert alias is not None and alias.visible == visible and why in alias.why
 
@@ -72,12 +72,12 @@ def test_the_visible_name_and_the_sign_to_blame(name: str, visible: str, why: st
         ("CAM.csv", [Row("cam.csv", 6)]),  # another file
     ],
 )
-def test_nothing_is_reported_where_nothing_is_known(name: str, rows: list[Row]) -> None:
+def test_nothing_is_reported_where_nothing_is_known(name: str, rows: list[Row]):
     assert find(name, rows, 5) is None
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12))
-def test_names_that_differ_in_what_servers_alter_have_the_same_key(name: str) -> None:
+def test_names_that_differ_in_what_servers_alter_share_a_key(name: str):
     assert key(name) == key(name.rstrip(". ") or name)
     assert key(f"x/{name}").startswith("x/")
 
@@ -89,7 +89,7 @@ class TestWhatIsRemembered:
         profile.on_step = steps.append
         return AlteredNames(profile, lambda: now[0]), profile, steps
 
-    def test_a_kind_that_was_kept_once_is_not_checked_again_nor_after_a_restart(self) -> None:
+    def test_a_kind_that_was_kept_once_is_not_checked_again(self):
         names, profile, _ = self.build([0.0])
         assert names.open_parts("Day 1/IMG_1.JPG") == ["Day 1", "Day 1/IMG_1.JPG"]
         assert names.kept("x/Day 1", [Row("Day 1")]) == "x/dAY 1"  # to be asked for
@@ -98,7 +98,7 @@ class TestWhatIsRemembered:
         again.load(profile.to_json())
         assert AlteredNames(again).open_parts("Day 2/IMG_2.JPG") == [] and AlteredNames(again).open_parts("a*b") == ["a*b"]
 
-    def test_plain_names_are_looked_at_where_a_server_finds_them_in_any_case(self) -> None:
+    def test_plain_names_are_checked_where_a_server_ignores_case(self):
         names, profile, _ = self.build([0.0])
         assert names.may_meet("CAM.csv") and not names.may_meet("day/cam.csv")
         assert names.kept("CAM.csv", [Row("CAM.csv"), Row("cam.CSV")]) is None, "another file, so they are told apart"
@@ -107,7 +107,7 @@ class TestWhatIsRemembered:
         again.load(profile.to_json())
         assert AlteredNames(again).may_meet("day/cam.csv")
 
-    def test_a_profile_of_the_version_before_is_taken(self) -> None:
+    def test_a_profile_of_the_version_before_is_taken(self):
         _, profile, _ = self.build([0.0])
         kept = json.loads(profile.to_json())
         del kept["shown"]
@@ -115,7 +115,7 @@ class TestWhatIsRemembered:
         profile.load(json.dumps(kept))
         assert profile.kept_kinds == set()
 
-    def test_a_refused_name_costs_nothing_for_a_day(self) -> None:
+    def test_a_refused_name_costs_nothing_for_a_day(self):
         now = [0.0]
         names, profile, _ = self.build(now)
         names.check("a.csv.")
@@ -133,7 +133,7 @@ class TestWhatIsRemembered:
         profile.try_again()  # as after 'pysubtask retry'
         names.check("a.csv.")
 
-    def test_another_form_of_unicode_is_the_same_name_unless_it_is_anothers(self) -> None:
+    def test_another_unicode_form_is_the_same_name_unless_anothers(self):
         names, _, steps = self.build([0.0])
         alias = Alias("\u00e4.csv", "")
         assert names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias) and names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias)

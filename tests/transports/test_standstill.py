@@ -49,24 +49,24 @@ def info(repeats: int = 4, unacked: int = 2, acked: int = 1, received: int = 41,
         ({"full": 536}, False),  # no packet of this machine is large
     ],
 )
-def test_when_large_packets_are_swallowed(counts: dict[str, int], swallowed: bool) -> None:
+def test_when_large_packets_are_swallowed(counts: dict[str, int], swallowed: bool):
     seen = standstill.read(info(**counts))
     assert seen is not None and seen.swallows() == swallowed
 
 
-def test_what_came_through_before_the_hole_does_not_count() -> None:
+def test_what_came_through_before_the_hole_does_not_count():
     seen = TCPState(4, 2, 50_000, 9_000, 1448)
     assert not seen.swallows() and seen.swallows(49_000) and not seen.swallows(40_000)
     assert standstill.read(b"short") is None
 
 
-def test_the_words_of_a_time_limit() -> None:
+def test_the_words_of_a_time_limit():
     assert error_text(TimeoutError(), 5) == "no answer for 5 s"
     assert error_text(Standstill(MTU), 5) == f"no answer for 5 s: {MTU}" and "MTU" in MTU
 
 
 @pytest.mark.parametrize("sftp", [True, False])
-def test_the_doctor_blames_the_path_and_not_the_server(sftp: bool) -> None:
+def test_the_doctor_blames_the_path_and_not_the_server(sftp: bool):
     settings = {"Host": "h.example", "UseSFTP": sftp}
     for found in (
         login_finding(TransportLost(f"no login: {MTU}", "x"), settings),
@@ -155,7 +155,7 @@ def driven(link: BadLink, folder: Path, settings: dict[str, Any]) -> dict[str, A
 @needs_sshd
 @pytest.mark.slow
 @pytest.mark.parametrize("largest", [None, HOLE])
-def test_sftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | None) -> None:
+def test_sftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | None):
     with openssh_server(tmp_path / "sshd", host=link.far_address, within=link.far) as server:
         link.set(largest=largest)
         outcome = driven(link, tmp_path / "near", server.settings())
@@ -170,7 +170,7 @@ def test_sftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int |
 @needs_link
 @pytest.mark.slow
 @pytest.mark.parametrize("largest", [None, HOLE])
-def test_ftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | None) -> None:
+def test_ftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | None):
     """What is small arrives, and what is large says why it does not."""
     words = [sys.executable, "-c", textwrap.dedent(FTPD), str(tmp_path / "files"), link.far_address]
     with link.start_far(
@@ -189,7 +189,7 @@ def test_ftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | 
 @needs_link
 @needs_sshd
 @pytest.mark.slow
-def test_a_link_that_is_down_is_not_called_that(link: BadLink, tmp_path: Path) -> None:
+def test_a_link_that_is_down_is_not_called_that(link: BadLink, tmp_path: Path):
     with openssh_server(tmp_path / "sshd", host=link.far_address, within=link.far) as server:
         settings = server.settings()
         link.outages([(1.5, 600.0)])

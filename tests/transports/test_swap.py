@@ -38,7 +38,7 @@ def taken(steps: Steps, *answers: bool | None) -> tuple[list[Step], str | None]:
         ((False,), [ASIDE], "stays", True),
     ],
 )
-def test_the_order_of_a_swap(tmp_path: Path, answers: Any, steps: list[Step], outcome: str, recorded: bool) -> None:
+def test_the_order_of_a_swap(tmp_path: Path, answers: Any, steps: list[Step], outcome: str, recorded: bool):
     record = SwapRecord(str(tmp_path), "me")
     beginning = swap(record, b".t", b"a", b".t.old", NOW)
     assert SwapRecord(str(tmp_path), "me").target_of(b".t.old") == b"a", "on record before the first step"
@@ -46,7 +46,7 @@ def test_the_order_of_a_swap(tmp_path: Path, answers: Any, steps: list[Step], ou
     assert (b".t.old" in SwapRecord(str(tmp_path), "me").asides) == recorded
 
 
-def test_no_swap_begins_without_a_record(tmp_path: Path) -> None:
+def test_no_swap_begins_without_a_record(tmp_path: Path):
     with pytest.raises(OSError):
         swap(SwapRecord(str(tmp_path / "none"), "me"), b".t", b"a", b".t.old", NOW)
 
@@ -67,7 +67,7 @@ BACK = Step("rename", b".t.old", b"a")
         ((True, False, False, False), [TELL_ASIDE, TELL, BACK, TELL]),
     ],
 )
-def test_the_order_of_a_repair(answers: Any, steps: list[Step]) -> None:
+def test_the_order_of_a_repair(answers: Any, steps: list[Step]):
     assert taken(mend(b".t.old", b"a"), *answers) == (steps, None)
 
 
@@ -78,14 +78,14 @@ class NoSession:
         raise AssertionError(name)
 
 
-def test_ftp_leaves_an_aside_alone_that_a_later_upload_may_write_to(tmp_path: Path) -> None:
+def test_ftp_leaves_an_aside_that_a_later_upload_may_write_to(tmp_path: Path):
     profile, record = Profile(lambda: NOW), SwapRecord(str(tmp_path), "me")
     record.add(b".t.old", b"a", NOW)
     profile.leave(".t.old", reusable=True)
     Swaps(record, profile).mend_recorded(NoSession(), ".t")  # type: ignore[arg-type]
 
 
-def test_old_asides_are_forgotten(tmp_path: Path) -> None:
+def test_old_asides_are_forgotten(tmp_path: Path):
     record = SwapRecord(str(tmp_path), "me")
     record.add(b".old", b"a", NOW - 25 * 3600)
     record.add(b".new", b"b", NOW)

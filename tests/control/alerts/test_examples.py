@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import pages
-from tests.control.alerts.test_program import ALERT
+from tests.support import pages
+from tests.support.task_statuses import ALERT
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_with_each_return_it_is_over_later():
     assert course.repeats(False, 90) == [OVER]
 
 
-def test_a_clock_that_was_set_back_tells_nothing_again_and_loses_nothing():
+def test_a_clock_set_back_repeats_no_report_and_loses_none():
     course = Course()
     course.repeats(True, 80)
     course.now -= 10 * DAY_SECS

@@ -6,7 +6,7 @@ import pytest
 
 from pysubtask.common.events import utc
 from pysubtask.control.alerts.kinds import DISK_LOW, HELD, KINDS, PARKED, SILENT, seen
-from tests.control.test_status_view import NOW, task_status
+from tests.support.task_statuses import NOW, task_status
 
 HOUR = 3600.0
 QUIET = {"state": "connected"}

@@ -16,19 +16,10 @@ from pysubtask.control.alerts import program as program_module
 from pysubtask.control.alerts.message import message
 from pysubtask.control.alerts.program import Ended, Program, begin
 from pysubtask.control.alerts.watch import environment
-from tests.control.test_status_view import NOW, task_status
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.task_statuses import ALERT, NOW, task_status
 
 ENVIRON = {"PATH": os.environ["PATH"]}
-ALERT = message(
-    "begins",
-    "held",
-    task_status("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
-    "roof7",
-    NOW - 90,
-    task="roof",
-    extension="ftp",
-)
 
 
 def script(folder: Path, text: str, mode: int = 0o700) -> str:
@@ -107,7 +98,7 @@ def test_a_flood_without_end_is_ended_and_held_to_no_memory(tmp_path: Path):
     assert "TimeoutSecs" in found.problem and len(found.output) < 5000
 
 
-def test_one_that_reads_nothing_and_closes_everything_is_no_trouble(tmp_path: Path):
+def test_a_program_that_reads_nothing_is_no_trouble(tmp_path: Path):
     assert ended(started([script(tmp_path, "exec <&- >&- 2>&-; sleep 0.1")])).problem == ""
 
 

@@ -17,8 +17,8 @@ from pysubtask.common import registry
 from pysubtask.common.alert_handoff import MODULE, AlertHandoff, Watched, write
 from pysubtask.common.process import process_start
 from pysubtask.control.alerts.watch import Watch
-from tests.control.test_status_view import NOW, task_status
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.task_statuses import NOW, task_status
 
 QUIET: dict[str, Any] = {"state": "connected"}
 HELD = {"state": "held", "why": "permission denied", "problem": {"text": "x", "remedy": "y"}}
@@ -81,7 +81,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     fake_.watch.end()
 
 
-def test_each_kind_of_each_child_is_reported_once_and_over_a_restart_not_again(fake: Fake):
+def test_each_kind_of_each_child_is_reported_once_over_a_restart(fake: Fake):
     fake.pages = {"ftp": (HELD, (1, 0, 0)), "dropbox": ({**QUIET, "disk_low": True}, (0, 0, 2))}
     fake.goes(100)
     begun = {("ftp", "held", "begins"), ("dropbox", "parked", "begins"), ("dropbox", "disk low", "begins")}
@@ -101,7 +101,7 @@ def test_each_kind_of_each_child_is_reported_once_and_over_a_restart_not_again(f
     assert len(fake.alerts()) == 9
 
 
-def test_a_failure_is_reported_once_and_tried_again_with_back_off(fake: Fake):
+def test_a_failure_is_reported_once_and_retried_with_back_off(fake: Fake):
     fake.program(f"echo x >> {fake.folder}/tries; echo sorry; exit 1")
     fake.pages = {"ftp": (HELD, (1, 0, 0)), "dropbox": (HELD, (1, 0, 0))}
     fake.goes(2000)
@@ -135,7 +135,7 @@ def test_a_registry_that_cannot_be_written_is_reported_once(fake: Fake, monkeypa
     assert len(fake.alerts()) == 2 and fake.log().count("it may be alerted again after a restart") == 1
 
 
-def test_what_the_program_says_is_one_line_cut_and_without_escapes(fake: Fake):
+def test_a_programs_output_is_one_line_cut_and_without_escapes(fake: Fake):
     fake.program("printf 'a\\033[2Jb\\nc'; head -c 3000 /dev/zero | tr '\\0' x")
     fake.pages = {"ftp": (HELD, (1, 0, 0))}
     fake.goes(100)
@@ -144,7 +144,7 @@ def test_what_the_program_says_is_one_line_cut_and_without_escapes(fake: Fake):
 
 
 @pytest.mark.slow
-def test_a_second_process_for_the_task_waits_and_a_stop_ends_each_at_once(fake: Fake):
+def test_a_second_process_for_a_task_waits_and_a_stop_ends_both(fake: Fake):
     """Two masters of one task, of which only one has the children."""
     (fake.folder / "console").mkdir()
     processes = []

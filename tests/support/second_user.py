@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pysubtask.testing.servers.ftp import FTPServer
-from tests.other_user import HIM, give_him, his_python
+from tests.support.other_user import HIM, give_him, his_python
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "root-only-canary-42"

@@ -53,7 +53,7 @@ def his_python():
     import importlib.util
 
     found = importlib.util.find_spec("click")
-    folders = [str(Path(__file__).resolve().parent.parent), str(Path(found.origin).resolve().parent.parent)]
+    folders = [str(Path(__file__).resolve().parents[2]), str(Path(found.origin).resolve().parent.parent)]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
     environ.pop("PYTHONPYCACHEPREFIX", None)
     for program in dict.fromkeys([sys.executable, "/usr/bin/python3"]):

@@ -15,7 +15,7 @@ import termios
 import time
 from pathlib import Path
 
-from tests.control.station import environment
+from tests.support.run_station import environment
 
 _CONTROL = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b.?")
 

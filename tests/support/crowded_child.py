@@ -5,7 +5,7 @@ import sys
 import threading
 
 from pysubtask.base import main
-from tests.folder_child import FolderSubtask
+from tests.support.folder_child import FolderSubtask
 
 _start = threading.Thread.start
 

@@ -25,8 +25,8 @@ from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
 from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.servers.quirks import MINUTE, Switch
 from pysubtask.transports.shared.leftover_temps import MOST_RESTING
-from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import SFTPStation
 
 Server = QuirkSFTPServer | QuirkFTPServer
 FILES, APPENDS, REWRITES = 20, 4, 3

@@ -15,7 +15,7 @@ from pysubtask.common.receipts import Receipt, read_receipts
 from pysubtask.common.status import read_status
 from pysubtask.control.config.toml_words import in_toml
 from pysubtask.testing.servers.sshd import OpenSSHServer
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 

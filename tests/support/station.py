@@ -13,7 +13,7 @@ from pysubtask import BaseMaster, DropboxTaskMaster, Section, TaskMaster
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 
 class Station:
@@ -42,7 +42,7 @@ class Station:
 
     def make(self) -> BaseMaster:
         os.environ["TEST_SERVER_FOLDER"] = str(self.server)
-        return BaseMaster(self.entries, Section("", **self.base), "tests.folder_child", LogToConsole=False)
+        return BaseMaster(self.entries, Section("", **self.base), "tests.support.folder_child", LogToConsole=False)
 
     def write(self, name: str, data: str | bytes, mode: str = "w") -> Path:
         path = self.data / name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pysubtask import BaseSubtask
 from pysubtask.base import main
-from tests.folder_child import FolderSubtask
+from tests.support.folder_child import FolderSubtask
 
 NAMES = (
     *("begin", "begin_anew", "check", "claim", "clash", "close", "coming", "connect_now", "destination", "end", "finish", "gone"),

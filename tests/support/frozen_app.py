@@ -1,4 +1,4 @@
-"""Drives the app of docs/frozen-apps.md, frozen: ``python -m tests.frozen_app PROGRAM``, where PROGRAM starts it.
+"""Drives the app of docs/frozen-apps.md, frozen: ``python -m tests.support.frozen_app PROGRAM``, where PROGRAM starts it.
 
 It uploads to a loopback SFTP server, by key and by password; its child is killed, and the unpacker of a one-file child; the app
 is stopped, and killed; at the end nothing runs and nothing is left among the temporary files. ``--write FOLDER`` writes what
@@ -22,8 +22,8 @@ from typing import Any
 from pysubtask.common.status import read_status
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.sftp import SFTPServer
-from tests import pages
-from tests.helpers import wait_until
+from tests.support import pages
+from tests.support.helpers import wait_until
 
 PAGE = "frozen-apps.md"
 # In place of the page's config: where the server is becomes known when it runs.

@@ -3,7 +3,7 @@
 import sys
 
 from pysubtask.base import main
-from tests.folder_child import FolderSubtask
+from tests.support.folder_child import FolderSubtask
 
 
 class DisabledSubtask(FolderSubtask):

@@ -16,7 +16,7 @@ _connect = FolderTransport.connect
 
 async def _hang_once(self):
     marker = os.environ.get("TEST_HANG_MARKER", "")
-    if os.path.exists(marker):  # noqa: ASYNC240
+    if os.path.exists(marker):
         os.unlink(marker)
         time.sleep(1000)  # noqa: ASYNC251 - a library that blocks the loop
     await _connect(self)

@@ -51,7 +51,11 @@ def names_in(path: Path) -> set[str]:
         members = node.body if isinstance(node, ast.ClassDef) else [node]
         prefix = f"{node.name}::" if isinstance(node, ast.ClassDef) else ""
         found |= {node.name} if isinstance(node, ast.ClassDef) and node.name.startswith("Test") else set()
-        found |= {prefix + one.name for one in members if isinstance(one, ast.FunctionDef) and one.name.startswith("test_")}
+        found |= {
+            prefix + one.name
+            for one in members
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name.startswith("test_")
+        }
     return found
 
 

@@ -65,8 +65,10 @@ def contents(change: str) -> list[bytes]:
         return [_OLD, _OLD + b"a new line\n" * 40]
     if change == "rewritten":
         return [_OLD, b"all new\n" * 700]
+    big = bytes(random.Random(5).randbytes(600_000))
+    if change == "big":
+        return [big]
     if change == "middle":
-        big = bytes(random.Random(5).randbytes(600_000))
         return [big, big[:200_000] + b"x" * 30_000 + big[230_000:]]
     raise ValueError(change)
 
@@ -81,6 +83,12 @@ CHANGES = {
     "no rename over": ("first", "grown", "rewritten"),
     "object store": ("first", "grown", "rewritten"),
     "delete refused": ("first", "grown", "rewritten", "middle"),
+    "ftp whole": ("first", "grown", "rewritten"),
+    "ftp swap": ("first", "rewritten"),
+    "ftp append": ("grown", "rewritten"),
+    "ftp no append": ("grown",),
+    "ftp short transfer": ("first", "rewritten"),
+    "ftp resume": ("big", "middle"),
 }
 
 

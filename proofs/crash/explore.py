@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pysubtask.common.receipts import read_receipts
+from pysubtask.common.state_files import SWAP_RECORD
 
 from .child import KINDS, STUCK, VISIBLE_WRONG, Kind, Station, live
 from .steps import CRASHED, Steps
@@ -342,9 +343,13 @@ def _recorded_left(station: Station, kind: Kind) -> list[str]:
 
 
 def _on_record(station: Station, kind: Kind) -> bool:
-    """Whether a file on the server is recorded as temporary in the spool."""
-    with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
+    """Whether a file on the server is recorded as temporary in the spool, or as the old file of a swap."""
+    state = station.state(kind)
+    with contextlib.closing(sqlite3.connect(os.path.join(state, "spool.db"))) as db:
         recorded = {os.fsdecode(temp) for (temp,) in db.execute("SELECT temp FROM temp")}
+    for folder, _, names in os.walk(state):
+        if SWAP_RECORD in names:
+            recorded.update(json.loads(_read(os.path.join(folder, SWAP_RECORD)))["asides"])
     return bool(recorded.intersection(os.listdir(station.server)))
 
 

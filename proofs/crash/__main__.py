@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pysubtask.common import registry
 
+from .child import KINDS
 from .explore import CHANGES, Explorer, Outcome, Trial, pairs, singles, some_pairs
 from .power import PowerCuts
 
@@ -24,6 +25,7 @@ Work = Callable[[Explorer, Chosen, argparse.Namespace, Callable[[int], bool]], I
 
 _PRINTED_PROBLEMS = 20
 _SEEDS = 2
+_FTP = "ftp"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--power", action="store_true", help="cut the power instead of killing (needs strace)")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
-    parser.add_argument("--kind", choices=CHANGES, help="one kind of server alone")
+    parser.add_argument("--kind", choices=[*CHANGES, _FTP], help=f"one kind of server alone; {_FTP}: all kinds of that protocol")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes to share the work (default: 1)")
     parser.add_argument("--change", metavar="WORD", help="with --kind: one kind of change alone")
     args = parser.parse_args(argv)
@@ -44,8 +46,10 @@ def main(argv: list[str] | None = None) -> int:
     chosen: Chosen = {
         kind: tuple(change for change in changes if args.change in (None, change))
         for kind, changes in CHANGES.items()
-        if args.kind in (None, kind)
+        if args.kind in (None, kind) or (args.kind == _FTP and KINDS[kind].ftp is not None)
     }
+    if args.sample is not None:
+        chosen = _some(chosen, args.sample, args.seed)
     begun = time.monotonic()
     if args.power:
         if shutil.which("strace") is None:
@@ -58,6 +62,14 @@ def main(argv: list[str] | None = None) -> int:
             ok &= _table("pairs of crash points", _shared(_pairs, chosen, args, memory))
     print(f"{time.monotonic() - begun:.0f} s")  # noqa: T201
     return 0 if ok else 1
+
+
+def _some(chosen: Chosen, most: int, seed: int) -> Chosen:
+    """At most so many rows, drawn by ``seed``: a sample needs no more, and the steps of each row have to be counted first."""
+    rows = [(kind, change) for kind, changes in chosen.items() for change in changes]
+    drawn = set(random.Random(seed).sample(rows, min(most, len(rows))))
+    found = {kind: tuple(change for change in changes if (kind, change) in drawn) for kind, changes in chosen.items()}
+    return {kind: changes for kind, changes in found.items() if changes}
 
 
 def _points(explorer: Explorer, chosen: Chosen, args: argparse.Namespace, part: Callable[[int], bool]) -> Iterator[Outcome]:

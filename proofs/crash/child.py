@@ -24,11 +24,14 @@ from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.dropbox import transport as dropbox_transport
 from pysubtask.transports.dropbox.call_pool import CallPool
 from pysubtask.transports.dropbox.transport import DropboxTransport
+from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.sftp.transport import SFTPTransport
 from pysubtask.transports.ssh.stream import ByteStream
 
 from ..profiles import PROFILES, ServerProfile
 from .dropbox_model import CHUNK_BYTES, TOKEN, ModelDropbox
+from .ftp_model import FTPRules, ModelFTP
+from .ftp_network import Network
 from .model import ModelServer
 from .quirk_model import QuirkModel
 from .steps import Steps
@@ -42,7 +45,8 @@ _LONGEST_SECS = 100_000.0
 class Kind(NamedTuple):
     """A kind of server and of change, by ``name``: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries,
     with ``atomic_append`` as the setting AtomicAppend; ``dropbox``: the stand-in for Dropbox. ``moves``: the state with a queue
-    lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
+    lies where the version before kept it, and is moved. ``profile``: the server is one of these. ``ftp``: the server speaks FTP,
+    by these rules."""
 
     name: str
     atomic: bool = True
@@ -52,11 +56,23 @@ class Kind(NamedTuple):
     dropbox: bool = False
     moves: bool = False
     profile: ServerProfile | None = None
+    ftp: FTPRules | None = None
 
     @property
     def gap(self) -> bool:
         """Whether a reader may for a moment find no file."""
-        return not self.atomic or (self.profile is not None and self.profile.gap)
+        replaces = self.atomic and (self.ftp is None or self.ftp.replaces)
+        return not replaces or (self.profile is not None and self.profile.gap)
+
+    @property
+    def extension(self) -> str:
+        """The extension of the child."""
+        return "dropbox" if self.dropbox else "ftp"
+
+    @property
+    def transport(self) -> str:
+        """The transport of the child."""
+        return "dropbox" if self.dropbox else "ftp" if self.ftp is not None else "sftp"
 
 
 KINDS = {
@@ -71,6 +87,12 @@ KINDS = {
         Kind("no rename over", profile=PROFILES["no rename over"]),
         Kind("object store", append=True, atomic_append=False, profile=PROFILES["object store"]),
         Kind("delete refused", copies=True, append=True, atomic_append=False, profile=PROFILES["delete refused"]),
+        Kind("ftp whole", ftp=FTPRules(hashes=True)),
+        Kind("ftp swap", ftp=FTPRules(replaces=False)),
+        Kind("ftp append", append=True, atomic_append=False, ftp=FTPRules(piece=150)),
+        Kind("ftp no append", append=True, atomic_append=False, ftp=FTPRules(restarts=False)),
+        Kind("ftp short transfer", ftp=FTPRules(cut_at=5000, quietly=True)),
+        Kind("ftp resume", ftp=FTPRules(piece=64 * 1024, cut_at=540_000)),
     )
 }
 
@@ -122,6 +144,11 @@ class Station(NamedTuple):
         return os.path.join(self.root, "data", ".pysubtask", "main", "ftp")
 
     @property
+    def cut(self) -> str:
+        """A file that is there once the link was cut."""
+        return os.path.join(self.root, "cut")
+
+    @property
     def late(self) -> str:
         """The folder that keeps the requests a frozen server will still carry out."""
         return os.path.join(self.root, "late")
@@ -163,6 +190,10 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.now
+
+    def wait(self, secs: float) -> None:
+        """Move the clock, as a wait does."""
+        self._jump.now += secs
 
 
 async def _run_here(self: CallPool, work: Callable[..., Any], *args: Any) -> Any:
@@ -216,7 +247,7 @@ def live(
     random.seed(1)
     loop = _Loop()
     asyncio.set_event_loop(loop)
-    servers: list[ModelServer] = []
+    servers: list[ModelServer | ModelFTP] = []
 
     def before_rename() -> None:
         if late_at == "rename":
@@ -253,7 +284,8 @@ def live(
     steps.last_words = lambda: servers[-1].keep_late(station.late) if servers and slow else None
 
     def open_transport(name: str, settings: Any, workdir: str) -> Any:
-        return DropboxTransport(settings, workdir) if kind.dropbox else Transport(settings, workdir)
+        kinds: dict[str, Callable[[Any, str], Any]] = {"dropbox": DropboxTransport, "ftp": FTPTransport, "sftp": Transport}
+        return kinds[kind.transport](settings, workdir)
 
     parts: list[tuple[Any, str, Any]] = [
         (spool_thread, "Worker", _Inline),
@@ -268,11 +300,23 @@ def live(
             (CallPool, "run", _run_here),
             (CallPool, "close", _close_here),
         ]
+    if kind.ftp is not None:
+        rules = kind.ftp
+
+        def reach() -> ModelFTP:
+            server = ModelFTP(station.server, steps.step, on_change, rules, slow=slow, before_publish=before_rename)
+            servers.append(server)
+            if late_at == "connect":
+                server.run_late(station.late)
+            return server
+
+        network = Network(reach, steps.step, station.late, lambda: not inside and _once(station.cut))
+        parts += network.parts(loop.time, loop.wait)
     for module, name, part in parts:
         setattr(module, name, part)
     steps.install()
     subtask = UploadSubtask(handoff(station, kind, inside=inside), clock=loop.time)
-    subtask.transport = "dropbox" if kind.dropbox else "sftp"
+    subtask.transport = kind.transport
     process = ChildProcess(subtask)
     opened = process.open(process.lock())
     opened.delivery.start()
@@ -296,6 +340,14 @@ def live(
     return 0 if empty else STUCK
 
 
+def _once(path: str) -> bool:
+    """Whether there is no such file; there is one from now on."""
+    if os.path.exists(path):
+        return False
+    with open(path, "wb"):
+        return True
+
+
 def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
     """The handoff that the child gets. ``inside``: the state is in the data folder still."""
     entries = read_entries([{"file": station.data, **({"append": True} if kind.append else {})}])
@@ -309,7 +361,9 @@ def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
             section.pop("BakToFolder")
         if not inside:
             config["base"]["StateFolder"] = station.home
-    extension = "dropbox" if kind.dropbox else "ftp"
+    if kind.ftp is not None:
+        config["ftp"].update(UseSFTP=False, Password="secret")
+    extension = kind.extension
     planned = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
     make_ready(planned.state_dir, os.path.dirname(station.data))
     return Handoff(

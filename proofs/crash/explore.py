@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pysubtask.common.receipts import read_receipts
+from pysubtask.common.state_files import SWAP_RECORD
 
 from .child import KINDS, STUCK, VISIBLE_WRONG, Kind, Station, live
 from .steps import CRASHED, Steps
@@ -65,8 +66,10 @@ def contents(change: str) -> list[bytes]:
         return [_OLD, _OLD + b"a new line\n" * 40]
     if change == "rewritten":
         return [_OLD, b"all new\n" * 700]
+    big = bytes(random.Random(5).randbytes(600_000))
+    if change == "big":
+        return [big]
     if change == "middle":
-        big = bytes(random.Random(5).randbytes(600_000))
         return [big, big[:200_000] + b"x" * 30_000 + big[230_000:]]
     raise ValueError(change)
 
@@ -81,6 +84,12 @@ CHANGES = {
     "no rename over": ("first", "grown", "rewritten"),
     "object store": ("first", "grown", "rewritten"),
     "delete refused": ("first", "grown", "rewritten", "middle"),
+    "ftp whole": ("first", "grown", "rewritten"),
+    "ftp swap": ("first", "rewritten"),
+    "ftp append": ("grown", "rewritten"),
+    "ftp no append": ("grown",),
+    "ftp short transfer": ("first", "rewritten"),
+    "ftp resume": ("big", "middle"),
 }
 
 
@@ -334,9 +343,13 @@ def _recorded_left(station: Station, kind: Kind) -> list[str]:
 
 
 def _on_record(station: Station, kind: Kind) -> bool:
-    """Whether a file on the server is recorded as temporary in the spool."""
-    with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
+    """Whether a file on the server is recorded as temporary in the spool, or as the old file of a swap."""
+    state = station.state(kind)
+    with contextlib.closing(sqlite3.connect(os.path.join(state, "spool.db"))) as db:
         recorded = {os.fsdecode(temp) for (temp,) in db.execute("SELECT temp FROM temp")}
+    for folder, _, names in os.walk(state):
+        if SWAP_RECORD in names:
+            recorded.update(json.loads(_read(os.path.join(folder, SWAP_RECORD)))["asides"])
     return bool(recorded.intersection(os.listdir(station.server)))
 
 

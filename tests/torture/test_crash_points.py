@@ -39,6 +39,57 @@ Snapshotter.sweep = lambda self, keep: None
     ),
 }
 
+# The same for the FTP client: source, kind, change, and the words.
+FTP_SABOTAGE = {
+    "a file written in place": (
+        """
+from pysubtask.transports.ftp.transport import FTPTransport
+init = FTPTransport.__init__
+def in_place(self, settings, workdir):
+    init(self, settings, workdir)
+    self._in_place = True
+FTPTransport.__init__ = in_place
+""",
+        "ftp whole",
+        "rewritten",
+        "must never be seen",
+    ),
+    "a rename before the size is confirmed": (
+        """
+from pysubtask.transports.ftp.publish import Publisher
+Publisher._check_size = lambda self, session, attempt, source: None
+""",
+        "ftp short transfer",
+        "rewritten",
+        "must never be seen",
+    ),
+    "bytes appended where the file ends, not where they belong": (
+        """
+from pysubtask.transports.ftp.transfers import Transfers
+begin = Transfers._transfer
+def appended(self, command, start=0, walk=None):
+    if start and command == "STOR a.csv":
+        return begin(self, command.replace("STOR", "APPE"), 0, walk)
+    return begin(self, command, start, walk)
+Transfers._transfer = appended
+""",
+        "ftp append",
+        "grown",
+        "must never be seen",
+    ),
+    "a temporary file of an earlier attempt that stays": (
+        """
+from pysubtask.transports.ftp import transport
+from pysubtask.transports.ftp.temps import Temps
+Temps.clear = lambda self, session, path: None
+transport.remove = lambda session, paths, swaps, temps: set(paths)
+""",
+        "ftp whole",
+        "rewritten",
+        "left behind",
+    ),
+}
+
 _RUN = """
 import tempfile
 from proofs.crash.explore import Explorer, Trial
@@ -48,6 +99,25 @@ with tempfile.TemporaryDirectory() as folder:
 {sabotage}
     print(explorer.run(Trial("atomic replace", "rewritten", (40,))).problem)
 """
+
+# A kill before each step, from the last one on, until one tells; the server is frozen until the new bytes are published.
+_RUN_FTP = """
+import tempfile
+from proofs.crash.explore import Explorer, Trial
+with tempfile.TemporaryDirectory() as folder:
+    explorer = Explorer(folder)
+    steps = explorer.count({kind!r}, {change!r}, slow=True)
+{sabotage}
+    for step in range(steps, 30, -1):
+        problem = explorer.run(Trial({kind!r}, {change!r}, (step,), True, "rename")).problem
+        if problem:
+            break
+    print(problem)
+"""
+
+
+def indented(source):
+    return "\n".join("    " + line for line in source.strip().splitlines())
 
 
 def command(*words):
@@ -60,6 +130,14 @@ def test_a_sample_of_crash_points_and_pairs_loses_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
     totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
     assert [(row[1], row[2]) for row in totals] == [("6", "0"), ("6", "0")]
+
+
+@pytest.mark.slow
+def test_a_sample_of_the_crash_points_of_ftp_loses_nothing():
+    done = command("-m", "proofs.crash", "--kind", "ftp", "--sample", "12", "--pairs", "--seed", "11")
+    assert done.returncode == 0, done.stdout + done.stderr
+    totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
+    assert [row[1:] for row in totals] == [["12", "0", "0"], ["12", "0", "0"]]
 
 
 @pytest.mark.slow
@@ -84,7 +162,7 @@ def early(self, old, new):
 state_migration.StateMigration._copy_files = early
 """
     run = _RUN.replace('"atomic replace"', '"moved state"').replace('"rewritten"', '"first"').replace("(40,)", "(55,)")
-    done = command("-c", run.format(sabotage="\n".join("    " + line for line in source.strip().splitlines())))
+    done = command("-c", run.format(sabotage=indented(source)))
     assert "lost" in done.stdout, done.stdout + done.stderr
 
 
@@ -92,6 +170,13 @@ state_migration.StateMigration._copy_files = early
 @pytest.mark.parametrize("wrong", SABOTAGE)
 def test_a_child_that_does_it_wrong_is_found_out(wrong):
     source, words = SABOTAGE[wrong]
-    lines = "\n".join("    " + line for line in source.strip().splitlines())
-    done = command("-c", _RUN.format(sabotage=lines))
+    done = command("-c", _RUN.format(sabotage=indented(source)))
+    assert words in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", FTP_SABOTAGE)
+def test_an_ftp_client_that_does_it_wrong_is_found_out(wrong):
+    source, kind, change, words = FTP_SABOTAGE[wrong]
+    done = command("-c", _RUN_FTP.format(sabotage=indented(source), kind=kind, change=change))
     assert words in done.stdout, done.stdout + done.stderr

@@ -63,6 +63,16 @@ ROWS = (
         names="place",
     ),
     Setting(
+        "ReceiptKeepMonths",
+        24,
+        "months",
+        "Receipts are kept in a file for each month; of more files than so many the oldest are removed. The newest receipt of each "
+        "data file that is still there is kept in any case.",
+        low=1,
+        high=1200,
+        live=True,
+    ),
+    Setting(
         "MinFreeBytes",
         32 * 1024 * 1024,
         "bytes",

@@ -215,6 +215,13 @@ def remove(folder: str, name: str, *, any_owner: bool = False) -> None:
         _unlink(folder, name, at)
 
 
+def sync_folder(folder: str) -> None:
+    """Have the names in a folder of this package outlast a power cut. Raises OSError."""
+    with opened_folder(folder) as at:
+        if at >= 0:
+            os.fsync(at)
+
+
 def write_all(handle: int, data: bytes) -> None:
     """Write every byte of ``data``. Raises OSError."""
     rest = memoryview(data)

@@ -5,20 +5,22 @@ remote ``name`` at which ``destination``, ``at`` what time (UTC), how many file 
 (0: the server already had it), how many of them are new since the delivery before, how many bytes of any kind the link has carried
 since the receipt before (null: not known), and how it was ``verified``.
 ``seq`` rises by one.
+
+The file holds those since the last compaction and the newest one of each file that may be asked for; every receipt that was there
+at a compaction is in the file of its month, too (``receipt_months.py``).
 """
 
 import functools
 import json
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from . import own_files
 from .events import lines_of, to_json
 from .state_files import RECEIPTS
 
 FILE = RECEIPTS
-COMPACT_BYTES = 512 * 1024  # about 1,000 receipts; below that it is not worth the rewriting
 
 
 class Receipt(NamedTuple):
@@ -88,16 +90,21 @@ def last_seq(state_dir: str) -> int:
     """The highest ``seq`` in the file, 0 where there is none. Reads the end of the file only."""
     try:
         with os.fdopen(own_files.open_read(state_dir, FILE), "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            back = 64 * 1024
-            while True:
-                file.seek(max(0, size - back))
-                found = [receipt.seq for receipt in map(parse, file.read().splitlines(keepends=True)) if receipt]
-                if found or back >= size:
-                    return max(found, default=0)
-                back *= 16
+            return last_seq_in(file)
     except OSError:
         return 0
+
+
+def last_seq_in(file: IO[bytes]) -> int:
+    """The highest ``seq`` at the end of an open file of receipts, 0 where there is none. Raises OSError."""
+    size = file.seek(0, os.SEEK_END)
+    back = 64 * 1024
+    while True:
+        file.seek(max(0, size - back))
+        found = [receipt.seq for receipt in map(parse, file.read().splitlines(keepends=True)) if receipt]
+        if found or back >= size:
+            return max(found, default=0)
+        back *= 16
 
 
 def append(state_dir: str, receipts: Iterable[Receipt], *, sync: bool = False) -> None:
@@ -105,26 +112,3 @@ def append(state_dir: str, receipts: Iterable[Receipt], *, sync: bool = False) -
     data = b"".join(map(to_line, receipts))
     if data:
         own_files.append_lines(state_dir, FILE, data, sync=sync)
-
-
-def compact(state_dir: str, this_month: str) -> None:
-    """Keep the last line of each file, and put lines of earlier months (``2026-11``) into files of their own.
-
-    Does nothing while the file is small. A crash on the way leaves lines twice in a month's file, never none.
-    """
-    try:
-        if os.stat(os.path.join(state_dir, FILE)).st_size < COMPACT_BYTES:
-            return
-    except OSError:
-        return
-    newest: dict[tuple[str, str, str], Receipt] = {}
-    months: dict[str, list[bytes]] = {}
-    for receipt in read_receipts(state_dir, any_owner=False):
-        newest[receipt.path, receipt.name, receipt.destination] = receipt
-        if receipt.at[:7] != this_month:
-            months.setdefault(receipt.at[:7], []).append(to_line(receipt))
-    for month, lines in months.items():
-        with os.fdopen(own_files.open_append(state_dir, f"receipts-{month}.jsonl"), "r+b", buffering=0) as file:
-            own_files.write_all(file.fileno(), b"".join(lines))
-            os.fsync(file.fileno())
-    own_files.replace(state_dir, FILE, b"".join(map(to_line, sorted(newest.values()))), sync=True)

@@ -27,6 +27,8 @@ class SectionAttributes:
     StateFolder: str | None
     """Folder to keep the state (the queue, receipts, snapshots) in instead of the first entry's folder, as
     '/var/lib/station': it must be there, and nobody else may write it."""
+    ReceiptKeepMonths: int
+    """Receipts are kept in a file for each month; of more files than so many the oldest are removed. Unit: months."""
     MinFreeBytes: int
     """Disk space that snapshots leave free, on the disk that they are kept on; below it notifies stay due. Unit: bytes."""
     ArchiveToFolder: str | None

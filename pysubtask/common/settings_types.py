@@ -36,6 +36,9 @@ class BaseSettings(TypedDict, total=False):
     '/var/lib/station': it must be there, and nobody else may write it. None keeps it in the first entry's folder; where
     others may write that, in $STATE_DIRECTORY (systemd), else $XDG_STATE_HOME/pysubtask/state, else
     ~/.local/state/pysubtask/state."""
+    ReceiptKeepMonths: int
+    """Receipts are kept in a file for each month; of more files than so many the oldest are removed. The newest receipt
+    of each data file that is still there is kept in any case. Unit: months."""
     MinFreeBytes: int
     """Disk space that snapshots leave free, on the disk that they are kept on; below it notifies stay due. Unit: bytes."""
     ArchiveToFolder: str | None
@@ -254,6 +257,8 @@ class LiveSettings(TypedDict, total=False):
 
     TimerIntervalSecs: float
     """How often the child looks for new stamps at the latest; file events wake it at once. Unit: seconds."""
+    ReceiptKeepMonths: int
+    """Receipts are kept in a file for each month; of more files than so many the oldest are removed. Unit: months."""
     MinFreeBytes: int
     """Disk space that snapshots leave free, on the disk that they are kept on; below it notifies stay due. Unit: bytes."""
     LogLevel: Literal["debug", "info", "warning", "error"]

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pysubtask.common import events, receipts, status
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.receipts import Receipt
+from pysubtask.subtask.spool import compaction
+from pysubtask.subtask.spool.spool_thread import SpoolThread
 
 JSON = st.recursive(st.none() | st.integers() | st.text(), st.lists)
 
@@ -133,13 +135,19 @@ class TestReceipts:
         assert receipts.last_seq(str(tmp_path)) == 41
 
     def test_compaction_keeps_the_last_of_each_file_and_the_months(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(receipts, "COMPACT_BYTES", 10)
+        monkeypatch.setattr(compaction, "COMPACT_BYTES", 10)
         october = [receipt(n, at="2026-10-01T00:00:00.000Z", path=f"/data/{n % 2}") for n in range(1, 5)]
         november = [receipt(n, path="/data/1") for n in range(5, 8)]
         receipts.append(str(tmp_path), october + november)
-        receipts.compact(str(tmp_path), "2026-11")
+        spool_thread = SpoolThread(str(tmp_path), "sftp://h:22/", lambda *paths: None)
+        spool_thread.compaction.daily(24, lambda path: False)
+        spool_thread.compaction.wait()
+        spool_thread.close()
         assert [found.seq for found in receipts.read_receipts(str(tmp_path))] == [4, 7]
         with open(tmp_path / "receipts-2026-10.jsonl", "rb") as file:
             assert [receipts.parse(line) for line in file] == october
-        assert sorted(os.listdir(tmp_path)) == ["receipts-2026-10.jsonl", "receipts.jsonl"]
+        with open(tmp_path / "receipts-2026-11.jsonl", "rb") as file:
+            assert [receipts.parse(line) for line in file] == november, "one that is superseded within a month is not lost"
+        found = ["receipts-2026-10.jsonl", "receipts-2026-11.jsonl", "receipts.jsonl"]
+        assert sorted(os.listdir(tmp_path)) == [*found, "spool.db"]
         assert receipts.last_seq(str(tmp_path)) == 7

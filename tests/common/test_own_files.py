@@ -9,7 +9,8 @@ import pytest
 from pysubtask.common import own_files, own_folders, residual
 from pysubtask.common.events import EventLog, Tail, read_events
 from pysubtask.common.own_folders import NotOurs
-from pysubtask.common.receipts import Receipt, append, compact, last_seq, read_receipts
+from pysubtask.common.receipt_months import MonthFiles
+from pysubtask.common.receipts import Receipt, append, last_seq, read_receipts, to_line
 from pysubtask.common.settings_file import read_settings_page
 from pysubtask.common.status import read_status, write_status
 from pysubtask.master.state_dir import make_ready
@@ -255,7 +256,7 @@ def test_compacting_follows_no_link(state, tmp_path):
     old = RECEIPT._replace(at="2026-10-01T00:00:00.000Z")
     append(str(state), [old._replace(seq=seq, path="/" + "p" * 400) for seq in range(1, 1500)])
     with pytest.raises(NotOurs):
-        compact(str(state), "2026-11")
+        MonthFiles(str(state)).add(old, to_line(old))
     assert precious.read_bytes() == b"mine\n" and len(list(read_receipts(str(state)))) == 1499
 
 

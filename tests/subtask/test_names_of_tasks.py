@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -131,6 +132,17 @@ def test_a_name_is_free_when_the_entry_or_the_file_is_another(tasks):
     assert two.take("now.csv", tasks.path("b"))[0] is not None
     tasks.start("a", names=("renamed.csv",))  # its entry has another 'as' now
     assert two.take("now.csv", tasks.path("b"))[0] is None
+
+
+def test_of_a_released_name_nothing_is_left(tasks):
+    one, two = tasks.start("a"), tasks.start("b")
+    one.take("shared.csv", tasks.path("a", "shared.csv"))
+    two.take("shared.csv", tasks.path("b", "shared.csv"))
+    one.take("gone.csv", tasks.path("a", "gone.csv"))
+    one.release(["gone.csv", "shared.csv"])
+    with contextlib.closing(sqlite3.connect(one.path)) as db:
+        (claims,) = db.execute("SELECT COUNT(*) FROM claim").fetchone()
+        assert (claims, [bytes(row[0])[-10:] for row in db.execute("SELECT name FROM last")]) == (1, [b"shared.csv"])
 
 
 def test_after_boot_a_task_that_ran_before_is_waited_for(tasks):

@@ -147,3 +147,16 @@ def test_the_table_is_read_as_the_kernel_writes_it(tmp_path):
     assert found is not None and found.point == "/media/my st\u00fcck" and {"nosuid", "emergency_ro"} <= found.options
     assert mount_of("/media/my", str(table)).point == "/"
     assert mount_of("/", str(tmp_path / "none")) is None
+
+
+def test_a_missing_file_may_come_back_with_its_watched_folder(place):
+    disks = place.disks(deep=True)
+    (place.cam / "now").mkdir()
+    for path in ("a.jpg", "now/a.jpg", "2026/11/30/a.jpg"):
+        assert not disks.may_come_back(str(place.cam / path)), "it was removed, with its folder or without"
+    disks.gone[str(place.cam)] = str(place.cam)
+    assert disks.may_come_back(str(place.cam / "a.jpg"))
+    disks.gone.clear()
+    (place.cam / "now").rmdir()
+    place.cam.rmdir()
+    assert disks.may_come_back(str(place.cam / "2026" / "a.jpg")) and not disks.may_come_back(str(place.root / "other" / "a.jpg"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Sequence
 
 import click
 
+from ...common.receipt_months import newest_kept
 from ...common.receipts import Receipt, read_receipts
 from ...common.text import amount, clock, plain, seconds, wrapped
 from ..exit_status import FAILED, OK
@@ -32,12 +35,9 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     pysubtask receipts data/roof.csv
     pysubtask receipts -n 20
     """
-    requested = {name for file in files for name in (file, os.path.abspath(file))}
     children = find(tasks)
     found: list[tuple[str, Receipt]] = [
-        (name, receipt)
-        for child, name in zip(children, names_here(children), strict=True)
-        for receipt in _of(child, requested if files else None)
+        (name, receipt) for child, name in zip(children, names_here(children), strict=True) for receipt in _of(child, files)
     ]
     found.sort(key=lambda pair: pair[1].at)
     proven = {name for _, receipt in found for name in (receipt.path, receipt.name)}
@@ -55,11 +55,19 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     return FAILED if missing else OK
 
 
-def _of(child: Task, requested: set[str] | None) -> list[Receipt]:
-    """The receipts of a child for the ``requested`` paths and remote names (None: all), read with the rights of its user."""
+def _of(child: Task, files: Sequence[str]) -> list[Receipt]:
+    """The receipts of a child for these ``files`` (paths and remote names; none: all), read with the rights of its user. Of a file
+    that is long gone the newest one is in the file of a month."""
+    names = [{file, os.path.abspath(file)} for file in files]
+    requested = set().union(*names)
 
     def found() -> list[Receipt]:
-        return [one for one in read_receipts(child.state_dir) if requested is None or {one.path, one.name} & requested]
+        present = [one for one in read_receipts(child.state_dir) if not files or {one.path, one.name} & requested]
+        proven = {name for one in present for name in (one.path, one.name)}
+        missing = set().union(*(both for both in names if not both & proven))
+        with contextlib.suppress(OSError):  # a folder that cannot be read has no receipts to show
+            present[:0] = newest_kept(child.state_dir, missing) if missing else []
+        return present
 
     return [Receipt(*one) for one in child.ask(found)]
 

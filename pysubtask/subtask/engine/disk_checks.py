@@ -28,6 +28,7 @@ class DiskChecks:
         handoff = context.handoff
         self._context = context
         self._spool_thread = spool_thread
+        self._named = {entry.path for entry in handoff.entries if entry.kind == "file"}
         self.state_folders = state_folders
         kept = str(spool_thread.run(spool_thread.spool.meta.get, _MOUNTS, ""))
         self.disks = UnmountedFolders(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
@@ -44,6 +45,10 @@ class DiskChecks:
         changed = self._check_mounts()
         self._context.status_model.set(missing=self._missing.poll(now))
         return changed
+
+    def may_come_back(self, path: str) -> bool:
+        """Whether a missing data file is to be remembered: an entry names it, or its disk may be missing. For any thread."""
+        return path in self._named or self.disks.may_come_back(path)
 
     def forget(self) -> None:
         """Take the folders as they are now: a person says that they are the right ones."""

@@ -84,6 +84,7 @@ class Tick:
         child.hooks.process_interval()
         parts.watch.offer(residual.take(context.handoff.state_dir))
         parts.pipeline.take(now)
+        child.spool_thread.compaction.daily(int(context.settings.current["ReceiptKeepMonths"]), parts.disk_checks.may_come_back)
         self.tell_watch()
         try:
             self._next_job_at = parts.delivery.work(now)

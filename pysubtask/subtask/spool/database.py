@@ -24,6 +24,8 @@ _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 BUSY_SECS = 5.0
 """Seconds that another program may have the file locked before that is an error."""
+_SHRINK_BYTES = 32 * 1024 * 1024
+"""The file is made smaller where it holds more free room than this, and less content: the copying takes below a second."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -139,6 +141,16 @@ def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
         if isinstance(exc, sqlite3.OperationalError) and _is_of_the_disk(exc):
             raise _of_the_disk(f"the queue {path} cannot be written", exc, path) from exc
         raise
+
+
+def shrink(db: sqlite3.Connection) -> bool:
+    """Give the room of removed rows back to the disk, where most of the file is such room and the rest is soon copied; whether that
+    was done. Raises sqlite3.Error."""
+    pages, free, size = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))
+    if free * size < _SHRINK_BYTES or (pages - free) * size > _SHRINK_BYTES:
+        return False
+    db.execute("VACUUM")
+    return True
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -168,8 +168,15 @@ class NameClaims:
         rows = [(self._key(name), self._owner) for name in names]
         for key, _ in rows:
             self._sure.pop(key, None)
+
+        def change(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?", rows)
+            # As at a start: a child that runs for years must not keep a row for each name.
+            unclaimed = "DELETE FROM last WHERE name = ? AND NOT EXISTS (SELECT 1 FROM claim WHERE claim.name = last.name)"
+            db.executemany(unclaimed, [(key,) for key, _ in rows])
+
         if rows:
-            self._file.change(lambda db: db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?", rows).rowcount, 0)
+            self._file.change(change, None)
 
     # -- inside a transaction -----------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from ...common.paths import decoded, encoded
@@ -11,6 +11,9 @@ from ...delivery_rules.remote_content import Known
 from ...transports.base import RemoteStat
 from .database import Commit, placeholders
 from .signatures import Signatures
+
+RemoteKey = tuple[str, bytes]
+"""The destination and the name (as it is stored) of a file on a server."""
 
 
 class RemoteFiles:
@@ -102,6 +105,24 @@ class RemoteFiles:
             " reach_size = NULL, reach_digest = NULL",
             [(self._destination, name, path, digest, *remote) for name, path, digest, remote in files],
         )
+
+    def drop_gone(self, after: RemoteKey, keep: Container[RemoteKey], most: int) -> RemoteKey | None:
+        """Of the next ``most`` rows behind ``after`` remove those whose data file is gone, that no job needs and that ``keep`` does
+        not hold; the last of these rows, None where there are no more. ``after``: ('', b'') begins."""
+        rows = self._db.execute(
+            "SELECT destination, name, NOT EXISTS (SELECT 1 FROM source WHERE source.path = remote.path)"
+            " AND NOT EXISTS (SELECT 1 FROM job WHERE job.name = remote.name AND state = 'sending')"
+            " AND NOT EXISTS (SELECT 1 FROM job WHERE job.name = remote.name AND state <> 'sending')"
+            " FROM remote WHERE (destination, name) > (?, ?) ORDER BY destination, name LIMIT ?",
+            (*after, most),
+        ).fetchall()
+        gone = [(destination, name) for destination, name, is_gone in rows if is_gone and (destination, name) not in keep]
+        if gone:
+            # One commit, so that no signature of a forgotten content is left.
+            with self._commit():
+                self._db.executemany("DELETE FROM remote WHERE destination = ? AND name = ?", gone)
+                self._signatures.drop(gone)
+        return (rows[-1][0], rows[-1][1]) if len(rows) == most else None
 
 
 def known_of(row: Sequence[Any]) -> Known:

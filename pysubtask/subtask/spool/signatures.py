@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 SIGNATURES_BYTES = 16 * 1024 * 1024
 """Bytes of all signatures together; the oldest are removed first."""
@@ -42,3 +43,8 @@ class Signatures:
                 " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)",
                 (SIGNATURES_BYTES,),
             )
+
+    def drop(self, rows: Sequence[tuple[str, bytes]]) -> None:
+        """Inside a transaction: remove the signatures of these files (destination and name)."""
+        self._db.executemany("DELETE FROM signature WHERE destination = ? AND name = ?", rows)
+        self._signed.difference_update(name for destination, name in rows if destination == self._destination)

@@ -52,6 +52,10 @@ class Spool:
             self.job_claims = JobClaims(db, commit, destination, self.queue_admin.paused, self.remote_files, self.temps)
             self.deliveries = Deliveries(db, commit, destination, self.meta, self.remote_files, self.temps)
 
+    def shrink(self) -> None:
+        """Give free room in the file back to the disk, where there is much of it. Raises sqlite3.Error."""
+        database.shrink(self._db)
+
     def close(self) -> None:
         """Close the file; SQLite merges the WAL into it."""
         self._db.close()

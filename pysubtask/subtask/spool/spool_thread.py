@@ -14,17 +14,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from ...common import own_files, receipts
+from ...common import own_files
 from ...common.errors import SpoolDamaged
 from ...common.limits import is_limit
-from ...common.receipts import Receipt
+from .compaction import Compaction
 from .database import FILE as FILE
 from .deliveries import Delivered
 from .jobs import DeliveryResult
+from .receipt_file import ReceiptFile
 from .spool import Spool
 from .worker import Worker
-
-_SYNC_EVERY = 500
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ class SpoolThread:
     """Opens the spool in ``state_dir``. ``drop`` removes snapshots by their paths; ``wall`` is the wall clock.
 
     A damaged spool is renamed (``damaged`` has the new name) and a new one begun: the watch then knows no stamps, so every file
-    is offered again.
+    is offered again. ``compaction``: what is done once a day.
     """
 
     def __init__(self, state_dir: str, destination: str, drop: Callable[..., None], wall: Callable[[], float] = time.time) -> None:
@@ -56,16 +55,17 @@ class SpoolThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drop = drop
         self._wall = wall
-        self._unsynced = 0
-        self._unwritten: list[Receipt] = []
         self._worker = Worker("spool")
         # Removing many files takes a while, and no caller should wait for it.
         self._sweeper = Worker("sweeper")
         try:
             self.spool: Spool = self.run(self._open, os.path.join(state_dir, FILE), destination)
+            self._receipt_file = ReceiptFile(state_dir, self.spool.deliveries, self.spool.meta)
+            self.run(self._receipt_file.repair)
         except BaseException:
             self._worker.shutdown()
             raise
+        self.compaction = Compaction(state_dir, self.run, self.spool, self._receipt_file, wall)
 
     def _open(self, path: str, destination: str) -> Spool:
         wall = self._wall()
@@ -78,25 +78,7 @@ class SpoolThread:
                     own_files.rename(self.state_dir, FILE + suffix, os.path.basename(aside) + suffix)
             self.damaged = f"{exc}; put aside as {aside}"
             spool = Spool(path, destination, wall)
-        self._repair_receipts(spool)
         return spool
-
-    def _repair_receipts(self, spool: Spool) -> None:
-        """Write the receipts that a crash kept from the receipts file, then remove their copies in the spool."""
-        last = receipts.last_seq(self.state_dir)
-        if spool.meta.get("receipt", 0) < last:
-            spool.meta.set("receipt", last)
-        missing = list(spool.deliveries.receipts_after(last))
-        try:
-            receipts.append(self.state_dir, missing, sync=True)
-        except OSError:
-            # A failure here delays nothing: the receipts stay in the spool, and are written before those of the next delivery.
-            self._unwritten = missing
-            return
-        spool.deliveries.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
-        # A disk without room for a second copy keeps the uncompacted file.
-        with contextlib.suppress(OSError):
-            receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
 
     def submit(self, call: Callable[..., Any], *args: Any) -> None:
         """Run a call on the spool's thread; its result and its exception are dropped."""
@@ -152,19 +134,7 @@ class SpoolThread:
         losing a receipt, or a snapshot that is still queued."""
         # First the commit: whatever follows can be repeated from it.
         written, garbage = self.spool.deliveries.record(results, self._wall())
-        self._unwritten += [receipt for _, receipt in written]
-        self._unsynced += len(written)
-        try:
-            receipts.append(self.state_dir, self._unwritten, sync=self._unsynced >= _SYNC_EVERY)
-        except OSError:
-            # The receipts are in the spool: the next delivery or the next start writes them.
-            self.drop(garbage)
-            return written
-        if self._unsynced >= _SYNC_EVERY and self._unwritten:
-            self._unsynced = 0
-            # The copies in the spool go only after a sync: before it a power cut may take the lines.
-            self.spool.deliveries.receipts_safe(self._unwritten[-1].seq)
-        self._unwritten = []
+        self._receipt_file.write([receipt for _, receipt in written])
         # The snapshots are last: the queue needs them until the commit, and after it nobody waits for them.
         self.drop(garbage)
         return written
@@ -187,6 +157,7 @@ class SpoolThread:
 
     def close(self) -> None:
         """Close the file and end the thread; a second call does nothing."""
+        self.compaction.close()
         try:
             self.run(self.spool.close)
         except (RuntimeError, sqlite3.Error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...common.notify import Stamp, hold_name, notify_name
 from ...common.paths import decoded, encoded
@@ -51,6 +51,11 @@ class Stamps:
         for one in snapshots:
             self.sources[one.path] = (one.source, one.digest)
             self.signals.update(one.signals())
+
+    def forget_unchanged(self, seen: Mapping[str, tuple[Stamp, str] | None]) -> None:
+        """Forget the stamps of data files that were found missing, except those that were recorded anew since: ``seen`` is what
+        ``sources`` had of each then."""
+        self.forget(path for path, before in seen.items() if self.sources.get(path) == before)
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget the stamps of data files that left a watched folder, and of their notify and hold files."""

@@ -78,8 +78,20 @@ class UnmountedFolders:
         )
 
     def is_gone(self, path: str) -> bool:
-        """Whether a folder, or a file, is on a missing disk."""
-        return bool(self.gone) and any(is_in(path, folder) for folder in self.gone)
+        """Whether a folder, or a file, is on a missing disk; for any thread."""
+        return bool(self.gone) and any(is_in(path, folder) for folder in tuple(self.gone))
+
+    def may_come_back(self, path: str) -> bool:
+        """Whether a file that is missing may be on a missing disk: on a disk that is known as such, or in a watched folder that is
+        missing, too. For any thread."""
+        if self.is_gone(path):
+            return True
+        folder = os.path.dirname(path)
+        while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+            if folder in self._folders:
+                return True
+            folder = os.path.dirname(folder)
+        return False
 
     def forget(self) -> None:
         """Accept the folders as they are now, by request of a person."""

@@ -41,6 +41,7 @@ _BATCH = 500
 _LONGEST_LINE = 4 * 1024 * 1024  # bytes; a longer line is no receipt
 _PIECE = 256 * 1024
 _NOTED = "compacted"
+_CLOSE_SECS = 10.0
 
 Key = tuple[str, str, str]
 """Path, remote name and destination of a receipt."""
@@ -88,9 +89,11 @@ class Compaction:
             self._thread.join()
 
     def close(self) -> None:
-        """Give up what is going on, soon, and wait for that. To be called before the spool's thread ends."""
+        """Give up what is going on, soon, and wait a while for that. To be called before the spool's thread ends."""
         self._ending.set()
-        self.wait()
+        if self._thread is not None:
+            # A disk that hangs must not keep the child from its end; what is written later is as what a kill leaves.
+            self._thread.join(_CLOSE_SECS)
 
     def _is_large(self) -> bool:
         stamps = self._spool.stamps
@@ -105,18 +108,23 @@ class Compaction:
         # A disk that is full, fails or is removed keeps the present file and rows; the work is tried again on the next day, or at
         # the next start.
         with contextlib.suppress(OSError, DiskLow, sqlite3.Error, _Stopped):
-            if self._run(self._spool.meta.get, _NOTED, "") == day:
+            if self._ask(self._spool.meta.get, _NOTED, "") == day:
                 return
             self._forget_missing(may_come_back)
             if os.stat(os.path.join(self._state_dir, FILE)).st_size >= COMPACT_BYTES:
                 self._forget_gone(self._compact())
                 receipt_months.remove_oldest(self._state_dir, keep_months)
-            self._run(self._spool.shrink)
-            self._run(self._spool.meta.set, _NOTED, day)
+            self._ask(self._spool.shrink)
+            self._ask(self._spool.meta.set, _NOTED, day)
 
     def _check(self) -> None:
         if self._ending.is_set():
             raise _Stopped
+
+    def _ask(self, call: Callable[..., Any], *args: Any) -> Any:
+        """The result of a call on the spool's thread, which ends soon after this object is closed."""
+        self._check()
+        return self._run(call, *args)
 
     # -- stamps ---------------------------------------------------------------------------------------------
 
@@ -131,10 +139,10 @@ class Compaction:
             if not any(map(os.path.lexists, (path, notify_name(path), hold_name(path)))) and not may_come_back(path):
                 missing[path] = before
             if len(missing) >= _BATCH:
-                self._run(stamps.forget_unchanged, missing)
+                self._ask(stamps.forget_unchanged, missing)
                 missing = {}
         if missing:
-            self._run(stamps.forget_unchanged, missing)
+            self._ask(stamps.forget_unchanged, missing)
 
     # -- receipts -------------------------------------------------------------------------------------------
 
@@ -145,7 +153,7 @@ class Compaction:
                 found = os.fstat(file.fileno())
                 kept, end = self._put_away(file, found.st_size)
                 self._copy(file, sorted(kept.values()))
-            rest: bytes = self._run(self._receipt_file.replace, end, (found.st_dev, found.st_ino))
+            rest: bytes = self._ask(self._receipt_file.replace, end, (found.st_dev, found.st_ino))
         except BaseException:
             with contextlib.suppress(OSError):  # it may be that very disk which fails; the next run removes it
                 own_files.remove(self._state_dir, NEW)
@@ -211,7 +219,7 @@ class Compaction:
         after: RemoteKey | None = ("", b"")
         while after is not None:
             self._check()
-            after = self._run(self._spool.remote_files.drop_gone, after, keep, _BATCH)
+            after = self._ask(self._spool.remote_files.drop_gone, after, keep, _BATCH)
 
 
 def _key(receipt: Receipt) -> Key:

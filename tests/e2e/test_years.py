@@ -8,8 +8,8 @@ import pytest
 
 from pysubtask.common.receipt_months import months, name_of
 from pysubtask.common.receipts import append, parse, read_receipts
-from tests.e2e.station import Station
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
+from tests.support.station import Station
 
 _OLD = 3000
 

@@ -50,7 +50,7 @@ class Started(NamedTuple):
     receipts: float
 
 
-class Made:
+class SteppedClock:
     """A clock that is made up."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ def deliver(opened: SpoolThread, snapshots: list[QueuedSnapshot], wall: float) -
 def rounds(top: Path, names: int, restarts: int, every: int = 1) -> Iterator[Started]:
     """Deliver so many names over two years, on one of ``every`` so many days, and start so many times; what was found at each
     start."""
-    state, data, wall = top / "state", top / "data", Made()
+    state, data, wall = top / "state", top / "data", SteppedClock()
     state.mkdir(mode=0o700)
     (data / "camera").mkdir(parents=True)
     for number in range(_STAY):

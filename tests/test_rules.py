@@ -118,10 +118,12 @@ def places_of_tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunction
                 yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
 
 
+@pytest.mark.slow
 def test_names_of_tests_are_short():
     assert [place for place, node in places_of_tests() if len(node.name) > LONGEST_TEST] == []
 
 
+@pytest.mark.slow
 def test_a_test_function_has_no_return_annotation():
     assert [place for place, node in places_of_tests() if node.returns is not None] == []
 
@@ -185,12 +187,14 @@ def strings(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
+@pytest.mark.slow
 def test_sql_stands_in_the_spool_alone():
     found = {path for path, tree in modules() if any(SQL.match(text) for text in strings(tree))}
     assert {path for path in found if not path.startswith("pysubtask/subtask/spool/")} <= {"pysubtask/subtask/state_migration.py"}
     assert found
 
 
+@pytest.mark.slow
 def test_nothing_sleeps_but_where_it_is_listed():
     found = set()
     for path, tree in modules():

@@ -202,6 +202,7 @@ ENTRY_FAULTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.one_of(SETTINGS_FAULT, FILE_FAULT, UNKNOWN), max_size=8, unique_by=lambda one: one[:2]),

@@ -196,6 +196,7 @@ def test_every_command_is_in_the_table():
 
 
 # A stop of one that lives would end the scene: the last test has that.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "op"), [(word, op) for word in MEANT for op in ORDERS if op != "stop" or MEANT[word] not in ("p", "q")]
 )

@@ -125,6 +125,7 @@ def test_wait_a_lost_connection_is_made_again_for_all(tmp_path: Path, monkeypatc
     assert push.show.notes == ["reset; next try in 0.1 s"]
 
 
+@pytest.mark.slow
 def test_wait_a_busy_server_is_left_alone_on_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [ServerBusy("429", 0.4)])
     assert not any(outcome.error for outcome in outcomes.values())
@@ -141,6 +142,7 @@ def test_wait_a_server_that_stays_busy_ends_a_push(tmp_path: Path, monkeypatch: 
     assert [note.partition(";")[0] for note in push.show.notes] == ["429", "429"]
 
 
+@pytest.mark.slow
 def test_wait_between_sets_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Four failed connects, three in a set: --tries allows a push more than one set."""
     monkeypatch.setattr(random, "random", lambda: 0.0)
@@ -150,6 +152,7 @@ def test_wait_between_sets_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [note.rpartition(" in ")[2] for note in push.show.notes] == ["0.1 s", "0.1 s", "0.3 s", "0.1 s"]
 
 
+@pytest.mark.slow
 def test_wait_so_many_logins_in_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fast = {"LoginsPerMinute": 2, "RetryWaitSecs": 0.01, "RetryLongWaitSecs": 0.01}
     monkeypatch.setattr("pysubtask.delivery_rules.login_limit.WINDOW_SECS", 1.0)

@@ -152,6 +152,7 @@ def no_rename_over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServ
         yield running
 
 
+@pytest.mark.slow
 @needs_vsftpd
 class TestVsftpd(GrowContract):
     @pytest.fixture

@@ -315,6 +315,8 @@ async def test_a_wait_to_open_a_file_ends_with_the_lost_connection(server: Quirk
     async with connected(context):
         for number in range(3):
             await context.put(f"{number}.bin", b"good")
+        assert context.transport.pace is not None
+        context.transport.pace.rate = 50_000.0  # none of them is through before the cut
         waiting = [asyncio.create_task(context.put(f"more-{number}.bin", os.urandom(3_000_000))) for number in range(10)]
         await asyncio.sleep(0.05)
         client = context.transport._client

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pysubtask.common import registry
 
+from .cases import pairs, singles, some_pairs
 from .child import KINDS
-from .explore import CHANGES, Explorer, Outcome, Trial, pairs, singles, some_pairs
+from .explore import CHANGES, Explorer, Outcome, Trial
 from .power import PowerCuts
 
 Chosen = dict[str, tuple[str, ...]]
@@ -31,7 +32,7 @@ _FTP = "ftp"
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 where nothing was lost, torn or left behind."""
     parser = argparse.ArgumentParser(prog="python -m proofs.crash", description=__doc__)
-    parser.add_argument("--pairs", action="store_true", help="all pairs of crash points, too (two hours of one core)")
+    parser.add_argument("--pairs", action="store_true", help="all pairs of crash points, too (an hour and a half of one core)")
     parser.add_argument("--power", action="store_true", help="cut the power instead of killing (needs strace)")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")

@@ -10,13 +10,13 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_files import SWAP_RECORD
 
 from .child import KINDS, STUCK, VISIBLE_WRONG, Kind, Station, live
+from .saved_states import SavedState, StateSaver, copy_tree, restore, saved_in
 from .steps import CRASHED, Steps
 
 _OLD = b"".join(b"%06d,an old line of data\n" % number for number in range(400))
@@ -117,31 +117,32 @@ class Explorer:
             self._write_again(station, trial, versions)
         return self._last(station, trial, versions, crashed)
 
-    def after(self, trial: Trial) -> Iterator[Outcome]:
-        """All pairs with the one kill of ``trial`` as the first: the second one is before each step, from the state that the
-        first has left."""
-        kind = KINDS[trial.kind]
+    def states_of(self, trial: Trial, place: str) -> tuple[str, list[SavedState]]:
+        """Let a child live from a fresh station to its end, and save each state that it had in ``place``: (problem, states)."""
         station, versions = self._fresh(trial)
-        status, _ = self._life(station, kind, versions, trial.crashes[0], trial)
-        if status != CRASHED:
-            return
-        middle = os.path.join(self.folder, "middle")
-        shutil.rmtree(middle, ignore_errors=True)
-        os.rename(station.root, middle)
-        for second in range(1, _MOST_STEPS):
-            _copy(middle, station.root)
-            pair = trial._replace(crashes=(trial.crashes[0], second))
-            status, _ = self._life(station, kind, versions, second, pair)
-            if status == 0:
-                return  # this life has no such step
-            if status != CRASHED:
-                yield Outcome(pair, _words(status), 0, 1, False)
-                continue
-            yield self._last(station, pair, versions, 2)
+        return self._saved_life(station, versions, trial, place)
+
+    def states_after(self, trial: Trial, state: SavedState, place: str) -> tuple[str, list[SavedState]]:
+        """The same of the life that follows a kill in ``state``, which a life of ``trial`` had."""
+        station = Station(os.path.join(self.folder, "run"))
+        restore(state, station.root)
+        return self._saved_life(station, contents(trial.change), trial, place)
+
+    def end_after(self, trial: Trial, state: SavedState) -> Outcome:
+        """The outcome of ``trial``, whose last kill is in ``state``."""
+        station = Station(os.path.join(self.folder, "run"))
+        restore(state, station.root)
+        return self._last(station, trial, contents(trial.change), len(trial.crashes))
+
+    def _saved_life(self, station: Station, versions: list[bytes], trial: Trial, place: str) -> tuple[str, list[SavedState]]:
+        shutil.rmtree(place, ignore_errors=True)
+        os.mkdir(place)
+        status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial, place=place)
+        return _words(status), saved_in(place)
 
     def _fresh(self, trial: Trial) -> tuple[Station, list[bytes]]:
         station, versions = Station(os.path.join(self.folder, "run")), contents(trial.change)
-        _copy(self._template(KINDS[trial.kind], trial.change), station.root)
+        copy_tree(self._template(KINDS[trial.kind], trial.change), station.root)
         if len(versions) > 1:
             _write(station, versions[1], 2)
         if KINDS[trial.kind].moves:
@@ -212,9 +213,10 @@ class Explorer:
         *,
         inside: bool = False,
         only_queue: bool = False,
+        place: str | None = None,
     ) -> tuple[int, int]:
         """A child from its start to its end; (exit status, how many steps it took). ``inside``: its state is in the data folder;
-        ``only_queue``: as for :func:`live`."""
+        ``only_queue``: as for :func:`live`; ``place``: the folder that each of its states is saved in."""
         # The state folder's own path is in the handoff and in receipts: every run has the same.
         home = os.path.join(self.folder, "here")
         os.rename(station.root, home)
@@ -224,7 +226,7 @@ class Explorer:
             pid = os.fork()
             if pid == 0:
                 os.close(read_end)
-                _child(here, kind, versions, crash_at, trial, tell, inside, only_queue)
+                _child(here, kind, versions, crash_at, trial, tell, inside, only_queue, place)
             os.close(tell)
             with os.fdopen(read_end, "rb") as file:
                 steps = file.read()
@@ -235,12 +237,22 @@ class Explorer:
 
 
 def _child(
-    station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, tell: int, inside: bool, only_queue: bool
+    station: Station,
+    kind: Kind,
+    versions: list[bytes],
+    crash_at: int,
+    trial: Trial,
+    tell: int,
+    inside: bool,
+    only_queue: bool,
+    place: str | None,
 ) -> None:
     """The forked process; never returns."""
     status = 70
     try:
         steps = Steps(crash_at)
+        if place is not None:
+            steps.before = StateSaver(station.root, place).before
         last = [_seen(station, kind, versions, 0)]
         write = os.write
 
@@ -358,36 +370,3 @@ def _sent_again(station: Station, kind: Kind, goal: bytes) -> bool:
     digest = hashlib.sha256(goal).hexdigest()
     found = [receipt for receipt in read_receipts(station.state(kind)) if receipt.digest == digest and receipt.bytes_sent]
     return len(found) > 1
-
-
-def singles(explorer: Explorer, chosen: Mapping[str, Sequence[str]], part: Callable[[int], bool]) -> Iterator[Trial]:
-    """Every crash point of these kinds and changes, with a quick server and with a frozen one. ``part``: which steps."""
-    for kind, changes in chosen.items():
-        for change in changes:
-            for slow in (False,) if KINDS[kind].dropbox or KINDS[kind].moves else (False, True):
-                for step in filter(part, range(1, explorer.count(kind, change, slow=slow) + 1)):
-                    for late_at in LATE if slow else LATE[:1]:
-                        yield Trial(kind, change, (step,), slow, late_at)
-                    yield Trial(kind, change, (step,), slow, LATE[1], rewritten=True)
-
-
-def pairs(explorer: Explorer, chosen: Mapping[str, Sequence[str]], part: Callable[[int], bool]) -> Iterator[Outcome]:
-    """Every pair, carried out: killed before a step, and the next life before a step of its own."""
-    for kind, changes in chosen.items():
-        for change in changes:
-            for first in filter(part, range(1, explorer.count(kind, change) + 1)):
-                yield from explorer.after(Trial(kind, change, (first,)))
-
-
-def some_pairs(explorer: Explorer, chosen: Mapping[str, Sequence[str]], sample: int, seed: int) -> Iterator[Outcome]:
-    """So many pairs, evenly over the kinds and changes."""
-    rows = [(kind, change, explorer.count(kind, change)) for kind, changes in chosen.items() for change in changes]
-    chance = random.Random(seed)
-    for number in range(sample):
-        kind, change, steps = rows[number % len(rows)]
-        yield explorer.run(Trial(kind, change, (chance.randint(1, steps), chance.randint(1, steps))))
-
-
-def _copy(origin: str, target: str) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(origin, target, copy_function=shutil.copy2)

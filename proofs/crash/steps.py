@@ -35,19 +35,23 @@ _CHANGES = ("COMMIT", "INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 class Steps:
-    """``crash_at``: the step (from 1) before which the process ends; 0 for none. ``names`` are the steps so far."""
+    """``crash_at``: the step (from 1) before which the process ends; 0 for none. ``names`` are the steps so far. ``before`` is
+    called before each step with its number."""
 
     def __init__(self, crash_at: int) -> None:
         self.crash_at = crash_at
         self.names: list[str] = []
         self._elsewhere = False
         self.last_words: Callable[[], None] = lambda: None
+        self.before: Callable[[int], None] = lambda number: None
 
     def step(self, name: str) -> None:
         """Count a change that other processes will see; the process ends here where this is its step."""
         if self._elsewhere:
             return
         self.names.append(name)
+        with self.elsewhere():
+            self.before(len(self.names))
         if len(self.names) == self.crash_at:
             self.last_words()
             os._exit(CRASHED)

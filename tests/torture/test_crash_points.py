@@ -115,6 +115,49 @@ with tempfile.TemporaryDirectory() as folder:
     print(problem)
 """
 
+# All pairs after the kills of one life, until one tells.
+_RUN_PAIRS = """
+import tempfile
+from proofs.crash import cases
+from proofs.crash.explore import Explorer
+with tempfile.TemporaryDirectory() as folder:
+    explorer = Explorer(folder)
+    explorer.count("atomic replace", "rewritten")
+{sabotage}
+    problems = (outcome.problem for outcome in cases.pairs(explorer, {{"atomic replace": ("rewritten",)}}, lambda number: True))
+    print(next(filter(None, problems), ""))
+"""
+
+# What a kill before a step leaves, and what was saved before that step in a life that went on: names and bytes of the folders
+# that others see, names alone of the rest.
+_RUN_STATES = """
+import os, re, tempfile
+from proofs.crash import cases
+from proofs.crash.explore import Explorer, Trial
+from proofs.crash.child import KINDS
+
+def seen(root):
+    for folder, _, names in sorted(os.walk(root)):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            outside = os.path.relpath(folder, root).split(os.sep)[0] == "server" or folder.endswith("bak")
+            name = re.sub("[0-9a-f]{{16}}", "X", os.path.relpath(path, root))  # a time or a random number
+            yield name, outside and open(path, "rb").read()
+
+with tempfile.TemporaryDirectory() as folder:
+    explorer = Explorer(folder)
+    trial = Trial({kind!r}, {change!r}, ())
+    states = cases._first_states(explorer, trial)
+    saved = {{step: dict(seen(state.path)) for state in states for step in range(state.begin, state.end)}}
+    wrong = []
+    for step in sorted(saved)[::9]:
+        station, versions = explorer._fresh(trial)
+        explorer._life(station, KINDS[trial.kind], versions, step, trial)
+        if dict(seen(station.root)) != saved[step]:
+            wrong.append(step)
+    print(len(saved), wrong)
+"""
+
 
 def indented(source):
     return "\n".join("    " + line for line in source.strip().splitlines())
@@ -180,3 +223,19 @@ def test_an_ftp_client_that_does_it_wrong_is_found_out(wrong):
     source, kind, change, words = FTP_SABOTAGE[wrong]
     done = command("-c", _RUN_FTP.format(sabotage=indented(source), kind=kind, change=change))
     assert words in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_all_pairs_find_a_child_that_does_it_wrong():
+    source, words = SABOTAGE["a snapshot that is left"]
+    done = command("-c", _RUN_PAIRS.format(sabotage=indented(source)))
+    assert words in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "change"), [("swap", "rewritten"), ("ftp append", "grown"), ("Dropbox session", "middle")])
+def test_a_saved_state_is_what_a_kill_leaves(kind, change):
+    done = command("-c", _RUN_STATES.format(kind=kind, change=change))
+    count, _, wrong = done.stdout.strip().partition(" ")
+    assert int(count) > 40, done.stdout + done.stderr
+    assert wrong == "[]", done.stdout + done.stderr

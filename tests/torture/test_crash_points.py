@@ -141,7 +141,7 @@ def seen(root):
         for name in sorted(names):
             path = os.path.join(folder, name)
             outside = os.path.relpath(folder, root).split(os.sep)[0] == "server" or folder.endswith("bak")
-            name = re.sub("[0-9a-f]{{16}}", "X", os.path.relpath(path, root))  # a time or a random number
+            name = re.sub("[0-9a-f]{{12,16}}", "X", os.path.relpath(path, root))  # a time or a random number
             yield name, outside and open(path, "rb").read()
 
 with tempfile.TemporaryDirectory() as folder:

@@ -98,7 +98,7 @@ def deliver(opened: SpoolThread, snapshots: list[QueuedSnapshot], wall: float) -
     def all_of_it() -> None:
         spool = opened.spool
         spool.queue.enqueue(snapshots)
-        jobs = spool.job_claims.claim(len(snapshots), 0.0, wall)
+        jobs = spool.queue.claim(len(snapshots), 0.0, wall)
         remote = {job.id: RemoteStat(job.size, job.mtime_ns // 10**9) for job in jobs}
         opened.deliver([DeliveryResult(job.id, remote[job.id], job.size, "size", bytes_new=job.size) for job in jobs])
 

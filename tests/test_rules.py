@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -330,14 +331,30 @@ def begin() -> None:
 # ---- the pages that follow the code
 
 
+def rows_of_one_upload():
+    """The rows of each table of the page: the file, and the functions to read in it."""
+    tables = []
+    page = (ROOT / "docs" / "one-upload.md").read_text("utf-8")
+    for number, path, functions in re.findall(r"^\| (\d+) \| `([^`]+)` \| ([^|]+) \|", page, re.MULTILINE):
+        if number == "1":
+            tables.append([])
+        tables[-1].append((path, re.findall(r"`(\w+)`", functions)))
+    return tables
+
+
 def test_the_page_of_one_upload_names_existing_functions():
-    rows = re.findall(r"^\| (\d+) \| `([^`]+)` \| ([^|]+) \|", (ROOT / "docs" / "one-upload.md").read_text("utf-8"), re.MULTILINE)
-    assert [number for number, _, _ in rows].count("1") == 3
     missing = []
-    for _, path, functions in rows:
+    for path, functions in itertools.chain.from_iterable(rows_of_one_upload()):
         names = {node.name for node in ast.walk(ast.parse((PACKAGE / path).read_text("utf-8"))) if isinstance(node, FUNCTIONS)}
-        missing += [f"{path}: {function}" for function in re.findall(r"`(\w+)`", functions) if function not in names]
+        missing += [f"{path}: {function}" for function in functions if function not in names]
     assert missing == []
+
+
+def test_an_upload_a_request_and_an_error_cross_few_files():
+    files = [len({path for path, _ in rows}) for rows in rows_of_one_upload()]
+    most = (20, 12, 10)
+    assert len(files) == len(most)
+    assert [count for count, limit in zip(files, most, strict=True) if count > limit] == []
 
 
 # ---- what master and child agree on

@@ -53,7 +53,7 @@ class Station:
         def all_of_it() -> None:
             for name in names:
                 self.spool.queue.enqueue([self.snapshot(name)])
-                (job,) = self.spool.job_claims.claim(1, 0.0, self.wall)
+                (job,) = self.spool.queue.claim(1, 0.0, self.wall)
                 self.spool_thread.deliver([DeliveryResult(job.id, RemoteStat(job.size, 1), 1, "size", signature=signature)])
 
         self.spool_thread.run(all_of_it)
@@ -142,7 +142,7 @@ def test_what_waits_in_the_queue_is_known(station: Station):
     station.forget("waits", "sent")
     station.wall += 10
     station.spool_thread.run(station.spool.queue.enqueue, [station.snapshot("waits"), station.snapshot("sent")])
-    station.spool_thread.run(station.spool.job_claims.claim, 1, 0.0, station.wall)
+    station.spool_thread.run(station.spool.queue.claim, 1, 0.0, station.wall)
     station.forget("waits", "sent")
     station.deliver(*(f"x{number}" for number in range(5)))
     station.forget(*(f"x{number}" for number in range(5)))

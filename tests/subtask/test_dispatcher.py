@@ -23,8 +23,8 @@ from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.delivery import dispatcher, signature_tasks
 from pysubtask.subtask.delta import signature
-from pysubtask.subtask.spool.job_claims import BIG_BYTES
 from pysubtask.subtask.spool.jobs import QueuedSnapshot
+from pysubtask.subtask.spool.queue import BIG_BYTES
 from pysubtask.transports.base import Append, Copy, Link
 from pysubtask.transports.shared.reach import nobody_listens
 from tests.support.dispatcher_bench import bench

@@ -28,9 +28,9 @@ CHILD = textwrap.dedent("""
     spool.queue.enqueue([
         QueuedSnapshot(name, "/d/" + name, "/s/" + name, False, 10, 5, name.encode("utf-8", "replace").hex(), 100.0 + at,
                        Stamp(5, 10, at)) for at, name in enumerate(names)])
-    (version,) = spool.job_claims.claim(1, 0.0, 0.0)
+    (version,) = spool.queue.claim(1, 0.0, 0.0)
     spool.queue.give_back(version.id, "permission denied", 50.0, park=True)
-    spool.job_claims.claim(1, 0.0, 0.0)
+    spool.queue.claim(1, 0.0, 0.0)
     spool.queue_admin.pause(["one"], "ana (pid 7, a test)", "now")
     print(version.name.encode("utf-8", "surrogateescape").hex(), flush=True)
     if end == "kill":

@@ -61,7 +61,7 @@ def again(spool, destination=HERE):
 
 
 def take(spool, limit=10, now=100.0):
-    return spool.job_claims.claim(limit, now, 0.0)
+    return spool.queue.claim(limit, now, 0.0)
 
 
 def finish(spool, version, *, sent=1, gone=()):
@@ -121,7 +121,7 @@ def test_a_failed_version_waits_until_it_is_due(spool):
     (running,) = take(spool)
     assert spool.queue.give_back(running.id, "lost", 200.0, compare=True) == []
     assert take(spool, now=199.0) == []
-    assert spool.job_claims.next_due() == 200.0
+    assert spool.queue.next_due() == 200.0
     (version,) = take(spool, now=200.0)
     assert (version.attempts, version.compare, version.stale) == (1, True, (running.temp,))
     assert version.temp != running.temp
@@ -373,11 +373,11 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
     known = spool.remote_files.known("there")
     assert known is not None and known.remote == RemoteStat(3, 100, "", "")
     assert spool.remote_files.signature("there") == b""
-    [version] = spool.job_claims.claim(5, 0.0, 0.0)
+    [version] = spool.queue.claim(5, 0.0, 0.0)
     assert (version.name, version.snapshot, version.resume) == ("a", "/bak/a", "")
     spool.queue.note(version.id, "half")
     spool.queue.give_back(version.id, "cut", 0.0)
-    assert spool.job_claims.claim(5, 0.0, 0.0)[0].resume == "half"
+    assert spool.queue.claim(5, 0.0, 0.0)[0].resume == "half"
     spool.close()
 
 
@@ -430,11 +430,11 @@ def test_what_grew_is_appended_and_that_is_on_record_first(spool):
     assert spool.remote_files.known_sizes(["a"])["a"] == (5000, {5000})
     spool.queue.enqueue([grown("a", 6000, 5000)])
     assert spool.remote_files.known_sizes(["a"])["a"] == (5000, {5000, 6000})
-    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    (version,) = spool.queue.claim(9, 0.0, 0.0, appends=True)
     assert version.plan == TransferPlan(1000, append=Append(5000, 5000))
     spool = again(spool)
     assert spool.remote_files.known("a").reach == (6000, "d6000"), "so a start after a crash knows of it"
-    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    (version,) = spool.queue.claim(9, 0.0, 0.0, appends=True)
     assert version.plan.append == Append(5000, 6000)
     finish(spool, version)
     assert spool.remote_files.known("a").reach is None
@@ -445,10 +445,10 @@ def test_a_cut_append_is_finished_by_the_next_version(spool):
     spool.queue.enqueue([grown("a", 5000)])
     finish(spool, *take(spool))
     spool.queue.enqueue([grown("a", 6000, 5000)])
-    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    (version,) = spool.queue.claim(9, 0.0, 0.0, appends=True)
     spool.queue.enqueue([grown("a", 7000, *spool.remote_files.known_sizes(["a"])["a"][1])])
     spool.queue.give_back(version.id, "cut", 0.0, compare=True)
-    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    (version,) = spool.queue.claim(9, 0.0, 0.0, appends=True)
     assert (version.size, version.plan.append) == (7000, Append(5000, 6000))
 
 
@@ -456,10 +456,10 @@ def test_nothing_is_appended_to_what_is_not_as_we_left_it(spool):
     spool.queue.enqueue([grown("a", 5000)])
     finish(spool, *take(spool))
     spool.queue.enqueue([grown("a", 6000, 5000)])
-    spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    spool.queue.claim(9, 0.0, 0.0, appends=True)
     spool.remote_files.not_as_left("a")
     spool = again(spool)
-    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True)
+    (version,) = spool.queue.claim(9, 0.0, 0.0, appends=True)
     assert version.plan == TransferPlan(6000) and version.known is None
     spool.close()
 
@@ -468,7 +468,7 @@ def test_a_live_file_is_sent_whole(spool):
     spool.queue.enqueue([grown("a", 5000)])
     finish(spool, *take(spool))
     spool.queue.enqueue([grown("a", 6000, 5000)._replace(live=True)])
-    (version,) = spool.job_claims.claim(9, 0.0, 0.0, appends=True, copies=True)
+    (version,) = spool.queue.claim(9, 0.0, 0.0, appends=True, copies=True)
     assert version.plan == TransferPlan(1000)
 
 
@@ -538,7 +538,7 @@ class Machine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4))
     def take(self, limit):
         due = {name for name, (_, at) in self.waiting.items() if at <= self.now and name not in self.sending}
-        taken = self.spool.job_claims.claim(limit, self.now, 0.0)
+        taken = self.spool.queue.claim(limit, self.now, 0.0)
         assert len(taken) == min(limit, len(due))
         for version in taken:
             assert version.name in due

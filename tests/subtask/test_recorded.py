@@ -67,7 +67,7 @@ def test_its_queue_receipts_events_and_page_are_read(tmp_path: Path):
     assert not spool.start.moved and spool.start.former == ""
     digest = json.loads((state / "receipts.jsonl").read_text().splitlines()[1])["digest"]
     assert spool.remote_files.known("weather.csv") == Known(RemoteStat(2804, 1_790_000_000), digest)
-    (version,) = spool.job_claims.claim(5, 0.0, 0.0)
+    (version,) = spool.queue.claim(5, 0.0, 0.0)
     assert (version.name, version.former) == ("two.jpg", None) and os.path.exists(version.snapshot)
     spool.close()
 

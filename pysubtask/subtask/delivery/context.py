@@ -62,16 +62,16 @@ class DeliveryContext:
         """Run ``take``. With ``poll``, and where fewer versions were due than there is room for, also return when the next one is
         due."""
         versions = self.take(limit, *args, **kwargs)
-        return versions, self.spool.job_claims.next_due() if poll and len(versions) < limit else None
+        return versions, self.spool.queue.next_due() if poll and len(versions) < limit else None
 
     def deliver_and_next_due(self, dones: Sequence[DeliveryResult]) -> tuple[list[tuple[DeliveryResult, Receipt]], float | None]:
         """Run ``deliver``, and return also when the first of the versions is due that waited behind these."""
         written = self.deliver(dones)
-        return written, self.spool.job_claims.due_behind([receipt.name for _, receipt in written])
+        return written, self.spool.queue.due_behind([receipt.name for _, receipt in written])
 
     def take(self, *args: Any, **kwargs: Any) -> list[ClaimedJob]:
-        """Take versions to send (see JobClaims.claim); the status page shows them as moving from now on."""
-        versions = self.spool.job_claims.claim(*args, **kwargs)
+        """Take versions to send (see Queue.claim); the status page shows them as moving from now on."""
+        versions = self.spool.queue.claim(*args, **kwargs)
         for version in versions:
             anew = not (version.resume or version.plan.append or version.plan.copies)
             self.status_model.begin(version.id, version.name, version.size, anew=anew)

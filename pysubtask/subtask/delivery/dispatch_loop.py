@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from ...delivery_rules.retry import Policy
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
-from .commits import Commits
 from .connection import CalledBack, Connection
 from .context import DeliveryContext
 from .due_jobs import DueJobs
@@ -32,7 +31,7 @@ from .next_action import (
     next_action,
 )
 from .retry_rules import RetryRules
-from .uploads import Uploads
+from .uploads import Commits, Uploads
 
 TURN_SECS = 1.0
 """Seconds between two turns of the loop that are noted while it waits: whoever finds none for StallSecs and this knows that the
@@ -222,7 +221,7 @@ class DispatchLoop:
         due_at = delivery.due.at
         if not connection.is_open:
             delivery.due.forget()
-            found = await self._context.ask(self._context.spool.job_claims.next_due)
+            found = await self._context.ask(self._context.spool.queue.next_due)
             due_at, connection = NEVER if found is None else found, delivery.connection.state()
         places = min(self._settings.concurrency, self._transport.traits.concurrency) if connection.is_open else 1
         # One of four places is kept for small versions, so that live data does not wait behind a queue of big ones.

@@ -18,7 +18,6 @@ from typing import Any
 from ...common.remedy import says_more
 from ...delivery_rules.login_limit import LoginLimit
 from ...transports.base import Transport
-from .commits import Commits
 from .connection import Connection
 from .connection_report import ConnectionReport
 from .context import DeliveryContext
@@ -33,7 +32,7 @@ from .retry_rules import RetryRules
 from .server_profile import follow
 from .signature_tasks import SignatureTasks
 from .upload_attempt import UploadAttempts
-from .uploads import Uploads
+from .uploads import Commits, Uploads
 
 EXPECT_SECS = 10.0
 """Seconds that the connection is kept for a snapshot that is being made: a large one takes longer and is then sent anyway."""

@@ -40,7 +40,7 @@ class HookDelivery:
         child = self._child
         while self._hand_on(now) and not child.context.stop.is_requested:
             child.write_page()
-        due: float | None = child.spool_thread.run(child.spool_thread.spool.job_claims.next_due)
+        due: float | None = child.spool_thread.run(child.spool_thread.spool.queue.next_due)
         return due
 
     def check(self, now: float) -> Health:
@@ -74,7 +74,7 @@ class HookDelivery:
         """Call ``process_notify`` for one batch of the queue; whether there may be more."""
         child, context = self._child, self._child.context
         spool_thread = child.spool_thread
-        taken: list[ClaimedJob] = spool_thread.run(spool_thread.spool.job_claims.claim, _BATCH, now, context.wall())
+        taken: list[ClaimedJob] = spool_thread.run(spool_thread.spool.queue.claim, _BATCH, now, context.wall())
         for version in taken:
             if not context.stop.is_hurried and child.hooks.process_notify(version.path, version.snapshot):
                 spool_thread.run(self._deliver, DeliveryResult(version.id, RemoteStat(version.size, None), 0, "hook"))

@@ -12,7 +12,7 @@ def connect(context: RequestContext, *, coming: bool = False) -> dict[str, Any]:
     """Connect at once; the outcome for the reply, empty where there is nothing to send, unless something is ``coming``."""
     spool = context.spool_thread.spool
     paused = EVERYTHING in spool.queue_admin.paused
-    if not coming and not paused and context.spool_thread.run(spool.job_claims.next_due) is None:
+    if not coming and not paused and context.spool_thread.run(spool.queue.next_due) is None:
         return {}
     connection = context.delivery.connect_now()
     return {} if connection is None else {"connection": connection}

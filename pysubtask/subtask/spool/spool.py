@@ -11,7 +11,6 @@ import functools
 
 from . import database
 from .deliveries import Deliveries
-from .job_claims import JobClaims
 from .meta import Meta
 from .queue import Queue
 from .queue_admin import QueueAdmin
@@ -31,7 +30,7 @@ class Spool:
     DiskLow where the disk is full.
 
     The parts: ``meta`` (small values), ``queue`` (the jobs), ``queue_admin`` (the jobs as people see and change them),
-    ``job_claims`` (the next jobs), ``deliveries`` (what is delivered, receipts), ``remote_files`` (what is known of the server),
+    ``deliveries`` (what is delivered, receipts), ``remote_files`` (what is known of the server),
     ``temps`` (temporary names on the server), ``stamps`` (what is handled). ``start``: the epoch, and the destination before.
     """
 
@@ -45,11 +44,10 @@ class Spool:
             # First of all, as it changes what the parts read.
             self.start = begin(db, commit, self.meta, destination, wall)
             self.stamps = Stamps(db, commit)
-            self.queue = Queue(db, commit, destination, self.stamps)
             self.queue_admin = QueueAdmin(db, commit)
             self.remote_files = RemoteFiles(db, commit, destination, self.start.former)
             self.temps = TempNames(db, commit, destination)
-            self.job_claims = JobClaims(db, commit, destination, self.queue_admin.paused, self.remote_files, self.temps)
+            self.queue = Queue(db, commit, destination, self.queue_admin.paused, self.stamps, self.remote_files, self.temps)
             self.deliveries = Deliveries(db, commit, destination, self.meta, self.remote_files, self.temps)
 
     def shrink(self) -> None:

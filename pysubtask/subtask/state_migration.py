@@ -35,7 +35,7 @@ from ..common.state_files import HANDLED, LOCK, MOVED_FROM, READ_FROM, RESIDUAL
 from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
 from .other_state_folder import check, fingerprint_of, fits, may_hold_queue, not_ours, two_queues
 from .snapshot.bak_folder import BakFolder, is_hidden
-from .snapshot.snapshotter import copy_again
+from .snapshot.file_copies import copy_again
 from .spool import database
 
 _COPY = "spool.db.moving"

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pysubtask.subtask.snapshot.append_tracker import JOIN_BYTES, AppendTracker, base_of
+from pysubtask.subtask.snapshot.copied import Copied
 from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
-from pysubtask.subtask.snapshot.snapshotter import Copied, Snapshotter
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 
 
 def sha(data: bytes) -> str:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pysubtask.common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from pysubtask.subtask.snapshot import snapshotter
 from pysubtask.subtask.snapshot.append_tracker import Digest
-from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
+from pysubtask.subtask.snapshot.file_copies import content_digest
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.transports.base import Job
 from pysubtask.transports.shared.source import open_source
 

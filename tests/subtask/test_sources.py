@@ -20,8 +20,9 @@ import pytest
 from pysubtask.common.entries import read_entries
 from pysubtask.common.errors import SourceError
 from pysubtask.common.notify import Toucher, make_notify, remove_signal, write_hold
+from pysubtask.subtask.snapshot.file_copies import content_digest
 from pysubtask.subtask.snapshot.known_stamps import KnownStamps
-from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.spool_thread import SpoolThread
 from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder

@@ -97,6 +97,7 @@ class ChildProcess:
         parts.watch.stop()
         parts.disk_checks.close()
         parts.delivery.close()
+        parts.pipeline.close()
         parts.child.heartbeat.end()
         tell_sums(self._context.log, everything=True)
         self._context.status_model.state("failed" if self._failure else "stopped", self._failure)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ...common.entries import Entry
 from ...common.errors import SourceChanged
-from ..snapshot.snapshotter import content_digest
+from ..snapshot.file_copies import content_digest
 from ..snapshot.sources import Place, opened, place_of
 from ..spool.jobs import ClaimedJob
 

@@ -47,6 +47,7 @@ def open_state(
         lambda: SpoolThread(handoff.state_dir, destination, lambda *paths: snapshotters[0].drop(*paths), context.wall)
     )
     tag = str(spool_thread.run(spool_thread.spool.meta.get, "tag", tag_of(handoff.state_dir)))
+    aids = CopyAids()
     goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
     snapshotters.append(
         Snapshotter(
@@ -55,6 +56,7 @@ def open_state(
             lambda: int(settings.current["MinFreeBytes"]),
             own.why_opened,
             handoff.state_dir if goes_with_it else context.first,
+            aids.growing_copies.is_kept,
         )
     )
     events = EventLog(handoff.state_dir, spool_thread.spool.start.epoch, context.wall, context.status_model.guard)
@@ -73,7 +75,7 @@ def open_state(
         ChildHeartbeat(beat, status_writer, context.log, context.clock),
         DeadTime(context.clock),
         Retakes(context.alarm.tick_soon),
-        CopyAids(),
+        aids,
     )
     return OpenState(child, snapshotters[0], tag)
 

@@ -34,6 +34,7 @@ class UploadDelivery:
     def __init__(
         self, child: OpenChild, transport: str, start_thread: Callable[[Callable[[], None]], None], *, may_have_tails: bool
     ) -> None:
+        child.aids.shares_snapshots = may_have_tails
         handoff, case_sensitive = child.context.handoff, transport_class(transport).case_sensitive
         self._child = child
         self._transport = transport

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from ...common import beneath, effective_user, own_folders
 from ...common.own_folders import NotOurs, OpenFolder
@@ -81,12 +81,13 @@ class BakFolder:
             self._here.at = None
             raise
 
-    def publish(self, names: list[tuple[str, str]], synced: Container[str] = ()) -> None:
+    def publish(self, names: list[tuple[str, str]], synced: Container[str] = (), continued: Sequence[str] = ()) -> None:
         """Sync files, without those that are ``synced`` already (by the name they are renamed from), then rename them (from, to),
-        then sync the folder, so that all outlast a power cut."""
+        then sync the folder, so that all outlast a power cut. ``continued``: files to be synced that keep their names."""
         with self._opened() as at:
             named = [(self._name(old, at), self._name(new, at)) for old, new in names]
-            for old in (self._name(old, at) for old, _ in names if old not in synced):
+            unsynced = [*continued, *(old for old, _ in names if old not in synced)]
+            for old in (self._name(old, at) for old in unsynced):
                 handle = os.open(old, _SYNC, dir_fd=at)
                 try:
                     os.fsync(handle)
@@ -94,7 +95,8 @@ class BakFolder:
                     os.close(handle)
             for old, new in named:
                 os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
-            _sync(at, self.path)
+            if named:
+                _sync(at, self.path)
 
     def names(self) -> list[str]:
         """The names in the folder."""

@@ -7,7 +7,8 @@ from ...common.notify import notify_name, read_stamp
 from ..spool.spool_thread import SpoolThread
 from ..watch.watcher import Due
 from .append_tracker import AppendTracker
-from .snapshotter import Copied, content_digest
+from .copied import Copied
+from .file_copies import content_digest
 from .source_places import SourcePlaces
 
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own

@@ -19,12 +19,22 @@ _SMALL = 64 * 1024
 _ZEROS = memoryview(bytes(BLOCK))
 
 
-def copy_blocks(handle: int, out: int, found: os.stat_result, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
+def copy_blocks(
+    handle: int,
+    out: int,
+    found: os.stat_result,
+    source: str,
+    sha: Digest,
+    base: int,
+    growing: Growing | None = None,
+    begin: int | None = None,
+) -> None:
     """Copy the bytes from ``base`` up to the size in ``found`` and hash them; holes stay holes. ``source``: the file, for errors.
-    ``growing``: is told of each block that was copied. Raises SourceChanged, SourceError; OSError of ``out``."""
+    ``growing``: is told of each block that was copied. ``begin``: the bytes before it are in ``out`` already. Raises
+    SourceChanged, SourceError; OSError of ``out``."""
     os.ftruncate(out, found.st_size - base)
-    unwritten = base
-    for data, offset, block in blocks(handle, found, source, base):
+    unwritten = begin = base if begin is None else begin
+    for data, offset, block in blocks(handle, found, source, begin):
         sha.update(block, offset)
         if data:
             done = 0

@@ -14,6 +14,7 @@ from ..delta.transfer_plan import LEAST_BYTES
 from ..watch.watcher import Due, Watcher
 from .append_tracker import AppendTracker
 from .content_check import ContentCheck
+from .copied import Copied
 from .copier import BATCH_BYTES, Copier, Copy
 from .copy_aids import CopyAids
 from .interfaces import QueueNames, QueueReader
@@ -21,7 +22,7 @@ from .queue_writer import QueueWriter
 from .retakes import Retakes
 from .snapshot_context import SnapshotContext
 from .snapshot_problems import SnapshotProblems
-from .snapshotter import Copied, Snapshotter
+from .snapshotter import Snapshotter
 from .source_places import SourcePlaces
 
 FIRST_FILES, BATCH_FILES = 16, 256
@@ -76,7 +77,7 @@ class SnapshotPipeline:
         for path in self._retakes.take():
             self._watch.take_again(path, now)
         found = self._watch.scan(now, everything=everything)
-        self._copier.turn_begins()
+        self._copier.turn_begins(now)
         self._problems.begin()
         taken, unfinished = 0, False
         try:
@@ -88,7 +89,10 @@ class SnapshotPipeline:
             # The queue cannot be written: everything not in it stays due.
             self._problems.disk_low(exc)
             taken = 0
+        if self._problems.is_low:
+            self._copier.release_all()  # the room is for what waits
         self._problems.end(tried=bool(found))
+        self._drop_released()
         self._tell(found, taken, unfinished, now)
         return taken
 
@@ -211,6 +215,8 @@ class SnapshotPipeline:
             entries = self._queue_writer.put(batch)
         except SourceError as exc:
             self._problems.disk_low(exc)
+            for due, _ in batch:
+                self._copier.failed(due.path)
             return
         # After the commit: from here on the notifies count as handled.
         for due, _ in batch:
@@ -229,6 +235,16 @@ class SnapshotPipeline:
             for path in gone:
                 self._problems.over(path)
                 self._copier.forget(path)
+
+    def _drop_released(self) -> None:
+        """Remove the snapshots that are not kept any more, unless a job needs one."""
+        if released := self._copier.released():
+            self._context.spool_thread.drop_unqueued([(copy.name, copy.snapshot) for copy in released])
+
+    def close(self) -> None:
+        """The child ends: keep no snapshot but those of the queue."""
+        self._copier.release_all()
+        self._drop_released()
 
     # -- the status page --------------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ from ...common.logs import info_each
 from ...common.notify import Stamp, notify_name
 from ..spool.jobs import QueuedSnapshot
 from ..watch.watcher import RESIDUAL, Due
+from .copied import Copied
 from .interfaces import QueueNames, QueueReader
 from .snapshot_context import SnapshotContext
-from .snapshotter import Copied, Snapshotter
+from .snapshotter import Snapshotter
 
 
 class QueueWriter:

@@ -11,49 +11,28 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
-from ...common import beneath
+from ...common import beneath, own_files
 from ...common.disk import BROKEN, FULL, problem_of
 from ...common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ...common.paths import folder_of, name_of
 from ...common.place import existing
-from ..delta.signature import Signature
 from ..delta.signature_cache import Growing
+from ..platform.reflink import Reflinks
 from ..platform.timestamp_granularity import GRANULARITY_NS, tick_ns
 from .append_tracker import Digest, Start
 from .bak_folder import BakFolder
+from .copied import Copied
 from .file_blocks import BLOCK, begin_writing, copy_blocks, extents, hash_blocks
+from .growing_copies import Continuation, GrowingCopy
 from .sources import Place, opened, unreadable
 
 _NAME_MAX = 255
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-class Copied(NamedTuple):
-    """The copy of one version of a data file.
-
-    ``path``: the name of the snapshot after :meth:`Snapshotter.seal`, or the data file itself where ``live``. ``temp``: the name
-    until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are those of the data file. ``digest``:
-    SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file. ``prefixes``: the digests of its
-    beginnings, for each requested size that is not above ``size``. ``base``: the snapshot begins with this byte of the file.
-    ``sha``: the digest from which the next snapshot may continue. ``signature``: of the whole content, where it was requested and
-    could be made. ``synced``: its bytes outlast a power cut already.
-    """
-
-    path: str
-    temp: str | None
-    size: int
-    mtime_ns: int
-    inode: int
-    digest: str
-    source: str
-    live: bool
-    prefixes: dict[int, str]
-    base: int
-    sha: Digest
-    signature: Signature | None = None
-    synced: bool = False
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE
+_AGAIN = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | _SAFE
+CLONE_BYTES = 64 * 1024
+"""Bytes. A larger file shares its blocks with its snapshot, where the file system can do that."""
 
 
 class Snapshotter:
@@ -61,7 +40,8 @@ class Snapshotter:
 
     ``tag``: a short text, unique to the owner among all who share the folder, that begins each name. ``min_free``: returns the
     number of bytes of disk space that must be left. ``refused``: why a file that was opened by a name may not be copied (or
-    nothing). ``base``: without this folder ``folder`` is not created.
+    nothing). ``base``: without this folder ``folder`` is not created. ``is_kept``: whether a snapshot, by its path, is to stay
+    when it is dropped, because it may be continued.
     """
 
     def __init__(
@@ -71,6 +51,7 @@ class Snapshotter:
         min_free: Callable[[], int],
         refused: Callable[[str, os.stat_result], str] = lambda path, found: "",
         base: str = os.sep,
+        is_kept: Callable[[str], bool] = lambda path: False,
     ) -> None:
         if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
             raise ValueError(f"a tag is a short text without '/': {tag!r}")
@@ -80,6 +61,8 @@ class Snapshotter:
         self._min_free = min_free
         self._refused = refused
         self._base = base
+        self._is_kept = is_kept
+        self._reflinks = Reflinks()
         # Within a run the names rise; those of two runs differ by their start.
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
@@ -93,13 +76,15 @@ class Snapshotter:
         sizes: Iterable[int] = (),
         start: Start | None = None,
         average: int = 0,
+        grown: Continuation | None = None,
     ) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
         ``within``: the folder (without links) that the file must be in; None: the file is named by an entry, and may be a link of
         its owner to another place. ``sizes``: the beginnings whose digests are needed, for :attr:`Copied.prefixes`. ``start``:
         copy only the bytes behind it, where the file still has the same beginning. ``average``: compute a signature beside the
-        copy, of parts of that size, unless only the end is copied.
+        copy, of parts of that size, unless only the end is copied. ``grown``: a snapshot to be continued, where the file has only
+        grown since: by its content, or for an append-only file as far as its signs show.
         Raises SourceMissing, SourceChanged (the file changed during the copy), DiskLow, and SourceError for any other problem of
         the file; no temporary file is left then.
         """
@@ -107,6 +92,10 @@ class Snapshotter:
             if why := self._refused(source, before):
                 raise SourceError(f"{source} is never sent: it is {why}")
             size, synced = before.st_size, self._alone
+            if grown is not None and self._folder is not None:
+                continued = self._continued(handle, before, source, sizes, grown)
+                if continued is not None:
+                    return continued
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
             sha, base = start.digest(sizes), start.base
@@ -118,11 +107,7 @@ class Snapshotter:
                 path, temp = self._names(self._folder, source)
                 self._write(handle, before, path, temp, source, sha, base, growing, synced)
             try:
-                if _may_have_moved(before, os.fstat(handle), source):
-                    again = start.digest(())
-                    hash_blocks(handle, before, source, again, base)
-                    if again.hexdigest() != sha.hexdigest():
-                        raise SourceChanged(f"{source} was rewritten while it was copied")
+                self._check_unmoved(handle, before, source, start, sha, base)
             except BaseException:
                 self._remove(temp)
                 raise
@@ -131,6 +116,69 @@ class Snapshotter:
         return Copied(
             path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed, synced
         )
+
+    def _continued(
+        self, handle: int, before: os.stat_result, source: str, sizes: Iterable[int], grown: Continuation
+    ) -> Copied | None:
+        """A kept snapshot with what was added to the file since; None where the file is another one, or no such snapshot is there
+        any more. What is added is in no job before it is synced, so a crash leaves bytes that nobody reads."""
+        kept, synced = grown.copy, self._alone
+        start = _start_of(handle, before, grown)
+        if start is None:
+            return None
+        sha = start.digest({*sizes, kept.size})
+        if not start.size:
+            # Every byte is compared, by the digest: a change in the middle shows, and the snapshot is never a mixture.
+            hash_blocks(handle, before, source, sha, 0, kept.size)
+            if sha.hexdigest() != kept.digest:
+                return None
+        if not self._add(handle, before, source, sha, kept, synced):
+            return None
+        self._check_unmoved(handle, before, source, start, sha, start.size)
+        size, mtime_ns, inode = before.st_size, before.st_mtime_ns, before.st_ino
+        names = (kept.snapshot, None, size, mtime_ns, inode, sha.hexdigest(), source, False)
+        return Copied(*names, sha.prefixes, kept.base, sha, synced=synced, continued=True)
+
+    def _add(self, handle: int, before: os.stat_result, source: str, sha: Digest, kept: GrowingCopy, synced: bool) -> bool:
+        """Add the new bytes of the file to its kept snapshot; whether that is still there."""
+        out = self._opened_again(kept)
+        if out is None:
+            return False
+        folder = folder_of(kept.snapshot)
+        try:
+            if before.st_size > kept.size:
+                self._check_room(folder, handle, before, kept.size)
+                copy_blocks(handle, out, before, source, sha, kept.base, begin=kept.size)
+            os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
+            if synced:
+                os.fsync(out)
+        except OSError as exc:
+            raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written", folder) from exc
+        finally:
+            os.close(out)
+        return True
+
+    def _opened_again(self, kept: GrowingCopy) -> int | None:
+        """A kept snapshot, open for writing, without what a failed attempt has added to it; None where there is none."""
+        try:
+            out = self._bak.open(kept.snapshot, _AGAIN)
+        except OSError:
+            return None
+        found, size = os.fstat(out), kept.size - kept.base
+        if own_files.is_regular_and_ours(found) and found.st_size >= size:
+            with contextlib.suppress(OSError):
+                os.ftruncate(out, size)
+                return out
+        os.close(out)
+        return None
+
+    def _check_unmoved(self, handle: int, before: os.stat_result, source: str, start: Start, sha: Digest, base: int) -> None:
+        """Raise SourceChanged where the file has another content by now than the one that was copied from ``base`` on."""
+        if _may_have_moved(before, os.fstat(handle), source):
+            again = start.digest(())
+            hash_blocks(handle, before, source, again, base)
+            if again.hexdigest() != sha.hexdigest():
+                raise SourceChanged(f"{source} was rewritten while it was copied")
 
     @contextlib.contextmanager
     def at_work(self, *, alone: bool = False) -> Iterator[None]:
@@ -153,12 +201,14 @@ class Snapshotter:
         After an error the copies that were not sealed are removed and have to be made again.
         """
         waiting = [copied for copied in copies if copied.temp is not None]
-        if not waiting or self._folder is None:
+        continued = [copied.path for copied in copies if copied.continued and not copied.synced]
+        if not (waiting or continued) or self._folder is None:
             return
         try:
             self._bak.publish(
                 [(str(copied.temp), copied.path) for copied in waiting],
                 {copied.temp for copied in waiting if copied.temp and copied.synced},
+                continued,
             )
         except OSError as exc:
             for copied in waiting:
@@ -167,16 +217,17 @@ class Snapshotter:
             raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable", self._folder) from exc
 
     def discard(self, copied: Copied) -> None:
-        """Remove a copy, sealed or not; a live file stays."""
-        if not copied.live:
+        """Remove a copy, sealed or not; a live file stays, and a snapshot that was continued: earlier jobs may need it."""
+        if not copied.live and not copied.continued:
             self._remove(copied.temp)
             self.drop(copied.path)
 
     def drop(self, *paths: str) -> None:
-        """Remove snapshots; a missing one is skipped, and a file that is no snapshot of this task stays."""
+        """Remove snapshots; a missing one is skipped; a file that is no snapshot of this task stays, and one that is kept."""
         if self._folder is None:
             return
-        ours = [path for path in paths if folder_of(path) == self._folder and self._is_ours(name_of(path))]
+        gone = [path for path in paths if not self._is_kept(path)]
+        ours = [path for path in gone if folder_of(path) == self._folder and self._is_ours(name_of(path))]
         if ours:
             self._bak.remove(*ours)
 
@@ -234,7 +285,12 @@ class Snapshotter:
         try:
             try:
                 with contextlib.nullcontext() if growing is None else growing.signing(temp):
-                    copy_blocks(handle, out, before, source, sha, base, growing)
+                    if not base and before.st_size > CLONE_BYTES and self._reflinks.clone(handle, out):
+                        # What is read, hashed and sent from here on is the clone, whatever becomes of the file.
+                        os.ftruncate(out, before.st_size)
+                        hash_blocks(out, before, source, sha)
+                    else:
+                        copy_blocks(handle, out, before, source, sha, base, growing)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
                 if synced:
                     os.fsync(out)
@@ -269,33 +325,13 @@ class Snapshotter:
             raise DiskLow(words, left + need, keep)
 
 
-def copy_again(source: int, target: str) -> None:
-    """Copy an open snapshot, with its times, to ``target`` in another folder of snapshots; the copy outlasts a power cut. Raises
-    OSError; a file under the name ``target`` is always whole."""
-    folder, name = os.path.split(target)
-    bak, temp = BakFolder(folder), os.path.join(folder, f".{name}")
-    if not os.path.isdir(folder):
-        beneath.make_folders(folder, 0o700)
-    bak.remove(temp)
-    found, sha = os.fstat(source), Digest()
-    out = bak.open(temp, _WRITE)
-    try:
-        copy_blocks(source, out, found, target, sha, 0, None)
-        os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
-    finally:
-        os.close(out)
-    bak.publish([(temp, target)])
-
-
-def content_digest(path: str, size: int, within: str | Place | None = None) -> str:
-    """SHA-256, hexadecimal, of the first ``size`` bytes of a file; ``within`` as for :meth:`Snapshotter.copy`.
-
-    Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
-    """
-    sha = Digest()
-    with opened(path, within) as (handle, found):
-        hash_blocks(handle, found, path, sha, upto=size)
-    return sha.hexdigest()
+def _start_of(handle: int, before: os.stat_result, grown: Continuation) -> Start | None:
+    """Where the comparison of a file with its kept snapshot begins; None where it is another file."""
+    if before.st_size < grown.copy.size:
+        return None
+    if grown.start is not None:
+        return grown.start if grown.start.fits(handle, before) else None
+    return None if grown.copy.base else Start.whole()
 
 
 def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) -> bool:

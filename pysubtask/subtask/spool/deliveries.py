@@ -57,10 +57,14 @@ class Deliveries:
                     garbage.append(decoded(snapshot))
             self._remote_files.store(files)
             self._db.executemany("DELETE FROM job WHERE id = ?", [(result.id,) for result, _ in receipts])
+            # The snapshot of a growing file is continued for the next job, which has the same name.
+            names = [name for name, *_ in files]
+            waiting = self._db.execute(f"SELECT snapshot FROM job WHERE name IN ({placeholders(names)})", names)
+            needed = {decoded(snapshot) for (snapshot,) in waiting}
             self._temps.remove(temps)
             self._db.executemany("INSERT INTO receipt VALUES (?, ?)", [(each.seq, to_line(each)) for _, each in receipts])
             self._meta.set("receipt", seq)
-        return receipts, garbage
+        return receipts, [snapshot for snapshot in garbage if snapshot not in needed]
 
     def _last_seq(self) -> int:
         (kept,) = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM receipt").fetchone()

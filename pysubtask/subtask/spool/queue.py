@@ -122,11 +122,12 @@ class Queue:
                 (one.mtime_ns, old[0]),
             )
             return [one.snapshot]
-        at = one.at
+        at, is_needed = one.at, False
         if old is not None:
             # The age of a job counts from the first notify that is not delivered yet.
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
+            is_needed = decoded(old[1]) == one.snapshot or self._needs(name, old[1])
         new_rows[name] = (
             name,
             encoded(one.path),
@@ -145,7 +146,7 @@ class Queue:
             name,
             one.digest,
         )
-        return [decoded(old[1])] if old is not None and not old[2] else []
+        return [decoded(old[1])] if old is not None and not old[2] and not is_needed else []
 
     def _insert(self, new_rows: Mapping[bytes, tuple[Any, ...]]) -> None:
         self._db.executemany(
@@ -261,7 +262,7 @@ class Queue:
                 return []
             if self._db.execute("SELECT 1 FROM job WHERE name = ? AND state <> 'sending'", (row[0],)).fetchone():
                 self._db.execute("DELETE FROM job WHERE id = ?", (job,))
-                return [] if row[2] else [decoded(row[1])]
+                return [] if row[2] or self._needs(row[0], row[1]) else [decoded(row[1])]
             self._db.execute(
                 "UPDATE job SET state = ?, reason = ?, due = ?, attempts = attempts + 1, compare = MAX(compare, ?) WHERE id = ?",
                 ("parked" if park else "waiting", storable(reason), due, compare, job),
@@ -285,6 +286,15 @@ class Queue:
         path = decoded(row[0])
         self._stamps.sources.pop(path, None)
         return path
+
+    def needs(self, name: str, snapshot: str) -> bool:
+        """Whether a job under this remote name has this snapshot."""
+        return self._needs(encoded(name), encoded(snapshot))
+
+    def _needs(self, name: bytes, snapshot: bytes) -> bool:
+        # The snapshot of a growing file is continued for the next job, which has the same name.
+        found = self._db.execute("SELECT 1 FROM job WHERE name = ? AND snapshot = ? AND NOT live", (name, snapshot))
+        return found.fetchone() is not None
 
     def snapshots(self) -> set[str]:
         """Every snapshot the queue still needs."""

@@ -143,6 +143,14 @@ class SpoolThread:
         """On the spool's thread: give a job back after a failed attempt (see Queue.give_back)."""
         self.drop(self.spool.queue.give_back(job, reason, due, park=park, compare=compare))
 
+    def drop_unqueued(self, snapshots: Sequence[tuple[str, str]]) -> None:
+        """Remove snapshots, each with the name its jobs have, soon; those that a job needs stay until that job is over."""
+
+        def work() -> None:
+            self.drop([path for name, path in snapshots if not self.spool.queue.needs(name, path)])
+
+        self.submit(work)
+
     def drop(self, snapshots: Sequence[str]) -> None:
         """Remove snapshots that the queue does not need any more, soon. Those that a crash leaves are removed at the next
         start."""

@@ -70,9 +70,9 @@ def test_a_mistake_in_the_common_part_is_reported_once(tmp_path: Path):
     main = write(tmp_path / "pysubtask.toml", MAIN.replace("User", "Usr") + "[sftp]\n")
     for name in ("a", "b", "c"):
         write(tmp_path / "conf.d" / f"{name}.toml", WATCH)
-    said = problems(tmp_path)
-    assert len(said) == 2, said
-    assert any(line.startswith(f"{main}:") and "Did you mean 'User'" in line for line in said)
+    lines = problems(tmp_path)
+    assert len(lines) == 2, lines
+    assert any(line.startswith(f"{main}:") and "Did you mean 'User'" in line for line in lines)
     write(main, "[ftp\n")
     assert len(problems(tmp_path)) == 1, "a common part that cannot be read says nothing of the others"
 

@@ -133,7 +133,7 @@ def test_a_restart_knows_nothing_and_learns_at_the_first_copy(bench: Bench):
     assert bench.take().base == base_of(300_000), "of what is still the server's end"
 
 
-def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_a_second_check_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     bench.add(os.urandom(10_000_000))
     copied = bench.take()
     read = []

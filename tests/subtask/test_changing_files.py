@@ -55,7 +55,7 @@ METHODS = [rewrite, save_by_rename, delete_and_recreate, append, folder_created_
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, method):
+def test_each_kind_of_write_is_a_change_once_the_file_is_quiet(tmp_path: Path, method):
     (tmp_path / "in").mkdir()
     one = world(tmp_path / "in")
     one.write("a.csv", b"1\n")
@@ -324,7 +324,7 @@ def no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns):
+def test_each_kind_of_write_gives_an_event(tmp_path: Path, no_turns):
     (tmp_path / "a.csv").write_text("1\n")
     live = Live(tmp_path)
     try:
@@ -363,7 +363,7 @@ def test_a_program_that_keeps_the_file_open_is_found_by_the_scan(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_removed_and_made_again(tmp_path: Path):
+def test_a_folder_that_is_removed_and_recreated(tmp_path: Path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.csv").write_text("1\n")

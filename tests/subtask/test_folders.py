@@ -120,7 +120,7 @@ def test_a_tree_that_settles_and_goes(tmp_path):
     assert world.round() == [("t/b/f", "new")]
 
 
-def test_a_folder_that_is_made_anew_under_the_same_name(tmp_path):
+def test_a_folder_that_is_recreated_under_the_same_name(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/same", "t/a/b/gone")
     world.quiet()
@@ -582,7 +582,7 @@ def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @both
-def test_a_tree_that_grows_under_the_look(tmp_path):
+def test_a_tree_that_grows_during_the_scan(tmp_path):
     """Another thread makes, moves and renames folders while the child looks: each file is due under its last name."""
     rolls, left, errors = random.Random(7), set(), []
     with tree(tmp_path, notify_files=False) as child:
@@ -617,7 +617,7 @@ def test_a_tree_that_grows_under_the_look(tmp_path):
         child.watch.stop()
 
 
-def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch):
+def test_an_idle_scan_of_a_large_tree_touches_no_file(tmp_path, monkeypatch):
     for number in range(300):
         (tmp_path / "t" / str(number % 20) / str(number)).mkdir(parents=True)
         (tmp_path / "t" / str(number % 20) / str(number) / "f").write_text("1")

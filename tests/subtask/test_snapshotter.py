@@ -422,7 +422,7 @@ def _without_to_sync(found_to_write, path: str, *, to_sync: bool = False):
     return found_to_write(path)
 
 
-def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps):
+def test_the_folder_is_recreated_when_it_is_removed(tmp_path, bak, snaps):
     (tmp_path / "log").write_text("x")
     first = snaps.copy(str(tmp_path / "log"))
     os.unlink(str(first.temp))
@@ -434,7 +434,7 @@ def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps):
         snaps.seal([first])
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "bak").write_text("a file is in the way")
     (tmp_path / "log").write_text("x")
     with pytest.raises(SourceError, match="no snapshot can be made"):

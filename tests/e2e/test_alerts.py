@@ -172,7 +172,7 @@ config = {
     "ftp": {"Host": "127.0.0.1", "HostPort": 1, "UseSFTP": False, "Subtask_Log_FileName": None},
     "alerts": {"Command": [os.path.join(folder, "alert")], "SilentSecs": 1.5, "SettleSecs": 0.6},
 }
-master = TaskMaster([{"dir": os.path.join(folder, "data")}], config, os.path.join(folder, "said.txt"), False)
+master = TaskMaster([{"dir": os.path.join(folder, "data")}], config, os.path.join(folder, "output.txt"), False)
 master.start()
 print(master.status().children[0].pid, flush=True)
 sys.stdin.read()
@@ -192,7 +192,7 @@ def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
         os.kill(pid, signal.SIGKILL)
         station.hears(("begins", "silent"))
         assert "The child is dead" in station.last()["why"]
-        log = (station.folder / "said.txt").read_text()
+        log = (station.folder / "output.txt").read_text()
         alerter = int(re.findall(r"\[alerts\.\S+\.(\d+)\]", log)[-1])
         app.kill()
         wait_until(lambda: not is_alive(alerter, ""), 60, "the end of what alerts")

@@ -19,14 +19,14 @@ from tests.support.station import Station, pause
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(*args, **kwargs):
-        made.append(Station(tmp_path, *args, **kwargs))
-        return made[-1]
+        stations.append(Station(tmp_path, *args, **kwargs))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

@@ -18,14 +18,14 @@ class FTPStation(SFTPStation):
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(server, entries=None, *, ftp=None, **base):
-        made.append(FTPStation(tmp_path, server.files, {**own(server.settings()), **(ftp or {})}, entries, **base))
-        return made[-1]
+        stations.append(FTPStation(tmp_path, server.files, {**own(server.settings()), **(ftp or {})}, entries, **base))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

@@ -18,10 +18,10 @@ def target(settings, tmp_path, section="ftp"):
 
 
 def diagnose(settings, tmp_path, section="ftp", **more):
-    async def look():
+    async def findings():
         return [finding async for finding in examine(target(settings, tmp_path, section), TIMES, **more)]
 
-    return asyncio.run(look())
+    return asyncio.run(findings())
 
 
 def failures(found):

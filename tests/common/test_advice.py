@@ -1,4 +1,4 @@
-"""What people are told to type: made by one module, and harmless to whoever copies it without a thought."""
+"""Lines that people are advised to type: one module builds them, and each is harmless to a person who copies it unread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``watchfilesdirs`` may look like, and what it says where it may not."""
+"""Which forms ``watchfilesdirs`` may have, and the error of each other form."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ def test_compacting_follows_no_link(state, tmp_path):
 
 @pytest.mark.parametrize("what", ["pipe", "device"])
 def test_settings_that_are_no_file_are_not_waited_for(state, what):
-    """Whoever looks at somebody's task (status, queue, get, set) reads what its child has left there."""
+    """A person who queries another user's task (status, queue, get, set) reads what its child has left there."""
     if what == "pipe":
         os.mkfifo(state / "settings.json")
     else:

@@ -34,7 +34,7 @@ def me() -> Holder:
 
 
 def show(folder: Path) -> None:
-    """What a server has shown, written down as an FTP transport does it."""
+    """What a server can do, recorded as an FTP transport records it."""
     restarts = Restarts(str(folder), "x", Profile(time.time))
     restarts.record_proof(type("Known", (), {"features": {"REST": "STREAM"}})())  # type: ignore[arg-type]
 

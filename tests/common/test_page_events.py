@@ -1,4 +1,4 @@
-"""A page and what was told after it."""
+"""A status page and the events after it."""
 
 from __future__ import annotations
 

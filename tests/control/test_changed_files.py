@@ -1,4 +1,4 @@
-"""A password file or a config that was mended is no use to a child that read it before: whoever looks is told what takes it up."""
+"""A password file or a config that was mended is no use to a child that read it before: status and log name the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is wrong in a config is told at once: each mistake with its line, in the order of the file, and no secret."""
+"""All that is wrong in a config is reported at once: each mistake with its line, in the order of the file, and no secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pysubtask.defaults_config import SETTINGS
 
 SECRET = "hunter2-zyx"
 
-# Each line with a mistake has the key that it is told by behind a #!.
+# Each line with a mistake has, behind a #!, the key that its report names.
 MANY = f"""
 Colour = "red"                                  #! Colour
 [base]

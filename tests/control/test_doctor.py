@@ -229,7 +229,7 @@ def test_host_keys(worlds, tmp_path):
 
 @needs_sshd
 def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeypatch):
-    """What is told to type works there, line by line."""
+    """The lines of the remedy work there, one by one."""
     server = worlds.openssh
     home = tmp_path / "home"
     home.mkdir()
@@ -433,8 +433,8 @@ def test_what_the_doctor_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monk
     ],
 )
 def test_a_path_of_the_shell_that_this_login_does_not_know(tmp_path, path, near):
-    """SFTP's root is another than the shell's: where a login begins and what stands there is told, and no folder is to be made that
-    the shell has."""
+    """SFTP's root is another than the shell's: where a login begins and what stands there is reported, and no folder is to be
+    created that the shell has."""
     with sftp_server(tmp_path / "sftp") as server:
         for folder in ("data", "home/x", ".hidden"):
             (tmp_path / "sftp" / folder).mkdir(parents=True)

@@ -82,7 +82,7 @@ def causes_with_commands() -> set[str]:
 
 
 def _of_key_files() -> set[str]:
-    """The same of what is told of a key file: KeyFault(cause, text, words, commands)."""
+    """The same of the faults of a key file: KeyFault(cause, text, words, commands)."""
     found = set()
     for node in ast.walk(ast.parse(Path(key_file.__file__).read_text())):
         is_fault = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "KeyFault" and len(node.args) > 3
@@ -94,7 +94,7 @@ def _of_key_files() -> set[str]:
 
 
 def findings_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
-    """By the look at this machine."""
+    """By the checks of this machine."""
     none = {}.get
     (tmp_path / BAD).mkdir()
     (tmp_path / "file").touch()
@@ -153,7 +153,7 @@ async def _disk_that_hangs(patch):
 
 
 def findings_of_files(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
-    """By the look at the files of a login, and at the programs."""
+    """By the checks of the files of a login, and of the programs."""
     keys = tmp_path / "my keys"
     keys.mkdir()
     found = login_files.key_file(keys / "new key") + login_files.key_file("/kamera/keys/id") + login_files.key_file(keys)

@@ -1,4 +1,4 @@
-"""The doctor's look at this machine, its pure parts, and the command itself."""
+"""The doctor's checks of this machine, its pure parts, and the command itself."""
 
 import json
 import os

@@ -149,7 +149,7 @@ def harmless(found: list[Finding]) -> None:
 
 
 def check(found: list[Finding], expected: list[Expected], files: Path, *, notes: bool = True) -> None:
-    """All that is wanted is told and nothing else is a warning; what is left is named. ``notes``: nothing else of the server."""
+    """All that is expected is found and nothing else is a warning; what is left is named. ``notes``: nothing else of the server."""
     assert [one for one in expected if not is_in(found, one)] == [], found
     for one in problems(found):
         assert any(is_in([one], each) for each in expected), one

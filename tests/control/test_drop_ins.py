@@ -45,7 +45,7 @@ def test_a_drop_in_needs_only_what_is_its_own(tmp_path: Path):
     assert (cellar["Host"], cellar["RateLimit"], cellar["HostPath"]) == ("other", 7, "in/cellar"), "the drop-in wins"
     assert roof["KeyFile"] == str(tmp_path / "id"), "a relative file is beside the config that names it"
     assert settings(tmp_path / "conf.d" / "roof.toml", "roof")["Host"] == "h", "the same file alone says the same"
-    # A change of the common part is news for each of them.
+    # A change of the common part is a change for each of them.
     assert all(str(tmp_path / "pysubtask.toml") in task.read_from for task in load(str(tmp_path), {}).tasks)
 
 

@@ -144,7 +144,7 @@ def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path):
 @pytest.mark.slow
 @needs_sshd
 def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start):
-    """The later file is left out, that is shown, and it goes by itself when the other task is taken out of the config."""
+    """The later file is left out, status reports it, and it is sent by itself when the other task is taken out of the config."""
     for name in "ab":
         (tmp_path / name).mkdir()
     rest = '[[tasks.b.watch]]\ndir = "b"\nsettle_secs = 0.1\n'
@@ -171,7 +171,7 @@ def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start):
 
 
 def test_a_log_of_the_task_itself_is_not_sent_at_each_change(tmp_path: Path):
-    """Each delivery is told in it."""
+    """Each delivery has a receipt in it."""
     config = tmp_path / "x.toml"
     config.write_text(f"""
         [base]

@@ -1,4 +1,4 @@
-"""docs/first-upload.md and the README's first lines, walked: what is typed there works, and looks as it is shown there.
+"""docs/first-upload.md and the README's first lines, walked: what is typed there works, and prints what the page has.
 
 ssh-keygen and ssh-copy-id are not typed here: they would change the keys of whoever runs the tests.
 """
@@ -22,14 +22,14 @@ FTP, SFTP = "FTP with a password", "SFTP with a key"
 
 
 def screens(heading: str) -> dict[str, str]:
-    """What was typed -> what was shown, of one way of the page."""
+    """What was typed -> what was printed, of one heading of the page."""
     part = re.split(rf"^## {heading}$", pages.read(PAGE), flags=re.MULTILINE)[1]
     part = re.split(r"^## ", part, maxsplit=1, flags=re.MULTILINE)[0]
     return dict(re.findall(r"^```text\n\$ ([^\n]+)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE))
 
 
 def readme_lines(heading: str) -> list[str]:
-    """The lines to type of one way of the README."""
+    """The lines to type below one heading of the README."""
     text = (pages.ROOT / "README.md").read_text(encoding="utf-8")
     return re.findall(r"^    (.+)$", text.split(f"**{heading}**", 1)[1].split("\n\n", 2)[1], re.MULTILINE)
 
@@ -52,7 +52,7 @@ def config_of(screen: str) -> list[str]:
 def walk(
     home: Path, heading: str, host: str, here: str, answers: list[tuple[str, str, bool]], more: list[str], **environ: str
 ) -> None:
-    """Type what the page says, with ``here`` in the place of ``host``, and hold what is shown against the page."""
+    """Type what the page says, with ``here`` in the place of ``host``, and compare the output with the page."""
     screen_of = screens(heading)
     typed = [line for line in screen_of if line.startswith("pysubtask init ")]
     [run_line] = [line for line in screen_of if line.startswith("pysubtask run")]

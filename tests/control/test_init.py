@@ -1,4 +1,4 @@
-"""``pysubtask init``: from a URL or a few questions to a config that works, with its secret; nothing is written over or shown."""
+"""``pysubtask init``: from a URL or a few questions to a config that works, with its secret; nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_nothing_is_written_over(home: Path):
 
 @pytest.mark.slow
 def test_what_is_there_already_comes_with_lines_that_do(home: Path):
-    """The choices, typed as they are said."""
+    """The choices, typed as the question names them."""
     words = [URL, "camera/", "weather.csv", "--no-doctor"]
     secret = {"PYSUBTASK_PASSWORD": "hunter2"}
     assert command(home, "init", *words, **secret).returncode == 0
@@ -414,7 +414,7 @@ def test_paths_of_what_is_watched(tmp_path: Path):
     # Of two with the same name each has one of its own on the server.
     assert [one.remote for one in watched("a/cam", "b/cam", "roof")] == ["a/cam", "b/cam", "roof"]
     assert [one.remote for one in watched("a/x.csv", "b/x.csv", "roof")] == ["a/x.csv", "b/x.csv", None]
-    # What is not there is told, whatever it is taken for.
+    # What is not there is reported, whatever it is taken for.
     found, notes = entries(["later/", "later", "later.d/", "rain.csv"], here, here)
     assert [(one.kind, one.path) for one in found] == [("dir", "later"), ("dir", "later.d"), ("file", "rain.csv")]
     assert len(notes) == 3 and f"no folder {here}/later yet" in notes[0] and f"no file {here}/rain.csv" in notes[2]

@@ -158,7 +158,7 @@ def test_check_reads_the_files_that_are_named(
     (keys / "win").chmod(0o600)
     status, output = checked(tmp_path, f'Host = "h"\n{section}')
     assert status == 1 and words in output and "all right" not in output, output
-    assert "what they name is not" in output and "would be sent" in output  # and the rest is told as well
+    assert "what they name is not" in output and "would be sent" in output  # and the rest is reported as well
 
 
 @needs_keygen

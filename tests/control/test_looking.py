@@ -167,7 +167,7 @@ def test_a_watch_that_joins_amid_ten_uploads_shows_all_ten(station):
         seen = command("status").stdout
         assert "10 (" in seen and "B/s" in seen and "Sending 10 files, at most 300 KB/s (RateLimit)" in seen
         for row in page["moving"]:
-            # What the server has of a file is its temp file; it grows on while we look.
+            # What the server has of a file is its temp file; it grows on while the test reads.
             assert row["size"] == size and 0 <= row["done"] <= size
         parts = sum(path.stat().st_size for path in station.server.rglob("*") if path.is_file())
         assert sum(row["done"] for row in page["moving"]) <= parts
@@ -269,7 +269,7 @@ def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
 @pytest.mark.slow
 def test_a_status_command_costs_little(station):
     """Against the start of a bare interpreter, in processor time, so that a busy machine does not matter: a tenth of a second for
-    the look where python itself takes 30 ms."""
+    the command where python itself takes 30 ms."""
     station.master.start()
     os.kill(station.pid(), signal.SIGKILL)
 

@@ -87,7 +87,7 @@ def test_a_reload_with_a_missing_folder_is_answered_with_it(station: Station):
     done = run.command("reload")
     assert done.returncode == 0 and "it waits, and nothing of it is sent: there is no folder" in done.stdout, done
     assert "is 'camera' meant?" in done.stdout
-    # It was said when that was known, not when the time was up.
+    # The reply came when that was known, not when the time was up.
     again = run.text().count("next try in [10] secs")
     assert again == 0 and run.text().count("RELOAD: main: it waits") == 1
     run.says("Its other entry waits too.")

@@ -245,7 +245,7 @@ def test_a_secret_file_of_another_user_is_not_taken(place: Path):
 
 @needs_root
 def test_the_doctor_runs_nothing_named_by_anothers_state_folder(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without a config it looks at the tasks that are known, by what their children have left."""
+    """Without a config it examines the tasks that are known, by what their children have left."""
     registry_folder = tmp_path / "registry"
     monkeypatch.setenv(registry.VARIABLE, str(registry_folder))
     program = tmp_path / "evilssh"

@@ -207,7 +207,7 @@ def test_on_a_terminal_the_result_has_a_line_of_its_own(pusher: Pusher):
 
 
 def typed(folder: Path, answers: Sequence[str], *words: str) -> tuple[int, str]:
-    """``push`` on a terminal where somebody types ``answers``; what is typed must not be shown."""
+    """``push`` on a terminal where somebody types ``answers``; what is typed must not be echoed."""
     with Terminal(folder, "push", *words) as terminal:
         for answer in answers:
             terminal.answer("Password for", answer, echo=False)
@@ -276,7 +276,7 @@ def test_sftp_asks_where_keys_are_refused_and_takes_scps_form(tmp_path: Path):
         assert (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n"
         done = command(tmp_path, "push", *options, "a.csv", dest)
         assert done.returncode == 1 and "PYSUBTASK_PASSWORD" in done.stderr, done.stderr
-        # Who logs in is said, also where the address leaves it to ssh.
+        # The user name is printed, also where the address leaves it to ssh.
         (tmp_path / "ssh_config").write_text(f"User {server.user}\n")
         options[-1] = f"--set=SSHConfigFile={tmp_path / 'ssh_config'}"
         status, screen = typed(tmp_path, ["hunter2"], *options, "a.csv", f"sftp://{server.host}/in")

@@ -75,7 +75,7 @@ def test_a_task_that_starts_anew_is_reported(station: Station, what: str):
         assert (done.returncode, done.stderr) == (0, ""), run.text()
         reason = "watch" if what == "watch" else f"ftp.{what}"
         assert done.stdout == f"station: started anew ({reason})\n"
-        # It was done when that was said.
+        # It was done when the reply came.
         assert not os.path.exists(f"/proc/{before}") or child(station.folder / "data") != before
         assert child(station.folder / "data") != before
     assert run.text().count("RELOAD: main: started anew") == ROUNDS

@@ -1,4 +1,4 @@
-"""What a person would otherwise wait for in vain: a hold, a key that nobody can use, an order that waits, another config's run."""
+"""What the start reports: a hold, a key that nobody can use, an order that waits, another config's run."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_the_service_manager_is_notified(station: Station, abstract: bool):
             manager.hears("RELOADING=1")
             manager.hears("MONOTONIC_USEC=")
             wait_until(lambda: manager.listen().count("READY=1") == 2, 40, "READY after the reload")
-        # The children are not told of the manager.
+        # The children do not learn of the manager.
         words = Path(f"/proc/{child(station.data)}/environ").read_bytes()
         assert b"NOTIFY_SOCKET" not in words and b"WATCHDOG" not in words
         run.signal(TERM)

@@ -159,7 +159,7 @@ def test_it_is_installed_once_and_never_over_somebody_elses(config: Path, tmp_pa
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(units))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
-    # No manager of this machine is told.
+    # No manager of this machine is notified.
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     words = [str(config), "--install", "--name", "roof-1"]
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Every situation a task can be in, and what people are told of it: the state, the sentence, the last error, the remedy.
+"""Every situation a task can be in, and what status reports of it: the state, the sentence, the last error, the remedy.
 
 The table is made of pages; below it the situations that matter most are real, with real children, servers and sockets.
 """
@@ -47,7 +47,7 @@ REFUSED = {"kind": "connect_failed", "text": "Connection refused: nothing listen
 
 
 class Row(NamedTuple):
-    """A page and what is told of it. ``queue``: waiting, sending, parked. ``error``: what is shown of the last one."""
+    """A page and what status reports of it. ``queue``: waiting, sending, parked. ``error``: the line of the last one."""
 
     name: str
     word: str
@@ -509,7 +509,7 @@ def test_a_full_disk_says_how_full():
 
 
 class Seen:
-    """A real child and what is told of it."""
+    """A real child and what status reports of it."""
 
     def __init__(self, root: Path, ftp: dict[str, Any], **base: Any) -> None:
         (root / "served").mkdir(exist_ok=True)
@@ -538,7 +538,7 @@ class Seen:
         return task_status(Task(record), time.time())
 
     def until(self, word: str, sentence: str, secs: float = 40) -> TaskStatus:
-        """Wait until this is told: the state, and a pattern that the sentence has."""
+        """Wait until status has this state, and a sentence with this pattern."""
 
         def reached() -> TaskStatus | None:
             self.station.master.check_pending_notifications()
@@ -827,7 +827,7 @@ def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], close
     one = child(at(closed)).start()
     one.until("waiting", "Connection refused")
     one.station.master.stop(forcekill=True)
-    # A process of its own: whoever looks closes the file again, and with it go the locks that this process has (fcntl(2)).
+    # A process of its own: a reader closes the file again, and with it go the locks that this process has (fcntl(2)).
     program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program, one.station.state / "spool.db"], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Which task a command means: two that live and one that is dead, of one name, and every order and every look at each.
+"""Which task a command means: two that live and one that is dead, of one name, and every order and every query of each.
 
 ``pytest -s`` shows the table.
 """
@@ -276,7 +276,7 @@ def test_several_are_meant_where_several_are_named(scene, run):
     status, out, _ = run("set", "-t", "p", "-t", str(scene.q.data), "RetryCount=7")
     assert status == 0 and scene.reached(before) == "pq"
     assert [line.partition(":")[0] for line in out.splitlines()] == [f"p/{NAME}", f"q/{NAME}"]
-    # One of them is not to be told from others: nothing is done at all.
+    # One of them cannot be distinguished from others: nothing is done at all.
     before = scene.ids()
     assert run("pause", "-t", "p", "-t", "main")[0] == exit_status.NO_TASK
     assert scene.reached(before) == ""

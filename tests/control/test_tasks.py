@@ -24,7 +24,7 @@ def replies(*answers):
     [
         (replies(REPLY), replies(False), (REPLY, True)),
         (replies(None, None, REPLY), replies(True), (REPLY, True)),
-        # Answered between the look for the answer and the look at who answers: it was there last.
+        # Answered between the read of the reply and the check of the lock: it was there last.
         (replies(None, None, None, REPLY), replies(False), (REPLY, False)),
         # Gone for a moment: the lock of one that has just come has no name in it.
         (replies(*[None] * 6, REPLY), replies(False, False, True, False, True), (REPLY, True)),

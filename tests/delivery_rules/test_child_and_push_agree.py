@@ -57,7 +57,7 @@ class Display:
 
 
 class Push:
-    """A push of the files ``a`` and ``b`` over a transport that fails when told to."""
+    """A push of the files ``a`` and ``b`` over a transport that fails on demand."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, tries: int = 3, **settings: Any) -> None:
         monkeypatch.setenv("PYSUBTASK_REGISTRY", str(folder / "registry"))

@@ -1,5 +1,5 @@
 """Pairs of quirks, drawn by a seed: ``python -m tests.e2e.quirk_pairs --count 200 --seed 1``. A line for each, exit status 1 where
-one is not right; ``--only sftp`` and ``--jobs 4`` as wanted. With ``--single`` every quirk alone, with ``--kills 3`` the child is
+one is not right; ``--only sftp`` and ``--jobs 4`` are options. With ``--single`` every quirk alone, with ``--kills 3`` the child is
 killed so many times in each half of the work."""
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
 
 
 def typed(*words: str) -> SimpleNamespace:
-    """A command of root's, shown."""
+    """A command of root's, printed."""
     done = command(*words)
     print(f"root# pysubtask {shlex.join(words)}\n{done.stdout}{done.stderr}[exit status {done.returncode}]\n")
     return done
@@ -205,7 +205,7 @@ def check(level: int, *words: str, state: str = "") -> None:
 
 
 def alerted(place: Path, words: str) -> None:
-    """Wait until the administrator was told so."""
+    """Wait until the administrator got this alert."""
     log = place / "alerts/log"
     wait_until(lambda: any(words in line for line in log.read_text().splitlines()), 60, f"an alert: {words}")
     print(f"alert: {words}\n")

@@ -1,4 +1,4 @@
-"""Alerts of a real station: a real child, a real sshd, and a program that writes down what it is told."""
+"""Alerts of a real station: a real child, a real sshd, and a program that writes down what it gets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTLE = 0.6
 
 
 class Station:
-    """One task. ``alerts`` are what its program was told, without what is not the same each time."""
+    """One task. ``alerts`` are what its program got, without what differs each time."""
 
     def __init__(self, folder: Path, server: OpenSSHServer) -> None:
         self.folder, self.server = folder, server
@@ -65,7 +65,7 @@ class Station:
         return [(one["event"], one["kind"]) for one in map(json.loads, lines)]
 
     def hears(self, *events: tuple[str, str]) -> None:
-        """Wait until it was told this and no more."""
+        """Wait until it got this and no more."""
         try:
             wait_until(lambda: self.alerts() == list(events), 60)
         except AssertionError as exc:
@@ -116,7 +116,7 @@ def test_a_refused_login_is_reported_once_over_a_restart(station: Station):
     wait_until(lambda: not is_alive(before, ""), 60)
     station.run()
     station.alerter()
-    # That it looks again is seen by another trouble.
+    # That it checks again is seen by another incident.
     pid = child(station.data)
     wait_until(lambda: '"held"' in (station.data / ".pysubtask/main/ftp/status.json").read_text(), 60, "held again")
     station.write(HostKey="SHA256:" + "A" * 43, base="MinFreeBytes = 1000000000000000")
@@ -233,7 +233,7 @@ def test_a_failing_program_is_reported_once_and_delays_no_upload(station: Statio
         assert not is_alive(int(pid), "")
     run.signal(TERM)
     assert run.status() == 0
-    # What nobody has heard is told after the next start.
+    # An alert that no program got is sent after the next start.
     station.program(f"cat >> {station.heard}")
     station.run()
     station.hears(("begins", "parked"))

@@ -168,7 +168,7 @@ def test_cuts_and_kills_amid_appends_show_true_prefixes_only(relay: Relay, stati
     assert all(hash(data[:size]) == digest for size, digest in seen), "a true prefix at any moment"
     # Where a snapshot was taken in the middle of our own writing, it ends there.
     ends = {event.fields["size"] for event in read_events(str(one.state)) if event.kind == "queued"}
-    # A file system shows a write page by page, and the reader may look in between.
+    # A file system shows a write page by page, and the reader may read in between.
     halves = [size for size, _ in seen if data[size - 1 : size] != b"\n" and size not in ends and size % 4096]
     assert halves == [], "and never half a line"
     print(f"{len(seen)} sizes seen, {(relay.up - before) / new:.2f} x what was new")

@@ -91,7 +91,7 @@ class Copy:
 
 
 class Terminal:
-    """A demo that runs at a pseudo-terminal. ``text`` is what its screen has shown so far."""
+    """A demo that runs at a pseudo-terminal. ``text`` is the output of its screen so far."""
 
     def __init__(self, copy):
         self._fd, theirs = pty.openpty()
@@ -128,7 +128,7 @@ class Terminal:
         os.write(self._fd, keys.encode())
 
     def shows(self, what, count=1):
-        """Wait until the screen has shown this (a regular expression) so many times."""
+        """Wait until the screen has this (a regular expression) so many times."""
         return wait_until(lambda: (found := re.findall(what, self.text))[count - 1 :] and found, SECS, f"{what!r} in {self.text}")
 
     def ready(self):

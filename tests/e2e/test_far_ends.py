@@ -253,7 +253,7 @@ def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, 
 @pytest.mark.slow
 @pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStation):
-    """It is said once, nothing is refused for it, and what grows costs its growth."""
+    """It is reported once, nothing is refused for it, and an append costs what was appended."""
     with openssh_server(tmp_path / "server", deny=("setstat", "fsetstat")) as server, Relay(server.host, server.port) as relay:
         one = station(server.files, through(relay, server.settings(), tmp_path))
         work(one, relay)

@@ -1,4 +1,4 @@
-"""Watched folders that are missing, mistyped, or on a disk that is not mounted: told, waited for, and never made."""
+"""Watched folders that are missing, mistyped, or on a disk that is not mounted: reported, waited for, and never created."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_missing_folder_is_reported_and_waited_for_not_created(site, entries, 
     assert one.log().count(f"waits: there is no folder {folder}") == 1 and "It is not made (MakeFolders)." in one.log()
     if entries == [{"dir": "cam"}]:
         assert "(is 'camera' meant?)" in one.log()
-    # It is found by who looks for tasks, though it never ran.
+    # The commands find the task, though it never ran.
     (record,) = registry.missing()
     assert registry.records() == [] and record.state_dir == one.state
     assert f"there is no folder {folder}" in registry.why_waiting(record)

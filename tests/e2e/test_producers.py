@@ -63,7 +63,7 @@ def lines(count: int, tag: str = "line") -> bytes:
 
 
 def copytruncate(data: Path) -> None:
-    """An appending writer, whose file is refilled past its old length before anybody looks."""
+    """An appending writer, whose file is refilled past its old length before the child scans."""
     head = b"# the same comment\n" * 300
     (data / "x.csv").write_bytes(head + lines(3000))
     time.sleep(1)

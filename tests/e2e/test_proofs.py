@@ -1,6 +1,6 @@
 """What a second user on the machine tries against a task, from outside: by the command alone, with a canary that must not leak.
 
-Each was a hole once. ``his``: a folder of that user, which root's task is told to watch. ``drop``: one of root's that all may
+Each was a hole once. ``his``: a folder of that user, which root's task watches. ``drop``: one of root's that all may
 write.
 """
 

@@ -169,7 +169,7 @@ def test_no_service_of_roots_over_a_drop_folder(place: Path):
     assert done.returncode != 0 and "User=root" not in done.stdout
 
 
-# ---- what is shown
+# ---- what is printed
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ def test_no_part_of_a_proxys_password_is_printed(place: Path, by: str):
 
 @pytest.mark.slow
 def test_a_name_steers_no_terminal(place: Path):
-    """What 'resume' says without being told a name: the one of the task, which is that of its file."""
+    """What 'resume' reports without a given name: the one of the task, which is that of its file."""
     name = "a\x1b]0;OWNED-TITLE\x07\x1b[2J.csv"
     (place / "data" / name).write_text("1\n")
     # In TOML control characters stand as escapes.

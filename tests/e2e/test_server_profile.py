@@ -1,4 +1,4 @@
-"""A station and a server that does less than others: what a person is told, and what the next child knows."""
+"""A station and a server that does less than others: what status and events report, and what the next child knows."""
 
 from __future__ import annotations
 

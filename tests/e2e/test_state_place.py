@@ -175,7 +175,7 @@ def test_a_folder_that_comes_later_is_judged_then(tmp_path: Path, home: Path, mo
 
 
 def exits(one: Shared, words: str) -> None:
-    """Wait until the child has said why it does not begin, on the page too."""
+    """Wait until log and page have the reason why the child does not begin."""
 
     def reported() -> bool:
         one.master.check_pending_notifications()
@@ -206,7 +206,7 @@ def test_anothers_state_folder_keeps_its_task_from_starting(tmp_path: Path, how:
         exits(one, f"a state folder of this task is in {inside}, and is not read")
         assert not (one.state / "spool.db").exists(), "no fresh queue"
         assert everything_below(one.data) == before
-        # A person looks, and finds that it is the task's own after all.
+        # A person checks, and finds that it is the task's own after all.
         one.master.stop(forcekill=True)
         os.chown(inside, os.geteuid(), os.getegid())
         inside.chmod(0o700)

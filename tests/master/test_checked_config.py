@@ -1,4 +1,4 @@
-"""What an app is told about its entries and its config: everything in one error, whose text is that of the first problem."""
+"""The errors of an app's entries and config: everything in one error, whose text is that of the first problem."""
 
 from __future__ import annotations
 

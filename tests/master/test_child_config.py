@@ -62,7 +62,7 @@ def test_a_host_may_be_an_address(address, expected):
 def test_what_an_address_omits_comes_from_the_other_settings():
     found = settings_of(Host="ftp://h", User="u", HostPort=2121, HostPath="in", Password="geheim")
     assert (found["UseSFTP"], found["User"], found["HostPort"], found["HostPath"]) == (False, "u", 2121, "in")
-    # The same said twice is no contradiction; nor is what says nothing.
+    # The same setting twice is no contradiction; nor is an empty one.
     found = settings_of(Host="ftp://u@h:21/in", User="u", HostPort=21, HostFTPPath="in/", UseSFTP=False, UseTLS=None)
     assert (found["User"], found["HostPort"], found["HostPath"]) == ("u", 21, "in")
     found = settings_of(Host="sftp://u@h:22/in", User="", HostPort=-1, HostPath="", HostFTPPath="elsewhere")

@@ -142,7 +142,7 @@ def test_a_frozen_child_unpacks_for_itself_and_needs_no_folders():
 
 @pytest.fixture
 def frozen(monkeypatch):
-    """This process looks like a frozen app."""
+    """This process has the signs of a frozen app."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "_MEIPASS", "/tmp/_MEI1", raising=False)
     monkeypatch.setattr(program._Started, "host", None)

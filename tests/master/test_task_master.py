@@ -440,7 +440,7 @@ def test_password_is_handed_over_and_printed_nowhere(app):
 
     master = FTPTaskMaster([{"file": "a.csv"}], {"ftp": {"Host": "h", "Password": SECRET}}, LogToConsole=False)
     app.masters.append(master)
-    # The real child is not wanted here: the same hand-off goes to the small one.
+    # The real child is not needed here: the same hand-off goes to the small one.
     managed = master._supervisor.children[0]
     managed.plan = managed.plan._replace(module="tiny_child")
     managed.folders = (str(app.folder), *managed.folders)

@@ -69,7 +69,7 @@ def test_only_the_end_is_copied_and_the_digest_is_of_the_whole(bench: Bench):
 
 
 def test_the_tail_and_the_state_before_it_give_the_whole_digest(bench: Bench):
-    """What is sent of a growing file can be compared with what was copied, without a look at what was sent before."""
+    """What is sent of a growing file can be compared with what was copied, without a read of what was sent before."""
     prefixes = Prefixes()
     bench.add(os.urandom(300_000))
     bench.deliver(bench.take())

@@ -1,4 +1,4 @@
-"""What is told of a folder for copies that others may write."""
+"""The report on a folder for copies that others may write."""
 
 from __future__ import annotations
 

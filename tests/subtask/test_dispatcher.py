@@ -1,4 +1,4 @@
-"""The courier with the real spool and files, over a transport that fails when told to."""
+"""The courier with the real spool and files, over a transport that fails on demand."""
 
 import asyncio
 import logging

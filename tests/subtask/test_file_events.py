@@ -215,7 +215,7 @@ def test_a_real_overflow_loses_nothing(tmp_path):
             (tmp_path / "t" / "old").mkdir()
             (tmp_path / "t" / "new" / "deep").mkdir(parents=True)
             (tmp_path / "t" / "new" / "deep" / "x").write_text("1")
-        # Sooner than the look that comes every minute anyway.
+        # Sooner than the scan that comes every minute anyway.
         child.until(*[(name, "new") for name in [*names, "x"]], secs=50)
         assert over
         (tmp_path / "t" / "old" / "y").write_text("1")
@@ -510,7 +510,7 @@ def test_pauses_between_reads_grow_and_end_with_a_burst():
         pauses.append(pause)
     assert pauses == sorted(pauses) and pauses[0] < 0.01 and pauses[-1] == inotify.MOST_PAUSE_SECS
     assert inotify.next_pause(0.25, 0.0, 1000, True) == inotify.TOGETHER_SECS, "after one that matters there may be another"
-    assert inotify.next_pause(0.25, 0.06, 32, False) == 0, "one now and then is no storm"
+    assert inotify.next_pause(0.25, 0.06, 32, False) == 0, "one now and then is no burst"
     assert inotify.next_pause(0.25, 0.0, 60_000, False) < 0.25, "the kernel's queue would overflow"
 
 

@@ -1,4 +1,4 @@
-"""What a transport learns of its server is kept in the queue's file, told once, and forgotten with the destination."""
+"""What a transport learns of its server is kept in the queue's file, reported once, and forgotten with the destination."""
 
 import logging
 import time

@@ -633,7 +633,7 @@ def test_no_snapshot_is_kept_in_or_sent_from_anothers_folder(tmp_path, how):
     [(errno.EROFS, "it fails (Read-only file system)"), (errno.EIO, "it fails (Input/output error)"), (errno.ENOSPC, "")],
 )
 def test_a_fault_of_the_disk_is_none_of_the_file(tmp_path, monkeypatch, number, problem):
-    """It stays due, and what is said names the disk: EIO is no full disk, and neither is a file that cannot be read."""
+    """It stays due, and the message names the disk: EIO is no full disk, and neither is a file that cannot be read."""
     (tmp_path / "a.csv").write_text("1\n")
     snapshotter = Snapshotter(str(tmp_path / "bak"), "t", lambda: 0)
 

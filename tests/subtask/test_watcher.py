@@ -1,4 +1,4 @@
-"""What is due: against a plain model, on clocks coarse and fine, and with the real events of the system."""
+"""What is due: against a plain model, on clocks of low and high resolution, and with the real events of the system."""
 
 from __future__ import annotations
 
@@ -423,7 +423,7 @@ def test_a_stat_that_fails_is_asked_again(tmp_path):
     assert world.round() == [("a", "notify")]
 
 
-# -- coarse clocks -------------------------------------------------------------------------------------------
+# -- slow clocks ---------------------------------------------------------------------------------------------
 
 
 def test_a_second_touch_in_the_same_tick_of_a_slow_clock(tmp_path):
@@ -506,7 +506,7 @@ def test_times_in_the_future_come_to_rest_too(tmp_path, on_change):
 
 
 def count_scans(world: World, secs: float, step: float) -> int:
-    """How many looks at the whole folder there are within a time."""
+    """How many scans of the whole folder there are within a time."""
     folder = world.watch._scans.folders.get(world.path("d"))
     assert folder is not None
     real, count = folder.scan, []
@@ -579,7 +579,7 @@ def test_a_file_that_is_as_before_its_last_snapshot_is_compared(tmp_path, monkey
 
 
 class NothingNotifiedIsMissed(RuleBasedStateMachine):
-    """Files are written, touched, deleted and made again while a child looks, copies, commits and is started anew.
+    """Files are written, touched, deleted and recreated while a child scans, copies, commits and is restarted.
 
     The model keeps, for each file, the number of the version that must have been delivered when all is quiet.
     """
@@ -761,7 +761,7 @@ def test_a_file_of_a_lost_snapshot_is_not_taken_amid_a_write(tmp_path, entry):
 
 
 def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path):
-    """One that no entry watches, from before the start: it goes when two looks a second apart agree."""
+    """One that no entry watches, from before the start: it is sent when two checks a second apart agree."""
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"file": "d/a"}])
     world.quiet()
@@ -780,7 +780,7 @@ def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path):
     assert world.round() == [("d/other", "start")]
 
 
-# -- folders that go while a second look is due --------------------------------------------------------------
+# -- folders that go while a second check is due -------------------------------------------------------------
 
 
 def test_a_second_check_of_a_file_whose_folder_went_ends_nothing(tmp_path):

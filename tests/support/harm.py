@@ -1,4 +1,4 @@
-"""Whether a line that a person is told to type could harm: a judge for tests, of its own mind."""
+"""Whether a line that a person is advised to type could harm: a judge for tests that shares no code with the package."""
 
 from __future__ import annotations
 

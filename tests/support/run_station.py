@@ -54,11 +54,11 @@ class Run:
             )
 
     def text(self) -> str:
-        """What it has said."""
+        """Its output so far."""
         return self.output.read_text()
 
     def says(self, words: str, count: int = 1) -> None:
-        """Wait until it has said this."""
+        """Wait until its output has these words."""
 
         def is_written() -> bool:
             assert self.process.poll() is None or self.text().count(words) >= count, self.text()

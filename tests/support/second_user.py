@@ -112,5 +112,5 @@ def arrived(server: FTPServer, place: Path, name: str) -> bool:
 
 
 def refused_or(run: Run, came: bool) -> bool:
-    """Whether it ended in one of the two good ways: it went on working, or it said whose folder it does not trust."""
+    """Whether it ended well: it went on working, or it named the owner of the folder that it does not trust."""
     return came or "another user" in run.text() or "others may write" in run.text() or "may be written by" in run.text()

@@ -1,4 +1,4 @@
-"""A way that swallows large packets without a word: told as such, by the transports and by the doctor, over real TCP."""
+"""A link that drops large packets silently: reported as such, by the transports and by the doctor, over real TCP."""
 
 from __future__ import annotations
 

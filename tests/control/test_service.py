@@ -175,8 +175,8 @@ def test_it_is_installed_once_and_never_over_somebody_elses(config: Path, tmp_pa
 def test_it_is_printed(config: Path, tmp_path: Path):
     done = command(tmp_path, "service", str(config), "--task", "roof", PYSUBTASK_ROOF__FTP__USER="me")
     assert done.returncode == 0, done.stderr
-    quoted = f'"{config}"'
-    assert values(done.stdout, "ExecStart") == [f"{sys.executable} -P -m pysubtask run {quoted} --task roof"]
+    config_word = f'"{config}"'
+    assert values(done.stdout, "ExecStart") == [f"{sys.executable} -P -m pysubtask run {config_word} --task roof"]
     assert "PYSUBTASK_ROOF__FTP__USER" in done.stderr and "cellar" not in done.stdout
     assert ("User=" in done.stdout) == (os.geteuid() == 0)
 

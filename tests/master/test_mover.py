@@ -158,12 +158,12 @@ def test_an_archive_elsewhere_is_created_the_data_folder_never(tmp_path):
     one = Place(tmp_path, archive=str(tmp_path / "x" / "old"))
     one.make("n.txt")
     assert one.run() == 1 and (tmp_path / "x" / "old" / DAY / "n.txt").exists()
-    mover = Mover(str(tmp_path / "gone" / "data"))
+    lost = Mover(str(tmp_path / "gone" / "data"))
     path = one.make("m.txt")
     found = path.stat()
     with pytest.raises(FileNotFoundError):
-        mover.move(
+        lost.move(
             Old(str(path), found.st_size, found.st_mtime_ns, found.st_ino), str(tmp_path / "gone" / "data" / "archive"), sure=False
         )
-    mover.close()
+    lost.close()
     assert not (tmp_path / "gone").exists() and path.exists()

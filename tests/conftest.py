@@ -87,7 +87,7 @@ def _compile() -> None:
 
 
 def pytest_collection_finish() -> None:
-    # What the collection has made stays: no look at garbage, of ours or of a test, needs to go through it.
+    # The objects of the collection stay: no garbage collection, here or in a test, needs to visit them.
     gc.enable()
     gc.freeze()
 

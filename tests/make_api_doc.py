@@ -53,7 +53,7 @@ def first_sentence(text: str | None) -> str:
     return re.split(r"(?<=[.:])\s", prose(text).partition("\n\n")[0], maxsplit=1)[0].rstrip(":")
 
 
-def shown_type(kind: object) -> str:
+def type_name(kind: object) -> str:
     """A type as it is written in a program."""
     if isinstance(kind, str):
         return kind.strip("\"'")
@@ -67,18 +67,18 @@ def shown_type(kind: object) -> str:
 def call_of(name: str, function: Callable[..., Any], *, bound: bool = True) -> str:
     """How it is called: names, types and defaults."""
     signature = inspect.signature(function)
-    shown, keyword = [], False
+    parameters, keyword = [], False
     for parameter in list(signature.parameters.values())[1 if bound else 0 :]:
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword:
             keyword = True
-            shown.append("*")
+            parameters.append("*")
         star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-        kind = "" if parameter.annotation is parameter.empty else f": {shown_type(parameter.annotation)}"
+        kind = "" if parameter.annotation is parameter.empty else f": {type_name(parameter.annotation)}"
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
-        shown.append(f"{star}{parameter.name}{kind}{default}")
+        parameters.append(f"{star}{parameter.name}{kind}{default}")
     result = signature.return_annotation
-    end = "" if result in (signature.empty, None, "None") or name[0].isupper() else f" -> {shown_type(result)}"
-    return f"{name}({', '.join(shown)}){end}"
+    end = "" if result in (signature.empty, None, "None") or name[0].isupper() else f" -> {type_name(result)}"
+    return f"{name}({', '.join(parameters)}){end}"
 
 
 def methods_of(kind: type) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _methods(kind: type, without: Iterable[str] = ()) -> list[str]:
     for name, value in methods_of(kind).items():
         if name in without:
             continue
-        call = f"{name}: {shown_type(value.fget.__annotations__['return'])}" if isinstance(value, property) else ""
+        call = f"{name}: {type_name(value.fget.__annotations__['return'])}" if isinstance(value, property) else ""
         call = call or call_of(name, value)
         lines += [f"#### `{name}`", "", "```text", call, "```", "", prose(value.__doc__), ""]
     return lines
@@ -126,7 +126,7 @@ def _fields(kind: Any, meanings: Mapping[str, str] | None = None) -> list[str]:
     known = kind.__annotations__
     if meanings is None:
         meanings = {key: prose(text) for key, text in docs_of_fields(kind).items()}
-    rows = [f"| `{key}` | {_cell(f'`{shown_type(known[key])}`')} | {_cell(meanings[key])} |" for key in known]
+    rows = [f"| `{key}` | {_cell(f'`{type_name(known[key])}`')} | {_cell(meanings[key])} |" for key in known]
     return ["| field | type | meaning |", "|---|---|---|", *rows, ""]
 
 
@@ -205,8 +205,8 @@ def settings_part() -> str:
     for section, name in SECTION_TYPES.items():
         kind = _public(name)
         own = [key for key in kind.__annotations__ if section == "base" or key not in pysubtask.BaseSettings.__annotations__]
-        shown = ", ".join(f"`{key}`" for key in own)
-        lines += [f"### `{name}`", "", prose(kind.__doc__), "", shown + ".", ""]
+        keys = ", ".join(f"`{key}`" for key in own)
+        lines += [f"### `{name}`", "", prose(kind.__doc__), "", keys + ".", ""]
     for name in ("LiveSettings", "AnySettings"):
         lines += [f"### `{name}`", "", prose(_public(name).__doc__), ""]
     return "\n".join(lines)

@@ -67,12 +67,12 @@ def flags_table(extension: str) -> str:
     for action in make_parser(extension)._actions:
         if action.help == argparse.SUPPRESS:
             continue
-        shown = ", ".join(f"`{flag}`" for flag in action.option_strings)
+        option = ", ".join(f"`{flag}`" for flag in action.option_strings)
         metavar = action.metavar if isinstance(action.metavar, str) else ""
         if metavar:
-            shown += f" {metavar}" + (" ..." if action.nargs == "+" else "")
+            option += f" {metavar}" + (" ..." if action.nargs == "+" else "")
         sets = f"`{action.dest}`" if action.dest[0].isupper() else ""
-        lines.append("| " + " | ".join(map(_cell, (shown, sets, action.help or ""))) + " |")
+        lines.append("| " + " | ".join(map(_cell, (option, sets, action.help or ""))) + " |")
     return "\n".join(lines) + "\n"
 
 

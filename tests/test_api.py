@@ -88,7 +88,7 @@ def test_types_cost_an_app_nothing():
 # ---- types are those of the tables
 
 
-def test_types_of_settings_are_made_from_the_table_of_settings():
+def test_types_of_settings_come_from_the_table_of_settings():
     for path, text in make_settings_types.texts().items():
         assert path.read_text() == text, f"run: {make_settings_types.COMMAND}"
     assert set(settings_types.AnySettings.__annotations__) == set(settings_types.SectionAttributes.__annotations__)

@@ -40,17 +40,17 @@ def _run(name, tmp_path, *options, **environment):
     """The rows by their names, and the table as it is printed."""
     process = _start(name, tmp_path, *options, **environment)
     try:
-        said, told = process.communicate(timeout=110)
+        output, errors = process.communicate(timeout=110)
     finally:
         process.kill()
-    assert process.returncode == 0, said + told
+    assert process.returncode == 0, output + errors
     assert os.listdir(tmp_path / "made") == []
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["machine"] and figures["date"] and f"python -m benchmarks.{name} --quick" in figures["command"]
     rows = {row["name"]: row for row in figures["rows"]}
-    assert all(f"| {row}" in said for row in rows)
+    assert all(f"| {row}" in output for row in rows)
     assert not [row["problem"] for row in rows.values() if row["problem"] and row["problem"].startswith("failed")]
-    return rows, said
+    return rows, output
 
 
 def test_bulk(tmp_path):
@@ -84,9 +84,9 @@ def test_small(tmp_path):
 
 @pytest.mark.skipif(link_missing() is not None, reason=f"no bad link: {link_missing()}")
 def test_small_with_a_server_far_away(tmp_path):
-    rows, said = _run("small", tmp_path, "--rtt", "100", "--only", "256 in flight")
+    rows, output = _run("small", tmp_path, "--rtt", "100", "--only", "256 in flight")
     # A login and three more round trips at the least.
-    assert 0.5 < rows["pysubtask SFTPTransport, 256 in flight"]["secs"] < 60 and "100 ms round trip" in said
+    assert 0.5 < rows["pysubtask SFTPTransport, 256 in flight"]["secs"] < 60 and "100 ms round trip" in output
 
 
 def test_latency(tmp_path):
@@ -106,9 +106,9 @@ def test_append(tmp_path):
 
 def test_idle(tmp_path):
     rows, _ = _run("idle", tmp_path, "--only", "one 'dir'", "--only", "polling")
-    child, look = rows["pysubtask, one 'dir', 50 files"], rows["pysubtask, one look by polling alone, 200 files"]
+    child, scan = rows["pysubtask, one 'dir', 50 files"], rows["pysubtask, one look by polling alone, 200 files"]
     assert all(0 <= child[key] < 200 for key in ("percent", "open", "close")) and 10 < child["rss_mb"] < 300
-    assert 0 < look["again_ms"] < 20_000 and 0 <= look["part"] <= 100
+    assert 0 < scan["again_ms"] < 20_000 and 0 <= scan["part"] <= 100
 
 
 def test_master(tmp_path):
@@ -130,7 +130,7 @@ def test_station(tmp_path):
     assert 10 < ours["child_mb"] <= ours["rss_mb"] + 5 and ours["cpu"] > 0
 
 
-def test_days_are_the_same_and_the_link_is_down_as_long_as_said():
+def test_days_are_the_same_and_the_link_is_down_as_long_as_given():
     assert plan(120, 20, 1) == plan(120, 20, 1) != plan(120, 20, 2)
     names = {write.name for write in plan(120, 20, 1)}
     assert len([name for name in names if name.startswith("data/")]) == 20 and "pictures/0010.jpg" in names
@@ -168,9 +168,9 @@ def test_a_program_that_is_not_installed_is_named(tmp_path):
     place.mkdir()
     for name in ("ssh", "ssh-keygen", "sh"):
         os.symlink(find_program(name), place / name)
-    rows, said = _run("small", tmp_path, "--only", "rsync", PATH=str(place))
+    rows, output = _run("small", tmp_path, "--only", "rsync", PATH=str(place))
     assert rows["rsync -rt"]["problem"] == "missing: apt-get install rsync"
-    assert "missing: apt-get install rsync" in said
+    assert "missing: apt-get install rsync" in output
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path):
@@ -180,10 +180,10 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
         wait_until(lambda: list((tmp_path / "made").glob("*/sshd/files/in-*/f*.dat")), 60, "the first file on the server")
         below = descendants(process.pid)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130, told
+    assert process.returncode == 130, errors
     assert below
     assert not [pid for pid in below if _lives(pid)]
     assert os.listdir(tmp_path / "made") == []

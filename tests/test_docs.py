@@ -73,8 +73,8 @@ def rows(page: str, heading: str) -> dict[str, list[str]]:
 
 def test_settings_and_options_are_those_of_the_code():
     text = pages.read("config.md")
-    wanted = [*(f"settings {section}" for section in SECTIONS), "flags base", "flags ftp", "flags dropbox"]
-    assert sorted(make_config_doc.parts(text)) == sorted(wanted), "a section or a child has no table in docs/config.md"
+    expected = [*(f"settings {section}" for section in SECTIONS), "flags base", "flags ftp", "flags dropbox"]
+    assert sorted(make_config_doc.parts(text)) == sorted(expected), "a section or a child has no table in docs/config.md"
     assert text == make_config_doc.rewritten(text), f"docs/config.md is out of date; run: {make_config_doc.COMMAND}"
     for section in SECTIONS:
         for row in defaults_config.SETTINGS[section]:
@@ -88,9 +88,9 @@ def test_settings_and_options_are_those_of_the_code():
 
 
 def test_every_key_of_an_entry_is_explained_with_its_default():
-    shown = rows("config.md", "Watch entries")
-    assert set(shown) == {*entries._FILE_KEYS, *entries._DIR_KEYS}
-    for key, (where, default, _) in shown.items():
+    explained = rows("config.md", "Watch entries")
+    assert set(explained) == {*entries._FILE_KEYS, *entries._DIR_KEYS}
+    for key, (where, default, _) in explained.items():
         kinds = [kind for kind, keys in (("file", entries._FILE_KEYS), ("dir", entries._DIR_KEYS)) if key in keys]
         assert where == ("both" if len(kinds) == 2 else kinds[0]), key
         known = entries.Entry._field_defaults.get(key)
@@ -111,9 +111,9 @@ def test_every_field_of_the_status_page_is_explained():
     for call in calls("set", "add", "update"):
         if re.search(r"\b_?(status_model\.(set|add)|page\.update)$", ast.unparse(call.func)):
             fields |= {keyword.arg for keyword in call.keywords if keyword.arg}
-    shown = set(rows("config.md", "status.json"))
+    explained = set(rows("config.md", "status.json"))
     assert {"queue", "problem", "n"} <= fields
-    assert fields <= shown, fields - shown
+    assert fields <= explained, fields - explained
 
 
 def test_every_exit_status_is_explained():
@@ -127,8 +127,8 @@ def test_every_exit_status_is_explained():
 
 def test_every_command_option_and_exit_status_is_explained():
     text = pages.read("commands.md")
-    wanted = [*(f"command {name}" for name in commands()), "list commands", "list statuses"]
-    assert sorted(make_config_doc.parts(text)) == sorted(wanted), "a command has no part in docs/commands.md"
+    expected = [*(f"command {name}" for name in commands()), "list commands", "list statuses"]
+    assert sorted(make_config_doc.parts(text)) == sorted(expected), "a command has no part in docs/commands.md"
     assert text == make_config_doc.rewritten(text), f"docs/commands.md is out of date; run: {make_config_doc.COMMAND}"
     for name in commands():
         section = text.split(f"<!-- made: command {name} -->")[1].split("<!-- end -->")[0]
@@ -226,7 +226,7 @@ class Packer:
         self.folder = folder
         self.state = folder / "data" / ".pysubtask" / "main" / "xz_subtask"
         self.app: subprocess.Popen[str] | None = None
-        self.said = 0.0
+        self.written_at = 0.0
 
     def start(self) -> None:
         with open(self.folder / "output", "a") as output:
@@ -235,7 +235,7 @@ class Packer:
             )
 
     def say(self, line: str) -> None:
-        self.said = time.monotonic()
+        self.written_at = time.monotonic()
         self.app.stdin.write(line + "\n")
         self.app.stdin.flush()
 
@@ -247,7 +247,7 @@ class Packer:
         """The living child's pid; the app is kept calling, so that it starts another one where that is due."""
 
         def living() -> int:
-            if other_than and time.monotonic() > self.said + 0.3:
+            if other_than and time.monotonic() > self.written_at + 0.3:
                 self.say("next")
             page: dict[str, Any] = read_status(str(self.state)) or {}
             pid = page.get("pid", 0) if page.get("state") == "watching" else 0
@@ -264,11 +264,11 @@ class Packer:
 def packer(tmp_path: Path) -> Iterator[Packer]:
     pages.write("your-own-subtask.md", tmp_path)
     (tmp_path / "data" / "box").mkdir(parents=True)
-    made = Packer(tmp_path)
-    yield made
-    if made.app is not None:
-        made.app.kill()
-        made.app.communicate()
+    one = Packer(tmp_path)
+    yield one
+    if one.app is not None:
+        one.app.kill()
+        one.app.communicate()
 
 
 @pytest.mark.slow

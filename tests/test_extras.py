@@ -44,12 +44,12 @@ from importlib import import_module
 from pysubtask.control.cli import commands, main
 failed = []
 for name in commands():
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             status = main([name, '--help'])
-        if status or 'Usage' not in said.getvalue():
-            failed.append((name, status, said.getvalue()))
+        if status or 'Usage' not in output.getvalue():
+            failed.append((name, status, output.getvalue()))
     except BaseException as exc:
         failed.append((name, repr(exc)))
 print(failed)
@@ -130,14 +130,14 @@ def test_a_command_that_needs_a_library_names_the_extra(tmp_path, words):
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYSUBTASK_REGISTRY": str(tmp_path / "tasks")},
     )
-    said = done.stdout + done.stderr
-    assert done.returncode != 0 and said.count("pip install 'pysubtask[dropbox]'") == 1, said
-    assert "Traceback" not in said and "error of the program" not in said, said
-    assert len([line for line in said.splitlines() if "pip install" in line]) == 1
+    output = done.stdout + done.stderr
+    assert done.returncode != 0 and output.count("pip install 'pysubtask[dropbox]'") == 1, output
+    assert "Traceback" not in output and "error of the program" not in output, output
+    assert len([line for line in output.splitlines() if "pip install" in line]) == 1
 
 
 @pytest.mark.slow
-def test_the_doctor_looks_at_everything_else_without_the_library(tmp_path):
+def test_the_doctor_checks_everything_else_without_the_library(tmp_path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "box.toml"
     config.write_text(

@@ -118,8 +118,8 @@ def happened(one: ChildEvent) -> None:
     event: Event = one.event
     print(one.extension, event.kind, event.fields.get('name'), event.fields.get('size', 0) + 1)
 callback: EventCallback = happened
-news, position = master.events()
-news, position = master.events(position)
+child_events, position = master.events()
+child_events, position = master.events(position)
 master.set(keep=True, RateLimit=50_000)
 status: MasterStatus = master.status()
 child: ChildStatus = status.children[0]

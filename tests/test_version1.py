@@ -96,14 +96,14 @@ class Named(Station):
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(names: list[str], **base: Any) -> Named:
-        made.append(Named(tmp_path, names, **base))
-        return made[-1]
+        stations.append(Named(tmp_path, names, **base))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 
@@ -189,7 +189,7 @@ def test_changes_on_the_server_stay_until_a_newer_version(station):
 # ---- the command line
 
 
-def told(*words: str, extension: str = "ftp") -> Handoff:
+def handoff_of(*words: str, extension: str = "ftp") -> Handoff:
     args = make_parser(extension).parse_args(words)
     return by_hand(args, extension, plan)
 
@@ -197,7 +197,9 @@ def told(*words: str, extension: str = "ftp") -> Handoff:
 def test_words_of_the_command_line_are_taken_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    found = told("-host", "h", "-wf", "logs/a.csv", 'b,c "d".txt', "-wd", "photos", "-i", "0.5", "-x", "1500.5", "-port", "2222")
+    found = handoff_of(
+        "-host", "h", "-wf", "logs/a.csv", 'b,c "d".txt', "-wd", "photos", "-i", "0.5", "-x", "1500.5", "-port", "2222"
+    )
     paths = [entry.path for entry in found.entries]
     assert paths == [str(tmp_path / name) for name in ("logs/a.csv", 'b,c "d".txt', "photos")]
     assert [entry.kind for entry in found.entries] == ["file", "file", "dir"]
@@ -206,44 +208,44 @@ def test_words_of_the_command_line_are_taken_as_they_are(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("words", [["-host", "h"], ["-wf", "a.csv"]], ids=["nothing to watch", "no server"])
-def test_what_is_missing_is_said_before_anything_starts(words, capsys):
+def test_what_is_missing_is_reported_before_anything_starts(words, capsys):
     with pytest.raises((SystemExit, ConfigError)):
-        told(*words)
+        handoff_of(*words)
 
 
 def test_version_1s_password_option_is_refused_unrepeated(capsys):
     for words in (["-p", "hunter2"], ["--password", "hunter2"], ["--password=hunter2"]):
         with pytest.raises(SystemExit) as stopped:
-            told("-host", "h", "-wf", "a.csv", *words)
+            handoff_of("-host", "h", "-wf", "a.csv", *words)
         assert stopped.value.code == 2
-        said = capsys.readouterr().err
-        assert "hunter2" not in said
-        assert PASSWORD_VARIABLE in said and "--password-file" in said
+        errors = capsys.readouterr().err
+        assert "hunter2" not in errors
+        assert PASSWORD_VARIABLE in errors and "--password-file" in errors
 
 
 def test_version_1s_token_option_is_refused_unrepeated(capsys):
     for words in (["-dtoken", "hunter2"], ["--dtoken", "hunter2"], ["--dtoken=hunter2"], ["--proxy", "http://me:hunter2@h:1"]):
         with pytest.raises(SystemExit) as stopped:
-            told("-wf", "a.csv", *words, extension="dropbox")
+            handoff_of("-wf", "a.csv", *words, extension="dropbox")
         assert stopped.value.code == 2
-        said = capsys.readouterr().err
-        assert "hunter2" not in said
-        assert "HTTPS_PROXY" in said or (TOKEN_VARIABLES["AccessToken"] in said and "--refresh-token-file" in said)
+        errors = capsys.readouterr().err
+        assert "hunter2" not in errors
+        assert "HTTPS_PROXY" in errors or (TOKEN_VARIABLES["AccessToken"] in errors and "--refresh-token-file" in errors)
 
 
 def test_a_token_from_file_and_environment(tmp_path, monkeypatch):
     file = tmp_path / "token"
     file.write_text("geheim\n")
     words = ["-wf", str(tmp_path / "a.csv"), "--app-key", "k", "-x", "1500", "-path", "in/here", "--proxy", ""]
-    found = told(*words, "--refresh-token-file", str(file), extension="dropbox").settings
+    found = handoff_of(*words, "--refresh-token-file", str(file), extension="dropbox").settings
     kept = [found[key] for key in ("RefreshTokenFile", "RefreshToken", "DeadTimeMilli", "HostPath", "Proxy", "UseDropbox")]
     assert kept == [str(file), None, 1500, "in/here", "", True]
     for key, name in TOKEN_VARIABLES.items():
         monkeypatch.setenv(name, "hunter2")
-        assert told(*words, extension="dropbox").settings[key] == "hunter2"
+        assert handoff_of(*words, extension="dropbox").settings[key] == "hunter2"
         assert name not in os.environ, "the child's own children do not get it"
     with pytest.raises(ConfigError, match="--login"):
-        told(*words, extension="dropbox")
+        handoff_of(*words, extension="dropbox")
 
 
 def test_a_password_of_any_alphabet_from_file_and_environment(tmp_path, monkeypatch):
@@ -252,13 +254,13 @@ def test_a_password_of_any_alphabet_from_file_and_environment(tmp_path, monkeypa
     file.write_text(secret + "\nsecond line\n", encoding="utf-8")
     file.chmod(0o600)
     words = ["-host", "h", "-wf", str(tmp_path / "a.csv")]
-    assert told(*words, "--password-file", str(file)).settings["Password"] == secret
+    assert handoff_of(*words, "--password-file", str(file)).settings["Password"] == secret
     monkeypatch.setenv(PASSWORD_VARIABLE, secret)
-    assert told(*words).settings["Password"] == secret
+    assert handoff_of(*words).settings["Password"] == secret
     assert PASSWORD_VARIABLE not in os.environ, "the child's own children do not get it"
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        told(*words, "--password-file", str(file))
+        handoff_of(*words, "--password-file", str(file))
 
 
 @needs_root
@@ -268,7 +270,7 @@ def test_a_password_file_of_another_user_is_not_taken(tmp_path):
     file.chmod(0o600)
     os.chown(file, HIM, HIM)
     with pytest.raises(ConfigError, match="another user"):
-        told("-host", "h", "-wf", str(tmp_path / "a.csv"), "--password-file", str(file))
+        handoff_of("-host", "h", "-wf", str(tmp_path / "a.csv"), "--password-file", str(file))
 
 
 @pytest.mark.slow
@@ -384,7 +386,7 @@ def test_extensionless_files_are_no_pattern_for_everything(tmp_path):
     assert master.copy_residual_files() == [str(data / "yesterday")]
 
 
-def test_what_is_said_of_residual_files_is_true(tmp_path):
+def test_what_is_reported_of_residual_files_is_true(tmp_path):
     log = tmp_path / "log.txt"
     (tmp_path / "box").mkdir()
     (tmp_path / "box" / "x.dat").write_text("x")

@@ -31,7 +31,7 @@ def test_what_is_an_address():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("sftp://me@Roof:2222/in/x%20y", {"UseSFTP": True, "Host": "Roof", "HostPath": "in/x y", "User": "me", "HostPort": 2222}),
         ("FTP://h", {"UseSFTP": False, "Host": "h", "HostPath": ""}),
@@ -47,8 +47,8 @@ def test_what_is_an_address():
         ("me%40firm@h:x", {"UseSFTP": True, "Host": "h", "HostPath": "x", "User": "me%40firm"}),
     ],
 )
-def test_what_an_address_says(text: str, said: dict[str, object]):
-    assert parsed(text, WORDS) == ("ftp", said)
+def test_what_an_address_says(text: str, expected: dict[str, object]):
+    assert parsed(text, WORDS) == ("ftp", expected)
 
 
 def test_dropbox_has_a_folder_and_nothing_else():
@@ -108,7 +108,7 @@ def test_a_password_is_refused_and_not_repeated(text: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("http://h/x", "'http' is not known. Write it so."),
         ("ftp:///x", "names no host. Write it so."),
@@ -117,7 +117,7 @@ def test_a_password_is_refused_and_not_repeated(text: str):
         ("ftp://h/a?b", "%3F"),
     ],
 )
-def test_other_mistakes(text: str, said: str):
+def test_other_mistakes(text: str, message: str):
     with pytest.raises(ConfigError) as raised:
         parsed(text, WORDS)
-    assert raised.value.key == "HERE" and said in str(raised.value)
+    assert raised.value.key == "HERE" and message in str(raised.value)

@@ -1,4 +1,4 @@
-"""What people are told to type: made by one module, and harmless to whoever copies it without a thought."""
+"""Lines that people are advised to type: one module builds them, and each is harmless to a person who copies it unread."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_no_page_tells_of_a_whole_tree():
 )
 def test_a_path_stays_one_word_whatever_it_is_called(name, tmp_path):
     (tmp_path / name).mkdir()
-    said = subprocess.run(
+    shell = subprocess.run(
         ["sh", "-c", f"printf '%s|' {advice.word(name)}; ls -d {advice.word(name)} >&2"],
         cwd=tmp_path,
         text=True,
@@ -108,12 +108,12 @@ def test_a_path_stays_one_word_whatever_it_is_called(name, tmp_path):
         check=True,
         timeout=30,
     )
-    assert said.stdout in (f"{name}|", f"./{name}|")
+    assert shell.stdout in (f"{name}|", f"./{name}|")
     assert sorted(os.listdir(tmp_path)) == [name]
 
 
 def test_home_stays_home():
-    said = subprocess.run(
+    shell = subprocess.run(
         ["sh", "-c", f"echo {advice.word('~/my keys/id')}"],
         capture_output=True,
         text=True,
@@ -121,10 +121,10 @@ def test_home_stays_home():
         check=True,
         timeout=30,
     )
-    assert said.stdout == "/h/my keys/id\n"
+    assert shell.stdout == "/h/my keys/id\n"
 
 
-MADE = "/kamera/pics/.pysubtask"
+STATE_FOLDER = "/kamera/pics/.pysubtask"
 
 
 @pytest.mark.parametrize(
@@ -141,20 +141,20 @@ MADE = "/kamera/pics/.pysubtask"
         "/kamera/pics/.pysubtask/../photo.jpg",
     ],
 )
-@pytest.mark.parametrize("made", [MADE, f"{MADE}/", "/", "", "/kamera", ".pysubtask"])
-def test_what_we_did_not_make_is_never_given_to_anybody(path, made):
-    assert not advice.is_ours(path, made)
-    assert advice.give_back([path], made) == () == advice.open_again(path, made)
+@pytest.mark.parametrize("state_folder", [STATE_FOLDER, f"{STATE_FOLDER}/", "/", "", "/kamera", ".pysubtask"])
+def test_what_we_did_not_make_is_never_given_to_anybody(path, state_folder):
+    assert not advice.is_ours(path, state_folder)
+    assert advice.give_back([path], state_folder) == () == advice.open_again(path, state_folder)
 
 
-def test_what_we_made_is_given_back_one_by_one():
-    paths = [MADE, f"{MADE}/main", f"{MADE}/main/ftp", f"{MADE}/main/ftp/spool.db"]
-    [line] = advice.give_back(["/kamera", *paths], MADE)
+def test_what_we_created_is_given_back_one_by_one():
+    paths = [STATE_FOLDER, f"{STATE_FOLDER}/main", f"{STATE_FOLDER}/main/ftp", f"{STATE_FOLDER}/main/ftp/spool.db"]
+    [line] = advice.give_back(["/kamera", *paths], STATE_FOLDER)
     assert line == f'sudo chown -h "$(id -u)" {" ".join(paths)}'
-    assert harm.in_line(line, MADE) == ""
+    assert harm.in_line(line, STATE_FOLDER) == ""
 
 
-def test_a_folder_is_made_below_an_existing_one_never_for_a_disk():
+def test_a_folder_is_created_in_an_existing_one_never_for_a_disk():
     assert advice.make_folder("/srv/data/new") == ("mkdir /srv/data/new",)
     for path in ("/media/usb/camera", "/mnt", "/run/media/pi/stick"):
         assert advice.make_folder(path) == ()
@@ -185,7 +185,7 @@ def test_a_config_and_its_folder_are_closed_to_others_writing(tmp_path):
         ("sudo chown -R $(id -un) /", "a whole tree"),
         ("sudo chown $(id -un) /kamera", "not ours"),
         ("chmod -R 777 .", "a whole tree"),
-        (f"sudo chown x {MADE}", "through a link"),
+        (f"sudo chown x {STATE_FOLDER}", "through a link"),
         ("mkdir -p /media/usb/camera", "folders above"),
         ("rm x", "unknown"),
         ("mv a b", "unknown"),
@@ -200,4 +200,4 @@ def test_a_config_and_its_folder_are_closed_to_others_writing(tmp_path):
     ],
 )
 def test_the_judge_of_lines_knows_harm(line, why):
-    assert why in harm.in_line(line, MADE)
+    assert why in harm.in_line(line, STATE_FOLDER)

@@ -29,7 +29,7 @@ def his(tmp_path):
     return folder
 
 
-def test_what_is_made_is_his(his):
+def test_what_is_created_is_his(his):
     as_user.run(HIM, lambda: os.mkdir(his / "new", 0o700))
     assert (his / "new").stat().st_uid == HIM and os.geteuid() == 0
 
@@ -85,14 +85,14 @@ def test_one_that_he_stops_does_not_hold_root(monkeypatch):
         as_user.run(HIM, lambda: os.kill(os.getpid(), signal.SIGSTOP))
 
 
-def test_he_cannot_look_into_it(tmp_path, his):
+def test_he_cannot_read_its_memory(tmp_path, his):
     """Root's memory is in it, and root's open files."""
     secret = tmp_path / "secret"
     secret.write_text("root's own")
     secret.chmod(0o600)
     with open(secret, "rb") as file:
 
-        def look():
+        def read_of_memory():
             # Another process of his, beside that one.
             inner = os.fork()
             if inner == 0:
@@ -103,7 +103,7 @@ def test_he_cannot_look_into_it(tmp_path, his):
                     os._exit(0)
             os.waitpid(inner, 0)
 
-        as_user.run(HIM, look)
+        as_user.run(HIM, read_of_memory)
     assert not (his / "got").exists()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 

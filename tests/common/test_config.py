@@ -76,7 +76,7 @@ def test_defaults_of_version_1_stand():
         ("1gib", 2**30),
     ],
 )
-def test_an_amount_is_shown_in_the_unit_it_was_written_in(text, count):
+def test_an_amount_is_printed_in_the_unit_it_was_written_in(text, count):
     rows = {row.key: row for row in TABLE["base"]}
     for key in ("RateLimit", "MinFreeBytes"):
         assert rows[key].read("base", text) == count
@@ -271,7 +271,7 @@ def test_secrets_are_masked_everywhere():
 
 
 @pytest.mark.parametrize(
-    ("proxy", "said"),
+    ("proxy", "masked_url"),
     [
         ("http://h:1", "http://h:1"),
         ("http://me:geheim@h:1/", f"http://{MASK}@h:1/"),
@@ -283,8 +283,8 @@ def test_secrets_are_masked_everywhere():
         ({"https": "http://me:geheim@h"}, MASK),
     ],
 )
-def test_the_password_in_a_proxys_url_is_masked_everywhere(proxy, said):
-    assert masked({"Proxy": proxy}) == {"Proxy": said}
+def test_the_password_in_a_proxys_url_is_masked_everywhere(proxy, masked_url):
+    assert masked({"Proxy": proxy}) == {"Proxy": masked_url}
     assert "heim" not in repr(Section("c", Proxy=proxy))
     with pytest.raises(ConfigError) as error:
         settle({"dropbox": {"Proxy": [proxy]}}, "dropbox")

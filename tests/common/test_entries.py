@@ -1,4 +1,4 @@
-"""What ``watchfilesdirs`` may look like, and what it says where it may not."""
+"""Which forms ``watchfilesdirs`` may have, and the error of each other form."""
 
 from __future__ import annotations
 
@@ -183,5 +183,5 @@ def test_an_unwritable_path_is_reported_before_anything_begins(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "whole"), [("a.csv", None), ("A.LOG", None), (".csv", False), ("a.bin", False), ("csv", False)])
-def test_what_is_made_of_lines_is_told_by_the_extension(name: str, whole: bool | None):
+def test_the_extension_says_what_consists_of_lines(name: str, whole: bool | None):
     assert keeps_records(Entry("dir", "/data"), f"/data/{name}") is whole

@@ -46,8 +46,8 @@ def test_a_tail_after_an_event_reads_the_rotated_file_too(tmp_path, monkeypatch)
     there = numbers(read_events(str(tmp_path)))
     tail = Tail(str(tmp_path), after=there[10])
     found = []
-    while news := tail.read(700):
-        found += numbers(news)
+    while new_events := tail.read(700):
+        found += numbers(new_events)
     assert found == there[11:]
 
 

@@ -91,8 +91,8 @@ def test_the_hand_off_and_the_registry(raw: bytes):
             handoff.read(file.fileno())
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv(registry.VARIABLE, folder)
-        with open(os.path.join(folder, "x.json"), "wb") as made:
-            made.write(raw)
+        with open(os.path.join(folder, "x.json"), "wb") as record_file:
+            record_file.write(raw)
         assert registry.records() == []
 
 
@@ -166,14 +166,14 @@ def test_config_files(text: str):
 @example("213 " + "9" * 5000, 213, b"")
 @example("211-x\n SIZE\n MDTM\x00\n211 end", 211, b"SSH-2.0-OpenSSH")
 def test_words_of_an_ftp_server(words: str, code: int, heard: bytes):
-    said = replies.Reply(code, tuple(words.split("\n")))
-    assert isinstance(replies.features(said), dict)
-    assert isinstance(replies.size_in(said), int | None)
+    reply = replies.Reply(code, tuple(words.split("\n")))
+    assert isinstance(replies.features(reply), dict)
+    assert isinstance(replies.size_in(reply), int | None)
     assert isinstance(replies.time_in(words), int | None)
-    assert isinstance(replies.facts_in(said), dict)
+    assert isinstance(replies.facts_in(reply), dict)
     assert isinstance(replies.listed_size(words.splitlines(), "/x/a.csv"), int | None)
-    errors = [replies.refusal("store", "a.csv", said), replies.greeting_error(said), replies.login_error(said, True)]
-    shown = [*map(str, errors)]
-    shown += [replies.not_ftp(heard), remote_text(words)]
+    errors = [replies.refusal("store", "a.csv", reply), replies.greeting_error(reply), replies.login_error(reply, True)]
+    texts = [*map(str, errors)]
+    texts += [replies.not_ftp(heard), remote_text(words)]
     unsafe = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines
-    assert not [one for one in shown if len(one) > 1000 or any(unicodedata.category(sign) in unsafe for sign in one)]
+    assert not [one for one in texts if len(one) > 1000 or any(unicodedata.category(sign) in unsafe for sign in one)]

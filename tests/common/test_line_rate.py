@@ -47,12 +47,12 @@ def test_ten_notifies_a_second_are_no_million_lines_a_day():
     lines = log.run(3600, 0.1)
     assert len(lines) <= 2 * 30 + 2 * 60
     assert lines[:2] == ["Copying [a.csv] to [0]", "Uploaded [a.csv] ([0] bytes, [1] sent)"]
-    told = sum(int(line[1:].split("]")[0]) if "more lines" in line else 1 for line in lines if "Uploaded" in line)
+    uploads = sum(int(line[1:].split("]")[0]) if "more lines" in line else 1 for line in lines if "Uploaded" in line)
     log.now += 10
     log.handler.lines.clear()
     tell_sums(log.logger)
-    told += sum(int(line[1:].split("]")[0]) for line in log.handler.lines if "Uploaded" in line)
-    assert told == 36000, "each is told of once"
+    uploads += sum(int(line[1:].split("]")[0]) for line in log.handler.lines if "Uploaded" in line)
+    assert uploads == 36000, "each is told of once"
 
 
 @pytest.mark.parametrize("apart", [2.0, 10.0, 300.0])

@@ -198,7 +198,7 @@ def test_reading_the_lock_does_not_keep_others_from_taking_it(path):
         looker.communicate()
 
 
-def test_folder_removed_under_the_holder_is_made_anew(path):
+def test_folder_removed_under_the_holder_is_created_again(path):
     first = StateLock(path)
     first.acquire(me())
     os.unlink(path)
@@ -335,11 +335,11 @@ def test_a_holder_that_cannot_be_seen_from_here(tmp_path):
     """In another container the pids are others: its child is not dead for that."""
     lock = StateLock(str(tmp_path / "lock"))
     lock.acquire(Holder(os.getpid(), process_start(os.getpid()), None, None))
-    look = StateLock(str(tmp_path / "lock"))
-    assert look.holder() is not None and not look.is_held_elsewhere()
+    seen_from_here = StateLock(str(tmp_path / "lock"))
+    assert seen_from_here.holder() is not None and not seen_from_here.is_held_elsewhere()
     locks._write(lock._fd, Holder(1, "of another boot", 1, "of another boot"))
-    assert look.holder() is None and look.is_held_elsewhere()
+    assert seen_from_here.holder() is None and seen_from_here.is_held_elsewhere()
     lock.release()
-    assert not look.is_held_elsewhere()
-    with look.briefly_held() as can:
+    assert not seen_from_here.is_held_elsewhere()
+    with seen_from_here.briefly_held() as can:
         assert can and not StateLock(str(tmp_path / "lock")).is_held_elsewhere(), "who only looks is no child"

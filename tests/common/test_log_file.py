@@ -42,8 +42,8 @@ def test_a_full_file_is_put_aside_and_so_many_are_kept(tmp_path: Path):
         logger.info("line %03d", number)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.txt", "log.txt.1", "log.txt.2"]
     assert all(path.stat().st_size <= 1000 for path in tmp_path.iterdir())
-    shown = [int(line[-3:]) for line in lines_of(tmp_path)]
-    assert shown == list(range(shown[0], 100)) and len(shown) > 30, "the newest, without a gap"
+    numbers = [int(line[-3:]) for line in lines_of(tmp_path)]
+    assert numbers == list(range(numbers[0], 100)) and len(numbers) > 30, "the newest, without a gap"
 
 
 def test_many_writers_lose_no_line_and_tear_none(tmp_path: Path):

@@ -93,7 +93,7 @@ def test_the_second_name_of_a_log_gets_nothing(tmp_path: Path):
 class TestOfAnother:
     """What another user put in the place of a log, or of its folder, in a folder that all may write."""
 
-    def made(self, folder: Path, kind: str) -> tuple[Path, Path]:
+    def prepare(self, folder: Path, kind: str) -> tuple[Path, Path]:
         """The log's path, and the file that must stay as it is."""
         canary = folder / "own" / "log.txt"
         canary.write_text("canary")
@@ -115,14 +115,14 @@ class TestOfAnother:
 
     @pytest.mark.parametrize("kind", ["folder link", "link", "dangling", "his", "pipe"])
     def test_it_is_refused_in_one_line(self, kind: str, shared: Path, capsys: pytest.CaptureFixture[str]):
-        log, canary = self.made(shared, kind)
+        log, canary = self.prepare(shared, kind)
         logger = setup_logging(NAME, str(log), False)
         logger.info("a line")
         close_logging(logger)
         assert _sink(str(log)) is None
         assert canary.read_text() == "canary" and os.listdir(shared / "own") == ["log.txt"]
-        said = capsys.readouterr().err.splitlines()
-        assert len(said) == 1 and f"Log file [{log}] cannot be written" in said[0]
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 1 and f"Log file [{log}] cannot be written" in errors[0]
 
     @pytest.mark.parametrize("kind", ["folder link", "link"])
     def test_so_while_it_is_written(self, kind: str, shared: Path):
@@ -158,7 +158,7 @@ class TestOfAnother:
         assert os.stat(shared / "data" / "logs" / "log.txt").st_uid == 0
 
     @pytest.mark.parametrize(("mode", "works"), [(0o755, True), (0o777, False)])
-    def test_a_log_that_root_has_made_for_him(self, mode: int, works: bool, shared: Path):
+    def test_a_log_that_root_has_created_for_him(self, mode: int, works: bool, shared: Path):
         folder = shared / "log"
         folder.mkdir()
         (folder / "log.txt").write_text("")

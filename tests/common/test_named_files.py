@@ -129,7 +129,7 @@ def test_behind_sudo_he_counts_as_root(place: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("key", OBEYED["ftp"])
-def test_every_way_to_a_server_asks(place: Path, key: str, monkeypatch: pytest.MonkeyPatch):
+def test_every_command_that_connects_asks(place: Path, key: str, monkeypatch: pytest.MonkeyPatch):
     """A master at its making; and a transport, whoever opens it: a child, push, doctor, selftest."""
     monkeypatch.chdir(place)
     (place / "data").mkdir()
@@ -178,7 +178,7 @@ def test_a_refresh_token_of_another_user_is_not_taken(place: Path, mode: int):
         refresh_token(settings)
 
 
-def test_a_key_is_only_read_and_told_of(place: Path):
+def test_a_key_is_only_read_and_reported(place: Path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "key")], check=True, timeout=60)
     assert [finding.state for finding in login_files.key_file(str(place / "key"))] == ["ok"]
     place.chmod(0o777)

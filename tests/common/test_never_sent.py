@@ -41,7 +41,7 @@ def test_what_an_editor_leaves_of_the_config_is_no_data(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_another_file_that_looks_like_a_backup_is_data(name: str, tmp_path: Path):
+def test_another_file_named_like_a_backup_is_data(name: str, tmp_path: Path):
     own = NeverSent({str(tmp_path / "station.toml"): CONFIG})
     assert own.why(str(tmp_path / name)) == ""
     # In another folder even the name of the config itself is somebody's.

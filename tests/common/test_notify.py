@@ -22,7 +22,7 @@ def test_data_name_takes_off_the_ending_and_nothing_else(data: str):
 
 
 @given(st.text(min_size=1))
-def test_any_name_survives_the_way_there_and_back(name: str):
+def test_any_name_survives_the_round_trip(name: str):
     assert data_name(notify_name(name)) == name
     assert is_signal_file(notify_name(name))
 
@@ -142,10 +142,10 @@ def test_a_touch_is_six_calls_into_the_system(tmp_path):
     path = str(tmp_path / "n")
     toucher = Toucher()
     toucher.touch(path)
-    made = calls_of(lambda: toucher.touch(path))
+    calls = calls_of(lambda: toucher.touch(path))
     # The folder and the file are opened and closed, the folder is looked at, the time is set.
-    assert of_the_system(made) <= 6, made
-    assert made["python"] + made["builtin"] <= 60, made
+    assert of_the_system(calls) <= 6, calls
+    assert calls["python"] + calls["builtin"] <= 60, calls
 
 
 def test_importing_it_loads_nothing_heavy():

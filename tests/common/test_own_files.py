@@ -27,13 +27,13 @@ def state(tmp_path):
     return folder
 
 
-def test_a_state_folder_is_made_private_in_all_its_parts(state):
+def test_a_state_folder_is_created_private_in_all_its_parts(state):
     for folder in (state, state.parent, state.parent.parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(state.parent.parent.parent.stat().st_mode) != 0o700, "the data folder keeps its mode"
 
 
-def test_the_data_folder_is_not_made(tmp_path):
+def test_the_data_folder_is_not_created(tmp_path):
     with pytest.raises(FileNotFoundError):
         own_folders.make_folder(str(tmp_path / "nowhere" / ".pysubtask" / "main" / "ftp"))
     assert not (tmp_path / "nowhere").exists()
@@ -241,7 +241,7 @@ def test_what_is_read_whole_has_a_limit(state):
     assert read_status(str(state)) is None
 
 
-def test_a_folder_made_again_is_not_taken_for_the_one_before(state):
+def test_a_recreated_folder_is_not_taken_for_the_one_before(state):
     write_status(str(state), {"n": 1})
     state.rename(state.with_name("aside"))
     own_folders.make_folder(str(state))
@@ -262,7 +262,7 @@ def test_compacting_follows_no_link(state, tmp_path):
 
 @pytest.mark.parametrize("what", ["pipe", "device"])
 def test_settings_that_are_no_file_are_not_waited_for(state, what):
-    """Whoever looks at somebody's task (status, queue, get, set) reads what its child has left there."""
+    """A person who queries another user's task (status, queue, get, set) reads what its child has left there."""
     if what == "pipe":
         os.mkfifo(state / "settings.json")
     else:

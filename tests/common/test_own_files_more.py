@@ -34,7 +34,7 @@ def me() -> Holder:
 
 
 def show(folder: Path) -> None:
-    """What a server has shown, written down as an FTP transport does it."""
+    """What a server can do, recorded as an FTP transport records it."""
     restarts = Restarts(str(folder), "x", Profile(time.time))
     restarts.record_proof(type("Known", (), {"features": {"REST": "STREAM"}})())  # type: ignore[arg-type]
 
@@ -103,7 +103,7 @@ def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path):
     second.release()
 
 
-def test_a_work_folder_is_made_below_what_is_there(tmp_path: Path):
+def test_a_work_folder_is_created_below_what_is_there(tmp_path: Path):
     state = tmp_path / ".pysubtask" / "main" / "ftp"
     with pytest.raises(TransportLost):
         make_workdir(str(state))
@@ -176,9 +176,9 @@ def test_a_copy_for_an_own_subtask_overwrites_nothing_else(tmp_path: Path):
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "a.csv").symlink_to(tmp_path / "precious")
     (tmp_path / "to" / f"a.csv.{os.getpid()}.part").symlink_to(tmp_path / "precious")
-    made = copy_to_dir(str(tmp_path / "a.csv"), str(tmp_path / "to"))
-    found = os.lstat(made)
-    assert (found.st_mtime, found.st_mode & 0o777, Path(made).read_text()) == (1000, 0o640, "data")
+    copy = copy_to_dir(str(tmp_path / "a.csv"), str(tmp_path / "to"))
+    found = os.lstat(copy)
+    assert (found.st_mtime, found.st_mode & 0o777, Path(copy).read_text()) == (1000, 0o640, "data")
     assert (tmp_path / "precious").read_text() == "mine"
     assert copy_to_dir(str(tmp_path / "a.csv"), str(tmp_path / "new" / "deep")) == str(tmp_path / "new" / "deep" / "a.csv")
 

@@ -1,4 +1,4 @@
-"""A page and what was told after it."""
+"""A status page and the events after it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PAGE: dict[str, Any] = {
 }
 
 
-def told(*events: tuple[str, dict[str, Any]]) -> list[Event]:
+def events_of(*events: tuple[str, dict[str, Any]]) -> list[Event]:
     return [Event(2, number, f"t{number}", kind, fields) for number, (kind, fields) in enumerate(events, 6)]  # type: ignore[arg-type]
 
 
 def test_a_delivery_is_there_at_once():
     page = brought_up(
-        PAGE, told(("connected", {}), ("delivered", {"name": "a", "size": 10, "bytes_sent": 10, "bytes_new": 4, "receipt": 8}))
+        PAGE, events_of(("connected", {}), ("delivered", {"name": "a", "size": 10, "bytes_sent": 10, "bytes_new": 4, "receipt": 8}))
     )
     assert (page["state"], page["why"], page["problem"]) == ("connected", "", None)
     assert (page["delivered"], page["receipt"], page["n"]) == (2, 8, 7)
@@ -37,20 +37,20 @@ def test_a_delivery_is_there_at_once():
 
 
 def test_one_that_takes_the_place_of_another_is_no_file_more():
-    first = brought_up(PAGE, told(("queued", {"name": "a", "size": 5, "replaced": True})))
+    first = brought_up(PAGE, events_of(("queued", {"name": "a", "size": 5, "replaced": True})))
     assert first["queue"]["waiting"] == 1
-    assert brought_up(PAGE, told(("queued", {"name": "b", "size": 5})))["queue"]["waiting"] == 2
+    assert brought_up(PAGE, events_of(("queued", {"name": "b", "size": 5})))["queue"]["waiting"] == 2
 
 
 def test_what_moves_no_more_is_gone_from_what_is_sent():
     page = PAGE | {"queue": PAGE["queue"] | {"sending": 2}, "moving": [{"name": "a"}, {"name": "b"}]}
-    page = brought_up(page, told(("unchanged", {"name": "b", "receipt": 9}), ("parked", {"name": "a"})))
+    page = brought_up(page, events_of(("unchanged", {"name": "b", "receipt": 9}), ("parked", {"name": "a"})))
     assert page["moving"] == [] and page["receipt"] == 9
     assert {key: page["queue"][key] for key in ("waiting", "sending", "parked")} == {"waiting": 1, "sending": 0, "parked": 1}
 
 
 def test_who_stops_goes_on_to_do_so():
-    assert brought_up(PAGE | {"state": "stopping"}, told(("connected", {}), ("resting", {})))["state"] == "stopping"
+    assert brought_up(PAGE | {"state": "stopping"}, events_of(("connected", {}), ("resting", {})))["state"] == "stopping"
 
 
 def test_only_this_childs_own_events_behind_the_page_count(tmp_path):

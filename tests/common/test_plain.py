@@ -55,9 +55,9 @@ def log_of(form: str, message: str, tmp_path, monkeypatch, error: Exception | No
         except Exception:
             log.exception("failed")
     close_logging(log)
-    said = (tmp_path / "log").read_text(encoding="utf-8")
-    assert said.endswith("\n") and console.getvalue().endswith("\n")
-    return [*said[:-1].split("\n"), *console.getvalue()[:-1].split("\n")]
+    text = (tmp_path / "log").read_text(encoding="utf-8")
+    assert text.endswith("\n") and console.getvalue().endswith("\n")
+    return [*text[:-1].split("\n"), *console.getvalue()[:-1].split("\n")]
 
 
 @pytest.mark.parametrize("sign", EVIL)
@@ -83,9 +83,9 @@ def test_a_line_of_the_journal_is_cut_at_a_line_feed_alone(sign):
     import logging
 
     record = logging.LogRecord("x", logging.INFO, "", 0, "Copying [%s]", (f"b{sign}{FORGED}{sign}more.csv",), None)
-    said = JournalFormatter(_Text("a.B.1", None, "[%(logger_name)s]: %(message)s")).format(record)
-    assert said.count("\n") == 0 and said.startswith("<6>[a.B.1]: Copying")
-    assert re.findall(r"(?m)^<\d>", said) == ["<6>"]
+    text = JournalFormatter(_Text("a.B.1", None, "[%(logger_name)s]: %(message)s")).format(record)
+    assert text.count("\n") == 0 and text.startswith("<6>[a.B.1]: Copying")
+    assert re.findall(r"(?m)^<\d>", text) == ["<6>"]
 
 
 def test_the_journal_is_fed_so(tmp_path):
@@ -101,8 +101,8 @@ def test_the_journal_is_fed_so(tmp_path):
     )
     with open(tmp_path / "err", "wb") as file:
         subprocess.run([sys.executable, "-c", code], stderr=file, timeout=60, check=True)
-    said = (tmp_path / "err").read_bytes()
-    assert said.count(b"\n") == 1 and b"\x0c" not in said
+    output = (tmp_path / "err").read_bytes()
+    assert output.count(b"\n") == 1 and b"\x0c" not in output
 
 
 @given(st.text())

@@ -39,10 +39,10 @@ def test_nothing_known_nothing_masked():
 )
 def test_a_secret_is_found_in_every_form(secret, write):
     know_settings({"Proxy": f"http://user:{secret}@127.0.0.1:1"})
-    said = redacted(f"cannot reach {write(secret)} now")
-    assert MASK in said and said.startswith("cannot reach") and said.endswith("now")
+    text = redacted(f"cannot reach {write(secret)} now")
+    assert MASK in text and text.startswith("cannot reach") and text.endswith("now")
     for form in (secret, quote(secret, safe=""), base64.b64encode(f"user:{secret}".encode()).decode()):
-        assert form not in said
+        assert form not in text
 
 
 @pytest.mark.parametrize("kind", [PysubtaskError, TransportLost, FileRefused, LoginRefused])
@@ -57,7 +57,7 @@ def test_a_short_secret_is_masked_where_it_stands_alone():
     assert redacted("user pi, folder /home/pi/pictures, pieces, 'pi'") == f"user {MASK}, folder /home/pi/pictures, pieces, '{MASK}'"
 
 
-def test_a_secret_that_is_a_word_of_ours_is_not_told_by_its_mask():
+def test_the_mask_of_a_secret_that_is_a_word_of_ours_hides_it():
     know_settings({"Password": "password", "Proxy": "http://me:password@h:1"})
     assert redacted("no password for me:password") == f"no password for {MASK}"
 
@@ -123,10 +123,10 @@ def test_no_part_of_a_proxys_password_in_an_error(password, of, monkeypatch):
     session = make_session(url if of == "setting" else None, None)
     with pytest.raises(OSError) as failed:
         session.get("https://api.dropboxapi.com/", timeout=5)
-    said = str(verdict(failed.value, 0.0))
+    text = str(verdict(failed.value, 0.0))
     for part in {password, *password.replace("#", "/").replace("?", "/").replace("@", "/").split("/")} - {"a", "b"}:
-        assert part not in said, said
-    assert "Failed to parse" not in said and "user:" not in said
+        assert part not in text, text
+    assert "Failed to parse" not in text and "user:" not in text
 
 
 def test_a_log_masks_warnings_and_tracebacks(tmp_path, monkeypatch):
@@ -141,8 +141,8 @@ def test_a_log_masks_warnings_and_tracebacks(tmp_path, monkeypatch):
         except ValueError:
             log.exception("failed")
         close_logging(log)
-        for said in (console.getvalue(), (tmp_path / form).read_text()):
-            assert "hunter2" not in said and MASK in said
+        for text in (console.getvalue(), (tmp_path / form).read_text()):
+            assert "hunter2" not in text and MASK in text
 
 
 @given(st.text(min_size=4, max_size=20), st.text(max_size=40), st.text(max_size=40))

@@ -12,7 +12,7 @@ AT = 1_700_000_017
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "remote_time",
     [
         AT,
         AT - 1,
@@ -26,13 +26,15 @@ AT = 1_700_000_017
         AT // 60 * 60 - 3600,
     ],
 )
-def test_a_rounded_or_shifted_time_is_the_same(shown: int):
-    assert is_same_time(AT, shown)
+def test_a_rounded_or_shifted_time_is_the_same(remote_time: int):
+    assert is_same_time(AT, remote_time)
 
 
-@pytest.mark.parametrize("shown", [None, AT + 1 + 60, AT + 3, AT - 62, AT + 3601 + 3, AT + 10 * 86400, AT + 1000, AT - 100_000])
-def test_any_other_is_not(shown: int | None):
-    assert not is_same_time(AT, shown)
+@pytest.mark.parametrize(
+    "remote_time", [None, AT + 1 + 60, AT + 3, AT - 62, AT + 3601 + 3, AT + 10 * 86400, AT + 1000, AT - 100_000]
+)
+def test_any_other_is_not(remote_time: int | None):
+    assert not is_same_time(AT, remote_time)
 
 
 def known(size: int, mtime: int, digest: str) -> Known:

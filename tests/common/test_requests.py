@@ -59,8 +59,8 @@ def test_roots_order_for_another_user_is_that_users(state):
     give(state)
     id = send(str(state), "pause", {}, ME)
     path = state / "requests" / f"{id}.json"
-    for made in (path, path.parent):
-        assert (made.stat().st_uid, stat.S_IMODE(made.stat().st_mode) & 0o077) == (HIM, 0)
+    for entry in (path, path.parent):
+        assert (entry.stat().st_uid, stat.S_IMODE(entry.stat().st_mode) & 0o077) == (HIM, 0)
     assert os.listdir(path.parent) == [path.name]
 
     def child():

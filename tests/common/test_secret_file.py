@@ -46,7 +46,7 @@ def test_what_belongs_to_another_user_is_refused(tmp_path, monkeypatch):
     assert caught.value.is_foreign and caught.value.uid == path.stat().st_uid
 
 
-def test_a_pipe_passes_where_that_is_said(tmp_path):
+def test_a_pipe_passes_where_that_is_allowed(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
     path.chmod(0o644)

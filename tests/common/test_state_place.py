@@ -141,7 +141,7 @@ def test_the_record_goes_by_the_folder_wherever_the_state_is(data: Path, tmp_pat
     assert os.listdir(tmp_path / "registry") == []
 
 
-def test_a_state_whose_disk_is_not_there_is_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_state_whose_disk_is_not_there_is_reported(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     inside, there = str(data / ".pysubtask" / "main" / "ftp"), below(tmp_path / "usb" / "state", data)
     assert why_away(inside) == ""
     registry.announce(Record("main", "ftp", "sftp://h/", there, "data", str(data), "", None, None))
@@ -154,7 +154,7 @@ def test_a_state_whose_disk_is_not_there_is_told(data: Path, tmp_path: Path, mon
     assert why_away(inside) == ""
 
 
-def test_what_is_made_is_private_and_says_what_it_is_of(data: Path, tmp_path: Path):
+def test_what_is_created_is_private_and_says_what_it_is_of(data: Path, tmp_path: Path):
     there = below(tmp_path / "xdg" / "pysubtask" / "state", data)
     before = os.umask(0)
     try:
@@ -178,7 +178,7 @@ def test_only_the_default_folder_of_snapshots_goes_with_it(data: Path, tmp_path:
     assert snapshots_in(None, "upload/ftp", str(data), there) is None
 
 
-def test_where_to_look_without_a_record(data: Path, environ: dict[str, str], tmp_path: Path):
+def test_where_the_state_is_searched_without_a_record(data: Path, environ: dict[str, str], tmp_path: Path):
     assert tops(str(data), {**environ, "STATE_DIRECTORY": str(tmp_path / "service")}) == [
         str(data / ".pysubtask"),
         str(tmp_path / "service" / hash_of(str(data))),

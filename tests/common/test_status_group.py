@@ -124,6 +124,6 @@ def test_the_highest_folder_that_keeps_the_group_out_is_named(tmp_path: Path, st
     assert status_group.closed_above("/usr/bin", GROUP) == ""
 
 
-def test_it_is_off_unless_it_is_said():
+def test_it_is_off_by_default():
     (row,) = [row for row in SETTINGS["base"] if row.key == "StatusGroup"]
     assert row.default is None and not row.live

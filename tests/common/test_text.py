@@ -18,9 +18,9 @@ NAMES = st.text(max_size=60) | st.binary(max_size=40).map(os.fsdecode)
 @given(NAMES)
 @example("a\x1b]0;owned\x07b\u202egnp.exe")
 def test_nothing_that_steers_a_terminal_gets_through(name):
-    shown = plain(name)
-    assert all(unicodedata.category(character)[0] != "C" for character in shown)
-    shown.encode("utf-8")
+    text = plain(name)
+    assert all(unicodedata.category(character)[0] != "C" for character in text)
+    text.encode("utf-8")
 
 
 @given(NAMES, st.integers(1, 50))
@@ -36,7 +36,7 @@ def test_a_table_keeps_to_its_width(rows, width):
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("plain.csv", "plain.csv"),
         ("two\nlines\t", "two\\x0alines\\x09"),
@@ -46,8 +46,8 @@ def test_a_table_keeps_to_its_width(rows, width):
         ("Größe 図.csv", "Größe 図.csv"),
     ],
 )
-def test_plain(text, shown):
-    assert plain(text) == shown
+def test_plain(text, expected):
+    assert plain(text) == expected
 
 
 def test_widths():

@@ -127,12 +127,12 @@ def test_of_a_dead_child(found, last_sign, queue, words):
     assert [word for word in words if word not in sentence] == []
 
 
-def test_a_page_that_could_not_be_written_is_told_as_what_it_was():
+def test_a_page_that_could_not_be_written_is_named_as_the_cause():
     found = page(queue=(2, 0, 0), at=utc(NOW - 300))
-    told = why(found, pid=7, last_sign=NOW - 300, now=NOW, stale="its disk takes no page: it is read-only")
-    assert told.startswith("What the child (pid 7) does now cannot be told: its disk takes no page: it is read-only.")
-    assert "Its last page, of 5 min ago" in told
-    assert told.endswith("said: 2 files wait to be sent.")
+    sentence = why(found, pid=7, last_sign=NOW - 300, now=NOW, stale="its disk takes no page: it is read-only")
+    assert sentence.startswith("What the child (pid 7) does now cannot be told: its disk takes no page: it is read-only.")
+    assert "Its last page, of 5 min ago" in sentence
+    assert sentence.endswith("said: 2 files wait to be sent.")
     assert why(None, pid=7, last_sign=None, now=NOW, stale="it is full") == (
         "What the child (pid 7) does now cannot be told: it is full."
     )

@@ -1,4 +1,4 @@
-"""A password file or a config that was mended is no use to a child that read it before: whoever looks is told what takes it up."""
+"""A password file or a config that was mended is no use to a child that read it before: status and log name the remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def status(run: Run) -> str:
 
 
 @pytest.mark.slow
-def test_a_mended_password_file_is_said_to_need_a_reload(tmp_path: Path):
+def test_a_mended_password_file_is_reported_to_need_a_reload(tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         settings = server.settings()
         (tmp_path / "data").mkdir()
@@ -43,11 +43,11 @@ def test_a_mended_password_file_is_said_to_need_a_reload(tmp_path: Path):
             run.says("LOGIN REFUSED!")
             assert "changed after the start" not in run.text() + status(run)
             secret.write_text(f"{settings['Password']}\n")
-            said = f"PasswordFile ({secret}) was changed after the start; 'pysubtask reload' takes it up"
+            message = f"PasswordFile ({secret}) was changed after the start; 'pysubtask reload' takes it up"
             # Between two pages it may be connecting.
-            wait_until(lambda: said in status(run), 40, "the words of status")
-            wait_until(lambda: said in run.command("retry").stdout, 40, "the words of retry")
-            run.says(said)  # at the next refused login
+            wait_until(lambda: message in status(run), 40, "the words of status")
+            wait_until(lambda: message in run.command("retry").stdout, 40, "the words of retry")
+            run.says(message)  # at the next refused login
             assert run.command("reload").returncode == 0
             wait_until(lambda: receipts(tmp_path / "data"), 60, "the receipt")
             wait_until(lambda: "changed after" not in status(run), 30, "it is taken up")
@@ -63,7 +63,7 @@ def test_a_mended_password_file_is_said_to_need_a_reload(tmp_path: Path):
             run.end()
 
 
-def test_an_app_is_told_to_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_app_is_advised_to_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     module = tmp_path / "mended_config.py"
     module.write_text("ftp = None\n")
@@ -78,13 +78,13 @@ def test_an_app_is_told_to_start_anew(tmp_path: Path, monkeypatch: pytest.Monkey
             station.write("a.csv", "1\n")
             station.master.start()
             station.notify("a.csv")
-            said = f"the config ({module}) was changed after the start; a restart of the app takes it up"
-            wait_until(lambda: said in station.log(), 40, "the words")
+            message = f"the config ({module}) was changed after the start; a restart of the app takes it up"
+            wait_until(lambda: message in station.log(), 40, "the words")
 
-            def shown() -> str:
+            def status_output() -> str:
                 return plain(command(tmp_path, "status", PYSUBTASK_REGISTRY=str(tmp_path / "registry"), COLUMNS="400").stdout)
 
-            wait_until(lambda: said[1:] in shown(), 40, "the words of status")
+            wait_until(lambda: message[1:] in status_output(), 40, "the words of status")
         finally:
             station.close()
 
@@ -96,7 +96,7 @@ def test_a_list_that_is_missing_or_odd_says_nothing(tmp_path: Path):
         assert read_from.change_text(str(tmp_path), "x.toml") == ""
 
 
-def test_what_is_gone_or_the_same_is_not_told(tmp_path: Path):
+def test_what_is_gone_or_the_same_is_not_reported(tmp_path: Path):
     one, other = tmp_path / "one", tmp_path / "other"
     for path in (one, other):
         path.write_text("x")

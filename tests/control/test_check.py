@@ -73,13 +73,13 @@ def station(tmp_path: Path) -> Path:
     (tmp_path / "data" / "old").mkdir()
     (tmp_path / "data" / "old" / "older.csv").write_text("no data either")
     rows = []
-    told = [
+    delivered = [
         ("same.csv", SERVER, None),
         ("done.csv", SERVER, None),
         ("grown.csv", SERVER, 3),
         ("moved.csv", "sftp://me@other:22/in", None),
     ]
-    for number, (name, server, size) in enumerate(told, 1):
+    for number, (name, server, size) in enumerate(delivered, 1):
         path = tmp_path / "data" / name
         found = path.stat()
         rows.append(
@@ -129,7 +129,7 @@ def test_what_would_be_sent_archived_and_skipped(station: Path):
     assert found.root == str(data / "old") and found.archive == ((str(data / "done.csv"), "delivered and old"),)
 
 
-def test_what_holds_a_task_and_what_was_refused_is_said(station: Path):
+def test_what_holds_a_task_and_what_was_refused_is_reported(station: Path):
     state = station.parent / "data" / ".pysubtask" / "main" / "ftp"
     page = {
         "format": 1,
@@ -142,7 +142,7 @@ def test_what_holds_a_task_and_what_was_refused_is_said(station: Path):
     assert "new; the server refused it before: no room" in {one.why for one in child.send}
 
 
-def test_what_is_shown(station: Path):
+def test_what_is_printed(station: Path):
     (station.parent / "data" / "bad\x1bname").write_text("")
     done = CliRunner().invoke(check.command, [str(station)], standalone_mode=False)
     assert done.exception is None
@@ -200,8 +200,8 @@ def test_the_config_and_secret_beside_the_data_are_left_out(tmp_path: Path):
         "station.log": "a log of this program",
         "station.log.1": "a log of this program",
     }
-    said = CliRunner().invoke(check.command, [str(tmp_path / "station.toml"), "--all"], standalone_mode=False).output
-    assert f"{tmp_path / 'station.toml'}: the config itself" in said
+    output = CliRunner().invoke(check.command, [str(tmp_path / "station.toml"), "--all"], standalone_mode=False).output
+    assert f"{tmp_path / 'station.toml'}: the config itself" in output
 
 
 @pytest.mark.parametrize("name", ["secret.txt", "station.toml", "secret.txt.bak", "soft.csv", "hard.csv"])
@@ -251,7 +251,7 @@ def test_an_entry_for_what_another_config_has_is_an_error(tmp_path: Path, name: 
     assert [problem.key for problem in caught.value.problems] == ["watch[2].file"]
 
 
-def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_watched_home_and_its_private_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     path = natural(tmp_path)
     for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".hidden"):
@@ -326,12 +326,12 @@ def test_folders_below_that_are_not_watched_are_named(tmp_path: Path):
         "day1": "1 file is in this folder, which is not watched; recursive = true sends it",
         "day2": "2 files are in this folder, which is not watched; recursive = true sends them",
     }
-    said = CliRunner().invoke(check.command, [str(tmp_path / "x.toml")], standalone_mode=False).output
-    assert f"{tmp_path / 'camera' / 'day1'}/: 1 file is in this folder" in said
+    output = CliRunner().invoke(check.command, [str(tmp_path / "x.toml")], standalone_mode=False).output
+    assert f"{tmp_path / 'camera' / 'day1'}/: 1 file is in this folder" in output
     assert folders_below(tmp_path, more="recursive = true") == {}
 
 
-def test_folders_of_ours_and_what_is_left_out_are_not_told(tmp_path: Path):
+def test_own_folders_and_what_is_left_out_are_not_reported(tmp_path: Path):
     files = (
         "camera/.pysubtask/main/ftp/spool.db",
         "camera/upload/ftp/snap",
@@ -349,8 +349,8 @@ def test_folders_of_ours_and_what_is_left_out_are_not_told(tmp_path: Path):
 
 
 def test_of_a_huge_folder_below_only_so_much_is_looked_at(tmp_path: Path):
-    told = folders_below(tmp_path, *(f"camera/big/{number}/{number}.jpg" for number in range(600)))
-    assert told["big"].endswith("files or more are in this folder, which is not watched; recursive = true sends them")
+    notes = folders_below(tmp_path, *(f"camera/big/{number}/{number}.jpg" for number in range(600)))
+    assert notes["big"].endswith("files or more are in this folder, which is not watched; recursive = true sends them")
     asked: list[str] = []
     rule = NotWatched(most=100, most_of_task=250)
     every = [rule.reason(str(tmp_path / "camera"), lambda path: not asked.append(path), lambda path: False) for _ in range(4)]
@@ -461,7 +461,7 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
     lock.release()
 
 
-def test_another_protocol_to_the_same_place_is_told(station: Path):
+def test_another_protocol_to_the_same_place_is_reported(station: Path):
     station.write_text(station.read_text().replace('User = "me"', 'User = "me"\nUseSFTP = false'))
     child = dry_run(load(str(station), {}).tasks[0], NOW).children[0]
     assert child.destination == "ftp://me@h:21/in"
@@ -475,7 +475,7 @@ def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path: Path):
     (tmp_path / "weather.csv").touch()
     path = tmp_path / "st.toml"
     path.write_text('[ftp]\nHost = "h"\n[[watch]]\nfile = "wether.csv"\n')
-    said = CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
-    assert "(did you mean weather.csv?); it is sent when it comes" in said
+    output = CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
+    assert "(did you mean weather.csv?); it is sent when it comes" in output
     path.write_text(f'{path.read_text()}[[watch]]\nfile = "weather.csv"\n')
     assert "did you mean" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output

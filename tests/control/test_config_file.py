@@ -177,10 +177,10 @@ def test_what_init_writes_in_full_has_every_setting(tmp_path: Path):
     assert task.plans == plain.plans and task.entries == plain.entries and not task.archives
 
     parts = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)
-    shown = dict(zip(parts[1::2], parts[2::2], strict=True))
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     for section in SECTIONS:
         for row in defaults_config.SETTINGS[section]:
-            assert re.search(rf"^#?{row.key} = ", shown[section], re.MULTILINE), row.key
+            assert re.search(rf"^#?{row.key} = ", sections[section], re.MULTILINE), row.key
     assert max(map(len, text.splitlines())) < 125
 
     # Each line without its # is the default, or, where there is none to write, an example.
@@ -271,12 +271,12 @@ def test_every_key_that_tomllib_finds_has_a_line_with_its_name(text: str):
         return
     lines, rows = key_lines(text), text.split("\n")
 
-    def look(path: KeyPath, value: Any) -> None:
+    def visit(path: KeyPath, value: Any) -> None:
         if path:
             name = next(part for part in reversed(path) if isinstance(part, str))
             row = rows[lines[path] - 1]
             assert isinstance(path[-1], int) or name in row or json.dumps(name) in row, path
         for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-            look((*path, key), item)
+            visit((*path, key), item)
 
-    look((), data)
+    visit((), data)

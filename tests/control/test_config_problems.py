@@ -1,4 +1,4 @@
-"""All that is wrong in a config is told at once: each mistake with its line, in the order of the file, and no secret."""
+"""All that is wrong in a config is reported at once: each mistake with its line, in the order of the file, and no secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pysubtask.defaults_config import SETTINGS
 
 SECRET = "hunter2-zyx"
 
-# Each line with a mistake has the key that it is told by behind a #!.
+# Each line with a mistake has, behind a #!, the key that its report names.
 MANY = f"""
 Colour = "red"                                  #! Colour
 [base]
@@ -244,7 +244,7 @@ def test_there_is_a_wrong_value_for_every_setting():
     assert all(wrong_values(section, row) for section in SECTIONS for row in ROWS[section].values())
 
 
-def test_all_wrong_options_of_a_push_are_told():
+def test_all_wrong_options_of_a_push_are_reported():
     with pytest.raises(ConfigError) as caught:
         of_url("sftp://h/in", ["RateLimit=fast", "Colour=red", "Password=x", "RetryCount=0", "User"], None, {})
     assert [one.key for one in caught.value.problems] == [
@@ -255,8 +255,8 @@ def test_all_wrong_options_of_a_push_are_told():
         "--set",
     ]
     assert str(caught.value).startswith("ftp.RateLimit: 'fast' is not a number")
-    shown = caught.value.lines()
-    assert len(shown) == 5 and shown[0] == str(caught.value)
+    lines = caught.value.lines()
+    assert len(lines) == 5 and lines[0] == str(caught.value)
 
 
 def test_the_command_shows_every_problem_on_a_line(capsys: pytest.CaptureFixture[str]):
@@ -264,5 +264,5 @@ def test_the_command_shows_every_problem_on_a_line(capsys: pytest.CaptureFixture
 
     assert push.command is not None
     assert cli.main(["push", "--set", "RateLimit=fast", "--set", "Colour=red", __file__, "sftp://h/in"]) == 2
-    shown = "".join(capsys.readouterr().err.split())
-    assert "pysubtask:ftp.RateLimit:" in shown and "--set.Colour:thissettingisnotknown" in shown
+    output = "".join(capsys.readouterr().err.split())
+    assert "pysubtask:ftp.RateLimit:" in output and "--set.Colour:thissettingisnotknown" in output

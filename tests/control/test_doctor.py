@@ -37,21 +37,21 @@ PLAIN = {"Password": None, "KeyFile": None, "KnownHostsFile": None, "HostKey": N
 def names(found, cause, *lines):
     """That there is one failure, the last finding, of this cause, and that its remedy has these lines."""
     assert [finding.cause for finding in failures(found)] == [cause], found
-    told = remedy_lines(failures(found)[0], "ftp", "python")
+    remedies = remedy_lines(failures(found)[0], "ftp", "python")
     for line in lines:
-        assert any(line in words for words in told), told
+        assert any(line in words for words in remedies), remedies
 
 
 class Worlds:
     """Servers that many cases share, each started when the first one asks for it."""
 
     def __init__(self, root):
-        self.root, self.stack, self.made = root, ExitStack(), {}
+        self.root, self.stack, self.servers = root, ExitStack(), {}
 
     def get(self, name, make):
-        if name not in self.made:
-            self.made[name] = self.stack.enter_context(make(self.root / name))
-        return self.made[name]
+        if name not in self.servers:
+            self.servers[name] = self.stack.enter_context(make(self.root / name))
+        return self.servers[name]
 
     @property
     def openssh(self):
@@ -229,7 +229,7 @@ def test_host_keys(worlds, tmp_path):
 
 @needs_sshd
 def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeypatch):
-    """What is told to type works there, line by line."""
+    """The lines of the remedy work there, one by one."""
     server = worlds.openssh
     home = tmp_path / "home"
     home.mkdir()
@@ -256,9 +256,9 @@ def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeyp
     names(diagnose(settings, tmp_path), "no-key-accepted", "ssh -v")
 
 
-def test_without_a_known_key_the_lines_that_add_one_are_shown():
-    said = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
-    found = login_finding(LoginRefused(said), {"User": "pi", "Host": "h"}, missing_key="~/.ssh/id_ed25519")
+def test_without_a_known_key_the_lines_that_add_one_are_printed():
+    message = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
+    found = login_finding(LoginRefused(message), {"User": "pi", "Host": "h"}, missing_key="~/.ssh/id_ed25519")
     assert found.cause == "no-key" and found.remedy.commands == (
         "ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519",
         "ssh-copy-id -f -i ~/.ssh/id_ed25519.pub pi@h",
@@ -368,13 +368,13 @@ def test_an_address_that_is_dead_is_named(worlds, tmp_path, silent):
     with dead_addresses.silent("127.0.0.9", server.port) if silent else nullcontext():
         found = diagnose(server.settings(Host="localhost"), tmp_path, resolve=lambda *_, **__: places)
     assert failures(found) == []
-    [told] = [one for one in found if one.check == "addresses"]
-    assert "127.0.0.9" in told.text and told.state == ("warn" if silent else "note"), told
-    assert told.cause == ("address-dead" if silent else "") and "1 of the 2 addresses of localhost" in told.text
+    [finding] = [one for one in found if one.check == "addresses"]
+    assert "127.0.0.9" in finding.text and finding.state == ("warn" if silent else "note"), finding
+    assert finding.cause == ("address-dead" if silent else "") and "1 of the 2 addresses of localhost" in finding.text
 
 
 @needs_vsftpd
-def test_tls_that_is_wanted_and_tls_that_is_not_there(worlds, tmp_path):
+def test_tls_that_is_required_and_tls_that_is_not_there(worlds, tmp_path):
     names(diagnose(worlds.vsftpd_tls.settings(UseTLS=None, CAFile=None), tmp_path), "tls-wanted", "ftp.UseTLS = 'explicit'")
     names(diagnose(worlds.vsftpd.settings(UseTLS="explicit"), tmp_path), "tls-not-offered", "ftp.UseTLS = None")
     names(diagnose(worlds.vsftpd.settings(UseTLS="implicit"), tmp_path), "wrong-protocol", "ftp.UseTLS = None")
@@ -413,7 +413,7 @@ def test_certificates(tmp_path, name, days, vouched, cause):
 
 
 @pytest.mark.parametrize(("speed", "most"), [(False, 2000), (True, 1_002_000)])
-def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypatch, speed, most):
+def test_what_the_doctor_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypatch, speed, most):
     sent = []
     put = probe._put
     monkeypatch.setattr(probe, "_put", lambda path, data: (sent.append(len(data)), put(path, data)))
@@ -433,16 +433,16 @@ def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypa
     ],
 )
 def test_a_path_of_the_shell_that_this_login_does_not_know(tmp_path, path, near):
-    """SFTP's root is another than the shell's: where a login begins and what stands there is told, and no folder is to be made that
-    the shell has."""
+    """SFTP's root is another than the shell's: where a login begins and what stands there is reported, and no folder is to be
+    created that the shell has."""
     with sftp_server(tmp_path / "sftp") as server:
         for folder in ("data", "home/x", ".hidden"):
             (tmp_path / "sftp" / folder).mkdir(parents=True)
         found = diagnose(server.settings(HostPath=path), tmp_path)
-        told = next(one for one in found if one.check == "folder")
-        assert "login begins in" in told.text and "data, home" in told.text and ".hidden" not in told.text, told
-        assert told.remedy.settings == ((("HostPath", near),) if near else ())
-        assert told.state == ("warn" if near else "note") and "mkdir" not in repr(found)
+        finding = next(one for one in found if one.check == "folder")
+        assert "login begins in" in finding.text and "data, home" in finding.text and ".hidden" not in finding.text, finding
+        assert finding.remedy.settings == ((("HostPath", near),) if near else ())
+        assert finding.state == ("warn" if near else "note") and "mkdir" not in repr(found)
         assert not (tmp_path / "sftp" / "volume1").exists()  # the doctor has taken away what it made
 
 
@@ -479,7 +479,7 @@ def test_553_and_a_server_that_is_read_only(worlds, tmp_path):
         names(diagnose(server.settings(), tmp_path), "no-permission", "read-only")
 
 
-def test_a_folder_that_may_not_be_made_on_an_ftp_server(tmp_path):
+def test_a_folder_that_may_not_be_created_on_an_ftp_server(tmp_path):
     with ftp_server(tmp_path / "files", without=("MKD",)) as server:
         (server.files / "incoming").mkdir()
         found = diagnose(server.settings(HostPath="/incoming/station"), tmp_path)
@@ -549,13 +549,13 @@ def test_data_connections_that_do_not_come_through(worlds, tmp_path):
         names(diagnose({**settings, "PassiveMode": False}, tmp_path), "active-blocked", "ftp.PassiveMode = True")
 
 
-async def test_what_was_made_is_removed_when_the_look_is_broken_off(worlds, tmp_path):
+async def test_what_was_created_is_removed_on_an_interrupt(worlds, tmp_path):
     server = worlds.pyftpdlib
     before = server.names()
 
     # Slow, so that it is broken off in the middle.
     found = target(server.settings(HostPath="in/new", RateLimit=20_000), tmp_path)
-    task = asyncio.ensure_future(rounds.run([found], lambda *told: None, TIMES))
+    task = asyncio.ensure_future(rounds.run([found], lambda *findings: None, TIMES))
     deadline = time.monotonic() + 20
     while server.names() == before and time.monotonic() < deadline:  # noqa: ASYNC110 - a server has no event for it
         await asyncio.sleep(0.002)
@@ -596,7 +596,7 @@ def test_dropbox(worlds, tmp_path):
 
 
 def test_a_server_whose_clock_is_a_day_off(worlds, tmp_path):
-    async def look():
+    async def findings_of_clock():
         from pysubtask.control.doctor.remote import open_remote
 
         server = worlds.asyncssh
@@ -609,7 +609,7 @@ def test_a_server_whose_clock_is_a_day_off(worlds, tmp_path):
         finally:
             await remote.close()
 
-    found = [finding for finding in asyncio.run(look()) if finding.state == "warn"]
+    found = [finding for finding in asyncio.run(findings_of_clock()) if finding.state == "warn"]
     assert [finding.cause for finding in found] == ["clock-apart"]
     assert "86,40" in found[0].text and "behind" in found[0].text
     assert [path.name for path in Path(worlds.asyncssh.root).iterdir()] == ["keys"]

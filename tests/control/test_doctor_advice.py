@@ -82,19 +82,19 @@ def causes_with_commands() -> set[str]:
 
 
 def _of_key_files() -> set[str]:
-    """The same of what is told of a key file: KeyFault(cause, text, words, commands)."""
+    """The same of the faults of a key file: KeyFault(cause, text, words, commands)."""
     found = set()
     for node in ast.walk(ast.parse(Path(key_file.__file__).read_text())):
-        told = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "KeyFault" and len(node.args) > 3
-        if told and ast.unparse(node.args[3]) != "()":
+        is_fault = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "KeyFault" and len(node.args) > 3
+        if is_fault and ast.unparse(node.args[3]) != "()":
             cause = node.args[0]
             found.add(cause.value if isinstance(cause, ast.Constant) else getattr(key_file, ast.unparse(cause)))
     assert len(found) > 8
     return found
 
 
-def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
-    """By the look at this machine."""
+def findings_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """By the checks of this machine."""
     none = {}.get
     (tmp_path / BAD).mkdir()
     (tmp_path / "file").touch()
@@ -117,9 +117,9 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
             str(tmp_path / "file" / ".pysubtask/main/ftp"),
         ):
             found.append(state_folder.check(good._replace(state_dir=state, entries=None)))
-    made = tmp_path / BAD / ".pysubtask" / "main" / "ftp"
-    made.mkdir(parents=True)
-    (made / "spool.db").touch()
+    state_dir = tmp_path / BAD / ".pysubtask" / "main" / "ftp"
+    state_dir.mkdir(parents=True)
+    (state_dir / "spool.db").touch()
     patch.setattr(state_folder, "_cannot_write", lambda folder: PermissionError(errno.EACCES, "Permission denied"))
     ours = state_folder.check(good)
     assert ours.remedy.commands == () or "chmod u+rwx" in ours.remedy.commands[0]
@@ -152,8 +152,8 @@ async def _disk_that_hangs(patch):
     return found
 
 
-def told_of_files(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
-    """By the look at the files of a login, and at the programs."""
+def findings_of_files(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """By the checks of the files of a login, and of the programs."""
     keys = tmp_path / "my keys"
     keys.mkdir()
     found = login_files.key_file(keys / "new key") + login_files.key_file("/kamera/keys/id") + login_files.key_file(keys)
@@ -183,8 +183,8 @@ def told_of_files(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     for kind in ("-20d:-10d", "+10d:+20d", "-1d:+20d"):
         certified = keys / f"{kind[0]}{kind[2]} {BAD}"
         alterations.certified(keys / BAD, certified, kind, "somebody")
-        told = key_file.explained(LoginRefused("the login was refused"), str(certified), "pi")
-        found += [causes.login_finding(told, {"Host": "h"})]
+        fault = key_file.explained(LoginRefused("the login was refused"), str(certified), "pi")
+        found += [causes.login_finding(fault, {"Host": "h"})]
     patch.setattr("builtins.open", _denied)
     found += login_files.key_file(keys / "shut")
     patch.undo()
@@ -200,7 +200,7 @@ def _denied(path, *more, **others):
     raise PermissionError(errno.EACCES, "Permission denied", path)
 
 
-def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+def findings_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     """By what transports and servers say."""
     one = {"Host": "h.example", "User": "pi", "HostPort": 2222, "HostPath": BAD}
     denied = "the login was refused. ssh said: 'pi@h: Permission denied (publickey).'"
@@ -220,34 +220,34 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
             (TransportLost(f"no answer: {MTU}"), {"Host": BAD}),
         )
     ]
-    found += [causes.login_finding(LoginRefused(said), one, missing_key=f"/{BAD}/id_ed25519") for said in (denied, words)]
+    found += [causes.login_finding(LoginRefused(message), one, missing_key=f"/{BAD}/id_ed25519") for message in (denied, words)]
     found.append(causes.login_finding(LoginRefused(denied), {**one, "KeyFile": f"/{BAD}/id"}, public=False))
-    for said in ("the token has expired", "the app may not do this", "no"):
-        found.append(causes.dropbox_finding(LoginRefused(said)))
-    for said in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):
+    for message in ("the token has expired", "the app may not do this", "no"):
+        found.append(causes.dropbox_finding(LoginRefused(message)))
+    for message in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):
         for folder in ("/", "", "/sys/kernel", BAD):
-            found.append(file_causes.file_finding("write", FileRefused(said), one, folder))
+            found.append(file_causes.file_finding("write", FileRefused(message), one, folder))
     where = target(tmp_path, Host="h.example", KnownHostsFile=f"/{BAD}/known")
-    look = examine._Examination(where, examine.Times(), 0.0, None, {}.get, False)
-    look._place = Endpoint("h.example", 2222, "pi", True, (f"/{BAD}/known",))
-    checks = look._endpoint = look._checks_of(look._place)
+    examination = examine._Examination(where, examine.Times(), 0.0, None, {}.get, False)
+    examination._place = Endpoint("h.example", 2222, "pi", True, (f"/{BAD}/known",))
+    checks = examination._endpoint = examination._checks_of(examination._place)
     for online in ("head\nroute\n", "head\n"):
         checks._read = {"/proc/net/route": online}.get
         found += [checks._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
     elsewhere = examine._Examination(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
-    elsewhere._place = look._place
+    elsewhere._place = examination._place
     checks.addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
     found.append(asyncio.run(_of_a_dead_address(checks, patch)))
     for cause in ("port-closed", "port-filtered", "no-route"):
         found.append(asyncio.run(elsewhere._checks_of(elsewhere._place)._no_answer(network.NoAnswer(cause, "?"))))
-    found += [elsewhere._refused(ImportError(name="dropbox")), look._refused(ImportError(name="pysftp"))]
-    for said in ("another host key", "revoked", "not known"):
-        found.append(asyncio.run(look._host_key(LoginRefused(f"{said}: ssh-ed25519 {KEY}"))))
-    found.append(asyncio.run(look._host_key(AnotherKey(f"ssh-ed25519 {KEY}"))))
+    found += [elsewhere._refused(ImportError(name="dropbox")), examination._refused(ImportError(name="pysftp"))]
+    for message in ("another host key", "revoked", "not known"):
+        found.append(asyncio.run(examination._host_key(LoginRefused(f"{message}: ssh-ed25519 {KEY}"))))
+    found.append(asyncio.run(examination._host_key(AnotherKey(f"ssh-ed25519 {KEY}"))))
     checks.addresses = [(2, ("127.0.0.1", 1))]
     for problem in ("expired", "early", "name", "untrusted"):
         patch.setattr(certificate, "inspect", lambda *_, problem=problem: certificate.Certificate("AA", ("a",), "", problem, "?"))
-        found.append(asyncio.run(look._certificate(LoginRefused("certificate"))))
+        found.append(asyncio.run(examination._certificate(LoginRefused("certificate"))))
     patch.undo()
     secret = target(tmp_path)._replace(hidden=("Password",), task_config=str(tmp_path / "st.toml"))
     hidden = examine._Examination(secret, examine.Times(), 0.0, None, {}.get, False)
@@ -261,12 +261,12 @@ async def _of_a_dead_address(checks, patch):
         return [network.NoAnswer("port-filtered", "127.0.0.2: no answer")]
 
     patch.setattr(network, "dead_among", dead)
-    told = await checks.dead()
+    finding = await checks.dead()
     patch.undo()
-    return told
+    return finding
 
 
-async def _of_hidden(look, patch):
+async def _of_hidden(examination, patch):
     async def good():
         return Finding("x", "ok", "x")
 
@@ -274,7 +274,7 @@ async def _of_hidden(look, patch):
     patch.setattr(prepare, "endpoint", lambda settings: Endpoint("h", 22))
     for step in ("name", "port", "protocol"):
         patch.setattr(endpoint_checks.EndpointChecks, step, lambda self: good())
-    found = [finding async for finding in look.findings()]
+    found = [finding async for finding in examination.findings()]
     patch.undo()
     return found
 
@@ -291,13 +291,17 @@ async def _of_a_clock():
 
 @pytest.mark.slow
 def test_nothing_that_the_doctor_tells_to_type_harms(tmp_path, monkeypatch):
-    found = [*told_here(tmp_path, monkeypatch), *told_of_files(tmp_path, monkeypatch), *told_of_servers(tmp_path, monkeypatch)]
+    found = [
+        *findings_here(tmp_path, monkeypatch),
+        *findings_of_files(tmp_path, monkeypatch),
+        *findings_of_servers(tmp_path, monkeypatch),
+    ]
     with_commands = {finding.cause for finding in found if finding.remedy.commands}
     assert causes_with_commands() - with_commands == set(), "causes that nobody tried"
     assert len(with_commands) > 25
     for finding in found:
-        for made in (str(tmp_path / BAD / ".pysubtask"),):
-            assert [why for line in finding.remedy.commands if (why := harm.in_line(line, made))] == [], finding
+        own_folder = str(tmp_path / BAD / ".pysubtask")
+        assert [why for line in finding.remedy.commands if (why := harm.in_line(line, own_folder))] == [], finding
         for line in remedy_lines(finding, "ftp", "toml"):
             assert "True" not in line and "False" not in line, line
 
@@ -311,7 +315,7 @@ def test_a_missing_thing_is_reported_once_and_dependents_skipped(tmp_path):
         assert "chown" not in repr(found) and "chmod" not in repr(found)
 
 
-def test_a_folder_that_is_mistyped_is_named_and_not_made(tmp_path):
+def test_a_folder_that_is_mistyped_is_named_and_not_created(tmp_path):
     (tmp_path / "camera").mkdir()
     [found] = [one for one in local.check([target(tmp_path, [{"dir": "cam"}])]) if one.cause]
     assert "did you mean" in found.text and str(tmp_path / "camera") in found.text and found.remedy.commands == ()

@@ -1,4 +1,4 @@
-"""The doctor's look at this machine, its pure parts, and the command itself."""
+"""The doctor's checks of this machine, its pure parts, and the command itself."""
 
 import json
 import os
@@ -39,8 +39,8 @@ def test_one_sysctl_line_where_bbr_can_be_had_and_is_off(in_use, available, load
 
 def here(tmp_path, watch, **settings):
     entries = read_entries(watch, cwd=str(tmp_path))
-    made = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", **settings}}, str(tmp_path))
-    return of_plan(made, entries, "python")
+    task_plan = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", **settings}}, str(tmp_path))
+    return of_plan(task_plan, entries, "python")
 
 
 def causes_of(found):
@@ -75,25 +75,25 @@ def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path):
     for name in ("weather.csv", "day-01.csv", "north.csv", "camera"):
         (tmp_path / name).touch()
 
-    def told(*names):
+    def first_finding(*names):
         [*found] = [one for one in local.check([here(tmp_path, [{"file": name} for name in names])]) if one.check == "watch path"]
         return found[0]
 
-    found = told("wether.csv")
+    found = first_finding("wether.csv")
     assert (found.state, found.cause) == ("warn", "watch-path-mistyped") and "did you mean weather.csv?" in found.text
     # Another day's file, one that another entry names, and one like nothing that is there.
-    assert [told(*names).state for names in (["day-02.csv"], ["norht.csv", "north.csv"], ["log.txt"])] == ["note"] * 3
+    assert [first_finding(*names).state for names in (["day-02.csv"], ["norht.csv", "north.csv"], ["log.txt"])] == ["note"] * 3
 
 
 def test_words_that_no_server_here_says():
-    said = "a.csv: storing it: server said: '522 SSL connection failed: session reuse required' (the data connection failed)"
-    assert file_causes.file_finding("write", TransportLost(said), {"UseSFTP": False}, "in").cause == "session-reuse"
-    said = "the login was refused. Check User. ssh said: 'Account locked due to 5 failed logins. Permission denied (password).'"
-    assert causes.login_finding(LoginRefused(said), {"User": "pi", "Password": "x"}).cause == "account-locked"
-    said = "the login was refused. Check User. ssh said: 'pi@h: Permission denied (password).'"
-    assert causes.login_finding(LoginRefused(said), {"User": "pi"}).cause == "server-takes-passwords-only"
-    said = "a.csv: writing: server said: Failure (a full disk or a quota is the usual reason)"
-    assert file_causes.file_finding("write", FileRefused(said), {}, "in").cause == "no-room"
+    message = "a.csv: storing it: server said: '522 SSL connection failed: session reuse required' (the data connection failed)"
+    assert file_causes.file_finding("write", TransportLost(message), {"UseSFTP": False}, "in").cause == "session-reuse"
+    message = "the login was refused. Check User. ssh said: 'Account locked due to 5 failed logins. Permission denied (password).'"
+    assert causes.login_finding(LoginRefused(message), {"User": "pi", "Password": "x"}).cause == "account-locked"
+    message = "the login was refused. Check User. ssh said: 'pi@h: Permission denied (password).'"
+    assert causes.login_finding(LoginRefused(message), {"User": "pi"}).cause == "server-takes-passwords-only"
+    message = "a.csv: writing: server said: Failure (a full disk or a quota is the usual reason)"
+    assert file_causes.file_finding("write", FileRefused(message), {}, "in").cause == "no-room"
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_known_tasks_are_examined_without_their_secrets(tmp_path):
         where = {VARIABLE: str(tmp_path / "registry"), "PYSUBTASK_CONFIG_DIR": str(tmp_path / "none")}
         for from_config in ("", config):
             known(where[VARIABLE], Record("main", "ftp", "ftp://h/", str(state), config_file=from_config))
-            said = run("doctor", **where)
-            assert said.returncode == 0, said.stdout + said.stderr
-            assert "Password is set, but kept" in said.stdout and "CONFIG" not in said.stdout
-            assert (f"run:  pysubtask doctor '{config}'" in said.stdout) is bool(from_config)
+            done = run("doctor", **where)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "Password is set, but kept" in done.stdout and "CONFIG" not in done.stdout
+            assert (f"run:  pysubtask doctor '{config}'" in done.stdout) is bool(from_config)
             # Nobody says that all is well who has not looked.
-            assert "All is well" not in said.stdout and "the config names none" not in said.stdout
+            assert "All is well" not in done.stdout and "the config names none" not in done.stdout
             label = "my st" if from_config else "data"
-            assert said.stdout.endswith(f"\nNot looked at: this machine: watch paths; {label}/ftp: login.\n")
+            assert done.stdout.endswith(f"\nNot looked at: this machine: watch paths; {label}/ftp: login.\n")
         page = json.loads(run("doctor", "--json", **where).stdout)
         assert page["not_looked_at"] == ["this machine: watch paths", "my st/ftp: login"]
         assert server.logins == 0
@@ -221,21 +221,21 @@ def test_without_a_config_it_is_the_one_that_run_finds(tmp_path):
             (folder / "conf.d" / f"{name}.toml").write_text(text.replace("NAME", name))
             (folder / "conf.d" / f"{name}.toml").chmod(0o600)
         where = {VARIABLE: str(tmp_path / "registry"), "PYSUBTASK_CONFIG_DIR": str(folder)}
-        said = run("doctor", **where)
-        assert said.returncode == 0, said.stdout + said.stderr
-        first = said.stdout.splitlines()[0]
+        done = run("doctor", **where)
+        assert done.returncode == 0, done.stdout + done.stderr
+        first = done.stdout.splitlines()[0]
         assert f"{folder}/conf.d/data.toml" in first and f"{folder}/conf.d/more.toml" in first
         # The paths of each task, and a login at each destination.
-        assert [said.stdout.count(f"ok    watch path     {tmp_path}/{name}\n") for name in ("data", "more")] == [1, 1]
-        assert said.stdout.count("ok    login") == 2 and "Not looked at" not in said.stdout
+        assert [done.stdout.count(f"ok    watch path     {tmp_path}/{name}\n") for name in ("data", "more")] == [1, 1]
+        assert done.stdout.count("ok    login") == 2 and "Not looked at" not in done.stdout
         # A task that another config has, and one of an app, are named.
         for name, config in (("roof", str(tmp_path / "roof.toml")), ("cam", "")):
             state = tmp_path / name / ".pysubtask" / "main" / "ftp"
             state.mkdir(parents=True)
             known(where[VARIABLE], Record("main", "ftp", "ftp://h/", str(state), label=name, config_file=config))
-        said = run("doctor", **where)
-        assert f"Not looked at: cam/ftp (of an app); roof/ftp (pysubtask doctor {tmp_path}/roof.toml)." in said.stdout
+        done = run("doctor", **where)
+        assert f"Not looked at: cam/ftp (of an app); roof/ftp (pysubtask doctor {tmp_path}/roof.toml)." in done.stdout
         # A config that is wrong is the one that is meant all the same.
         (folder / "conf.d" / "more.toml").write_text("[ftp]\nHots = 'h'\n")
-        said = run("doctor", **where)
-        assert said.returncode == 2 and "more.toml" in said.stderr
+        done = run("doctor", **where)
+        assert done.returncode == 2 and "more.toml" in done.stderr

@@ -10,7 +10,7 @@ from pysubtask.transports.shared import means
 from tests.support.doctor import diagnose
 
 
-def look(tmp_path, *quirks, **settings):
+def doctor(tmp_path, *quirks, **settings):
     with quirk_sftp_server(tmp_path / "remote") as server:
         for name in quirks:
             switch(name).turn_on(server.quirks)
@@ -23,7 +23,7 @@ def notes(found):
 
 
 def test_a_server_that_does_everything_gets_no_word(tmp_path):
-    found, left = look(tmp_path)
+    found, left = doctor(tmp_path)
     assert notes(found) == [] and left == []
     assert not [finding for finding in found if finding.state == "fail"]
 
@@ -44,29 +44,29 @@ def test_a_server_that_does_everything_gets_no_word(tmp_path):
     ],
 )
 def test_what_a_server_lacks_is_found_with_a_few_small_files(tmp_path, quirk, line):
-    found, left = look(tmp_path, quirk)
+    found, left = doctor(tmp_path, quirk)
     assert line in notes(found), [(finding.check, finding.text) for finding in found]
     assert not [finding for finding in found if finding.state == "fail"] and left == []
 
 
 @pytest.mark.slow
 def test_an_object_store_is_no_failure(tmp_path):
-    found, left = look(tmp_path, "object store")
+    found, left = doctor(tmp_path, "object store")
     assert {means.SIZE.lacks["after_close"], means.TIME.lacks["refused"], means.PUBLISH.lacks["aside"]} <= set(notes(found))
     assert not [finding for finding in found if finding.state == "fail"] and left == []
 
 
 def test_where_no_rename_works_the_setting_that_helps_is_named(tmp_path):
-    found, left = look(tmp_path, "no rename at all")
+    found, left = doctor(tmp_path, "no rename at all")
     [failure] = [finding for finding in found if finding.state == "fail"]
     assert failure.cause == "rename-refused" and failure.remedy.settings == (("StoreInPlace", True),)
     assert left == []
-    found, left = look(tmp_path / "again", "no rename at all", StoreInPlace=True)
+    found, left = doctor(tmp_path / "again", "no rename at all", StoreInPlace=True)
     assert not [finding for finding in found if finding.state == "fail"] and left == []
     assert means.PUBLISH.lacks["in_place"] in notes(found)
 
 
 def test_what_it_cannot_remove_it_names(tmp_path):
-    found, left = look(tmp_path, "delete refused")
+    found, left = doctor(tmp_path, "delete refused")
     [warning] = [finding for finding in found if finding.cause == "left-behind"]
     assert left and all(name in warning.text for name in left)

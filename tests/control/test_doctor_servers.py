@@ -31,7 +31,7 @@ from tests.support.doctor import Scripted, at, diagnose
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 
 
-class Told(NamedTuple):
+class Expected(NamedTuple):
     """A finding of this state and check, with these words."""
 
     state: str
@@ -39,51 +39,51 @@ class Told(NamedTuple):
     words: str
 
 
-NOTHING: list[Told] = []
-NO_APPEND = Told("warn", "append", "one that grew is sent whole")
-ASIDE = Told("warn", "rename over", "the old one is put aside first")
-IN_ORDER = Told("note", "resume", "from its beginning to its end only")
-LATER = Told("note", "server", "tells the size of a file only when it is closed")
-NO_RENAME = Told("fail", "rename over", "does not let it be renamed")
-NO_TIME = Told("note", "server", "does not let the time of a file be set")
-LEFT = Told("warn", "cleaned up", "what could not be removed from the server")
-REUSED = Told("ok", "session reuse", "data connections go on with the TLS session")
+NOTHING: list[Expected] = []
+NO_APPEND = Expected("warn", "append", "one that grew is sent whole")
+ASIDE = Expected("warn", "rename over", "the old one is put aside first")
+IN_ORDER = Expected("note", "resume", "from its beginning to its end only")
+LATER = Expected("note", "server", "tells the size of a file only when it is closed")
+NO_RENAME = Expected("fail", "rename over", "does not let it be renamed")
+NO_TIME = Expected("note", "server", "does not let the time of a file be set")
+LEFT = Expected("warn", "cleaned up", "what could not be removed from the server")
+REUSED = Expected("ok", "session reuse", "data connections go on with the TLS session")
 
-QUIRKS: dict[str, dict[str, list[Told]]] = {
+QUIRKS: dict[str, dict[str, list[Expected]]] = {
     "no rename over a file": {"": [ASIDE]},
     "no rename at all": {"": [NO_RENAME]},
     "no posix-rename": {"": [ASIDE]},
     "slow rename": {"": NOTHING},
-    "append refused": {"": [NO_APPEND, Told("note", "server", "takes no bytes behind the end")]},
-    "append refused at the write": {"": [NO_APPEND, Told("note", "server", "takes no bytes behind the end")]},
+    "append refused": {"": [NO_APPEND, Expected("note", "server", "takes no bytes behind the end")]},
+    "append refused at the write": {"": [NO_APPEND, Expected("note", "server", "takes no bytes behind the end")]},
     "writes in order only": {"": [IN_ORDER]},
-    "no opening for reading and writing": {"": [Told("note", "resume", "an upload that was cut begins anew")]},
+    "no opening for reading and writing": {"": [Expected("note", "resume", "an upload that was cut begins anew")]},
     "reading refused": {
-        "sftp": [Told("note", "copy-data", "this login may not read files")],
-        "ftp": [Told("ok", "append", "this login may not read")],
+        "sftp": [Expected("note", "copy-data", "this login may not read files")],
+        "ftp": [Expected("ok", "append", "this login may not read")],
     },
     "no such file before the close": {"": [LATER]},
     "no size before the close": {"": [LATER]},
     "size 0 before the close": {"": [LATER]},
     "no size ever": {
-        "sftp": [Told("note", "server", "does not tell the size of a file")],
-        "ftp": [Told("note", "server", "does not tell the size of a file"), NO_APPEND],
+        "sftp": [Expected("note", "server", "does not tell the size of a file")],
+        "ftp": [Expected("note", "server", "does not tell the size of a file"), NO_APPEND],
     },
     "SIZE denied": {"": [NO_APPEND]},
-    "size grows late": {"sftp": [Told("note", "new files", "shows the size of a new file late")], "ftp": NOTHING},
+    "size grows late": {"sftp": [Expected("note", "new files", "shows the size of a new file late")], "ftp": NOTHING},
     "nothing visible before the close": {"": NOTHING},
     "times refused": {"": [NO_TIME]},
-    "times ignored": {"": [Told("note", "server", "accepts the time of a file and does not keep it")]},
-    "no fsync": {"": [Told("note", "fsync", "a power cut at the server may take the last files with it")]},
-    "delete refused": {"": [LEFT, Told("note", "server", "lets no file be removed")]},
-    "hidden names refused": {"": [Told("note", "server", "takes no file whose name begins with a dot")]},
-    "unknown endings refused": {"": [Told("note", "server", "takes certain endings of names only")]},
-    "odd names renamed": {"": [Told("note", "names", "a name with a colon")]},
-    "taken away": {"": [Told("note", "new files", "files are taken away on this server as soon as they are there")]},
+    "times ignored": {"": [Expected("note", "server", "accepts the time of a file and does not keep it")]},
+    "no fsync": {"": [Expected("note", "fsync", "a power cut at the server may take the last files with it")]},
+    "delete refused": {"": [LEFT, Expected("note", "server", "lets no file be removed")]},
+    "hidden names refused": {"": [Expected("note", "server", "takes no file whose name begins with a dot")]},
+    "unknown endings refused": {"": [Expected("note", "server", "takes certain endings of names only")]},
+    "odd names renamed": {"": [Expected("note", "names", "a name with a colon")]},
+    "taken away": {"": [Expected("note", "new files", "files are taken away on this server as soon as they are there")]},
     "hidden after the publication": {
         "": [
-            Told("note", "new files", "does not show a file that it has taken"),
-            Told("note", "server", "does not show a file that it has taken"),
+            Expected("note", "new files", "does not show a file that it has taken"),
+            Expected("note", "server", "does not show a file that it has taken"),
         ]
     },
     "names in any case": {"": NOTHING},
@@ -92,21 +92,24 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "ends of names trimmed": {"": NOTHING},
     "times of two seconds": {"": NOTHING},
     "times of a minute": {"": NOTHING},
-    "local times": {"": [Told("warn", "clock", "or a time zone is")]},
+    "local times": {"": [Expected("warn", "clock", "or a time zone is")]},
     "no writing over a file": {"": NOTHING},
     "stored beside the name": {"": NOTHING},
-    "no passive ports": {"": [Told("note", "server", "no data connection to this server can be opened from here")]},
+    "no passive ports": {"": [Expected("note", "server", "no data connection to this server can be opened from here")]},
     "links refused": {"": NOTHING},
     "links replaced": {"": NOTHING},
     "one open file": {
-        "sftp": [Told("note", "server", "allows about 1 at once"), Told("note", "copy-data", "lets one file be open at a time")],
+        "sftp": [
+            Expected("note", "server", "allows about 1 at once"),
+            Expected("note", "copy-data", "lets one file be open at a time"),
+        ],
         "ftp": NOTHING,
     },
-    "three open files": {"sftp": [Told("note", "server", "allows about 3 at once")], "ftp": NOTHING},
+    "three open files": {"sftp": [Expected("note", "server", "allows about 3 at once")], "ftp": NOTHING},
     "one connection": {"": NOTHING},
     "six logins a minute": {"": NOTHING},
-    "EPSV refused": {"": [Told("note", "server", "has no EPSV")]},
-    "wrong address in PASV": {"": [Told("note", "server", "the address that this server names for data cannot be reached")]},
+    "EPSV refused": {"": [Expected("note", "server", "has no EPSV")]},
+    "wrong address in PASV": {"": [Expected("note", "server", "the address that this server names for data cannot be reached")]},
     "TLS 1.2 session reuse demanded": {"": [REUSED]},
     "TLS session reuse demanded": {"": [REUSED]},
     "early 226": {"": NOTHING},
@@ -120,7 +123,7 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
 (a slow rename, an end of a data connection), shows with StoreInPlace alone, or only at names that this config may not have (links,
 odd signs, capital letters: the child says so at the name itself)."""
 
-MAY_BE_TOLD = {"one open file", "three open files", "one connection"}
+MAY_BE_FOUND = {"one open file", "three open files", "one connection"}
 """What shows only while several files are under way, which with FTP is a matter of moments."""
 SLOW = {"slow rename", "object store", "size grows late"}
 
@@ -129,12 +132,12 @@ def at_quirks() -> Iterator[Any]:
     for one in SWITCHES:
         for protocol in ("sftp", "ftp", "ftps"):
             if protocol in one.protocols and (protocol != "ftps" or "ftp" not in one.protocols):
-                marks = [pytest.mark.slow] if one.name in SLOW else []
-                yield pytest.param(protocol, one, id=f"{protocol}-{one.name}", marks=marks)
+                needs = [pytest.mark.slow] if one.name in SLOW else []
+                yield pytest.param(protocol, one, id=f"{protocol}-{one.name}", marks=needs)
 
 
-def told(found: list[Finding], wanted: Told) -> bool:
-    return any((one.state, one.check) == wanted[:2] and wanted.words in one.text for one in found)
+def is_in(found: list[Finding], expected: Expected) -> bool:
+    return any((one.state, one.check) == expected[:2] and expected.words in one.text for one in found)
 
 
 def problems(found: list[Finding]) -> list[Finding]:
@@ -145,13 +148,13 @@ def harmless(found: list[Finding]) -> None:
     assert [why for one in found for line in one.remedy.commands if (why := harm.in_line(line))] == []
 
 
-def check(found: list[Finding], wanted: list[Told], files: Path, *, notes: bool = True) -> None:
-    """All that is wanted is told and nothing else is a warning; what is left is named. ``notes``: nothing else of the server."""
-    assert [one for one in wanted if not told(found, one)] == [], found
+def check(found: list[Finding], expected: list[Expected], files: Path, *, notes: bool = True) -> None:
+    """All that is expected is found and nothing else is a warning; what is left is named. ``notes``: nothing else of the server."""
+    assert [one for one in expected if not is_in(found, one)] == [], found
     for one in problems(found):
-        assert any(told([one], each) for each in wanted), one
-    assert [one for one in found if one.check in ("new files", "names") and not any(told([one], each) for each in wanted)] == []
-    if not wanted and notes:
+        assert any(is_in([one], each) for each in expected), one
+    assert [one for one in found if one.check in ("new files", "names") and not any(is_in([one], each) for each in expected)] == []
+    if not expected and notes:
         assert [one for one in found if one.check in ("server", "resume") and one.state == "note"] == []
     left = sorted(path.name for path in files.rglob("*"))
     named = " ".join(one.text for one in found if one.cause == "left-behind")
@@ -159,18 +162,18 @@ def check(found: list[Finding], wanted: list[Told], files: Path, *, notes: bool 
     harmless(found)
 
 
-def test_of_each_quirk_it_is_said_what_is_told():
+def test_the_findings_of_each_quirk_are_listed():
     assert QUIRKS.keys() == {one.name for one in SWITCHES}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "one"), list(at_quirks()))
 def test_what_a_server_refuses_is_named(tmp_path: Path, protocol: str, one: Switch):
-    wanted = QUIRKS[one.name].get("ftp" if protocol == "ftps" else protocol, QUIRKS[one.name].get("", NOTHING))
+    expected = QUIRKS[one.name].get("ftp" if protocol == "ftps" else protocol, QUIRKS[one.name].get("", NOTHING))
     with at_server(protocol, tmp_path) as server:
         one.turn_on(server.quirks)
         found = diagnose(server.settings(HostPath=""), tmp_path)
-        check(found, wanted, Path(server.root) if protocol == "sftp" else server.files, notes=one.name not in MAY_BE_TOLD)
+        check(found, expected, Path(server.root) if protocol == "sftp" else server.files, notes=one.name not in MAY_BE_FOUND)
 
 
 def at_server(protocol: str, tmp_path: Path) -> AbstractContextManager[Any]:
@@ -186,8 +189,8 @@ def test_its_advice_where_nothing_can_be_renamed_mends_it(tmp_path: Path, protoc
         [failed] = problems(diagnose(server.settings(HostPath=""), tmp_path))
         found = diagnose(server.settings(HostPath="", **dict(failed.remedy.settings)), tmp_path)
         assert problems(found) == [], "no line takes back what the last one said"
-        assert told(found, Told("ok", "write", "a small file arrived whole"))
-        assert told(found, Told("note", "rename over", "This server takes nothing else"))
+        assert is_in(found, Expected("ok", "write", "a small file arrived whole"))
+        assert is_in(found, Expected("note", "rename over", "This server takes nothing else"))
 
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftp"])
@@ -198,7 +201,7 @@ def test_temporary_files_that_vanish_are_not_blamed_on_renaming(tmp_path: Path, 
         [failed] = problems(diagnose(server.settings(HostPath=""), tmp_path))
         assert failed.cause == "temp-taken" and failed.remedy.settings == (("StoreInPlace", True),)
         found = diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path)
-        assert problems(found) == [] and told(found, Told("note", "new files", "files are taken away"))
+        assert problems(found) == [] and is_in(found, Expected("note", "new files", "files are taken away"))
 
 
 @pytest.mark.slow
@@ -209,7 +212,7 @@ def test_a_promise_given_away_without_need_is_a_warning(tmp_path: Path):
         assert list(server.files.iterdir()) == []
     with at_server("sftp", tmp_path / "sftp") as server:  # there it is allowed, and not done
         found = diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path)
-        assert problems(found) == [] and told(found, Told("ok", "rename over", "in one step"))
+        assert problems(found) == [] and is_in(found, Expected("ok", "rename over", "in one step"))
 
 
 # --- real servers
@@ -218,12 +221,12 @@ def test_a_promise_given_away_without_need_is_a_warning(tmp_path: Path):
 class Other(NamedTuple):
     make: Callable[[Path], AbstractContextManager[Any]]
     missing: str | None
-    wanted: list[Told]
+    expected: list[Expected]
     slow: bool = True
 
 
-NO_TLS = Told("warn", "TLS", "the server offers it and it is not used")
-NO_COPY = Told("note", "copy-data", "not offered")
+NO_TLS = Expected("warn", "TLS", "the server offers it and it is not used")
+NO_COPY = Expected("note", "copy-data", "not offered")
 OTHERS = {
     "OpenSSH": Other(openssh_server, sshd.missing(), NOTHING, slow=False),
     "OpenSSH without posix-rename": Other(
@@ -239,7 +242,7 @@ OTHERS = {
     "OpenSSH without read": Other(
         lambda root: openssh_server(root, deny=("read",)),
         sshd.missing(),
-        [Told("ok", "append", "this login may not read"), Told("note", "resume", "an upload that was cut begins anew")],
+        [Expected("ok", "append", "this login may not read"), Expected("note", "resume", "an upload that was cut begins anew")],
         slow=False,
     ),
     "vsftpd": Other(vsftpd_server, vsftpd.missing(), NOTHING, slow=False),
@@ -251,7 +254,9 @@ OTHERS = {
     "Pure-FTPd with TLS": Other(lambda root: pureftpd_server(root, tls="explicit"), pureftpd.missing(), [NO_APPEND]),
     "rclone serve sftp": Other(lambda root: rclone_server(root, "sftp"), rclone.missing("sftp"), [NO_APPEND, IN_ORDER, NO_COPY]),
     "rclone serve ftp": Other(
-        lambda root: rclone_server(root, "ftp"), rclone.missing("ftp"), [Told("note", "append", "a file that grew is sent whole")]
+        lambda root: rclone_server(root, "ftp"),
+        rclone.missing("ftp"),
+        [Expected("note", "append", "a file that grew is sent whole")],
     ),
 }
 
@@ -272,7 +277,7 @@ OTHERS = {
 def test_other_servers(tmp_path: Path, name: str):
     with OTHERS[name].make(tmp_path / "server") as server:
         found = diagnose(server.settings(HostPath=""), tmp_path)
-        check(found, OTHERS[name].wanted, server.files)
+        check(found, OTHERS[name].expected, server.files)
 
 
 # --- what stands before a server
@@ -305,7 +310,7 @@ ALTERED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
 
 @needs_sshd
 @pytest.mark.parametrize("name", ALTERED)
-def test_an_altered_key_is_mended_by_the_line_that_is_shown(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, name: str):
+def test_an_altered_key_is_mended_by_the_line_that_is_printed(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, name: str):
     key = tmp_path / "id_roof"
     before = dict(alterations.cases(openssh.key_file.read_text()))[name]
     key.write_bytes(before)

@@ -45,7 +45,7 @@ def test_a_drop_in_needs_only_what_is_its_own(tmp_path: Path):
     assert (cellar["Host"], cellar["RateLimit"], cellar["HostPath"]) == ("other", 7, "in/cellar"), "the drop-in wins"
     assert roof["KeyFile"] == str(tmp_path / "id"), "a relative file is beside the config that names it"
     assert settings(tmp_path / "conf.d" / "roof.toml", "roof")["Host"] == "h", "the same file alone says the same"
-    # A change of the common part is news for each of them.
+    # A change of the common part is a change for each of them.
     assert all(str(tmp_path / "pysubtask.toml") in task.read_from for task in load(str(tmp_path), {}).tasks)
 
 
@@ -70,9 +70,9 @@ def test_a_mistake_in_the_common_part_is_reported_once(tmp_path: Path):
     main = write(tmp_path / "pysubtask.toml", MAIN.replace("User", "Usr") + "[sftp]\n")
     for name in ("a", "b", "c"):
         write(tmp_path / "conf.d" / f"{name}.toml", WATCH)
-    said = problems(tmp_path)
-    assert len(said) == 2, said
-    assert any(line.startswith(f"{main}:") and "Did you mean 'User'" in line for line in said)
+    lines = problems(tmp_path)
+    assert len(lines) == 2, lines
+    assert any(line.startswith(f"{main}:") and "Did you mean 'User'" in line for line in lines)
     write(main, "[ftp\n")
     assert len(problems(tmp_path)) == 1, "a common part that cannot be read says nothing of the others"
 

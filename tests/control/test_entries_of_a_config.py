@@ -20,8 +20,8 @@ needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
-    with openssh_server(tmp_path_factory.mktemp("sshd")) as made:
-        yield made
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as sshd:
+        yield sshd
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_a_file_of_another_program_is_sent_whenever_it_changes(tmp_path: Path, s
     grown = [found for found in receipts(tmp_path / "data") if found.size > 2000]
     assert [found.bytes_new for found in grown[1:]] == [7, 4, 4]
     assert sorted(os.listdir(tmp_path / "data")) == [".pysubtask", ".upload", "weather.csv"]
-    shown = re.sub(r"\s", "", run.command("status").stdout)
-    assert "weather.csv:sentwhenitchanges" in shown and "by_hand.csv:sentwhenby_hand.csv.notifyistouched" in shown
+    output = re.sub(r"\s", "", run.command("status").stdout)
+    assert "weather.csv:sentwhenitchanges" in output and "by_hand.csv:sentwhenby_hand.csv.notifyistouched" in output
     checked = command(tmp_path, "check", "station.toml").stdout
     assert "weather.csv: sent when it changes" in checked and "sent when by_hand.csv.notify is touched" in checked
 
@@ -144,7 +144,7 @@ def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path):
 @pytest.mark.slow
 @needs_sshd
 def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start):
-    """The later file is left out, that is shown, and it goes by itself when the other task is taken out of the config."""
+    """The later file is left out, status reports it, and it is sent by itself when the other task is taken out of the config."""
     for name in "ab":
         (tmp_path / name).mkdir()
     rest = '[[tasks.b.watch]]\ndir = "b"\nsettle_secs = 0.1\n'
@@ -156,22 +156,22 @@ def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start):
     shows(remote / "own.csv", "own")
     run.says(f"PARKED [{tmp_path / 'b' / 'now.csv'}]")
 
-    def shown() -> str:
+    def output() -> str:
         return re.sub(r"\s", "", run.command("status").stdout)
 
-    wait_until(lambda: "hasanamethatisanother'sontheserver" in shown(), 60, "the file in the status")
-    assert f"{tmp_path}/b/now.csv:itsremotename'now.csv'belongsto{tmp_path}/a/now.csvofthetaska/ftp" in shown()
+    wait_until(lambda: "hasanamethatisanother'sontheserver" in output(), 60, "the file in the status")
+    assert f"{tmp_path}/b/now.csv:itsremotename'now.csv'belongsto{tmp_path}/a/now.csvofthetaska/ftp" in output()
     assert f"belongs to {tmp_path}/a/now.csv of the task a/ftp" in command(tmp_path, "check", "station.toml").stdout
     assert (remote / "now.csv").read_text() == "a"
     config = tmp_path / "station.toml"
     config.write_text(config.read_text().partition("[[tasks.a")[0] + rest)
     run.signal(HUP)
     shows(remote / "now.csv", "b")
-    wait_until(lambda: "hasanamethatisanother's" not in shown(), 60, "no word of it any more")
+    wait_until(lambda: "hasanamethatisanother's" not in output(), 60, "no word of it any more")
 
 
 def test_a_log_of_the_task_itself_is_not_sent_at_each_change(tmp_path: Path):
-    """Each delivery is told in it."""
+    """Each delivery has a receipt in it."""
     config = tmp_path / "x.toml"
     config.write_text(f"""
         [base]

@@ -1,4 +1,4 @@
-"""docs/first-upload.md and the README's first lines, walked: what is typed there works, and looks as it is shown there.
+"""docs/first-upload.md and the README's first lines, walked: what is typed there works, and prints what the page has.
 
 ssh-keygen and ssh-copy-id are not typed here: they would change the keys of whoever runs the tests.
 """
@@ -21,69 +21,71 @@ PAGE = "first-upload.md"
 FTP, SFTP = "FTP with a password", "SFTP with a key"
 
 
-def screens(way: str) -> dict[str, str]:
-    """What was typed -> what was shown, of one way of the page."""
-    part = re.split(rf"^## {way}$", pages.read(PAGE), flags=re.MULTILINE)[1]
+def screens(heading: str) -> dict[str, str]:
+    """What was typed -> what was printed, of one heading of the page."""
+    part = re.split(rf"^## {heading}$", pages.read(PAGE), flags=re.MULTILINE)[1]
     part = re.split(r"^## ", part, maxsplit=1, flags=re.MULTILINE)[0]
     return dict(re.findall(r"^```text\n\$ ([^\n]+)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE))
 
 
-def readme_lines(way: str) -> list[str]:
-    """The lines to type of one way of the README."""
+def readme_lines(heading: str) -> list[str]:
+    """The lines to type below one heading of the README."""
     text = (pages.ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"^    (.+)$", text.split(f"**{way}**", 1)[1].split("\n\n", 2)[1], re.MULTILINE)
+    return re.findall(r"^    (.+)$", text.split(f"**{heading}**", 1)[1].split("\n\n", 2)[1], re.MULTILINE)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    made = tmp_path / "home"
-    (made / "camera").mkdir(parents=True)
+    folder = tmp_path / "home"
+    (folder / "camera").mkdir(parents=True)
     for name in ("roof-0801.jpg", "roof-0802.jpg"):
-        (made / "camera" / name).write_bytes(name.encode() * 1000)
-    (made / "weather.csv").write_text("time,temp\n06:00,4.1\n")
-    return made
+        (folder / "camera" / name).write_bytes(name.encode() * 1000)
+    (folder / "weather.csv").write_text("time,temp\n06:00,4.1\n")
+    return folder
 
 
-def config_of(shown: str) -> list[str]:
+def config_of(screen: str) -> list[str]:
     """The lines of the config that init shows: from its comment to what the doctor says."""
-    return shown.split("# pysubtask: ")[1].split("\nthis machine")[0].splitlines()
+    return screen.split("# pysubtask: ")[1].split("\nthis machine")[0].splitlines()
 
 
-def walk(home: Path, way: str, host: str, here: str, answers: list[tuple[str, str, bool]], more: list[str], **environ: str) -> None:
-    """Type what the page says, with ``here`` in the place of ``host``, and hold what is shown against the page."""
-    shown = screens(way)
-    typed = [line for line in shown if line.startswith("pysubtask init ")]
-    [run_line] = [line for line in shown if line.startswith("pysubtask run")]
-    assert len(typed) == 1 and [line for line in readme_lines(way) if line.startswith("pysubtask")] == [*typed, run_line]
-    assert readme_lines(way)[0].split()[0] == "cd", "the README left its reader in the clone"
+def walk(
+    home: Path, heading: str, host: str, here: str, answers: list[tuple[str, str, bool]], more: list[str], **environ: str
+) -> None:
+    """Type what the page says, with ``here`` in the place of ``host``, and compare the output with the page."""
+    screen_of = screens(heading)
+    typed = [line for line in screen_of if line.startswith("pysubtask init ")]
+    [run_line] = [line for line in screen_of if line.startswith("pysubtask run")]
+    assert len(typed) == 1 and [line for line in readme_lines(heading) if line.startswith("pysubtask")] == [*typed, run_line]
+    assert readme_lines(heading)[0].split()[0] == "cd", "the README left its reader in the clone"
     config = next((word for word in typed[0].split() if word.endswith(".toml")), None)
     assert run_line == " ".join(["pysubtask run", *([config] if config else [])])
-    to_the_first_file = [line for line in shown if line not in ("pysubtask status", "pysubtask receipts")]
-    assert len(readme_lines(way)) <= 5 and len(to_the_first_file) <= 5
+    to_the_first_file = [line for line in screen_of if line not in ("pysubtask status", "pysubtask receipts")]
+    assert len(readme_lines(heading)) <= 5 and len(to_the_first_file) <= 5
     with Terminal(home, *typed[0].replace(host, here).split()[1:], *more, **environ) as terminal:
         for question, answer, echo in answers:
             terminal.answer(question.replace(host, here), answer, echo=echo)
         status, seen = terminal.end()
     assert status == 0, seen
     for question, _, _ in answers:
-        assert question in shown[typed[0]], "the page shows what is asked"
-    wanted = [line.replace("/home/pi", str(home)).replace(host, here) for line in config_of(shown[typed[0]])]
-    assert [line for line in config_of(seen) if not line.startswith("KeyFile")] == wanted
-    end = shown[typed[0]].split("All is well.")[1].splitlines()
+        assert question in screen_of[typed[0]], "the page shows what is asked"
+    expected = [line.replace("/home/pi", str(home)).replace(host, here) for line in config_of(screen_of[typed[0]])]
+    assert [line for line in config_of(seen) if not line.startswith("KeyFile")] == expected
+    end = screen_of[typed[0]].split("All is well.")[1].splitlines()
     seen_end = seen.split("All is well.")[1].replace(str(home), "/home/pi").splitlines()
     assert [line.split() for line in end] == [line.split() for line in seen_end[: len(end)]]  # the column depends on the home
 
-    name = re.findall(r"Running: (\S+)", shown[run_line])[0]
+    name = re.findall(r"Running: (\S+)", screen_of[run_line])[0]
     run = Run(home, None if config is None else home / config, **environ)
     try:
-        names = re.findall(r"Uploaded \[(.*?)\]", shown[run_line])
+        names = re.findall(r"Uploaded \[(.*?)\]", screen_of[run_line])
         wait_until(lambda: sorted(one.name for one in receipts(home / "camera", name)) == sorted(names), 60, f"receipts of {names}")
         wait_until(lambda: sorted(re.findall(r"Uploaded \[(.*?)\]", run.text())) == sorted(names), 60, "the lines of the log")
-        status_shown = command(home, "status", COLUMNS="200").stdout
-        assert status_shown.splitlines()[0].split() == shown["pysubtask status"].splitlines()[0].split()
-        told = command(home, "receipts").stdout
-        for path in re.findall(r"^\d\d:\d\d:\d\d  /home/pi/(\S+)", shown["pysubtask receipts"], re.MULTILINE):
-            assert str(home / path) in told
+        status_output = command(home, "status", COLUMNS="200").stdout
+        assert status_output.splitlines()[0].split() == screen_of["pysubtask status"].splitlines()[0].split()
+        receipts_output = command(home, "receipts").stdout
+        for path in re.findall(r"^\d\d:\d\d:\d\d  /home/pi/(\S+)", screen_of["pysubtask receipts"], re.MULTILINE):
+            assert str(home / path) in receipts_output
         run.signal(INT)
         assert run.status() == 130, run.text()
     finally:
@@ -118,7 +120,10 @@ def test_sftp_with_a_key(home: Path, tmp_path: Path):
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_one_after_the_other_in_the_same_home(home: Path, tmp_path: Path):
     """Whoever has tried FTP types the lines of SFTP, and both go on."""
-    typed = {way: next(line for line in readme_lines(way) if line.startswith("pysubtask init")).split()[1:] for way in (FTP, SFTP)}
+    typed = {
+        heading: next(line for line in readme_lines(heading) if line.startswith("pysubtask init")).split()[1:]
+        for heading in (FTP, SFTP)
+    }
     with ftp_server(tmp_path / "server") as ftp, openssh_server(tmp_path / "sshd") as server:
         places = {FTP: f"{ftp.user}@{ftp.host}:{ftp.port}", SFTP: f"{server.user}@{server.host}:{server.port}"}
         at_home = {
@@ -127,15 +132,18 @@ def test_one_after_the_other_in_the_same_home(home: Path, tmp_path: Path):
         }
         runs = []
         try:
-            for way, secret, config in ((FTP, {"PYSUBTASK_PASSWORD": ftp.password}, None), (SFTP, at_home, home / "station7.toml")):
-                words = [re.sub(r"\w+@files\.example\.org", places[way], word) for word in typed[way]]
-                made = command(home, *words, **secret)
-                assert made.returncode == 0 and "All is well." in made.stdout, made.stdout + made.stderr
+            for heading, secret, config in (
+                (FTP, {"PYSUBTASK_PASSWORD": ftp.password}, None),
+                (SFTP, at_home, home / "station7.toml"),
+            ):
+                words = [re.sub(r"\w+@files\.example\.org", places[heading], word) for word in typed[heading]]
+                done = command(home, *words, **secret)
+                assert done.returncode == 0 and "All is well." in done.stdout, done.stdout + done.stderr
                 runs.append(Run(home, config, **secret))
             for task, number in (("main", 3), ("station7", 2)):
                 wait_until(lambda task=task, number=number: len(receipts(home / "camera", task)) == number, 60, f"files of {task}")
-            said = command(home, "status", COLUMNS="200").stdout
-            assert "camera/ftp " in said and "station7/ftp " in said and "destination changed" not in runs[-1].text(), said
+            output = command(home, "status", COLUMNS="200").stdout
+            assert "camera/ftp " in output and "station7/ftp " in output and "destination changed" not in runs[-1].text(), output
         finally:
             for run in runs:
                 run.end()

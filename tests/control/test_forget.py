@@ -17,9 +17,9 @@ from tests.support.station import Station
 @pytest.fixture
 def station(tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
-    made = Station(tmp_path, TimerIntervalSecs=0.1)
-    yield made
-    made.master.stop()
+    one = Station(tmp_path, TimerIntervalSecs=0.1)
+    yield one
+    one.master.stop()
 
 
 def tasks():
@@ -83,7 +83,7 @@ def test_dead_tasks_with_queued_files_are_forgotten_only_by_name(station):
 
 
 @pytest.mark.parametrize("words", [(), ("roof", "--dead")])
-def test_who_is_meant_has_to_be_said(station, words):
+def test_who_is_meant_has_to_be_named(station, words):
     found = command("forget", *words)
     assert found.returncode == 2 and "or give --dead" in found.stderr
 

@@ -1,4 +1,4 @@
-"""What a monitoring system is told: one line, and the statuses of the Monitoring Plugins."""
+"""What a monitoring system gets: one line, and the statuses of the Monitoring Plugins."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from tests.support.doctor import TIMES, Scripted, failures
 
 
 @pytest.mark.parametrize(
-    ("host", "settings", "wanted"),
+    ("host", "settings", "expected"),
     [
         ("ftp://me@h:2121/in", {"UseSFTP": True, "HostPort": 2121}, {"Host": "sftp://me@h:2121/in"}),
         ("ftp://me@h/in", {"UseSFTP": True, "HostPort": 22}, {"Host": "sftp://me@h/in"}),
@@ -54,9 +54,9 @@ from tests.support.doctor import TIMES, Scripted, failures
         ("ftp://me@h/in", {"Connections": 1}, {"Connections": 1}),
     ],
 )
-def test_the_url_is_mended_and_the_rest_of_it_stays(host, settings, wanted):
+def test_the_url_is_mended_and_the_rest_of_it_stays(host, settings, expected):
     found = in_url.remedied(fail("x", "y", "z", *settings.items()), host)
-    assert dict(found.remedy.settings) == wanted and len(found.remedy.settings) == len(wanted)
+    assert dict(found.remedy.settings) == expected and len(found.remedy.settings) == len(expected)
 
 
 def settings_of(given):
@@ -86,10 +86,10 @@ def test_whatever_is_mended_the_config_is_valid_and_says_it():
 
 
 def diagnose(config: Path):
-    async def look():
+    async def findings():
         return [finding async for finding in examine(of_word(str(config))[0][0], TIMES)]
 
-    [found] = failures(asyncio.run(look()))
+    [found] = failures(asyncio.run(findings()))
     return found
 
 
@@ -168,6 +168,6 @@ def test_a_secret_in_a_file_gets_no_second_place():
     assert in_secret_file.remedied(finding, {"Password": "/p"}) == finding
 
 
-@pytest.mark.parametrize("said", ["Check ftp.User and ftp.Password, and the account", "Check User, KeyFile or Password, and it"])
-def test_a_log_names_the_file_that_may_hold_the_password(said):
-    assert "PasswordFile" in in_words_of("/srv/st.toml", said) and in_words_of("", said) == said
+@pytest.mark.parametrize("message", ["Check ftp.User and ftp.Password, and the account", "Check User, KeyFile or Password, and it"])
+def test_a_log_names_the_file_that_may_hold_the_password(message):
+    assert "PasswordFile" in in_words_of("/srv/st.toml", message) and in_words_of("", message) == message

@@ -1,4 +1,4 @@
-"""``pysubtask init``: from a URL or a few questions to a config that works, with its secret; nothing is written over or shown."""
+"""``pysubtask init``: from a URL or a few questions to a config that works, with its secret; nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ URL = "ftp://web1234@files.example.org/public_html"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FTPServer]:
-    with ftp_server(tmp_path / "server") as made:
-        yield made
+    with ftp_server(tmp_path / "server") as ftpd:
+        yield ftpd
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    made = tmp_path / "home"
-    (made / "camera").mkdir(parents=True)
-    (made / "camera" / "roof.jpg").write_bytes(b"roof")
-    (made / "weather.csv").write_text("1\n")
-    return made
+    folder = tmp_path / "home"
+    (folder / "camera").mkdir(parents=True)
+    (folder / "camera" / "roof.jpg").write_bytes(b"roof")
+    (folder / "weather.csv").write_text("1\n")
+    return folder
 
 
 def is_private(path: Path) -> bool:
@@ -58,8 +58,8 @@ def test_from_a_url_and_a_password_to_the_first_files(home: Path, server: FTPSer
     with command_lines() as seen, Terminal(home, "init", url_of(server), "camera/", "weather.csv") as terminal:
         terminal.answer("Password for pi@127.0.0.1", server.password, echo=False)
         terminal.answer("Install that service", "n", echo=True)
-        status, shown = terminal.end()
-    assert status == 0 and "All is well." in shown and "pysubtask service --install" in shown, shown
+        status, screen = terminal.end()
+    assert status == 0 and "All is well." in screen and "pysubtask service --install" in screen, screen
     assert server.password not in terminal.raw.decode() and not any(server.password.encode() in line for line in seen)
     config, secret = home / "etc" / "pysubtask.toml", home / "etc" / "pysubtask.password"
     assert is_private(config) and is_private(secret) and secret.read_text() == f"{server.password}\n"
@@ -92,9 +92,9 @@ def test_bare_it_asks_for_everything(home: Path, server: FTPServer):
         terminal.answer("Another", "rain.csv", echo=True)
         terminal.answer("Another", "", echo=True)
         terminal.answer("Install that service", "", echo=True)
-        status, shown = terminal.end()
-    assert status == 0 and "has a password in it" in shown, shown
-    assert f"there is no file {home}/rain.csv yet" in shown and not (home / "rain.csv").exists()
+        status, screen = terminal.end()
+    assert status == 0 and "has a password in it" in screen, screen
+    assert f"there is no file {home}/rain.csv yet" in screen and not (home / "rain.csv").exists()
     task = load(str(home / "etc" / "pysubtask.toml"), {}).tasks[0]
     assert [(entry.kind, entry.path) for entry in task.entries] == [("dir", str(home / "camera")), ("file", str(home / "rain.csv"))]
     settings = task.plans[0].settings
@@ -113,8 +113,8 @@ def test_what_is_missing_beside_a_url_is_asked_for(home: Path):
         terminal.answer("to watch", "camera", echo=True)
         terminal.answer("Another", "", echo=True)
         terminal.answer("Install that service", "", echo=True)
-        status, shown = terminal.end()
-    assert status == 0 and "pysubtask service " in shown and "--name pysubtask-roof" in shown, shown
+        status, screen = terminal.end()
+    assert status == 0 and "pysubtask service " in screen and "--name pysubtask-roof" in screen, screen
     text = (home / "roof.toml").read_text()
     assert 'dir = "camera"' in text and "PasswordFile" not in text and not (home / "roof.password").exists()
 
@@ -122,16 +122,16 @@ def test_what_is_missing_beside_a_url_is_asked_for(home: Path):
 def test_ctrl_c_at_a_question_leaves_nothing(home: Path):
     with Terminal(home, "init", URL, "camera") as terminal:
         terminal.answer("Password for", "\x03", echo=False)
-        status, shown = terminal.end()
-    assert status == 130 and "Traceback" not in shown and not (home / "etc").exists(), shown
+        status, screen = terminal.end()
+    assert status == 130 and "Traceback" not in screen and not (home / "etc").exists(), screen
 
 
 def test_the_doctor_fails_and_the_config_stays(home: Path, server: FTPServer):
     with Terminal(home, "init", url_of(server), "camera") as terminal:
         terminal.answer("Password for", "wrong", echo=False)
-        status, shown = terminal.end()
-    assert status == 1 and "FAIL  login" in shown and "The config stays" in shown and "service" not in shown, shown
-    assert f"The password is the first line of {home}/etc/pysubtask.password" in shown
+        status, screen = terminal.end()
+    assert status == 1 and "FAIL  login" in screen and "The config stays" in screen and "service" not in screen, screen
+    assert f"The password is the first line of {home}/etc/pysubtask.password" in screen
     assert load(str(home / "etc" / "pysubtask.toml"), {}).tasks
 
 
@@ -158,7 +158,7 @@ def test_sftp_by_a_key(home: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_nobody_is_asked_without_a_terminal(home: Path):
-    for words, said in (
+    for words, message in (
         (("init", URL), "The password is missing, and here is no terminal to ask for it. Give it by PYSUBTASK_PASSWORD"),
         (("init", URL, "camera"), "The password is missing"),
         (("init", "sftp://pi@h/in"), "What to watch is missing, and here is no terminal"),
@@ -167,7 +167,7 @@ def test_nobody_is_asked_without_a_terminal(home: Path):
         (("init", "dropbox:/x", "camera"), "The login is missing"),
     ):
         done = command(home, *words)
-        assert done.returncode == 2 and said in done.stderr and done.stdout == "", (words, done.stderr)
+        assert done.returncode == 2 and message in done.stderr and done.stdout == "", (words, done.stderr)
     assert sorted(os.listdir(home)) == ["camera", "weather.csv"]
 
 
@@ -259,7 +259,7 @@ def test_nothing_is_written_over(home: Path):
 
 @pytest.mark.slow
 def test_what_is_there_already_comes_with_lines_that_do(home: Path):
-    """The choices, typed as they are said."""
+    """The choices, typed as the question names them."""
     words = [URL, "camera/", "weather.csv", "--no-doctor"]
     secret = {"PYSUBTASK_PASSWORD": "hunter2"}
     assert command(home, "init", *words, **secret).returncode == 0
@@ -287,13 +287,13 @@ def test_what_is_there_already_comes_with_lines_that_do(home: Path):
 
 @pytest.mark.slow
 def test_two_configs_of_one_folder_do_not_share_a_task(home: Path):
-    def made(name: str | None, watch: str = "camera") -> str:
+    def task_of(name: str | None, watch: str = "camera") -> str:
         done = command(home, "init", *([name] if name else []), URL, watch, "--no-doctor", PYSUBTASK_PASSWORD="x")
         assert done.returncode == 0, done.stderr
         return load(str(home / (name or "etc/pysubtask.toml")), {}).tasks[0].name
 
     # Before any of them ran, too.
-    assert [made(None), made("st.toml"), made("sub/st2.toml"), made("weird name\u00e4.toml")] == [
+    assert [task_of(None), task_of("st.toml"), task_of("sub/st2.toml"), task_of("weird name\u00e4.toml")] == [
         "main",
         "st",
         "st2",
@@ -303,18 +303,18 @@ def test_two_configs_of_one_folder_do_not_share_a_task(home: Path):
     for task in ("roof", "roof-2"):
         (home / "camera" / ".pysubtask" / task / "ftp").mkdir(parents=True)
         (home / "camera" / ".pysubtask" / task / "ftp" / "lock").touch()
-    assert made("roof.toml") == "roof-3" and made("in/roof.toml", "weather.csv") == "roof"
+    assert task_of("roof.toml") == "roof-3" and task_of("in/roof.toml", "weather.csv") == "roof"
     (home / "camera" / ".pysubtask" / "main" / "ftp").mkdir(parents=True)
     (home / "camera" / ".pysubtask" / "main" / "ftp" / "lock").touch()
     for path in (home / "etc").iterdir():
         path.unlink()
-    assert made(None) == "pysubtask"
+    assert task_of(None) == "pysubtask"
     long = "x" * 200
-    assert made(f"{long}.toml") == long[:80]
+    assert task_of(f"{long}.toml") == long[:80]
 
 
 @pytest.mark.slow
-def test_the_same_config_made_again_keeps_its_task(home: Path, server: FTPServer):
+def test_the_same_config_written_again_keeps_its_task(home: Path, server: FTPServer):
     words = ("init", url_of(server), "camera", "--no-doctor")
     assert command(home, *words, PYSUBTASK_PASSWORD=server.password).returncode == 0
     run = Run(home, None)
@@ -354,7 +354,7 @@ def test_where_nothing_can_be_written_nothing_is_left(home: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["ftp://web1234:hunter2@files.example.org/x", "camera"], "your shell remembers it"),
         (["web1234:hunter2@files.example.org:x", "camera"], "your shell remembers it"),
@@ -367,9 +367,9 @@ def test_where_nothing_can_be_written_nothing_is_left(home: Path):
         ([URL, "camera", "--app-key", "id"], "--app-key is for Dropbox"),
     ],
 )
-def test_what_is_wrong_is_said_and_leaves_nothing(home: Path, words: list[str], said: str):
+def test_what_is_wrong_is_reported_and_leaves_nothing(home: Path, words: list[str], message: str):
     done = command(home, "init", *words, "--no-doctor", PYSUBTASK_PASSWORD="hunter2")
-    assert done.returncode == 2 and said in done.stderr and "hunter2" not in done.stderr + done.stdout, done.stderr
+    assert done.returncode == 2 and message in done.stderr and "hunter2" not in done.stderr + done.stdout, done.stderr
     assert sorted(name for name in os.listdir(home) if name != "etc") == ["camera", "weather.csv"]
     assert not (home / "etc").exists() or os.listdir(home / "etc") == []
 
@@ -402,22 +402,22 @@ def test_paths_of_what_is_watched(tmp_path: Path):
     (tmp_path / "a" / "x.csv").touch()
     here = str(tmp_path)
 
-    def made(*words: str, folder: str = here, cwd: str = here) -> list[Watched]:
+    def watched(*words: str, folder: str = here, cwd: str = here) -> list[Watched]:
         return entries(words, folder, cwd)[0]
 
-    assert made("roof/", "a/x.csv") == [Watched("dir", "roof"), Watched("file", "a/x.csv")]
-    assert made("roof", folder=f"{here}/etc") == [Watched("dir", f"{here}/roof")]
-    assert made("../roof", ".", cwd=f"{here}/etc") == [Watched("dir", "roof", "roof"), Watched("dir", "etc", "etc")]
-    assert made(".") == [Watched("dir", ".")]
-    assert made("~/x.csv") == [Watched("file", os.path.expanduser("~/x.csv"))]
-    assert made("roof", "roof/", "./roof") == [Watched("dir", "roof")], "once is enough"
+    assert watched("roof/", "a/x.csv") == [Watched("dir", "roof"), Watched("file", "a/x.csv")]
+    assert watched("roof", folder=f"{here}/etc") == [Watched("dir", f"{here}/roof")]
+    assert watched("../roof", ".", cwd=f"{here}/etc") == [Watched("dir", "roof", "roof"), Watched("dir", "etc", "etc")]
+    assert watched(".") == [Watched("dir", ".")]
+    assert watched("~/x.csv") == [Watched("file", os.path.expanduser("~/x.csv"))]
+    assert watched("roof", "roof/", "./roof") == [Watched("dir", "roof")], "once is enough"
     # Of two with the same name each has one of its own on the server.
-    assert [one.remote for one in made("a/cam", "b/cam", "roof")] == ["a/cam", "b/cam", "roof"]
-    assert [one.remote for one in made("a/x.csv", "b/x.csv", "roof")] == ["a/x.csv", "b/x.csv", None]
-    # What is not there is told, whatever it is taken for.
-    found, told = entries(["later/", "later", "later.d/", "rain.csv"], here, here)
+    assert [one.remote for one in watched("a/cam", "b/cam", "roof")] == ["a/cam", "b/cam", "roof"]
+    assert [one.remote for one in watched("a/x.csv", "b/x.csv", "roof")] == ["a/x.csv", "b/x.csv", None]
+    # What is not there is reported, whatever it is taken for.
+    found, notes = entries(["later/", "later", "later.d/", "rain.csv"], here, here)
     assert [(one.kind, one.path) for one in found] == [("dir", "later"), ("dir", "later.d"), ("file", "rain.csv")]
-    assert len(told) == 3 and f"no folder {here}/later yet" in told[0] and f"no file {here}/rain.csv" in told[2]
+    assert len(notes) == 3 and f"no folder {here}/later yet" in notes[0] and f"no file {here}/rain.csv" in notes[2]
 
 
 def test_the_service_is_installed_on_request(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -449,8 +449,8 @@ def test_sftp_by_a_password(home: Path, tmp_path: Path):
         with Terminal(home, "init", f"{sftp.user}@{sftp.host}:in", "camera", "--no-doctor") as terminal:
             terminal.answer("(Enter: log in by key)", "hunter2", echo=False)
             terminal.answer("Install that service", "", echo=True)
-            status, shown = terminal.end()
-        assert status == 0 and "hunter2" not in terminal.raw.decode(), shown
+            status, screen = terminal.end()
+        assert status == 0 and "hunter2" not in terminal.raw.decode(), screen
         config = home / "etc" / "pysubtask.toml"
         assert f'Host = "sftp://{sftp.user}@{sftp.host}/in"' in config.read_text()
         config.write_text(f'{config.read_text()}HostPort = {sftp.port}\nHostKey = "{sftp.host_key}"\nSSHConfigFile = "none"\n')

@@ -28,7 +28,7 @@ def watch_of(folder: Path, **more: Any) -> Watcher:
     return Watcher(entries, Memory(), (), lambda: None, False)
 
 
-def told(watch: Watcher, now: float = 0.0) -> dict[str, str]:
+def reasons(watch: Watcher, now: float = 0.0) -> dict[str, str]:
     watch.scan(now)
     return {os.path.basename(row["path"]): row["why"] for row in watch.report.left_out()[0]}
 
@@ -41,7 +41,7 @@ def test_each_reason(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.csv")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "sock.csv"))
-        found = told(watch_of(tmp_path, exclude="*.txt"))
+        found = reasons(watch_of(tmp_path, exclude="*.txt"))
     assert set(found) == {"a.part", "b.txt", "out", "pipe.csv", "sock.csv"}
     assert found["a.part"].endswith("temporary file (default_exclude)") and found["b.txt"] == "include or exclude of its entry"
     assert found["pipe.csv"] == found["sock.csv"] == "no plain file" and found["out"]
@@ -63,7 +63,7 @@ def test_many_are_counted_and_few_are_named(tmp_path: Path):
     assert watch.report.left_out() == ([], 0)
 
 
-def test_how_it_is_said():
+def test_how_it_is_worded():
     rows = [{"path": f"/d/{name}", "why": "a reason"} for name in "abcd"] + [{"path": "/d/x", "why": "another"}]
     assert left_out({"excluded": rows, "excluded_more": 1200}) == [
         "Left out: 1205 files: a, b, c ... (a reason); x (another); 1,200 more ('pysubtask check' lists all)"

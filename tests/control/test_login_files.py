@@ -147,7 +147,7 @@ def checked(folder: Path, section: str) -> tuple[int, str]:
         ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "keys/id_station"', "holds no certificate"),
     ],
 )
-def test_check_looks_at_the_files_that_are_named(
+def test_check_reads_the_files_that_are_named(
     tmp_path: Path, keys: Path, section: str, words: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -156,9 +156,9 @@ def test_check_looks_at_the_files_that_are_named(
     (keys / "open").chmod(0o644)
     (keys / "win").write_text((keys / "id_station").read_text().replace("\n", "\r\n"))
     (keys / "win").chmod(0o600)
-    status, said = checked(tmp_path, f'Host = "h"\n{section}')
-    assert status == 1 and words in said and "all right" not in said, said
-    assert "what they name is not" in said and "would be sent" in said  # and the rest is told as well
+    status, output = checked(tmp_path, f'Host = "h"\n{section}')
+    assert status == 1 and words in output and "all right" not in output, output
+    assert "what they name is not" in output and "would be sent" in output  # and the rest is reported as well
 
 
 @needs_keygen
@@ -193,10 +193,10 @@ def test_the_agent_that_the_configuration_of_ssh_names_is_asked(keys: Path, monk
 @needs_keygen
 def test_check_is_content_with_good_files(tmp_path: Path, keys: Path):
     (tmp_path / "known").touch()
-    status, said = checked(tmp_path, 'Host = "h"\nKeyFile = "keys/id_station"\nKnownHostsFile = "known"')
-    assert status == 0 and "station.toml: all right" in said and "FAIL" not in said
-    status, said = checked(tmp_path, 'Host = "h"\nKeyFile = "keys/id_station"\nKnownHostsFile = "unknown"')
-    assert status == 0 and "so no server is known" in said
+    status, output = checked(tmp_path, 'Host = "h"\nKeyFile = "keys/id_station"\nKnownHostsFile = "known"')
+    assert status == 0 and "station.toml: all right" in output and "FAIL" not in output
+    status, output = checked(tmp_path, 'Host = "h"\nKeyFile = "keys/id_station"\nKnownHostsFile = "unknown"')
+    assert status == 0 and "so no server is known" in output
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ ARRIVED = ("delivered", "unchanged")
 def station(tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     monkeypatch.setenv("COLUMNS", "80")
-    made = Station(tmp_path, TimerIntervalSecs=0.1)
-    yield made
-    made.master.stop()
+    one = Station(tmp_path, TimerIntervalSecs=0.1)
+    yield one
+    one.master.stop()
 
 
 def status():
@@ -128,11 +128,11 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
     twice = len(queued) - COUNT  # a touch that was seen in two steps
     joined = set()
     for story in stories:
-        page, *news = story
+        page, *followed = story
         assert isinstance(page, dict)
-        assert news == events[page["n"] :], "one page, and then each event behind it"
+        assert followed == events[page["n"] :], "one page, and then each event behind it"
         before = events[: page["n"]]
-        arrived = [event for event in news if event.kind in ARRIVED]
+        arrived = [event for event in followed if event.kind in ARRIVED]
         assert [event.fields["receipt"] for event in arrived] == receipts[page["receipt"] :]
         assert page["delivered"] == sum(event.kind == "delivered" for event in before)
         left = sum(event.kind == "queued" for event in before) - sum(event.kind in ARRIVED for event in before)
@@ -156,18 +156,18 @@ def test_a_watch_that_joins_amid_ten_uploads_shows_all_ten(station):
         station.write(f"box/{at}.bin", os.urandom(size))
         station.notify(f"box/{at}.bin")
 
-    def half_way():
+    def half_sent():
         moving = station.page().get("moving", [])
         return len(moving) == 10 and sum(row["done"] for row in moving) > size / 2
 
-    wait_until(half_way, 60, "ten on their way")
+    wait_until(half_sent, 60, "ten on their way")
     with watching() as lines:
         page = wait_until(lambda: lines and lines[0], 30, "the page")
         assert page["kind"] == "page" and sorted(row["name"] for row in page["moving"]) == [f"{at}.bin" for at in range(10)]
         seen = command("status").stdout
         assert "10 (" in seen and "B/s" in seen and "Sending 10 files, at most 300 KB/s (RateLimit)" in seen
         for row in page["moving"]:
-            # What the server has of a file is its temp file; it grows on while we look.
+            # What the server has of a file is its temp file; it grows on while the test reads.
             assert row["size"] == size and 0 <= row["done"] <= size
         parts = sum(path.stat().st_size for path in station.server.rglob("*") if path.is_file())
         assert sum(row["done"] for row in page["moving"]) <= parts
@@ -209,8 +209,8 @@ def test_the_truth_after_kill_9(station):
     words = [sys.executable, "-m", "pysubtask", "status"]
     table = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.splitlines()
     assert table[1].split()[:3] == ["data/folder_child", "dead", "3"]
-    shown = command("queue").stdout
-    assert "no child runs" in shown and shown.count("paused by") == 3 and {"one", "two", "three"} <= set(shown.split())
+    output = command("queue").stdout
+    assert "no child runs" in output and output.count("paused by") == 3 and {"one", "two", "three"} <= set(output.split())
     rows = json.loads(command("queue", "--json").stdout)[0]
     assert not rows["alive"] and [row["state"] for row in rows["queue"]] == ["paused"] * 3
     assert {path.name: path.read_bytes() for path in station.state.iterdir() if path.is_file()} == before, "a look changes nothing"
@@ -267,9 +267,9 @@ def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
 
 
 @pytest.mark.slow
-def test_a_look_costs_little(station):
+def test_a_status_command_costs_little(station):
     """Against the start of a bare interpreter, in processor time, so that a busy machine does not matter: a tenth of a second for
-    the look where python itself takes 30 ms."""
+    the command where python itself takes 30 ms."""
     station.master.start()
     os.kill(station.pid(), signal.SIGKILL)
 
@@ -280,9 +280,9 @@ def test_a_look_costs_little(station):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     cost("-m", "pysubtask", "status")  # compiled
-    look = min(cost("-m", "pysubtask", "status") for _ in range(3))
+    status_cost = min(cost("-m", "pysubtask", "status") for _ in range(3))
     bare = min(cost("-c", "pass") for _ in range(5))
-    assert look < 8 * bare, (look, bare)
+    assert status_cost < 8 * bare, (status_cost, bare)
     words = [sys.executable, "-X", "importtime", "-m", "pysubtask", "status"]
     loaded = subprocess.run(words, capture_output=True, text=True).stderr
     for heavy in ("asyncio", "rich", "concurrent.futures", "pysubtask.subtask.spool.queue", "pysubtask.defaults_config"):

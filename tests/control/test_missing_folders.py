@@ -44,9 +44,9 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    made = Station(tmp_path)
-    yield made
-    end_all(made.runs)
+    one = Station(tmp_path)
+    yield one
+    end_all(one.runs)
 
 
 @pytest.mark.slow
@@ -87,13 +87,13 @@ def test_a_reload_with_a_missing_folder_is_answered_with_it(station: Station):
     done = run.command("reload")
     assert done.returncode == 0 and "it waits, and nothing of it is sent: there is no folder" in done.stdout, done
     assert "is 'camera' meant?" in done.stdout
-    # It was said when that was known, not when the time was up.
+    # The reply came when that was known, not when the time was up.
     again = run.text().count("next try in [10] secs")
     assert again == 0 and run.text().count("RELOAD: main: it waits") == 1
     run.says("Its other entry waits too.")
-    shown = station.status()
-    assert "camrea" in shown and "missing" in shown and "so the whole task waits for it" in shown, shown
-    assert "never run" not in shown
+    output = station.status()
+    assert "camrea" in output and "missing" in output and "so the whole task waits for it" in output, output
+    assert "never run" not in output
     station.write('dir = "camera"', 'file = "weather.csv"')
     assert run.command("reload").returncode == 0
     child(station.folder / "camera")
@@ -122,9 +122,9 @@ def test_only_what_never_ran_and_is_in_no_config_is_forgotten(tmp_path: Path, mo
 
     def row(name: str, destination: str = "", file: str = "/etc/a.toml") -> registry.Record:
         folder = str(tmp_path / name)
-        made = registry.Record(name, "ftp", destination, f"{folder}/.pysubtask/{name}/ftp", name, folder, file)
-        registry.announce(made)
-        return made
+        record = registry.Record(name, "ftp", destination, f"{folder}/.pysubtask/{name}/ftp", name, folder, file)
+        registry.announce(record)
+        return record
 
     kept = [row("ran", "ftp://host/"), row("other", file="/etc/b.toml"), row("wanted")]
     row("gone")

@@ -60,19 +60,19 @@ def test_an_ordinary_config_is_obeyed(place: Path):
 def test_a_config_that_others_may_write_is_not(place: Path, mode: int):
     path = place / "station.toml"
     path.chmod(mode)
-    said = refusal(path)
-    assert f"(mode {mode:04o})" in said and said.endswith(f"Run: chmod go-w {path}")
-    assert harm.in_line(said.partition("Run: ")[2]) == ""
-    subprocess.run(["sh", "-c", said.partition("Run: ")[2]], check=True, timeout=30)
+    message = refusal(path)
+    assert f"(mode {mode:04o})" in message and message.endswith(f"Run: chmod go-w {path}")
+    assert harm.in_line(message.partition("Run: ")[2]) == ""
+    subprocess.run(["sh", "-c", message.partition("Run: ")[2]], check=True, timeout=30)
     assert load(str(path), {}).tasks
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775])
 def test_nor_one_in_a_folder_that_others_may_write(place: Path, mode: int):
     place.chmod(mode)
-    said = refusal(place / "station.toml")
-    assert f"folder {place} (mode {mode:04o})" in said and "chmod" not in said, "the folder may be anything: a drop box, say"
-    assert "/pysubtask" in said
+    message = refusal(place / "station.toml")
+    assert f"folder {place} (mode {mode:04o})" in message and "chmod" not in message, "the folder may be anything: a drop box, say"
+    assert "/pysubtask" in message
 
 
 @pytest.mark.parametrize("name", ["pysubtask", "conf.d"])
@@ -83,8 +83,8 @@ def test_a_folder_for_configs_alone_is_closed_by_a_line(place: Path, name: str):
     path.write_text(TOML)
     path.chmod(0o600)
     folder.chmod(0o777)
-    said = refusal(path)
-    assert said.endswith(f"Run: chmod go-w {folder}") and harm.in_line(said.partition("Run: ")[2]) == ""
+    message = refusal(path)
+    assert message.endswith(f"Run: chmod go-w {folder}") and harm.in_line(message.partition("Run: ")[2]) == ""
 
 
 def test_each_drop_in_and_the_folder_of_the_drop_ins_count(place: Path):
@@ -128,8 +128,10 @@ def test_the_owners_own_group_is_nobody_else(place: Path, monkeypatch: pytest.Mo
 def test_root_does_not_obey_another_user(place: Path):
     path = place / "station.toml"
     os.chown(path, HIM, HIM)
-    said = refusal(path)
-    assert f"another user ({HIM})" in said and said.endswith(f"If every line of it is your own, run: sudo chown -h root {path}")
+    message = refusal(path)
+    assert f"another user ({HIM})" in message and message.endswith(
+        f"If every line of it is your own, run: sudo chown -h root {path}"
+    )
     os.chown(path, 0, 0)
     os.chown(place, HIM, HIM)
     assert f"folder {place} belongs to another user" in refusal(path)
@@ -243,7 +245,7 @@ def test_a_secret_file_of_another_user_is_not_taken(place: Path):
 
 @needs_root
 def test_the_doctor_runs_nothing_named_by_anothers_state_folder(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without a config it looks at the tasks that are known, by what their children have left."""
+    """Without a config it examines the tasks that are known, by what their children have left."""
     registry_folder = tmp_path / "registry"
     monkeypatch.setenv(registry.VARIABLE, str(registry_folder))
     program = tmp_path / "evilssh"

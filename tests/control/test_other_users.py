@@ -32,8 +32,8 @@ SHE = 12347
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
-    with ftp_server(tmp_path_factory.mktemp("ftp")) as made:
-        yield made
+    with ftp_server(tmp_path_factory.mktemp("ftp")) as ftpd:
+        yield ftpd
 
 
 class His:
@@ -42,8 +42,8 @@ class His:
     def __init__(self, folder: Path, server: FTPServer, name: str, base: str = "") -> None:
         self.folder, self.name = folder, name
         self.home, self.data = folder / "home", folder / "data"
-        for made in (self.home, self.data):
-            made.mkdir()
+        for own_folder in (self.home, self.data):
+            own_folder.mkdir()
         login = server.settings(HostPath=name)
         words = {key: login[key] for key in ("UseSFTP", "Host", "HostPort", "User", "Password", "HostPath")}
         self.config = folder / "station.toml"
@@ -70,7 +70,7 @@ class His:
         environ = {**environ, "HOME": str(self.home)}
         for key in (registry.VARIABLE, "XDG_STATE_HOME"):
             environ.pop(key, None)
-        with open(self.folder / "said.txt", "ab") as said:
+        with open(self.folder / "output.txt", "ab") as output:
             self.process = subprocess.Popen(
                 [program, "-P", "-m", "pysubtask", "run", str(self.config)],
                 cwd=self.folder,
@@ -79,13 +79,13 @@ class His:
                 group=HIM,
                 extra_groups=groups,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
             )
         wait_until(lambda: (self.page() or {}).get("state") in ("watching", "stopped"), 60, f"a child; {self.text()}")
 
     def text(self) -> str:
-        return (self.folder / "said.txt").read_text()
+        return (self.folder / "output.txt").read_text()
 
     def page(self) -> dict[str, object] | None:
         try:
@@ -108,9 +108,9 @@ def his(server: FTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     monkeypatch.delenv(registry.VARIABLE, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "root"))
     with open_folder() as folder:
-        made = His(folder, server, f"roof{os.getpid()}x{time.monotonic_ns() % 10**6}")
-        yield made
-        made.end()
+        one = His(folder, server, f"roof{os.getpid()}x{time.monotonic_ns() % 10**6}")
+        yield one
+        one.end()
 
 
 def child(his: His) -> dict[str, object]:
@@ -324,9 +324,9 @@ def test_a_record_of_roots_does_not_lead_root_to_a_users_folder(his: His, monkey
 @pytest.fixture
 def shared(server: FTPServer) -> Iterator[His]:
     with open_folder() as folder:
-        made = His(folder, server, f"roof{os.getpid()}x{time.monotonic_ns() % 10**6}", f'StatusGroup = "{OPS}"')
-        yield made
-        made.end()
+        one = His(folder, server, f"roof{os.getpid()}x{time.monotonic_ns() % 10**6}", f'StatusGroup = "{OPS}"')
+        yield one
+        one.end()
 
 
 def as_her(his: His, groups: tuple[int, ...], *words: str) -> subprocess.CompletedProcess[str]:
@@ -414,7 +414,7 @@ def test_without_the_setting_all_is_private_again(shared: His):
 
 
 @pytest.mark.parametrize(("bits", "group"), [(0o644, OPS), (0o660, OPS), (0o640, HIM), (0o600, OPS)])
-def test_only_what_is_shared_in_just_that_way_is_believed(shared: His, bits: int, group: int):
+def test_only_what_is_shared_exactly_like_that_is_believed(shared: His, bits: int, group: int):
     shared.start((OPS,))
     shared.end()
     page = shared.state_dir / "status.json"

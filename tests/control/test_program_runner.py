@@ -21,7 +21,7 @@ STATION = """
 import os, sys, time
 
 def note(word):
-    with open(f"told.{os.environ.get('CASE', '')}", "a") as file:
+    with open(f"hooks.{os.environ.get('CASE', '')}", "a") as file:
         file.write(word + "\\n")
 
 def hook(word):
@@ -59,34 +59,34 @@ ALL = ["setup", "restore", "setup_final", "start", "announce", "loop", "stop", "
 
 
 class Started:
-    """A run, and what its hooks have told."""
+    """A run, and which hooks were called."""
 
     def __init__(self, folder: Path, case: str, *words: str, **environ: str) -> None:
-        self.told_file = folder / f"told.{case}"
-        self.said = folder / f"said.{case}"
-        with open(self.said, "ab") as said:
+        self.hooks_file = folder / f"hooks.{case}"
+        self.output = folder / f"output.{case}"
+        with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pysubtask", "run", *words],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 env=environment(folder, CASE=case, **environ),
             )
 
-    def told(self) -> list[str]:
+    def hooks(self) -> list[str]:
         """The hooks, in order; loops in a row count once."""
-        lines = self.told_file.read_text().split() if self.told_file.exists() else []
+        lines = self.hooks_file.read_text().split() if self.hooks_file.exists() else []
         return [line for at, line in enumerate(lines) if line != "loop" or lines[at - 1] != "loop"]
 
     def until(self, word: str) -> None:
-        wait_until(lambda: word in self.told(), 60, f"{word} of {self.said.name}: {self.said.read_text()}")
+        wait_until(lambda: word in self.hooks(), 60, f"{word} of {self.output.name}: {self.output.read_text()}")
 
     def status(self) -> int:
         return self.process.wait(60)
 
     def text(self) -> str:
-        return self.said.read_text()
+        return self.output.read_text()
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ def start(tmp_path: Path) -> Iterator[object]:
     (tmp_path / "station.py").write_text(STATION)
     runs: list[Started] = []
 
-    def made(case: str, *words: str, **environ: str) -> Started:
+    def begin(case: str, *words: str, **environ: str) -> Started:
         runs.append(Started(tmp_path, case, *words, **environ))
         return runs[-1]
 
-    yield made
+    yield begin
     for run in runs:
         if run.process.poll() is None:
             run.process.kill()
@@ -113,18 +113,18 @@ def test_hooks_come_in_order_and_a_second_runner_is_refused(start, tmp_path: Pat
         run.until("loop")
         manager.hears("READY=1")
         manager.hears("WATCHDOG=1")
-        assert run.told() == ALL[:6]
+        assert run.hooks() == ALL[:6]
         second = command(tmp_path, "run", "station:Station", CASE="second")
-        assert second.returncode == 5 and not (tmp_path / "told.second").exists()
+        assert second.returncode == 5 and not (tmp_path / "hooks.second").exists()
         assert f"'station.Station' is run already, by process {run.process.pid}" in second.stderr and "--name" in second.stderr
         other = start("other", "station.py:Station", "--name", "another")
         other.until("loop")
         other.process.send_signal(INT)
-        assert other.status() == 130 and other.told() == ALL
+        assert other.status() == 130 and other.hooks() == ALL
         run.process.send_signal(TERM)
         assert run.status() == 0, run.text()
         manager.hears("STOPPING=1")
-        assert run.told() == ALL
+        assert run.hooks() == ALL
     finally:
         manager.close()
     # Killed, it gives its name free.
@@ -145,7 +145,7 @@ def test_cleanup_comes_once_whatever_fails(start):
         assert run.status() == 1, run.text()
         before = ALL[: ALL.index(hook) + 1]
         ends = [word for word in ("stop", "cleanup") if word not in before and (word == "cleanup" or "start" in before)]
-        assert run.told() == before + ends, hook
+        assert run.hooks() == before + ends, hook
         assert f"pysubtask: {hook}() failed (station.py:12): ValueError: no {hook} today" in run.text()
         assert "Traceback" not in run.text()
 
@@ -162,9 +162,9 @@ def test_what_else_ends_it(start):
         "reloads": start("reloads", "station:Reloads"),
         "broken": start("broken", "station:Broken"),
     }
-    assert runs["no"].status() == 1 and runs["no"].told() == ["setup", "restore", "cleanup"]
-    assert runs["over"].status() == 0 and runs["over"].told() == ALL
-    assert runs["exit"].status() == 0 and runs["exit"].told() == ALL
+    assert runs["no"].status() == 1 and runs["no"].hooks() == ["setup", "restore", "cleanup"]
+    assert runs["over"].status() == 0 and runs["over"].hooks() == ALL
+    assert runs["exit"].status() == 0 and runs["exit"].hooks() == ALL
     assert runs["broken"].status() == 1 and "making it failed (station.py:" in runs["broken"].text()
 
     # The first signal lets a hook end by itself, the second breaks it off.
@@ -176,7 +176,7 @@ def test_what_else_ends_it(start):
             run.process.wait(0.3)
         run.process.send_signal(TERM)
         assert run.status() == 0, run.text()
-    assert runs["hangs"].told() == ALL and runs["early"].told() == ["setup", "cleanup"]
+    assert runs["hangs"].hooks() == ALL and runs["early"].hooks() == ["setup", "cleanup"]
 
     runs["reloads"].until("start")
     wait_until(lambda: "Running" in runs["reloads"].text(), 60)
@@ -185,7 +185,7 @@ def test_what_else_ends_it(start):
     runs["bare"].until("start")
     wait_until(lambda: "Running" in runs["bare"].text(), 60)
     runs["bare"].process.send_signal(signal.SIGHUP)
-    assert runs["bare"].status() == 0 and runs["bare"].told() == ["start", "stop"]
+    assert runs["bare"].status() == 0 and runs["bare"].hooks() == ["start", "stop"]
 
 
 PAIR = """
@@ -230,7 +230,7 @@ def test_a_pair_of_master_and_subtask(start, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [
         ("nowhere:Station", "there is no module 'nowhere'"),
         ("station:Nowhere", "It has: note, hook, Station, Bare, Reloads, Nothing, Broken"),
@@ -238,14 +238,14 @@ def test_a_pair_of_master_and_subtask(start, tmp_path: Path):
         ("station", "is none"),
     ],
 )
-def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, said: str):
+def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, message: str):
     (tmp_path / "station.py").write_text(STATION)
     (tmp_path / "bad.py").write_text("x = y\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("station", "bad"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
         program_runner.load(word)
 
 
@@ -253,12 +253,12 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_what_has_nothing_to_run_and_wrong_options(tmp_path: Path):
     (tmp_path / "station.py").write_text(STATION)
     (tmp_path / "station.toml").write_text("")
-    for words, said in (
+    for words, message in (
         (["station:Nothing"], "has nothing to run"),
         (["station:Bare", "--name", "a/b"], "cannot be the name"),
         (["station:Bare", "-t", "x"], "--name"),
         (["station.toml", "--name", "x"], "--task"),
     ):
         done = command(tmp_path, "run", *words)
-        assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
-    assert not os.path.exists(tmp_path / "told.")
+        assert done.returncode == 2 and message in done.stderr, (words, done.stderr)
+    assert not os.path.exists(tmp_path / "hooks.")

@@ -116,7 +116,7 @@ def test_it_is_meant_by_any_of_its_names(stations: Path, word: str):
     assert not (stations / "roof" / ".pysubtask").exists() and (stations / "roof" / "a.csv").exists()
 
 
-def test_a_queue_with_undelivered_files_stays_unless_it_is_said(stations: Path):
+def test_a_queue_with_undelivered_files_stays_unless_forced(stations: Path):
     run = Run(stations, stations / "roof.toml")
     child(stations / "roof")
     assert run.command("pause", "-t", "roof").returncode == 0

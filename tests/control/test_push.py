@@ -36,8 +36,8 @@ needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
-    with openssh_server(tmp_path_factory.mktemp("sshd")) as made:
-        yield made
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as sshd:
+        yield sshd
 
 
 class Pusher:
@@ -98,7 +98,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(pusher: Pusher):
     words = [sys.executable, "-m", "pysubtask", "push", *pusher.options, "--set=RateLimit=3M", "big.bin", pusher.url]
     first = subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder), stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: any(mark["resume"] for record in pusher.records() for mark in record.values()), 60, "some of it")
+        wait_until(lambda: any(entry["resume"] for record in pusher.records() for entry in record.values()), 60, "some of it")
         first.send_signal(signal.SIGSTOP)  # it is not to be through before the second one has started
         second = pusher.push("big.bin", pusher.url)
         assert second.returncode == 5 and f"in process {first.pid}" in second.stderr
@@ -130,15 +130,15 @@ def test_a_lost_server_is_tried_again_and_given_up_in_the_end(tmp_path: Path):
         words = [sys.executable, "-m", "pysubtask", "push", *options, "a.bin", pusher.url]
         run = subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder), stderr=subprocess.PIPE, text=True)
         try:
-            wait_until(lambda: any(mark["resume"] for record in pusher.records() for mark in record.values()), 60, "some of it")
+            wait_until(lambda: any(entry["resume"] for record in pusher.records() for entry in record.values()), 60, "some of it")
             server.stop()
             time.sleep(0.3)
             server.start()
-            said = run.communicate(timeout=60)[1]
+            errors = run.communicate(timeout=60)[1]
         finally:
             run.kill()
             run.wait()
-        assert run.returncode == 0 and "next try" in said, said
+        assert run.returncode == 0 and "next try" in errors, errors
         assert (pusher.remote / "a.bin").read_bytes() == (pusher.folder / "a.bin").read_bytes() and not pusher.parts()
 
 
@@ -162,9 +162,9 @@ def test_a_task_of_a_config_gives_destination_and_settings(pusher: Pusher):
     done = command(pusher.folder, "push", "a.csv", "roof")
     assert done.returncode == 0 and (pusher.remote / "a.csv").read_text() == "1\n", done.stderr
     assert not (pusher.folder / "data").exists() and not list(pusher.folder.rglob(".pysubtask")), "no task was started"
-    for word, said in (("attic", "no task 'attic'"), ("roof/dropbox", "There are: roof/ftp")):
+    for word, message in (("attic", "no task 'attic'"), ("roof/dropbox", "There are: roof/ftp")):
         wrong = command(pusher.folder, "push", "a.csv", word)
-        assert wrong.returncode == 3 and said in wrong.stderr
+        assert wrong.returncode == 3 and message in wrong.stderr
 
 
 @pytest.mark.slow
@@ -177,7 +177,7 @@ def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
         words, cwd=pusher.folder, env=environment(pusher.folder, TERM="xterm", COLUMNS="100"), stdout=subprocess.PIPE, stderr=end
     ) as run:
         os.close(end)
-        shown = b""
+        screen = b""
         while True:
             try:
                 piece = os.read(main, 65536)
@@ -185,10 +185,10 @@ def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
                 break
             if not piece:
                 break
-            shown += piece
+            screen += piece
         assert run.stdout is not None and b"a.bin ->" in run.stdout.read()
     os.close(main)
-    assert run.returncode == 0 and "━".encode() in shown and b"MB/s" in shown and b"/3.0 MB" in shown
+    assert run.returncode == 0 and "━".encode() in screen and b"MB/s" in screen and b"/3.0 MB" in screen
 
 
 @pytest.mark.slow
@@ -197,42 +197,42 @@ def test_on_a_terminal_the_result_has_a_line_of_its_own(pusher: Pusher):
     for name in ("a.bin", "b.bin", "c.bin"):
         (pusher.folder / name).write_bytes(os.urandom(1_000_000))
     with Terminal(pusher.folder, "push", *pusher.options, "--set=RateLimit=2M", "a.bin", "b.bin", "c.bin", pusher.url) as terminal:
-        status, shown = terminal.end()
+        status, screen = terminal.end()
     assert status == 0 and "━".encode() in terminal.raw
-    lines = [line for line in shown.splitlines() if line]
-    assert len(lines) == 3 and all(re.fullmatch(r"[abc]\.bin -> sftp://.*compared\)", line) for line in lines), shown
+    lines = [line for line in screen.splitlines() if line]
+    assert len(lines) == 3 and all(re.fullmatch(r"[abc]\.bin -> sftp://.*compared\)", line) for line in lines), screen
 
 
 # ---- passwords
 
 
 def typed(folder: Path, answers: Sequence[str], *words: str) -> tuple[int, str]:
-    """``push`` on a terminal where somebody types ``answers``; what is typed must not be shown."""
+    """``push`` on a terminal where somebody types ``answers``; what is typed must not be echoed."""
     with Terminal(folder, "push", *words) as terminal:
         for answer in answers:
             terminal.answer("Password for", answer, echo=False)
-        status, shown = terminal.end()
+        status, screen = terminal.end()
     assert not any(answer and answer in terminal.raw.decode() for answer in answers)
-    return status, shown
+    return status, screen
 
 
 @pytest.fixture
 def ftp(tmp_path: Path) -> Iterator[FTPServer]:
-    with ftp_server(tmp_path / "ftp") as made:
-        yield made
+    with ftp_server(tmp_path / "ftp") as ftpd:
+        yield ftpd
 
 
 @pytest.mark.slow
 def test_a_terminal_is_asked_for_the_ftp_password_first(tmp_path: Path, ftp: FTPServer):
     (tmp_path / "a.csv").write_text("1\n")
     url = f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in"
-    status, shown = typed(tmp_path, [ftp.password], "a.csv", url)
-    assert status == 0 and f"Password for {url}" in shown, shown
+    status, screen = typed(tmp_path, [ftp.password], "a.csv", url)
+    assert status == 0 and f"Password for {url}" in screen, screen
     assert (tmp_path / "ftp" / "in" / "a.csv").read_text() == "1\n"
-    status, shown = typed(tmp_path, ["wrong", ftp.password], "a.csv", url)
-    assert status == 0 and "2 B sent" in shown, "a mistyped one may be typed again"
-    status, shown = typed(tmp_path, ["wrong"] * 3, "a.csv", url, "--as", "b.csv")
-    assert status == 1 and "PYSUBTASK_PASSWORD" in shown and "ftp.Password" not in shown, shown
+    status, screen = typed(tmp_path, ["wrong", ftp.password], "a.csv", url)
+    assert status == 0 and "2 B sent" in screen, "a mistyped one may be typed again"
+    status, screen = typed(tmp_path, ["wrong"] * 3, "a.csv", url, "--as", "b.csv")
+    assert status == 1 and "PYSUBTASK_PASSWORD" in screen and "ftp.Password" not in screen, screen
 
 
 def test_ctrl_c_at_the_password_ends_it(tmp_path: Path, ftp: FTPServer):
@@ -240,8 +240,8 @@ def test_ctrl_c_at_the_password_ends_it(tmp_path: Path, ftp: FTPServer):
     with Terminal(tmp_path, "push", "a.csv", f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in") as terminal:
         terminal.answer("Password for", "wrong", echo=False)
         terminal.answer("Password for", "\x03", echo=False)
-        status, shown = terminal.end()
-    assert status == 130 and "Traceback" not in shown, shown
+        status, screen = terminal.end()
+    assert status == 130 and "Traceback" not in screen, screen
 
 
 @pytest.mark.slow
@@ -260,8 +260,8 @@ def test_a_password_that_was_given_is_not_asked_for(tmp_path: Path, ftp: FTPServ
     (tmp_path / "a.csv").write_text("1\n")
     url = f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in"
     with Terminal(tmp_path, "push", "a.csv", url, PYSUBTASK_PASSWORD="hunter2") as terminal:
-        status, shown = terminal.end()
-    assert status == 1 and "Password for" not in shown and "Another password" in shown, shown
+        status, screen = terminal.end()
+    assert status == 1 and "Password for" not in screen and "Another password" in screen, screen
 
 
 @pytest.mark.slow
@@ -271,20 +271,20 @@ def test_sftp_asks_where_keys_are_refused_and_takes_scps_form(tmp_path: Path):
         (tmp_path / "known").write_text(server.known_hosts)
         options = [f"--set=KnownHostsFile={tmp_path / 'known'}", f"--set=HostPort={server.port}", "--set=SSHConfigFile=none"]
         dest = f"{server.user}@{server.host}:in"
-        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", dest)
-        assert status == 0 and "a.csv ->" in shown, shown
+        status, screen = typed(tmp_path, ["hunter2"], *options, "a.csv", dest)
+        assert status == 0 and "a.csv ->" in screen, screen
         assert (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n"
         done = command(tmp_path, "push", *options, "a.csv", dest)
         assert done.returncode == 1 and "PYSUBTASK_PASSWORD" in done.stderr, done.stderr
-        # Who logs in is said, also where the address leaves it to ssh.
+        # The user name is printed, also where the address leaves it to ssh.
         (tmp_path / "ssh_config").write_text(f"User {server.user}\n")
         options[-1] = f"--set=SSHConfigFile={tmp_path / 'ssh_config'}"
-        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", f"sftp://{server.host}/in")
-        assert f"Password for sftp://{server.user}@{server.host}:{server.port}/in" in shown, shown
+        status, screen = typed(tmp_path, ["hunter2"], *options, "a.csv", f"sftp://{server.host}/in")
+        assert f"Password for sftp://{server.user}@{server.host}:{server.port}/in" in screen, screen
         # A key that nobody knows is no matter of a password.
         (tmp_path / "known").write_text("")
-        status, shown = typed(tmp_path, [], *options, "a.csv", dest)
-        assert status == 1 and "Password" not in shown and "host key" in shown, shown
+        status, screen = typed(tmp_path, [], *options, "a.csv", dest)
+        assert status == 1 and "Password" not in screen and "host key" in screen, screen
 
 
 def test_what_a_url_says():
@@ -306,7 +306,7 @@ def test_what_a_url_says():
 
 
 @pytest.mark.parametrize(
-    ("dest", "said"),
+    ("dest", "message"),
     [
         ("sftp://me:hunter2@h/x", "--password-file or PYSUBTASK_PASSWORD"),
         ("https://me:hunter2@h/x", "has a password in it"),
@@ -316,10 +316,10 @@ def test_what_a_url_says():
         ("sftp://h/a?b", "%3F"),
     ],
 )
-def test_a_wrong_url_says_what_is_meant_and_repeats_no_password(dest: str, said: str):
+def test_a_wrong_url_says_what_is_meant_and_repeats_no_password(dest: str, message: str):
     with pytest.raises(ConfigError) as raised:
         place.parsed(dest)
-    assert said in str(raised.value) and "hunter2" not in str(raised.value)
+    assert message in str(raised.value) and "hunter2" not in str(raised.value)
 
 
 def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -327,7 +327,7 @@ def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     (tmp_path / "a.csv").write_text("1\n")
     (tmp_path / "open").write_text("hunter2\n")
     (tmp_path / "open").chmod(0o644)
-    for words, said in (
+    for words, message in (
         (["a.csv"], "Name at least one file"),
         (["nothere", "sftp://h/x"], "There is no file nothere"),
         ([".", "sftp://h/x"], "is a folder. Name its files"),
@@ -337,12 +337,12 @@ def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["a.csv", "sftp://h/x", "--password-file=open"], "chmod 600"),
         (["a.csv", "sftp://me:hunter2@h/x"], "every process on this machine can read"),
     ):
-        status, told = main(["push", *words]), capsys.readouterr().err
-        assert status == 2 and said in told and "hunter2" not in told, (words, told)
+        status, errors = main(["push", *words]), capsys.readouterr().err
+        assert status == 2 and message in errors and "hunter2" not in errors, (words, errors)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "expected"),
     [
         (
             "Have it switched on there, or set ftp.UseTLS to None if data may travel in the clear",
@@ -369,8 +369,8 @@ def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("the disk is full", "the disk is full"),
     ],
 )
-def test_an_error_is_put_in_what_can_be_typed_at_a_push(said: str, told: str):
-    assert in_words_of_a_push(said) == told
+def test_an_error_is_put_in_what_can_be_typed_at_a_push(message: str, expected: str):
+    assert in_words_of_a_push(message) == expected
 
 
 def test_advice_of_a_transport_names_no_setting_of_a_config():
@@ -419,18 +419,18 @@ def test_whoever_speaks_sftp_a_refused_account_is_known_as_one(tmp_path: Path, l
         more = {"ssh": [], "asyncssh": ["--set=SSHProgram=nosuch"], "pysftp": ["--set=SFTPLibrary=pysftp"]}[library]
         url = f"sftp://{server.user}@{server.host}:{server.port}/in"
         options = [f"--set=HostKey={server.host_key}", *([] if library == "pysftp" else ["--set=SSHConfigFile=none"]), *more]
-        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", url)
-        assert status == 0 and (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n", shown
+        status, screen = typed(tmp_path, ["hunter2"], *options, "a.csv", url)
+        assert status == 0 and (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n", screen
 
 
 class AbortsOnce(Talk):
     """The first transfer of one file is aborted."""
 
     def do_STOR(self, arg: bytes) -> str | None:
-        said = super().do_STOR(arg)
+        reply = super().do_STOR(arg)
         with self.server.guard:
             stores = sum(one == "STOR" for one, _ in self.server.commands)
-        return "426 aborted" if stores == 1 else said
+        return "426 aborted" if stores == 1 else reply
 
 
 @pytest.mark.slow

@@ -46,24 +46,24 @@ class Station:
 
     def run(self, *tasks: str, base: str = "") -> Run:
         self.write(*tasks, base=base)
-        made = Run(self.folder, self.config)
-        self.runs.append(made)
-        made.says("Running: ", len(self.runs))
+        one = Run(self.folder, self.config)
+        self.runs.append(one)
+        one.says("Running: ", len(self.runs))
         for task in tasks or ("main",):
             child(self.folder / ("data" if task == "main" else task), task)
-        return made
+        return one
 
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    made = Station(tmp_path)
-    yield made
-    end_all(made.runs)
+    one = Station(tmp_path)
+    yield one
+    end_all(one.runs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["HostPath", "Password", "watch"])
-def test_a_task_that_starts_anew_is_said_to(station: Station, what: str):
+def test_a_task_that_starts_anew_is_reported(station: Station, what: str):
     run = station.run()
     for turn in range(ROUNDS):
         before = child(station.folder / "data")
@@ -75,7 +75,7 @@ def test_a_task_that_starts_anew_is_said_to(station: Station, what: str):
         assert (done.returncode, done.stderr) == (0, ""), run.text()
         reason = "watch" if what == "watch" else f"ftp.{what}"
         assert done.stdout == f"station: started anew ({reason})\n"
-        # It was done when that was said.
+        # It was done when the reply came.
         assert not os.path.exists(f"/proc/{before}") or child(station.folder / "data") != before
         assert child(station.folder / "data") != before
     assert run.text().count("RELOAD: main: started anew") == ROUNDS
@@ -122,7 +122,7 @@ def test_two_reloads_at_once_are_both_answered(station: Station):
 
 
 @pytest.mark.slow
-def test_a_runner_that_ends_meanwhile_says_so_or_is_said_gone(station: Station):
+def test_a_runner_that_ends_meanwhile_says_so_or_is_found_gone(station: Station):
     run = station.run()
     folder = station.folder / "data" / ".pysubtask" / "main"
     for number, words, status in ((TERM, "'pysubtask run' ends", 1), (signal.SIGKILL, "has ended without an answer", 4)):
@@ -137,8 +137,8 @@ def test_a_runner_that_ends_meanwhile_says_so_or_is_said_gone(station: Station):
         wait_until(lambda: requests.waiting(str(folder)), 40, "the order")
         run.signal(number)
         run.signal(signal.SIGCONT)
-        _, said = asking.communicate(timeout=60)
-        assert asking.returncode == status and words in said and "when it is started again" in said, said
+        _, errors = asking.communicate(timeout=60)
+        assert asking.returncode == status and words in errors and "when it is started again" in errors, errors
         assert requests.waiting(str(folder)) == [], "no order is left for the next one"
         run.status()
         run = station.run()
@@ -152,13 +152,13 @@ def test_the_lock_is_held_while_a_task_starts_anew(station: Station):
     lock = StateLock(str(station.folder / "data" / ".pysubtask" / "main" / "run.lock"))
     over, free = threading.Event(), []
 
-    def look():
+    def read_holder():
         while not over.is_set():
             holder = lock.holder()
             if holder is None or holder.pid != run.process.pid:
                 free.append(time.monotonic())
 
-    looker = threading.Thread(target=look)
+    looker = threading.Thread(target=read_holder)
     looker.start()
     station.write(ftp='HostPath = "other"\n')
     done = run.command("reload")
@@ -170,7 +170,7 @@ def test_the_lock_is_held_while_a_task_starts_anew(station: Station):
 
 
 @pytest.mark.slow
-def test_what_takes_long_is_said_to_go_on_and_comes_true(station: Station):
+def test_what_takes_long_is_reported_to_go_on_and_comes_true(station: Station):
     patient = "StopWaitSecs = 300"
     run = station.run(base=patient)
     before = child(station.folder / "data")
@@ -206,8 +206,8 @@ def test_with_several_runners_one_is_named(station: Station, tmp_path: Path):
     other = Station.__new__(Station)
     other.folder, other.config, other.runs = station.folder, tmp_path / "second.toml", station.runs
     other.write("roof")
-    made = Run(station.folder, other.config)
-    station.runs.append(made)
+    second = Run(station.folder, other.config)
+    station.runs.append(second)
     child(station.folder / "roof", "roof")
     done = run.command("reload")
     assert done.returncode == 3 and "-t station" in done.stderr and "-t roof" in done.stderr and "nothing was done" in done.stderr

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
-    with openssh_server(tmp_path_factory.mktemp("sshd")) as made:
-        yield made
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as sshd:
+        yield sshd
 
 
 class Station:
@@ -45,9 +45,9 @@ class Station:
         self.config.chmod(0o600)
 
     def run(self, *words: str, **environ: str) -> Run:
-        made = Run(self.folder, self.config, *words, **environ)
-        self.runs.append(made)
-        return made
+        one = Run(self.folder, self.config, *words, **environ)
+        self.runs.append(one)
+        return one
 
     def delivers(self, name: str, text: str = "1\n") -> None:
         (self.data / name).write_text(text)
@@ -58,22 +58,22 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path, server: OpenSSHServer) -> Iterator[Station]:
-    made = Station(tmp_path, server)
-    yield made
-    for run in made.runs:
+    one = Station(tmp_path, server)
+    yield one
+    for run in one.runs:
         run.end()
 
 
 @pytest.mark.slow
 def test_two_lines_filled_in_lead_to_a_verified_upload(station: Station, server: OpenSSHServer):
-    made = command(station.folder, "init")
+    done = command(station.folder, "init")
     path = station.folder / "etc" / "pysubtask.toml"
-    assert made.returncode == 0 and str(path) in made.stdout and path.stat().st_mode & 0o777 == 0o600
+    assert done.returncode == 0 and str(path) in done.stdout and path.stat().st_mode & 0o777 == 0o600
     unfilled = command(station.folder, "check")
     assert unfilled.returncode == 2
     lines = path.read_text().splitlines()
     marked = {f"pysubtask.toml:{number}: " for number, line in enumerate(lines, 1) if "<==" in line and not line.startswith("#")}
-    assert len(marked) == 2 and all(mark in unfilled.stderr for mark in marked)
+    assert len(marked) == 2 and all(marked_line in unfilled.stderr for marked_line in marked)
 
     path.write_text(
         path.read_text().replace('dir = "" ', f'dir = "{station.data}"', 1).replace('Host = "" ', f'Host = "{server.host}"', 1)
@@ -214,7 +214,7 @@ def test_a_reload_changes_what_changed_and_only_that(station: Station):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
-def test_the_service_manager_is_told(station: Station, abstract: bool):
+def test_the_service_manager_is_notified(station: Station, abstract: bool):
     name = f"pysubtask-test-{os.getpid()}"
     manager = Manager(f"\0{name}" if abstract else str(station.folder / "notify"))
     try:
@@ -243,7 +243,7 @@ def test_the_service_manager_is_told(station: Station, abstract: bool):
             manager.hears("RELOADING=1")
             manager.hears("MONOTONIC_USEC=")
             wait_until(lambda: manager.listen().count("READY=1") == 2, 40, "READY after the reload")
-        # The children are not told of the manager.
+        # The children do not learn of the manager.
         words = Path(f"/proc/{child(station.data)}/environ").read_bytes()
         assert b"NOTIFY_SOCKET" not in words and b"WATCHDOG" not in words
         run.signal(TERM)
@@ -260,8 +260,8 @@ def test_no_secret_reaches_the_child_in_sight(station: Station):
     station.write(ftp='PasswordFile = "secret"\n', more='base.HeartbeatName = "x"\n')
     run = station.run(PYSUBTASK_MAIN__DROPBOX__ACCESSTOKEN="hunter-of-variables", PYSUBTASK_MAIN__DROPBOX__USEDROPBOX="no")
     pid = child(station.data)
-    shown = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
-    assert b"hunter" not in shown
+    readable = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert b"hunter" not in readable
     assert setting(station.data, "Password") == "********"
     run.signal(TERM)
     assert run.status() == 0
@@ -281,8 +281,10 @@ def test_a_mistyped_folder_is_named_by_each_command(station: Station):
     run = station.run()
     station.delivers("a.csv")
     run.says(f"Task [roof] waits: {missing}. It begins by itself when the folder is there. It is not made (MakeFolders).")
-    shown = run.command("status")
-    assert "There is no folder" in shown.stdout and "is 'camera' meant?" in " ".join(shown.stdout.split()), shown.stdout
+    status_run = run.command("status")
+    assert "There is no folder" in status_run.stdout and "is 'camera' meant?" in " ".join(status_run.stdout.split()), (
+        status_run.stdout
+    )
     assert not (station.folder / "cam").exists() and run.text().count("Task [roof] waits") == 1
     (station.folder / "cam").mkdir()
     (station.folder / "cam" / "p.jpg").write_text("1\n")

@@ -41,8 +41,8 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
-    with ftp_server(tmp_path_factory.mktemp("ftp")) as made:
-        yield made
+    with ftp_server(tmp_path_factory.mktemp("ftp")) as ftpd:
+        yield ftpd
 
 
 def config(place: Path, server: FTPServer, base: str = "", watch: str = 'dir = "data"\nsettle_secs = 0.1') -> Path:
@@ -70,15 +70,15 @@ class HisRun(Run):
         program, environ = his_python()
         self.folder = folder
         self.environ = {**environment(folder), **environ, "PYSUBTASK_REGISTRY": str(folder / "registry")}
-        self.said = folder / "said.txt"
-        with open(self.said, "ab") as said:
+        self.output = folder / "output.txt"
+        with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
                 [program, "-P", "-m", "pysubtask", "run", str(path), *words],
                 cwd=folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
             )
 
 
@@ -189,8 +189,8 @@ def test_check_tells_of_it(place: Path, server: FTPServer):
     give_him(place / "data")
     done = command(place, "check", str(config(place, server)))
     assert done.returncode == 0 and f"note: started by root it is refused: {place}/data belongs to another user" in done.stdout
-    said = his_command(place, "check", config(place, server, f'RunAs = "{HE}"'))
-    assert said.returncode == 0 and "refused" not in said.stdout, said.stderr
+    checked = his_command(place, "check", config(place, server, f'RunAs = "{HE}"'))
+    assert checked.returncode == 0 and "refused" not in checked.stdout, checked.stderr
 
 
 @pytest.mark.slow
@@ -198,16 +198,16 @@ def test_check_tells_of_it(place: Path, server: FTPServer):
 def test_so_does_the_doctor(place: Path, server: FTPServer):
     """It is why nothing is uploaded."""
     give_him(place / "data")
-    said = command(place, "doctor", str(config(place, server))).stdout
-    assert "rights" in said and f"started by root it is refused: {place}/data belongs to another user" in said
-    assert f"--run-as {HE}" in said
-    said = his_command(place, "doctor", config(place, server, f'RunAs = "{HE}"')).stdout
-    assert "by root it is refused" not in said and f"state folder   {place}/data/.pysubtask/main/ftp" in said, "it looks as he"
+    output = command(place, "doctor", str(config(place, server))).stdout
+    assert "rights" in output and f"started by root it is refused: {place}/data belongs to another user" in output
+    assert f"--run-as {HE}" in output
+    output = his_command(place, "doctor", config(place, server, f'RunAs = "{HE}"')).stdout
+    assert "by root it is refused" not in output and f"state folder   {place}/data/.pysubtask/main/ftp" in output, "it looks as he"
 
 
 @pytest.mark.slow
 @needs_root
-def test_what_root_made_once_is_given_back_line_by_line(place: Path, server: FTPServer):
+def test_what_root_created_once_is_given_back_line_by_line(place: Path, server: FTPServer):
     """A station that root ran over his folder: its state is root's, and the doctor says what to type until the queue goes on."""
     state = state_dir(place / "data")
     for folder in (state.parent.parent, state.parent, state):
@@ -217,14 +217,14 @@ def test_what_root_made_once_is_given_back_line_by_line(place: Path, server: FTP
     os.chown(place / "data", HIM, HIM)
     path = config(place, server, f'RunAs = "{HE}"')
     for _ in range(6):
-        said = his_command(place, "doctor", path).stdout
-        lines = [line.partition("run:  ")[2] for line in said.splitlines() if "run:  sudo chown" in line]
+        output = his_command(place, "doctor", path).stdout
+        lines = [line.partition("run:  ")[2] for line in output.splitlines() if "run:  sudo chown" in line]
         if not lines:
             break
         for line in lines:
             assert f"chown -h {HIM} " in line and harm.in_line(line, str(place / "data" / ".pysubtask")) == "", line
             subprocess.run(["sh", "-c", line.replace("sudo ", "")], check=True, timeout=30)
-    assert "ok    state folder" in said, said
+    assert "ok    state folder" in output, output
     assert "sudo chown" not in command(place, "doctor", str(config(place, server))).stdout, "root only looks at his task"
     assert {item.stat().st_uid for item in (place / "data").rglob("*")} == {HIM}
 
@@ -252,7 +252,7 @@ def test_one_that_becomes_his_meanwhile_is_waited_for(place: Path):
 
 
 @needs_root
-def test_none_is_made_where_he_may_say_where_it_is(place: Path, caplog: pytest.LogCaptureFixture):
+def test_none_is_created_where_he_may_say_where_it_is(place: Path, caplog: pytest.LogCaptureFixture):
     """MakeFolders: his link would say where root's folder comes to lie."""
     import logging
 
@@ -302,8 +302,8 @@ def test_a_run_becomes_the_user_before_it_opens_anything(place: Path, server: FT
         page = json.loads((state_dir(place / "data") / "status.json").read_text())
         for pid in (run.process.pid, page["pid"]):
             assert rights(pid) == {"Uid": [str(HIM)] * 4, "Gid": [str(HIM)] * 4, "Groups": [str(HIM)]}
-        made = [*(place / "data" / ".pysubtask").rglob("*"), *(place / "registry").rglob("*"), *place.glob("logs/*")]
-        assert {item.lstat().st_uid for item in made} == {HIM} and len(made) > 5
+        items = [*(place / "data" / ".pysubtask").rglob("*"), *(place / "registry").rglob("*"), *place.glob("logs/*")]
+        assert {item.lstat().st_uid for item in items} == {HIM} and len(items) > 5
         assert f"{place.name}/linked.csv" not in server.names() and f"{place.name}/secret.txt" not in server.names()
         run.signal(signal.SIGTERM)
         assert run.status() == 0, run.text()
@@ -336,7 +336,7 @@ def test_a_reload_does_not_make_it_another_user(place: Path, server: FTPServer):
 
 @needs_root
 @pytest.mark.slow
-def test_a_config_that_he_may_not_read_is_said(place: Path, server: FTPServer):
+def test_a_config_that_he_may_not_read_is_reported(place: Path, server: FTPServer):
     give_him(place / "data")
     run = HisRun(place, config(place, server, f'RunAs = "{HE}"'))
     try:
@@ -346,7 +346,7 @@ def test_a_config_that_he_may_not_read_is_said(place: Path, server: FTPServer):
 
 
 @needs_root
-def test_a_program_that_he_may_not_use_is_said(place: Path, server: FTPServer, monkeypatch: pytest.MonkeyPatch):
+def test_a_program_that_he_may_not_use_is_reported(place: Path, server: FTPServer, monkeypatch: pytest.MonkeyPatch):
     from pysubtask.control.exit_status import CommandError
     from pysubtask.control.run import run_as
 
@@ -411,8 +411,8 @@ def test_only_root_chooses(place: Path, server: FTPServer):
 def test_the_remedies_harm_nothing():
     from pysubtask.common import run_as
 
-    for ways in (run_as.BY_RUN, run_as.IN_APP, run_as.BY_HAND):
-        text = run_as.Stranger("/srv/data", "pi").remedy(ways)
+    for remedies in (run_as.BY_RUN, run_as.IN_APP, run_as.BY_HAND):
+        text = run_as.Stranger("/srv/data", "pi").remedy(remedies)
         assert not any(word in text for word in ("chown", "chmod", "sudo", "rm ", "-R"))
 
 
@@ -422,7 +422,7 @@ def test_a_program_of_ones_own_is_run_as_he(place: Path):
     program, environ = his_python()
     (place / "his").mkdir()
     (place / "his" / "station.py").write_text(
-        "import os\nclass Station:\n    def start(self): open('told', 'w').write(f'{os.getresuid()} {os.getgroups()}')\n"
+        "import os\nclass Station:\n    def start(self): open('ids', 'w').write(f'{os.getresuid()} {os.getgroups()}')\n"
         "    def loop(self): return False\n"
     )
     give_him(place / "his")
@@ -435,7 +435,7 @@ def test_a_program_of_ones_own_is_run_as_he(place: Path):
         env={**environment(place), **environ, "PYSUBTASK_REGISTRY": str(place / "his" / "registry")},
     )
     assert done.returncode == 0, done.stderr
-    assert (place / "his" / "told").read_text() == f"({HIM}, {HIM}, {HIM}) [{HIM}]"
+    assert (place / "his" / "ids").read_text() == f"({HIM}, {HIM}, {HIM}) [{HIM}]"
 
 
 # ---- what the run itself holds

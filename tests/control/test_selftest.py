@@ -36,15 +36,15 @@ def test_the_command_loses_nothing_over_a_link_that_is_cut(tmp_path):
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
         config = tmp_path / "station.toml"
         config.write_text(f'[ftp]\n{lines}\n[[watch]]\ndir = "data"\n')
-        said = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "pysubtask", "selftest", str(config), "--secs", "7", "--seed", "3", "--json"],
             capture_output=True,
             text=True,
             timeout=100,
             check=False,
         )
-        assert said.returncode == 0, said.stdout + said.stderr
-        [report] = json.loads(said.stdout)
+        assert done.returncode == 0, done.stdout + done.stderr
+        [report] = json.loads(done.stdout)
         assert report["lost"] == report["torn"] == report["left"] == report["not_cleaned"] == []
         assert report["troubles"] == ["cut", "drop", "stall"]
         assert report["files"] >= 3 and report["looks"] > 0 and report["on_link"] >= report["new_bytes"] > 0

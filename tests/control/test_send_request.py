@@ -27,11 +27,11 @@ def station(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("steer")
         patch.setenv(registry.VARIABLE, str(root / "registry"))
-        made = Station(root)
-        made.master.start()
-        made.pid()
-        yield made
-        made.master.stop()
+        one = Station(root)
+        one.master.start()
+        one.pid()
+        yield one
+        one.master.stop()
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_set_says_what_it_changed_and_get_shows_it(station, run):
         (["doctor", "a.toml", "b.toml"], exit_status.USAGE, "unexpected extra argument (b.toml)\n"),
     ],
 )
-def test_what_is_wrong_is_said_with_a_remedy_and_no_traceback(run, argv, status, words):
+def test_what_is_wrong_has_a_remedy_and_no_traceback(run, argv, status, words):
     found, out, err = run(*argv)
     assert found == status
     assert words in err and "Traceback" not in err and out == ""
@@ -94,9 +94,9 @@ def test_pause_resume_and_notify(station, run):
     assert run("notify", str(station.data / "a.csv"))[0] == 0
     wait_until(lambda: station.page().get("queue", {}).get("waiting") == 1)
     assert not (station.server / "a.csv").exists()
-    status, said, err = run("resume", "-t", "data/folder_child")
+    status, output, err = run("resume", "-t", "data/folder_child")
     # A connection of the test before may still rest.
-    assert (status, said.replace("connecting now; ", ""), err) == (0, "data/folder_child: resumed everything\n", "")
+    assert (status, output.replace("connecting now; ", ""), err) == (0, "data/folder_child: resumed everything\n", "")
     station.arrived("a.csv")
     assert run("resume")[1] == "data/folder_child: resumed nothing\n"
 

@@ -58,8 +58,8 @@ def verify(text: str, folder: Path) -> None:
     path = folder / "pysubtask.service"
     path.write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(path)], capture_output=True, text=True, timeout=60)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if "pysubtask" in line or "station" in line]
-    assert done.returncode == 0 and not said, done.stdout + done.stderr
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "pysubtask" in line or "station" in line]
+    assert done.returncode == 0 and not complaints, done.stdout + done.stderr
 
 
 needs_systemd = pytest.mark.skipif(
@@ -67,7 +67,7 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-def made(config: Path, user: str = "daemon") -> str:
+def unit_of(config: Path, user: str = "daemon") -> str:
     service = Service(
         "pysubtask",
         str(config),
@@ -83,23 +83,23 @@ def made(config: Path, user: str = "daemon") -> str:
 @needs_systemd
 @pytest.mark.parametrize("user", ["daemon", ""], ids=["of the system", "of a user"])
 def test_systemd_takes_the_unit(config: Path, tmp_path: Path, user: str):
-    verify(made(config, user), tmp_path)
+    verify(unit_of(config, user), tmp_path)
 
 
 @needs_systemd
 def test_the_judgement_is_one(config: Path, tmp_path: Path):
     with pytest.raises(AssertionError):
-        verify(made(config).replace("ProtectHome=read-only", "ProtectHomes=read-only"), tmp_path)
+        verify(unit_of(config).replace("ProtectHome=read-only", "ProtectHomes=read-only"), tmp_path)
 
 
 def test_only_the_systems_manager_has_to_wait_for_the_network(config: Path):
     for key in ("Wants", "After"):
-        assert values(made(config), key) == ["network-online.target"]
-        assert values(made(config, ""), key) == [], "a user's manager knows no such target"
+        assert values(unit_of(config), key) == ["network-online.target"]
+        assert values(unit_of(config, ""), key) == [], "a user's manager knows no such target"
 
 
 def test_what_the_service_may_touch(config: Path, tmp_path: Path):
-    text = made(config)
+    text = unit_of(config)
     assert values(text, "ProtectSystem") == ["strict"] and values(text, "NoNewPrivileges") == ["yes"]
     assert values(text, "Type") == ["notify"] and values(text, "Restart") == ["on-failure"] and values(text, "User") == ["daemon"]
     assert values(text, "ReadWritePaths") == [
@@ -125,7 +125,7 @@ def test_what_the_service_may_touch(config: Path, tmp_path: Path):
 
 def test_the_state_may_be_written_wherever_it_is_to_be(config: Path, tmp_path: Path):
     config.write_text(CONFIG.replace("StopWaitSecs = 45", 'StopWaitSecs = 45\nStateFolder = "/srv/state"'))
-    assert "-/srv/state" in values(made(config), "ReadWritePaths")
+    assert "-/srv/state" in values(unit_of(config), "ReadWritePaths")
 
 
 def test_words_of_a_unit():
@@ -159,7 +159,7 @@ def test_it_is_installed_once_and_never_over_somebody_elses(config: Path, tmp_pa
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(units))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
-    # No manager of this machine is told.
+    # No manager of this machine is notified.
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     words = [str(config), "--install", "--name", "roof-1"]
     for _ in range(2):
@@ -175,8 +175,8 @@ def test_it_is_installed_once_and_never_over_somebody_elses(config: Path, tmp_pa
 def test_it_is_printed(config: Path, tmp_path: Path):
     done = command(tmp_path, "service", str(config), "--task", "roof", PYSUBTASK_ROOF__FTP__USER="me")
     assert done.returncode == 0, done.stderr
-    shown = f'"{config}"'
-    assert values(done.stdout, "ExecStart") == [f"{sys.executable} -P -m pysubtask run {shown} --task roof"]
+    config_word = f'"{config}"'
+    assert values(done.stdout, "ExecStart") == [f"{sys.executable} -P -m pysubtask run {config_word} --task roof"]
     assert "PYSUBTASK_ROOF__FTP__USER" in done.stderr and "cellar" not in done.stdout
     assert ("User=" in done.stdout) == (os.geteuid() == 0)
 
@@ -199,11 +199,11 @@ def of_daemon(home: Path) -> Service:
 
 
 @needs_root
-def test_the_folder_of_records_is_made_with_the_users_rights(home: Path):
-    made = of_daemon(home)
+def test_the_folder_of_records_is_created_with_the_users_rights(home: Path):
+    service = of_daemon(home)
     umask = os.umask(0)
     try:
-        assert unit_install.make_registry(made) == [] == unit_install.make_registry(made)
+        assert unit_install.make_registry(service) == [] == unit_install.make_registry(service)
     finally:
         os.umask(umask)
     at = home
@@ -217,21 +217,21 @@ def test_the_folder_of_records_is_made_with_the_users_rights(home: Path):
 def test_no_link_of_the_user_leads_into_roots_places(home: Path, tmp_path: Path, link: str):
     etc = tmp_path / "etc"
     etc.mkdir(mode=0o755)
-    made = of_daemon(home)
+    service = of_daemon(home)
     (home / link).parent.mkdir(parents=True, exist_ok=True)
     (home / link).symlink_to(etc if link != ".local/state/pysubtask/tasks" else etc / "tasks")
     for folder in home.rglob("*"):
         os.chown(folder, home.stat().st_uid, home.stat().st_gid, follow_symlinks=False)
-    (note,) = unit_install.make_registry(made)
+    (note,) = unit_install.make_registry(service)
     assert "cannot be made as daemon" in note and os.listdir(etc) == []
 
 
 @needs_root
 def test_a_home_of_roots_is_not_given_away(home: Path):
-    made = of_daemon(home)
+    service = of_daemon(home)
     os.chown(home, 0, 0)
     home.chmod(0o755)
-    (note,) = unit_install.make_registry(made)
+    (note,) = unit_install.make_registry(service)
     assert "Permission denied" in note and os.listdir(home) == []
 
 
@@ -265,8 +265,8 @@ def test_root_gets_no_service_over_a_folder_others_may_write(place: Path, mode: 
     assert done.returncode != 0 and "User=" not in done.stdout
     assert f"{place}/data may be written by" in done.stderr and "--run-as USER" in done.stderr, done.stderr
     if not base:
-        made = command(place, "service", str(place / "station.toml"), "--run-as", "daemon")
-        assert made.returncode == 0 and values(made.stdout, "User") == ["daemon"], made.stderr
+        printed = command(place, "service", str(place / "station.toml"), "--run-as", "daemon")
+        assert printed.returncode == 0 and values(printed.stdout, "User") == ["daemon"], printed.stderr
 
 
 @needs_root
@@ -323,15 +323,15 @@ def test_a_folder_of_a_user_without_an_entry_is_served_by_number(place: Path):
 
 
 def test_no_core_and_no_other_process(config: Path):
-    text = made(config)
+    text = unit_of(config)
     assert values(text, "LimitCORE") == ["0"] and values(text, "ProtectProc") == ["invisible"]
     assert values(text, "PrivateUsers") == [], "it would show every other user as nobody"
-    assert values(made(config, ""), "LimitCORE") == ["0"] and values(made(config, ""), "ProtectProc") == []
+    assert values(unit_of(config, ""), "LimitCORE") == ["0"] and values(unit_of(config, ""), "ProtectProc") == []
 
 
 @needs_systemd
 def test_systemd_finds_it_closed_off(config: Path):
-    found = exposure("pysubtask.service", made(config))
+    found = exposure("pysubtask.service", unit_of(config))
     assert found is not None and found < 2.0
     bare = exposure("pysubtask.service", "[Service]\nExecStart=/bin/true\n")
     assert bare is not None and bare > 9.0
@@ -339,22 +339,22 @@ def test_systemd_finds_it_closed_off(config: Path):
 
 @needs_root
 @needs_systemd
-def test_the_figure_is_told(place: Path):
+def test_the_figure_is_printed(place: Path):
     (place / "data").chmod(0o755)
     done = command(place, "service", str(simple(place)), "--run-as", "daemon")
     figure = re.search(r"note: systemd-analyze security gives it (\d\.\d) ", done.stderr)
     assert figure is not None and float(figure[1]) < 2.0, done.stderr
 
 
-def test_nothing_is_told_where_nobody_knows(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_nothing_is_reported_where_nobody_knows(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert exposure("pysubtask.service", made(config)) is None
+    assert exposure("pysubtask.service", unit_of(config)) is None
 
 
 def test_a_group_that_sees_the_page_may_pass_its_folder(config: Path):
-    assert values(made(config), "StateDirectoryMode") == ["0700"]
+    assert values(unit_of(config), "StateDirectoryMode") == ["0700"]
     config.write_text(CONFIG.replace("StopWaitSecs = 45", f'StopWaitSecs = 45\nStatusGroup = "{os.getegid()}"'))
-    assert values(made(config), "StateDirectoryMode") == ["0711"]
+    assert values(unit_of(config), "StateDirectoryMode") == ["0711"]
 
 
 @needs_root

@@ -1,4 +1,4 @@
-"""Every situation a task can be in, and what people are told of it: the state, the sentence, the last error, the remedy.
+"""Every situation a task can be in, and what status reports of it: the state, the sentence, the last error, the remedy.
 
 The table is made of pages; below it the situations that matter most are real, with real children, servers and sockets.
 """
@@ -47,7 +47,7 @@ REFUSED = {"kind": "connect_failed", "text": "Connection refused: nothing listen
 
 
 class Row(NamedTuple):
-    """A page and what is told of it. ``queue``: waiting, sending, parked. ``error``: what is shown of the last one."""
+    """A page and what status reports of it. ``queue``: waiting, sending, parked. ``error``: the line of the last one."""
 
     name: str
     word: str
@@ -67,12 +67,12 @@ def waiting_for(name: str, kind: str, text: str, sentence: str, advice: str = ""
     """A row for something that keeps everything from moving: it is the state's reason, the problem and the last error."""
     problem = {"kind": kind, "text": text, **({"remedy": advice} if advice else {}), **more}
     error = {"at": utc(NOW - 3), "kind": kind, "text": text}
-    shown = f"{advice}{'' if advice.endswith('?') else '.'} {MORE[:1]}{MORE[1:]}" if advice else MORE
+    remedy_text = f"{advice}{'' if advice.endswith('?') else '.'} {MORE[:1]}{MORE[1:]}" if advice else MORE
     return Row(
         name,
         state,
         f"{sentence}, next try in 12 s: {text}.",
-        shown,
+        remedy_text,
         f"Last error: 3 s ago: {text}",
         state,
         text,
@@ -384,7 +384,7 @@ TABLE = [
 ]
 
 
-def glance_of(row: Row) -> TaskStatus:
+def status_of(row: Row) -> TaskStatus:
     numbers = dict(zip(("waiting", "sending", "parked"), row.queue, strict=True))
     page = {"pid": 7, "state": row.state, "why": row.text, "at": utc(NOW - row.ago), "queue": numbers, **row.facts}
     known = page if row.name != "never run" else None
@@ -404,16 +404,16 @@ def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
-def test_what_is_told(row: Row):
-    found = glance_of(row)
+def test_state_sentence_error_and_remedy(row: Row):
+    found = status_of(row)
     assert (state_of(found), found.why) == (row.word, row.why)
     assert (last_error(found), found.remedy) == (row.error, row.remedy)
     # And all of it is on the screen, in order.
-    shown = " ".join(" ".join(line.split()) for line in status([found], 120))
+    screen = " ".join(" ".join(line.split()) for line in status([found], 120))
     at = -1
     for words in (row.word, row.why, row.remedy, row.error):
         if words:
-            at = shown.index(words, at + 1)
+            at = screen.index(words, at + 1)
 
 
 def test_no_row_is_idle_that_has_something_to_do():
@@ -425,7 +425,7 @@ def test_no_row_is_idle_that_has_something_to_do():
 
 def test_files_that_are_due_and_have_no_room_count_as_queued():
     (row,) = (row for row in TABLE if row.name == "disk low")
-    head, line = status([glance_of(row)], 120)[:2]
+    head, line = status([status_of(row)], 120)[:2]
     assert head.split()[3] == "QUEUED" and line.split()[:5] == ["main/ftp", "ftp://h:21/", "disk", "low", "3"]
 
 
@@ -439,14 +439,14 @@ def test_the_queue_says_what_is_not_in_it():
 
 
 @pytest.mark.parametrize("state", ["held", "waiting", "connecting"])
-def test_since_when_there_is_no_connection_is_said(state: str):
+def test_since_when_there_is_no_connection_is_reported(state: str):
     page = {"pid": 7, "state": state, "why": "refused", "next_try": SOON, "problem": {"kind": "connect_failed", "text": "refused"}}
 
-    def told(**more: Any) -> str:
+    def sentence(**more: Any) -> str:
         return why({**page, **more}, pid=7, last_sign=NOW, now=NOW)
 
-    assert "since" not in told() and "since" not in told(problem_since=utc(NOW - 3))
-    assert f"since {clock(NOW - 720, NOW)} (12 min)" in told(problem_since=utc(NOW - 720))
+    assert "since" not in sentence() and "since" not in sentence(problem_since=utc(NOW - 3))
+    assert f"since {clock(NOW - 720, NOW)} (12 min)" in sentence(problem_since=utc(NOW - 720))
 
 
 # --- the page, as the child keeps it
@@ -456,22 +456,22 @@ def test_the_last_error_is_the_newest_until_its_cause_is_over():
     now = [NOW]
     status_model = StatusModel(lambda: now[0])
 
-    def shown() -> tuple[str, bool]:
+    def last() -> tuple[str, bool]:
         error = status_model.get("last_error")
         return error["text"], bool(error.get("over"))
 
     status_model.error("connect_failed", "refused")
     now[0] += 5
     status_model.error("source_error", "a: denied", "/d/a")
-    assert shown() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 5)
+    assert last() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 5)
     status_model.over("connect_failed", "connection_lost")
     status_model.over("source_error", about="/d/b")
-    assert shown() == ("a: denied", False), "what is well again is something else"
+    assert last() == ("a: denied", False), "what is well again is something else"
     status_model.over("source_error", about="/d/a")
-    assert shown() == ("a: denied", True)
+    assert last() == ("a: denied", True)
     now[0] += 5
     status_model.error("source_error", "a: denied", "/d/a")
-    assert shown() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 10), "it has come again"
+    assert last() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 10), "it has come again"
 
 
 def test_a_stop_admits_no_other_state_and_a_start_overrules_none():
@@ -509,7 +509,7 @@ def test_a_full_disk_says_how_full():
 
 
 class Seen:
-    """A real child and what is told of it."""
+    """A real child and what status reports of it."""
 
     def __init__(self, root: Path, ftp: dict[str, Any], **base: Any) -> None:
         (root / "served").mkdir(exist_ok=True)
@@ -533,20 +533,20 @@ class Seen:
         self.station.master = self.station.make()
         self.station.master.start()
 
-    def look(self) -> TaskStatus:
+    def task_status(self) -> TaskStatus:
         record = registry.Record("main", "ftp", "", str(self.station.state))
         return task_status(Task(record), time.time())
 
-    def is_told(self, word: str, sentence: str, secs: float = 40) -> TaskStatus:
-        """Wait until this is told: the state, and a pattern that the sentence has."""
+    def until(self, word: str, sentence: str, secs: float = 40) -> TaskStatus:
+        """Wait until status has this state, and a sentence with this pattern."""
 
-        def told() -> TaskStatus | None:
+        def reached() -> TaskStatus | None:
             self.station.master.check_pending_notifications()
-            found = self.look()
+            found = self.task_status()
             assert state_of(found) == word and re.search(sentence, found.why), (state_of(found), found.why, found.page)
             return found
 
-        found = wait_until(told, secs, f"{word}: {sentence}")
+        found = wait_until(reached, secs, f"{word}: {sentence}")
         assert found is not None
         return found
 
@@ -560,14 +560,14 @@ class Seen:
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Seen]]:
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
-    made: list[Seen] = []
+    children: list[Seen] = []
 
     def make(ftp: dict[str, Any], **base: Any) -> Seen:
-        made.append(Seen(tmp_path, ftp, **base))
-        return made[-1]
+        children.append(Seen(tmp_path, ftp, **base))
+        return children[-1]
 
     yield make
-    for one in made:
+    for one in children:
         one.station.close()
 
 
@@ -575,8 +575,8 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
     if missing() is not None:
         pytest.skip(str(missing()))
-    with openssh_server(tmp_path_factory.mktemp("sshd")) as made:
-        yield made
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
 
 
 @contextmanager
@@ -605,19 +605,19 @@ def closed() -> Iterator[int]:
 
 def test_real_it_connects_for_the_first_time(child: Callable[..., Seen]):
     with silent() as port:
-        child(at(port)).start().is_told("connecting", "^Connecting; 1 file waits to be sent.$")
+        child(at(port)).start().until("connecting", "^Connecting; 1 file waits to be sent.$")
 
 
 @pytest.mark.slow
 def test_real_it_connects_after_a_new_destination_with_a_queue(child: Callable[..., Seen], closed: int):
     one = child(at(closed)).start()
-    one.is_told("waiting", "nothing listens")
+    one.until("waiting", "nothing listens")
     with silent() as port:
         one.again(HostPort=port)
         words, until = set(), time.monotonic() + 3
         pid = one.station.pid()
         while time.monotonic() < until:
-            found = one.look()
+            found = one.task_status()
             if found.page.get("pid") == pid and found.page.get("state") != "starting":
                 words.add((state_of(found), found.why))
             time.sleep(0.02)
@@ -628,7 +628,7 @@ def test_real_it_connects_after_a_new_destination_with_a_queue(child: Callable[.
 @pytest.mark.slow
 def test_real_connection_refused(child: Callable[..., Seen], closed: int):
     one = child(at(closed), RetryLongWaitSecs=0.3).start()
-    found = one.is_told("waiting", rf"There is no connection, .*: Connection refused: nothing listens at 127\.0\.0\.1:{closed}\.$")
+    found = one.until("waiting", rf"There is no connection, .*: Connection refused: nothing listens at 127\.0\.0\.1:{closed}\.$")
     assert found.remedy == f"Is the server up, and is HostPort right? {MORE}"
     assert "Connection refused" in last_error(found)
     wait_until(lambda: one.log().count("CONNECT attempt FAILED!") >= 4, what="four tries")
@@ -641,9 +641,9 @@ def test_real_connection_refused(child: Callable[..., Seen], closed: int):
 def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         one = child({**own(server.settings()), "HostPort": 1}, RetryWaitSecs=0.2).start()
-        one.is_told("waiting", "nothing listens at 127.0.0.1:1")
+        one.until("waiting", "nothing listens at 127.0.0.1:1")
         one.again(**own(server.settings()))
-        found = one.is_told("idle", "^Nothing to send.$")
+        found = one.until("idle", "^Nothing to send.$")
         assert found.remedy == "" and not last_error(found).startswith("Last error: ")
 
 
@@ -651,13 +651,13 @@ def test_real_the_server_comes_back_and_the_error_is_over(child: Callable[..., S
 def test_real_a_server_that_says_nothing(child: Callable[..., Seen]):
     with silent() as port:
         one = child(at(port), ConnectTimeoutSecs=1, RetryWaitSecs=20).start()
-        found = one.is_told("waiting", rf"no login within 1 s at 127\.0\.0\.1:{port}")
+        found = one.until("waiting", rf"no login within 1 s at 127\.0\.0\.1:{port}")
         assert "HostPort" in found.remedy and found.remedy.endswith(MORE)
 
 
 def test_real_an_unknown_name(child: Callable[..., Seen], closed: int):
     one = child(at(closed, Host="no-such-host.invalid"), RetryWaitSecs=20).start()
-    found = one.is_told("waiting", r"Waiting for the network, .*the name no-such-host\.invalid cannot be resolved")
+    found = one.until("waiting", r"Waiting for the network, .*the name no-such-host\.invalid cannot be resolved")
     assert "Is Host written right" in found.remedy
 
 
@@ -666,7 +666,7 @@ def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_
     with ftp_server(tmp_path / "ftp") as server:
         settings = {"UseSFTP": True, "Host": "127.0.0.1", "HostPort": server.port, "User": "u", "SSHConfigFile": "none"}
         one = child(settings, ConnectTimeoutSecs=3, RetryWaitSecs=20).start()
-        found = one.is_told("waiting", rf"this looks like an FTP server, not SSH: 127\.0\.0\.1:{server.port}")
+        found = one.until("waiting", rf"this looks like an FTP server, not SSH: 127\.0\.0\.1:{server.port}")
         assert "UseSFTP = False" in found.remedy
         assert "UseSFTP = False" in one.log()
 
@@ -674,7 +674,7 @@ def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_
 @pytest.mark.slow
 def test_real_ftp_at_the_port_of_an_ssh_server(child: Callable[..., Seen], sshd: OpenSSHServer):
     one = child(at(sshd.port), ConnectTimeoutSecs=5, RetryWaitSecs=20).start()
-    found = one.is_told("waiting", "this looks like an SSH server")
+    found = one.until("waiting", "this looks like an SSH server")
     assert "UseSFTP to True" in found.remedy
 
 
@@ -682,13 +682,13 @@ def test_real_ftp_at_the_port_of_an_ssh_server(child: Callable[..., Seen], sshd:
 def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         one = child({**own(server.settings()), "Password": "wrong"}, RetryWaitSecs=20).start()
-        found = one.is_told("held", "^The login is refused, so everything is held and nothing is lost, next try in .*530")
+        found = one.until("held", "^The login is refused, so everything is held and nothing is lost, next try in .*530")
         assert "Check ftp.User and ftp.Password" in found.remedy
         assert "LOGIN REFUSED! Everything is held, nothing is lost. Next try in [20] secs: the login was refused" in one.log()
         assert "login_refused" in one.kinds()
         # Held it stays over a restart, and says so from the first moment.
         one.station.kill()
-        one.is_told("held", "the login was refused before the restart")
+        one.until("held", "the login was refused before the restart")
         assert re.search(
             r"HELD! Nothing is lost: the login was refused before the restart; next try in \[\d+\] secs, "
             r"'pysubtask retry' tries before that; `pysubtask doctor` says more",
@@ -711,15 +711,15 @@ def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_pa
     settings = sshd.settings(KnownHostsFile=str(known), SSHProgram="ssh" if program == "ssh" else "no-such-ssh-program")
     one = child(own(settings), RetryWaitSecs=20).start()
     headline = "Host key changed" if other else "Host key not known"
-    found = one.is_told("held", f"^{headline}, so everything is held and nothing is lost, next try in .*nothing was sent")
+    found = one.until("held", f"^{headline}, so everything is held and nothing is lost, next try in .*nothing was sent")
     keys = [fingerprint(path) for path in sshd.root.glob("host_*.pub")]
-    (shown,) = (key for key in keys if key in found.why)
-    assert f'HostKey = "{shown}"' in found.remedy and ("accept-new" in found.remedy) == (not other)
+    (named_key,) = (key for key in keys if key in found.why)
+    assert f'HostKey = "{named_key}"' in found.remedy and ("accept-new" in found.remedy) == (not other)
     assert f"{headline.upper()}! Everything is held" in one.log() and "LOGIN REFUSED" not in one.log()
     kinds = one.kinds()
     assert "server_not_trusted" in kinds and "login_refused" not in kinds
     one.station.kill()
-    one.is_told("held", "^Server not trusted, so everything is held .*: the server was not trusted before the restart.$")
+    one.until("held", "^Server not trusted, so everything is held .*: the server was not trusted before the restart.$")
 
 
 @pytest.mark.slow
@@ -727,7 +727,7 @@ def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], 
     with ftp_server(tmp_path / "ftp", tls="explicit") as server:
         assert server.certificate is not None
         one = child({**own(server.settings()), "CAFile": None}, RetryWaitSecs=20).start()
-        found = one.is_told("held", "^Certificate not trusted, so everything is held and nothing is lost")
+        found = one.until("held", "^Certificate not trusted, so everything is held and nothing is lost")
         digits = server.certificate.fingerprint.replace(":", "").upper()
         assert digits in found.why and f'TLSFingerprint = "{digits}"' in found.remedy
         assert "CERTIFICATE NOT TRUSTED! Everything is held" in one.log() and "LOGIN REFUSED" not in one.log()
@@ -737,13 +737,13 @@ def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], 
 @pytest.mark.slow
 def test_real_a_read_error_follows_a_refused_connection(child: Callable[..., Seen], closed: int):
     one = child(at(closed), RetryWaitSecs=30).start()
-    one.is_told("waiting", "Connection refused")
+    one.until("waiting", "Connection refused")
     one.station.notify("box/gone.jpg")
-    found = one.is_told("waiting", "1 file was notified and is not there: gone.jpg")
+    found = one.until("waiting", "1 file was notified and is not there: gone.jpg")
     assert re.match(r"Last error: \d+ s ago: .*gone.jpg was notified and is not there", last_error(found))
     one.station.write("box/gone.jpg", "here\n")
-    found = one.is_told("waiting", "^There is no connection, .*:21|nothing listens")
-    wait_until(lambda: "over now" in last_error(one.look()), what="the end of that error")
+    found = one.until("waiting", "^There is no connection, .*:21|nothing listens")
+    wait_until(lambda: "over now" in last_error(one.task_status()), what="the end of that error")
 
 
 @pytest.mark.slow
@@ -754,7 +754,7 @@ def test_real_no_room(child: Callable[..., Seen], closed: int):
     one.start("box/three")
     for name in ("box/one", "box/two"):
         one.station.notify(name)
-    found = one.is_told("disk low", r"3 files are due and not copied: the disk has [\d.]+ MB free and MinFreeBytes asks for \d+ MB")
+    found = one.until("disk low", r"3 files are due and not copied: the disk has [\d.]+ MB free and MinFreeBytes asks for \d+ MB")
     assert found.remedy == f"Make room on the disk. {MORE}"
     assert status([found], 120)[1].split()[2:5] == ["disk", "low", "3"]
     free = shutil.disk_usage(one.station.state).free
@@ -764,57 +764,57 @@ def test_real_no_room(child: Callable[..., Seen], closed: int):
 @pytest.mark.slow
 def test_real_paused_and_resumed_it_says_again_what_it_waits_for(child: Callable[..., Seen], closed: int, tmp_path: Path):
     one = child(at(closed), RetryWaitSecs=30).start()
-    one.is_told("waiting", "Connection refused")
+    one.until("waiting", "Connection refused")
     environ = {registry.VARIABLE: str(tmp_path / "registry")}
     folder = str(one.station.data)
     assert command(tmp_path, "pause", "-t", folder, **environ).returncode == 0
-    one.is_told("paused", "^Paused by ")
+    one.until("paused", "^Paused by ")
     words: set[str] = set()
     resumed = threading.Thread(target=command, args=(tmp_path, "resume", "-t", folder), kwargs=environ)
     resumed.start()
-    while resumed.is_alive() or state_of(one.look()) == "paused":
-        words.add(state_of(one.look()))
+    while resumed.is_alive() or state_of(one.task_status()) == "paused":
+        words.add(state_of(one.task_status()))
         time.sleep(0.01)
-    one.is_told("waiting", "Connection refused")
+    one.until("waiting", "Connection refused")
     assert "idle" not in words
 
 
 @pytest.mark.slow
 def test_real_stopping_it_says_so_to_the_end(child: Callable[..., Seen], closed: int):
     one = child(at(closed), StopWaitSecs=3, RetryWaitSecs=0.2).start()
-    one.is_told("waiting", "Connection refused")
+    one.until("waiting", "Connection refused")
     stopping = threading.Thread(target=one.station.master.stop, kwargs={"forcekill": False})
     stopping.start()
-    found = wait_until(lambda: (now := one.look()) and state_of(now) == "stopping" and now, what="stopping")
+    found = wait_until(lambda: (now := one.task_status()) and state_of(now) == "stopping" and now, what="stopping")
     assert "stop was asked for" in found.why and "1 file waits to be sent" in found.why
     words = set()
     while stopping.is_alive():
-        words.add(state_of(one.look()))
+        words.add(state_of(one.task_status()))
         time.sleep(0.02)
     assert words <= {"stopping", "stopped"}, words
-    assert one.look().why.startswith("The child was stopped ")
+    assert one.task_status().why.startswith("The child was stopped ")
 
 
 @pytest.mark.slow
 def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         one = child(own(server.settings())).start()
-        one.is_told("idle", "^Nothing to send.$")
+        one.until("idle", "^Nothing to send.$")
         words: set[tuple[str, str]] = set()
         over = threading.Event()
 
-        def look() -> None:
+        def read_states() -> None:
             while not over.is_set():
-                found = one.look()
+                found = one.task_status()
                 words.add((state_of(found), found.why))
                 time.sleep(0.002)
 
-        looker = threading.Thread(target=look)
+        looker = threading.Thread(target=read_states)
         looker.start()
         try:
             assert command(tmp_path, "reset", "-t", str(one.station.data)).returncode == 0
             wait_until(lambda: one.kinds().count("started") == 2, what="a child that began anew")
-            one.is_told("idle", "^Nothing to send.$")
+            one.until("idle", "^Nothing to send.$")
         finally:
             over.set()
             looker.join()
@@ -825,9 +825,9 @@ def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path):
 @pytest.mark.slow
 def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], closed: int):
     one = child(at(closed)).start()
-    one.is_told("waiting", "Connection refused")
+    one.until("waiting", "Connection refused")
     one.station.master.stop(forcekill=True)
-    # A process of its own: whoever looks closes the file again, and with it go the locks that this process has (fcntl(2)).
+    # A process of its own: a reader closes the file again, and with it go the locks that this process has (fcntl(2)).
     program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program, one.station.state / "spool.db"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -835,19 +835,19 @@ def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], close
         assert other.stdout is not None and other.stdout.readline() == b"\n"
         one.station.master = one.station.make()
         one.station.master.start()
-        found = one.is_told("failed", "^The child could not go on and ended .*spool")
+        found = one.until("failed", "^The child could not go on and ended .*spool")
         assert found.remedy == MORE and "spool" in last_error(found)
-    one.is_told("waiting", "Connection refused", 60)
+    one.until("waiting", "Connection refused", 60)
 
 
 def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int):
     one = child(at(closed), RetryWaitSecs=30).start()
-    one.is_told("waiting", "Connection refused")
+    one.until("waiting", "Connection refused")
     pid = one.station.pid()
     os.kill(pid, signal.SIGSTOP)
-    assert state_of(wait_until(lambda: (now := one.look()).frozen and now, what="frozen")) == "frozen"
+    assert state_of(wait_until(lambda: (now := one.task_status()).frozen and now, what="frozen")) == "frozen"
     os.kill(pid, signal.SIGKILL)
-    found = wait_until(lambda: (now := one.look()).pid is None and now, what="dead")
+    found = wait_until(lambda: (now := one.task_status()).pid is None and now, what="dead")
     assert state_of(found) == "dead" and "1 file is queued and will be sent then" in found.why and found.remedy == ""
 
 
@@ -869,16 +869,16 @@ def test_run_says_what_is_watched_and_where_it_goes(tmp_path: Path, closed: int,
     run = Run(tmp_path, config)
     try:
         run.says("CONNECT attempt FAILED!", 3)
-        said = run.text()
-        assert f"watching {tmp_path / 'roof'} -> ftp://u@127.0.0.1:{closed}/in (station)" in said
-        assert re.search(rf"watching {tmp_path / 'cam'} -> ftp://u@127\.0\.0\.1:{closed}/in/pictures \(station\)", said)
-        assert re.search(rf"\[{tmp_path / 'cam'}\] is not there: .*; `pysubtask doctor station.toml` says more", said)
-        failed = [line for line in said.splitlines() if "CONNECT attempt FAILED!" in line]
+        log = run.text()
+        assert f"watching {tmp_path / 'roof'} -> ftp://u@127.0.0.1:{closed}/in (station)" in log
+        assert re.search(rf"watching {tmp_path / 'cam'} -> ftp://u@127\.0\.0\.1:{closed}/in/pictures \(station\)", log)
+        assert re.search(rf"\[{tmp_path / 'cam'}\] is not there: .*; `pysubtask doctor station.toml` says more", log)
+        failed = [line for line in log.splitlines() if "CONNECT attempt FAILED!" in line]
         assert [line for line in failed if not line.endswith("`pysubtask doctor station.toml` says more")] == []
         assert sum("HostPort right?" in line for line in failed) == 1
-        shown = " ".join(run.command("status").stdout.split())
-        assert f"nothing listens at 127.0.0.1:{closed}; the watched {tmp_path / 'cam'} is not there since " in shown
-        assert "(there is no folder" in shown and "Is the server up, and is HostPort right? " in shown
-        assert "`pysubtask doctor station.toml` says more." in shown
+        status_output = " ".join(run.command("status").stdout.split())
+        assert f"nothing listens at 127.0.0.1:{closed}; the watched {tmp_path / 'cam'} is not there since " in status_output
+        assert "(there is no folder" in status_output and "Is the server up, and is HostPort right? " in status_output
+        assert "`pysubtask doctor station.toml` says more." in status_output
     finally:
         run.end()

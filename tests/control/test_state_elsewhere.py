@@ -91,9 +91,9 @@ def test_check_tells_where_and_that_it_cannot_be(monkeypatch: pytest.MonkeyPatch
         (folder / "closed").mkdir(mode=0o555)
         monkeypatch.setenv(registry.VARIABLE, str(folder / "registry"))
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        said, refused = check(path)
-        assert not refused and "may be written by others" in said
-        assert f"its state is kept in {below(folder / 'state' / 'pysubtask' / 'state', folder / 'data')}" in said
+        output, refused = check(path)
+        assert not refused and "may be written by others" in output
+        assert f"its state is kept in {below(folder / 'state' / 'pysubtask' / 'state', folder / 'data')}" in output
         assert not (folder / "state").exists(), "nothing is made"
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "closed"))
         give_him(folder)

@@ -1,4 +1,4 @@
-"""The tables as they look, at 80 and 120 columns. After a change on purpose: look at what the test shows, and write it here."""
+"""The tables as they are printed, at 80 and 120 columns. After a change on purpose: read the test's output, and copy it here."""
 
 from __future__ import annotations
 

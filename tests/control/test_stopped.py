@@ -1,4 +1,4 @@
-"""A task that was stopped: what is said is true, and an order to start it is for whoever is there, and for nobody later."""
+"""A task that was stopped: its replies are true, and a request to start it is for the master that runs then, for no later one."""
 
 from __future__ import annotations
 

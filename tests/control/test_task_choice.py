@@ -1,4 +1,4 @@
-"""Which task a command means: two that live and one that is dead, of one name, and every order and every look at each.
+"""Which task a command means: two that live and one that is dead, of one name, and every order and every query of each.
 
 ``pytest -s`` shows the table.
 """
@@ -27,7 +27,7 @@ CHILD = "tests.support.folder_child"
 NAME = "folder_child"
 
 
-class Made:
+class LiveTask:
     """A task named ``main``, like every other, that watches a folder called ``name``."""
 
     def __init__(self, root, name, parent=""):
@@ -72,11 +72,11 @@ class Scene:
 
     def __init__(self, root):
         # The dead one comes first in every order of names.
-        self.p, self.q, self.a = Made(root, "p"), Made(root, "q"), Made(root, "a")
+        self.p, self.q, self.a = LiveTask(root, "p"), LiveTask(root, "q"), LiveTask(root, "a")
         self.every = (self.p, self.q, self.a)
         code = (
-            "import sys, time, pathlib; from tests.control.test_task_choice import Made\n"
-            f"made = Made(pathlib.Path({str(root)!r}), 'a').start(); print('at work', flush=True); time.sleep(600)"
+            "import sys, time, pathlib; from tests.control.test_task_choice import LiveTask\n"
+            f"task = LiveTask(pathlib.Path({str(root)!r}), 'a').start(); print('at work', flush=True); time.sleep(600)"
         )
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as app:
             assert app.stdout is not None and app.stdout.readline() == "at work\n"
@@ -85,14 +85,14 @@ class Scene:
             os.kill(pid, signal.SIGKILL)
             app.kill()
         wait_until(lambda: not is_alive(pid, ""), 20, "its death")
-        for made in (self.p.start(), self.q.start()):
-            wait_until(lambda made=made: (made.server / "a.csv").exists() and list(read_receipts(str(made.state))), 40, "a receipt")
+        for task in (self.p.start(), self.q.start()):
+            wait_until(lambda task=task: (task.server / "a.csv").exists() and list(read_receipts(str(task.state))), 40, "a receipt")
 
     def reached(self, before):
-        return "".join(made.name for made in self.every if made.ids() != before[made.name])
+        return "".join(task.name for task in self.every if task.ids() != before[task.name])
 
     def ids(self):
-        return {made.name: made.ids() for made in self.every}
+        return {task.name: task.ids() for task in self.every}
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def scene(tmp_path_factory):
         root = tmp_path_factory.mktemp("which")
         patch.setenv(registry.VARIABLE, str(root / "registry"))
         patch.setenv("COLUMNS", "200")
-        made = Scene(root)
-        yield made
-        for one in (made.p, made.q):
+        one_scene = Scene(root)
+        yield one_scene
+        for one in (one_scene.p, one_scene.q):
             one.master.stop()
 
 
@@ -138,7 +138,7 @@ ORDERS = {
     "reset": [],
     "stop": [],
 }
-LOOKS = ("status", "events", "receipts", "watch")
+QUERIES = ("status", "events", "receipts", "watch")
 READS = ("queue", "get")
 OTHERS = {"init", "doctor", "check", "run", "push", "selftest", "service", "reload"}
 """They name a config or files, or a ``pysubtask run`` (see test_reload.py)."""
@@ -174,8 +174,8 @@ MEANT = {
 
 
 def test_every_command_is_in_the_table():
-    assert set(commands()) - OTHERS >= set(ORDERS) | set(LOOKS)
-    assert set(ORDERS) | set(LOOKS) | OTHERS >= {
+    assert set(commands()) - OTHERS >= set(ORDERS) | set(QUERIES)
+    assert set(ORDERS) | set(QUERIES) | OTHERS >= {
         "status",
         "watch",
         "events",
@@ -205,8 +205,8 @@ def test_no_order_reaches_another_task(scene, run, op, word):
     typed = words_of(scene, word)
     status, out, err = run(op, *(["-t", typed] if typed else []), *ORDERS[op])
     reached = scene.reached(before)
-    told = (err or out).splitlines()[0][:95]
-    print(f"\n| {op:7} | {word:12} | {reached or '-':7} | {status} | {told} |")
+    first_line = (err or out).splitlines()[0][:95]
+    print(f"\n| {op:7} | {word:12} | {reached or '-':7} | {status} | {first_line} |")
     meant = MEANT[word]
     if op in ("start", "reset") and meant == "a":
         assert (status, reached) == (exit_status.FAILED, "") and "nobody is there to start one" in err
@@ -219,8 +219,8 @@ def test_no_order_reaches_another_task(scene, run, op, word):
             assert "nothing was done" in err and err.index("-t p ") < err.index("-t q ") < err.index("-t a ")
             rows = {line.split()[1]: line for line in err.splitlines() if line.startswith("  -t ")}
             assert rows["p"].split()[2] == rows["q"].split()[2] == "running" and rows["a"].split()[2] == "dead"
-            for made in scene.every:
-                assert str(made.data) in rows[made.name] and f"file://{made.server}" in rows[made.name]
+            for task in scene.every:
+                assert str(task.data) in rows[task.name] and f"file://{task.server}" in rows[task.name]
         return
     expected = {
         "get": "",
@@ -239,8 +239,8 @@ def test_no_order_reaches_another_task(scene, run, op, word):
 
 
 @pytest.mark.parametrize("word", MEANT)
-@pytest.mark.parametrize("op", LOOKS)
-def test_a_look_shows_all_that_fit_and_says_which_is_which(scene, run, op, word):
+@pytest.mark.parametrize("op", QUERIES)
+def test_a_query_lists_all_that_fit_and_says_which_is_which(scene, run, op, word):
     typed = words_of(scene, word)
     option = ["-t", typed] if op == "receipts" and typed else [typed] if typed else []
     fitting = {"(none)": "pqa", "main": "pqa", "main/child": "pqa"}.get(word, MEANT[word])
@@ -276,7 +276,7 @@ def test_several_are_meant_where_several_are_named(scene, run):
     status, out, _ = run("set", "-t", "p", "-t", str(scene.q.data), "RetryCount=7")
     assert status == 0 and scene.reached(before) == "pq"
     assert [line.partition(":")[0] for line in out.splitlines()] == [f"p/{NAME}", f"q/{NAME}"]
-    # One of them is not to be told from others: nothing is done at all.
+    # One of them cannot be distinguished from others: nothing is done at all.
     before = scene.ids()
     assert run("pause", "-t", "p", "-t", "main")[0] == exit_status.NO_TASK
     assert scene.reached(before) == ""
@@ -302,8 +302,8 @@ def test_an_order_for_a_dead_one_is_checked_before_it_is_kept(scene, run, argv, 
     assert scene.reached(before) == ""
 
 
-def test_two_of_one_label_are_told_apart_by_their_folders(scene, run, tmp_path_factory):
-    twin = Made(tmp_path_factory.mktemp("twin"), "p").start()
+def test_two_of_one_label_are_distinguished_by_their_folders(scene, run, tmp_path_factory):
+    twin = LiveTask(tmp_path_factory.mktemp("twin"), "p").start()
     try:
         before, ids = scene.ids(), twin.ids()
         status, _, err = run("pause", "-t", "p")
@@ -348,7 +348,7 @@ def test_without_a_name_the_only_living_task_is_meant(scene, run):
 @pytest.mark.slow
 def test_two_destinations_get_the_request_unless_one_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
-    first = Made(tmp_path, "roof")
+    first = LiveTask(tmp_path, "roof")
     other = BaseMaster(
         [{"file": str(first.data / "a.csv")}],
         Section(
@@ -384,14 +384,14 @@ def test_two_destinations_get_the_request_unless_one_is_named(run, tmp_path, mon
 
 def test_a_config_file_means_its_task_without_old_destinations(run, tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
-    made = Made(tmp_path, "roof").start()
+    task = LiveTask(tmp_path, "roof").start()
     try:
         (record,) = registry.records()
         config = tmp_path / "station.toml"
         config.write_text("")
         registry.announce(record._replace(label="station", config_file=str(config)))
         # Once there was another destination; nobody who lives has started it.
-        before = made.state.parent / "dropbox"
+        before = task.state.parent / "dropbox"
         before.mkdir()
         (before / "lock").write_text("")
         registry.announce(registry.Record("main", "dropbox", "dropbox://x/", str(before)))
@@ -402,7 +402,7 @@ def test_a_config_file_means_its_task_without_old_destinations(run, tmp_path, mo
         assert not (before / "requests").exists()
         assert run("status", "station.toml")[0] == 0
     finally:
-        made.master.stop()
+        task.master.stop()
 
 
 def test_a_record_of_an_older_version_has_a_label_by_its_folder(tmp_path, monkeypatch):

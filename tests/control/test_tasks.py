@@ -13,7 +13,7 @@ from pysubtask.control.view.request_result import connection_first
 REPLY = Reply("1", True, None, "", "")
 
 
-def told(*answers):
+def replies(*answers):
     """A callable that gives these, one after the other, and the last one for ever."""
     every = chain(answers, repeat(answers[-1]))
     return lambda: next(every)
@@ -22,13 +22,13 @@ def told(*answers):
 @pytest.mark.parametrize(
     ("reply", "is_there", "found"),
     [
-        (told(REPLY), told(False), (REPLY, True)),
-        (told(None, None, REPLY), told(True), (REPLY, True)),
-        # Answered between the look for the answer and the look at who answers: it was there last.
-        (told(None, None, None, REPLY), told(False), (REPLY, False)),
+        (replies(REPLY), replies(False), (REPLY, True)),
+        (replies(None, None, REPLY), replies(True), (REPLY, True)),
+        # Answered between the read of the reply and the check of the lock: it was there last.
+        (replies(None, None, None, REPLY), replies(False), (REPLY, False)),
         # Gone for a moment: the lock of one that has just come has no name in it.
-        (told(*[None] * 6, REPLY), told(False, False, True, False, True), (REPLY, True)),
-        (told(None), told(False), (None, False)),
+        (replies(*[None] * 6, REPLY), replies(False, False, True, False, True), (REPLY, True)),
+        (replies(None), replies(False), (None, False)),
     ],
 )
 def test_an_answer_counts_more_than_a_lock(reply, is_there, found):
@@ -36,12 +36,12 @@ def test_an_answer_counts_more_than_a_lock(reply, is_there, found):
 
 
 def test_after_its_time_it_says_whether_somebody_is_there():
-    assert answered(told(None), told(True), 0.05) == (None, True)
-    assert answered(told(None), told(False), 0.05, waits_for_dead=True) == (None, False)
+    assert answered(replies(None), replies(True), 0.05) == (None, True)
+    assert answered(replies(None), replies(False), 0.05, waits_for_dead=True) == (None, False)
 
 
 @pytest.mark.parametrize(
-    ("connection", "said"),
+    ("connection", "sentence"),
     [
         (None, "2 files offered again"),
         ({"state": "connected"}, "2 files offered again"),
@@ -55,6 +55,6 @@ def test_after_its_time_it_says_whether_somebody_is_there():
         ({"state": "paused"}, "the task is paused, 'pysubtask resume' lets it go on; 2 files offered again"),
     ],
 )
-def test_what_became_of_the_connection_is_said_first(connection, said):
-    assert connection_first({"connection": connection}, "2 files offered again") == said
+def test_what_became_of_the_connection_is_reported_first(connection, sentence):
+    assert connection_first({"connection": connection}, "2 files offered again") == sentence
     assert connection_first({}, "x") == "x"

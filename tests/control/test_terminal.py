@@ -87,8 +87,8 @@ def test_a_line_is_one_line_and_steers_nothing(sign, error, capsys):
 def test_colours_of_ours_pass_and_those_of_a_name_do_not(monkeypatch, capsys):
     line = colour("main/ftp  idle  \x1b[31mred\x1b[0m\x1b[2J")
     say([line])
-    shown = capsys.readouterr().out
-    assert "\\x1b[31mred\\x1b[0m\\x1b[2J" in shown and "\x1b[2J" not in shown
+    output = capsys.readouterr().out
+    assert "\\x1b[31mred\\x1b[0m\\x1b[2J" in output and "\x1b[2J" not in output
     if os.environ.get("NO_COLOR") is None:
         assert click.style("idle", fg="green") in line
     stream = io.StringIO()
@@ -108,14 +108,14 @@ def test_what_the_encoding_lacks_is_escaped(monkeypatch):
 def test_an_error_has_no_secrets_and_no_control_characters(capsys):
     know(["hunter2-x"])
     assert cli._failed(ConfigError("ftp.Host", "\x1b]0;T\x07 with hunter2-x", "Mend it.")) == 2
-    said = capsys.readouterr().err
-    assert MASK in said and "hunter2" not in said and "\x1b" not in said
+    errors = capsys.readouterr().err
+    assert MASK in errors and "hunter2" not in errors and "\x1b" not in errors
     assert cli._failed(ValueError("hunter2-x\nb")) == 1
-    said = capsys.readouterr().err
-    assert "hunter2" not in said and said.count("\n") == 2
+    errors = capsys.readouterr().err
+    assert "hunter2" not in errors and errors.count("\n") == 2
 
 
 def test_a_wrong_name_on_the_command_line_steers_nothing(capsys):
     assert cli.main(["stat\x1b[2Jus\u202e"]) == 2
-    said = capsys.readouterr().err
-    assert "\x1b" not in said and "\u202e" not in said and "\\x1b[2J" in said
+    errors = capsys.readouterr().err
+    assert "\x1b" not in errors and "\u202e" not in errors and "\\x1b[2J" in errors

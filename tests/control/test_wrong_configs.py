@@ -1,4 +1,4 @@
-"""What a wrong config is told: every line of it, word for word, beside the config in ``wrong_configs.txt``.
+"""The report on a wrong config: every line of it, word for word, beside the config in ``wrong_configs.txt``.
 
 A new answer is written by ``python -m tests.control.test_wrong_configs`` and read by whoever commits it.
 """

@@ -37,7 +37,7 @@ from tests.support.helpers import wait_until
 Errors = list[Exception | None]
 
 
-class Shown:
+class Display:
     """The display of a push, of which the notes are kept."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Shown:
 
 
 class Push:
-    """A push of the files ``a`` and ``b`` over a transport that fails when told to."""
+    """A push of the files ``a`` and ``b`` over a transport that fails on demand."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, tries: int = 3, **settings: Any) -> None:
         monkeypatch.setenv("PYSUBTASK_REGISTRY", str(folder / "registry"))
@@ -65,7 +65,7 @@ class Push:
         monkeypatch.setattr(sender, "open_transport", lambda *_: self.transport)
         for name in ("a", "b"):
             (folder / name).write_text(f"{name}\n")
-        self.show = Shown()
+        self.show = Display()
         requested = [(str(folder / name), name) for name in ("a", "b")]
         target = Target("t/ftp", "ftp", {**SETTINGS, **settings}, "", None, None, "toml")
         self.record = Record("scripted://", ["a", "b"])
@@ -116,7 +116,7 @@ def empty(child: Child) -> object:
     return child.empty()
 
 
-def test_wait_a_lost_connection_is_made_again_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_wait_a_lost_connection_is_opened_again_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     child, push, outcomes = both(tmp_path, monkeypatch, empty, on_upload=lambda: [TransportLost("reset")])
     assert not any(outcome.error for outcome in outcomes.values())
     for transport in (child.transport, push.transport):
@@ -165,7 +165,7 @@ def test_wait_so_many_logins_in_a_minute(tmp_path: Path, monkeypatch: pytest.Mon
     assert "2 logins within a minute came to nothing" in push.show.notes[1] and not any(row.error for row in outcomes.values())
 
 
-def test_wait_what_looks_like_a_ban(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_wait_what_may_be_a_ban(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     push = Push(tmp_path, monkeypatch, tries=99, LoginsPerMinute=6, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01)
     monkeypatch.setattr("pysubtask.delivery_rules.login_limit.BAN_SECS", 0.5)
     push.transport.on_upload = {"a": [TransportLost("broken") for _ in range(3)]}

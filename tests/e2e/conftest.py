@@ -33,7 +33,7 @@ def relay(shared_sshd: OpenSSHServer) -> Iterator[Relay]:
 def station(tmp_path: Path, shared_sshd: OpenSSHServer, relay: Relay) -> Iterator[MakeStation]:
     """Makes a station whose one entry is a file of this name, with more keys of the entry and settings; it uploads through
     the relay into a folder of its own."""
-    made: list[SFTPStation] = []
+    stations: list[SFTPStation] = []
 
     def make(name: str, entry: dict[str, Any] | None = None, **ftp: Any) -> SFTPStation:
         folder = shared_sshd.files / tmp_path.name
@@ -45,9 +45,9 @@ def station(tmp_path: Path, shared_sshd: OpenSSHServer, relay: Relay) -> Iterato
             "KnownHostsFile": None,
             **ftp,
         }
-        made.append(SFTPStation(tmp_path, folder, login, [{"file": str(tmp_path / "data" / name), **(entry or {})}]))
-        return made[-1]
+        stations.append(SFTPStation(tmp_path, folder, login, [{"file": str(tmp_path / "data" / name), **(entry or {})}]))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()

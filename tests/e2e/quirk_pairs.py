@@ -1,5 +1,5 @@
 """Pairs of quirks, drawn by a seed: ``python -m tests.e2e.quirk_pairs --count 200 --seed 1``. A line for each, exit status 1 where
-one is not right; ``--only sftp`` and ``--jobs 4`` as wanted. With ``--single`` every quirk alone, with ``--kills 3`` the child is
+one is not right; ``--only sftp`` and ``--jobs 4`` are options. With ``--single`` every quirk alone, with ``--kills 3`` the child is
 killed so many times in each half of the work."""
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0, help="kill the child so many times in each half")
     parser.add_argument("--like", default="", help="only those with this in a name")
     asked = parser.parse_args()
-    wanted: list[tuple[str, tuple[str, ...]]] = []
+    cases: list[tuple[str, tuple[str, ...]]] = []
     for protocol, share in SHARE.items():
         if asked.only not in (None, protocol):
             continue
         if asked.single:
-            wanted += [(protocol, (each.name,)) for each in switches(protocol)]
+            cases += [(protocol, (each.name,)) for each in switches(protocol)]
         else:
             count = asked.count if asked.only else round(asked.count * share)
-            wanted += [(protocol, (first.name, second.name)) for first, second in pairs(protocol, count, asked.seed)]
-    wanted = [each for each in wanted if asked.like in " + ".join(each[1])]
+            cases += [(protocol, (first.name, second.name)) for first, second in pairs(protocol, count, asked.seed)]
+    cases = [each for each in cases if asked.like in " + ".join(each[1])]
     bad = 0
     with ProcessPoolExecutor(asked.jobs) as pool:
-        for line, found in pool.map(functools.partial(one, asked.kills, asked.seed), *zip(*wanted, strict=True), chunksize=1):
+        for line, found in pool.map(functools.partial(one, asked.kills, asked.seed), *zip(*cases, strict=True), chunksize=1):
             print(line, flush=True)
             bad += bool(found)
-    print(f"{len(wanted) - bad} of {len(wanted)} hold", flush=True)
+    print(f"{len(cases) - bad} of {len(cases)} hold", flush=True)
     return int(bad > 0)
 
 

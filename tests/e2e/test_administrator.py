@@ -33,12 +33,12 @@ OPS = 23456
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
-    with ftp_server(tmp_path_factory.mktemp("ftp")) as made:
-        yield made
+    with ftp_server(tmp_path_factory.mktemp("ftp")) as ftpd:
+        yield ftpd
 
 
 def typed(*words: str) -> SimpleNamespace:
-    """A command of root's, shown."""
+    """A command of root's, printed."""
     done = command(*words)
     print(f"root# pysubtask {shlex.join(words)}\n{done.stdout}{done.stderr}[exit status {done.returncode}]\n")
     return done
@@ -91,12 +91,12 @@ class Unit:
 
     def ready(self) -> None:
         assert self._socket is not None
-        said = ""
-        while "READY=1" not in said:
+        message = ""
+        while "READY=1" not in message:
             assert self._process is not None and self._process.poll() is None, "it has ended"
             self._socket.settimeout(15)
-            said = self._socket.recv(4096).decode()
-        print(f"systemd: {self.name} said {said.splitlines()}\n")
+            message = self._socket.recv(4096).decode()
+        print(f"systemd: {self.name} said {message.splitlines()}\n")
 
     def _listen(self) -> str:
         path = self._top / f"{self.name}.socket"
@@ -205,7 +205,7 @@ def check(level: int, *words: str, state: str = "") -> None:
 
 
 def alerted(place: Path, words: str) -> None:
-    """Wait until the administrator was told so."""
+    """Wait until the administrator got this alert."""
     log = place / "alerts/log"
     wait_until(lambda: any(words in line for line in log.read_text().splitlines()), 60, f"an alert: {words}")
     print(f"alert: {words}\n")

@@ -1,4 +1,4 @@
-"""Alerts of a real station: a real child, a real sshd, and a program that writes down what it is told."""
+"""Alerts of a real station: a real child, a real sshd, and a program that writes down what it gets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTLE = 0.6
 
 
 class Station:
-    """One task. ``alerts`` are what its program was told, without what is not the same each time."""
+    """One task. ``alerts`` are what its program got, without what differs each time."""
 
     def __init__(self, folder: Path, server: OpenSSHServer) -> None:
         self.folder, self.server = folder, server
@@ -65,7 +65,7 @@ class Station:
         return [(one["event"], one["kind"]) for one in map(json.loads, lines)]
 
     def hears(self, *events: tuple[str, str]) -> None:
-        """Wait until it was told this and no more."""
+        """Wait until it got this and no more."""
         try:
             wait_until(lambda: self.alerts() == list(events), 60)
         except AssertionError as exc:
@@ -116,7 +116,7 @@ def test_a_refused_login_is_reported_once_over_a_restart(station: Station):
     wait_until(lambda: not is_alive(before, ""), 60)
     station.run()
     station.alerter()
-    # That it looks again is seen by another trouble.
+    # That it checks again is seen by another incident.
     pid = child(station.data)
     wait_until(lambda: '"held"' in (station.data / ".pysubtask/main/ftp/status.json").read_text(), 60, "held again")
     station.write(HostKey="SHA256:" + "A" * 43, base="MinFreeBytes = 1000000000000000")
@@ -172,7 +172,7 @@ config = {
     "ftp": {"Host": "127.0.0.1", "HostPort": 1, "UseSFTP": False, "Subtask_Log_FileName": None},
     "alerts": {"Command": [os.path.join(folder, "alert")], "SilentSecs": 1.5, "SettleSecs": 0.6},
 }
-master = TaskMaster([{"dir": os.path.join(folder, "data")}], config, os.path.join(folder, "said.txt"), False)
+master = TaskMaster([{"dir": os.path.join(folder, "data")}], config, os.path.join(folder, "output.txt"), False)
 master.start()
 print(master.status().children[0].pid, flush=True)
 sys.stdin.read()
@@ -192,7 +192,7 @@ def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
         os.kill(pid, signal.SIGKILL)
         station.hears(("begins", "silent"))
         assert "The child is dead" in station.last()["why"]
-        log = (station.folder / "said.txt").read_text()
+        log = (station.folder / "output.txt").read_text()
         alerter = int(re.findall(r"\[alerts\.\S+\.(\d+)\]", log)[-1])
         app.kill()
         wait_until(lambda: not is_alive(alerter, ""), 60, "the end of what alerts")
@@ -233,7 +233,7 @@ def test_a_failing_program_is_reported_once_and_delays_no_upload(station: Statio
         assert not is_alive(int(pid), "")
     run.signal(TERM)
     assert run.status() == 0
-    # What nobody has heard is told after the next start.
+    # An alert that no program got is sent after the next start.
     station.program(f"cat >> {station.heard}")
     station.run()
     station.hears(("begins", "parked"))

@@ -132,7 +132,7 @@ def test_cuts_and_kills_amid_appends_show_true_prefixes_only(relay: Relay, stati
     one.arrived("a.csv")
     remote, seen, enough = one.server / "a.csv", set(), threading.Event()
 
-    def look() -> None:
+    def read_remote() -> None:
         last = b""
         while not enough.is_set():
             if (data := remote.read_bytes()) != last:
@@ -140,7 +140,7 @@ def test_cuts_and_kills_amid_appends_show_true_prefixes_only(relay: Relay, stati
                 last = data
             enough.wait(0.005)
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read_remote)
     reader.start()
     new, before = 0, relay.up
     try:
@@ -165,10 +165,10 @@ def test_cuts_and_kills_amid_appends_show_true_prefixes_only(relay: Relay, stati
         enough.set()
         reader.join()
     data = path.read_bytes()
-    assert all(hash(data[:size]) == mark for size, mark in seen), "a true prefix at any moment"
+    assert all(hash(data[:size]) == digest for size, digest in seen), "a true prefix at any moment"
     # Where a snapshot was taken in the middle of our own writing, it ends there.
     ends = {event.fields["size"] for event in read_events(str(one.state)) if event.kind == "queued"}
-    # A file system shows a write page by page, and the reader may look in between.
+    # A file system shows a write page by page, and the reader may read in between.
     halves = [size for size, _ in seen if data[size - 1 : size] != b"\n" and size not in ends and size % 4096]
     assert halves == [], "and never half a line"
     print(f"{len(seen)} sizes seen, {(relay.up - before) / new:.2f} x what was new")

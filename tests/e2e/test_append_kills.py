@@ -79,7 +79,7 @@ def kill(sshd: OpenSSHServer, what: str) -> bool:
     return bool(pids)
 
 
-def killed_on_the_way(one: SFTPStation, sshd: OpenSSHServer, relay: Relay, chance: random.Random) -> bool:
+def killed_in_transit(one: SFTPStation, sshd: OpenSSHServer, relay: Relay, chance: random.Random) -> bool:
     """Notify and break it at a random place; whether something was broken before it had arrived."""
     what = chance.choice(["bytes", "bytes", "sftp-server", "session", "sshd"])
     place, drops = chance.randrange(1, PIECE), relay.drops
@@ -132,7 +132,7 @@ def test_a_reader_sees_versions_only(shared_sshd: OpenSSHServer, relay: Relay, s
             else:
                 fresh.write_bytes(content)
                 os.replace(fresh, path)
-            kills += killed_on_the_way(one, shared_sshd, relay, chance)
+            kills += killed_in_transit(one, shared_sshd, relay, chance)
             if kills == KILLS:
                 break
             if chance.random() < 0.5:

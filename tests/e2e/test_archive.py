@@ -19,14 +19,14 @@ FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(**kwargs):
-        made.append(Station(tmp_path, **kwargs))
-        return made[-1]
+        stations.append(Station(tmp_path, **kwargs))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

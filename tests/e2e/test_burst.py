@@ -38,14 +38,14 @@ class BurstStation(Station):
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(**kwargs):
-        made.append(BurstStation(tmp_path, **kwargs))
-        return made[-1]
+        stations.append(BurstStation(tmp_path, **kwargs))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

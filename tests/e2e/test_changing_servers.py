@@ -41,7 +41,7 @@ def reading(station: QuirkStation, name: str) -> Iterator[list[bytes]]:
     seen: list[bytes] = []
     over = threading.Event()
 
-    def look() -> None:
+    def read_remote() -> None:
         while not over.wait(0.001):
             try:
                 data = (station.server / name).read_bytes()
@@ -50,7 +50,7 @@ def reading(station: QuirkStation, name: str) -> Iterator[list[bytes]]:
             if not seen or seen[-1] != data:
                 seen.append(data)
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read_remote)
     reader.start()
     try:
         yield seen

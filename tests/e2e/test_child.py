@@ -19,14 +19,14 @@ from tests.support.station import Station, pause
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(*args, **kwargs):
-        made.append(Station(tmp_path, *args, **kwargs))
-        return made[-1]
+        stations.append(Station(tmp_path, *args, **kwargs))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 
@@ -348,7 +348,7 @@ def test_an_idle_child_writes_nothing(station):
     one.master.start()
     one.arrived("a.csv")
     one.idle()
-    pause(2.6)  # the second look at a young file is over
+    pause(2.6)  # the second check of a young file is over
 
     def states():
         return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in one.data.rglob("*") if path.is_file()}

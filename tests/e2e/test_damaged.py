@@ -50,9 +50,9 @@ def test_a_damaged_snapshot_is_not_published_and_is_taken_anew(
 
     def seen() -> bool:
         one.master.check_pending_notifications()
-        shown = (one.server / "a.csv").read_bytes()
-        assert (first + more).startswith(shown), "nothing but what the app wrote"
-        return shown == first + more
+        content = (one.server / "a.csv").read_bytes()
+        assert (first + more).startswith(content), "nothing but what the app wrote"
+        return content == first + more
 
     wait_until(seen, 40, what="the file on the server")
     one.idle()

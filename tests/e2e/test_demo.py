@@ -91,7 +91,7 @@ class Copy:
 
 
 class Terminal:
-    """A demo that runs at a pseudo-terminal. ``text`` is what its screen has shown so far."""
+    """A demo that runs at a pseudo-terminal. ``text`` is the output of its screen so far."""
 
     def __init__(self, copy):
         self._fd, theirs = pty.openpty()
@@ -128,7 +128,7 @@ class Terminal:
         os.write(self._fd, keys.encode())
 
     def shows(self, what, count=1):
-        """Wait until the screen has shown this (a regular expression) so many times."""
+        """Wait until the screen has this (a regular expression) so many times."""
         return wait_until(lambda: (found := re.findall(what, self.text))[count - 1 :] and found, SECS, f"{what!r} in {self.text}")
 
     def ready(self):
@@ -181,7 +181,7 @@ def grown(path, before):
 
 
 @pytest.mark.slow
-def test_every_command_and_every_way_to_notify(copy, start):
+def test_every_command_and_every_kind_of_notify(copy, start):
     mrk, csv = copy.logs / "test1.mrk", copy.logs / "test1.csv"
     terminal = start()
     terminal.ready()
@@ -393,7 +393,7 @@ def test_not_installed_it_prints_one_line_of_remedy(copy, module):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ("ftp.Hots = 'example.org'", "demo_config.py: ftp.Hots: this setting is not known. Did you mean 'Host'?"),
         ("dropbox.UseDropbox = True", "demo_config.py: dropbox.RefreshToken: it is not set"),
@@ -402,13 +402,13 @@ def test_not_installed_it_prints_one_line_of_remedy(copy, module):
         ("ftpp.Host = 'example.org'", "demo_config.py: name 'ftpp' is not defined"),
     ],
 )
-def test_a_mistake_in_the_config_is_one_line(copy, wrong, said):
+def test_a_mistake_in_the_config_is_one_line(copy, wrong, message):
     with (copy.folder / "demo_config.py").open("a") as file:
         file.write(f"\n{wrong}\n")
     result = copy.run("x\n")
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f"ERROR: {said}")
+    assert line.startswith(f"ERROR: {message}")
     assert not (copy.logs / ".pysubtask").exists()
 
 

@@ -64,8 +64,8 @@ def test_ten_hertz_in_the_apps_own_logging(
     assert not [line for line in each if "Copying" in line[2]]
     assert ("pysubtask.ftp", "INFO", f"CONNECTED to {app.status().children[0].page['destination']}") in lines  # type: ignore[index]
     assert lines[0] == ("pysubtask.master", "INFO", "START!") and lines[-1][2].startswith("***** GOODBYE!")
-    told = sum(int(found[1]) for line in lines if (found := re.match(r"\[(\d+)\] more lines .*: Uploaded", line[2])))
-    assert told + sum("Uploaded" in line[2] for line in each) == heard.count("delivered")
+    summed = sum(int(found[1]) for line in lines if (found := re.match(r"\[(\d+)\] more lines .*: Uploaded", line[2])))
+    assert summed + sum("Uploaded" in line[2] for line in each) == heard.count("delivered")
     assert Path(sftp_server.root, "a.csv").read_text() == path.read_text()
     assert capfd.readouterr().err == "" and not Path("logs").exists()
 
@@ -89,11 +89,11 @@ def test_a_refused_login_comes_to_the_apps_logging_as_an_error(
 
         wait_until(refused)
         why = wait_until(lambda: found if "refused" in (found := app.status().why) else "")
-        shown = subprocess.run(
+        status_output = subprocess.run(
             [sys.executable, "-m", "pysubtask", "status", "--json", str(data)], capture_output=True, text=True, timeout=60
         ).stdout
         assert "so everything is held and nothing is lost" in why
-        assert re.sub(r"\d+ s", "N s", why).partition(", next try")[0] in re.sub(r"\d+ s", "N s", shown)
+        assert re.sub(r"\d+ s", "N s", why).partition(", next try")[0] in re.sub(r"\d+ s", "N s", status_output)
         app.stop()
 
 
@@ -231,6 +231,8 @@ def test_the_pages_example_runs_and_leaves_no_record_of_a_task(tmp_path: Path):
     )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
     assert [path for path in home.rglob("*") if "pysubtask" in path.name] == []
-    shown = subprocess.run([sys.executable, "-m", "pysubtask", "status"], env=env, capture_output=True, text=True, timeout=60)
+    status_run = subprocess.run([sys.executable, "-m", "pysubtask", "status"], env=env, capture_output=True, text=True, timeout=60)
     # Root sees the tasks of other users, too.
-    assert str(tmp_path) not in shown.stdout and ("No task is known here" in shown.stdout + shown.stderr or os.geteuid() == 0)
+    assert str(tmp_path) not in status_run.stdout and (
+        "No task is known here" in status_run.stdout + status_run.stderr or os.geteuid() == 0
+    )

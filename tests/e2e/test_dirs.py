@@ -39,14 +39,14 @@ class Tree(Station):
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(**options):
-        made.append(Tree(tmp_path, **options))
-        return made[-1]
+        stations.append(Tree(tmp_path, **options))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

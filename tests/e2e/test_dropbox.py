@@ -36,14 +36,14 @@ def server(tmp_path: Path) -> Iterator[DropboxServer]:
 
 @pytest.fixture
 def station(tmp_path: Path, server: DropboxServer) -> Iterator[Any]:
-    made: list[DropboxStation] = []
+    stations: list[DropboxStation] = []
 
     def make(*args: Any, dropbox: dict[str, Any] | None = None, **named: Any) -> DropboxStation:
-        made.append(DropboxStation(tmp_path, server.folder, {**server.settings(), **(dropbox or {})}, *args, **named))
-        return made[-1]
+        stations.append(DropboxStation(tmp_path, server.folder, {**server.settings(), **(dropbox or {})}, *args, **named))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 
@@ -120,12 +120,14 @@ def test_a_big_file_with_cuts_and_kills_arrives_once(server: DropboxServer, stat
     one = station([{"file": str(tmp_path / "data" / "big.bin")}], dropbox={"ChunkBytes": 4 * MIB if FULL else MIB // 2})
     data = one.write("big.bin", os.urandom(size))
     arrived = lambda: server.content_bytes  # noqa: E731
-    marks = sorted(chance.randrange(size // 50, size) for _ in range(7))
+    offsets = sorted(chance.randrange(size // 50, size) for _ in range(7))
     kills = set(chance.sample(range(7), 2))
     one.master.start()
     one.notify("big.bin")
-    for number, mark in enumerate(marks):
-        wait_until(lambda mark=mark: one.master.check_pending_notifications() or arrived() >= mark, 60, what=f"{mark} bytes")
+    for number, offset in enumerate(offsets):
+        wait_until(
+            lambda offset=offset: one.master.check_pending_notifications() or arrived() >= offset, 60, what=f"{offset} bytes"
+        )
         if number in kills:
             one.kill()
         else:
@@ -175,7 +177,7 @@ def test_many_small_files_take_few_calls(server: DropboxServer, station: Any):
 
 
 @pytest.mark.slow
-def test_a_storm_of_pauses_is_obeyed(server: DropboxServer, station: Any):
+def test_many_pauses_in_a_row_are_obeyed(server: DropboxServer, station: Any):
     """Every second call is answered by a 429 with a Retry-After."""
     count, pause, lanes = (500, 1, 32) if FULL else (16, 2, 8)
     server.fail("write", status=429, retry_after=pause, times=None, every=2)

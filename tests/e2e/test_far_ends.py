@@ -74,7 +74,7 @@ def doctor(one: OtherStation, **more: Any) -> list[dict[str, Any]]:
     lines = [f"{key} = {in_toml(value)}" for key, value in {**one.ftp, **more}.items() if value is not None]
     config.write_text("\n".join(["[ftp]", *lines, "[[watch]]", f'dir = "{one.data}"', ""]))
     config.chmod(0o600)
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pysubtask", "doctor", "--json", str(config)],
         capture_output=True,
         text=True,
@@ -82,7 +82,7 @@ def doctor(one: OtherStation, **more: Any) -> list[dict[str, Any]]:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    return [row for rows in json.loads(said.stdout)["groups"].values() for row in rows if row["state"] in ("fail", "warn")]
+    return [row for rows in json.loads(done.stdout)["groups"].values() for row in rows if row["state"] in ("fail", "warn")]
 
 
 @pytest.mark.slow
@@ -96,12 +96,12 @@ def test_a_program_on_the_server_takes_temporary_files_too(tmp_path: Path, stati
         for number in range(4):
             one.write_whole(f"small{number}.bin", b"%d" % number * 3_000)
         one.master.start()
-        wanted = {"big.bin": big, **{f"small{number}.bin": b"%d" % number * 3_000 for number in range(4)}}
-        wait_until(lambda: all(eater.contents(name) for name in wanted), 60, what="everything in the program's hands")
+        contents = {"big.bin": big, **{f"small{number}.bin": b"%d" % number * 3_000 for number in range(4)}}
+        wait_until(lambda: all(eater.contents(name) for name in contents), 60, what="everything in the program's hands")
         wait_until(lambda: one.page()["queue"]["waiting"] == one.page()["queue"]["sending"] == 0, what="rest")
-        assert {name: eater.contents(name) for name in wanted} == {name: [data] for name, data in wanted.items()}
-        assert not one.told("parked")
-        assert not one.told("connection_lost")
+        assert {name: eater.contents(name) for name in contents} == {name: [data] for name, data in contents.items()}
+        assert not one.reasons("parked")
+        assert not one.reasons("connection_lost")
         [receipt] = [receipt for receipt in read_receipts(str(one.state)) if receipt.name == "big.bin"]
         assert receipt.bytes_sent <= 5 * len(big)
         after = os.urandom(600_000)
@@ -122,11 +122,11 @@ def test_a_program_that_accepts_anything_is_named(tmp_path: Path, station: MakeS
         one = station(server.files, {**server.settings(), "RateLimit": 400_000})
         one.write_whole("big.bin", os.urandom(400_000))
         one.master.start()
-        wait_until(lambda: one.told("parked"), 60, what="the file parked")
-        assert "went away" in one.told("parked")[0] and "StoreInPlace" in one.told("parked")[0]
+        wait_until(lambda: one.reasons("parked"), 60, what="the file parked")
+        assert "went away" in one.reasons("parked")[0] and "StoreInPlace" in one.reasons("parked")[0]
         pause(3)
         assert sum(len(data) for _, data in eater.taken) <= 5 * 400_000
-        assert not one.told("connection_lost")
+        assert not one.reasons("connection_lost")
 
 
 @pytest.mark.slow
@@ -144,19 +144,19 @@ def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: Ma
         one.all_there()
         versions, seen, over = [os.urandom(4_000_000) for _ in range(2)], set(), threading.Event()
 
-        def look() -> None:
+        def read_remote() -> None:
             while not over.wait(0.005):
                 with contextlib.suppress(OSError):
                     seen.add((one.server / "cut.bin").read_bytes())
 
-        reader = threading.Thread(target=look)
+        reader = threading.Thread(target=read_remote)
         reader.start()
         try:
             for number, version in enumerate(versions):
-                before = len(one.told("connection_lost"))
+                before = len(one.reasons("connection_lost"))
                 relay.drop("up", after=1_500_000)
                 one.write_whole("cut.bin", version)
-                wait_until(lambda before=before: len(one.told("connection_lost")) > before, what="the cut")
+                wait_until(lambda before=before: len(one.reasons("connection_lost")) > before, what="the cut")
                 relay.heal()
                 one.grow(b"%d,more\n" % number)
                 one.all_there()
@@ -164,7 +164,7 @@ def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: Ma
             over.set()
             reader.join()
         assert seen <= set(versions)
-        assert not one.told("parked")
+        assert not one.reasons("parked")
         wait_until(lambda: not one.left(), what="nothing of ours there")
 
 
@@ -180,7 +180,7 @@ def watched(folder: Path, *names: str) -> Iterator[Watched]:
     found = Watched({name: set() for name in names}, dict.fromkeys(names, 0.0))
     over = threading.Event()
 
-    def look() -> None:
+    def read_remote() -> None:
         missing: dict[str, float] = {}
         while not over.wait(0.002):
             for name in names:
@@ -194,7 +194,7 @@ def watched(folder: Path, *names: str) -> Iterator[Watched]:
                         since = missing.setdefault(name, time.monotonic())
                         found.gone[name] = max(found.gone[name], time.monotonic() - since)
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read_remote)
     reader.start()
     try:
         yield found
@@ -229,7 +229,7 @@ def work(one: OtherStation, relay: Relay, *, kills: bool = False) -> None:
     assert all(grown.startswith(data) for data in reader.seen["grow.csv"])
     if not kills:
         assert max(reader.gone.values()) < 2, "for longer than a swap"
-    assert not one.told("parked")
+    assert not one.reasons("parked")
     wait_until(lambda: not one.left(), what="nothing of ours there")
 
 
@@ -253,7 +253,7 @@ def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, 
 @pytest.mark.slow
 @pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStation):
-    """It is said once, nothing is refused for it, and what grows costs its growth."""
+    """It is reported once, nothing is refused for it, and an append costs what was appended."""
     with openssh_server(tmp_path / "server", deny=("setstat", "fsetstat")) as server, Relay(server.host, server.port) as relay:
         one = station(server.files, through(relay, server.settings(), tmp_path))
         work(one, relay)
@@ -286,7 +286,7 @@ def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, stati
             one = station(files, through(relay, settings, tmp_path))
             work(one, relay)
             assert (files / "cut.bin").stat().st_mode & 0o777 == 0
-            assert len(one.told("not_as_left")) <= 2
+            assert len(one.reasons("not_as_left")) <= 2
 
 
 @pytest.mark.slow
@@ -308,7 +308,7 @@ def test_an_account_that_may_write_in_one_folder_only(tmp_path: Path, station: M
         one.write_whole("a.csv", b"1\n")
         one.master.start()
         one.all_there()
-        assert not one.told("parked")
+        assert not one.reasons("parked")
         assert sorted(os.listdir(root)) == ["upload"] and os.listdir(root / "upload") == ["st7"]
         assert doctor(one) == []
 

@@ -18,14 +18,14 @@ class FTPStation(SFTPStation):
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(server, entries=None, *, ftp=None, **base):
-        made.append(FTPStation(tmp_path, server.files, {**own(server.settings()), **(ftp or {})}, entries, **base))
-        return made[-1]
+        stations.append(FTPStation(tmp_path, server.files, {**own(server.settings()), **(ftp or {})}, entries, **base))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 
@@ -47,7 +47,7 @@ def test_a_growing_file_and_a_killed_child_leave_true_prefixes(tmp_path, station
         def read():
             enough = False
             while not enough:
-                enough = stop.is_set()  # and one last look
+                enough = stop.is_set()  # and one last read
                 if (server.files / "a.csv").exists():
                     data = (server.files / "a.csv").read_bytes()
                     if not seen or seen[-1] != data:

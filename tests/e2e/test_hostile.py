@@ -26,7 +26,7 @@ needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 
 
-class Looks(Station):
+class MeasuredStation(Station):
     """A station whose child is looked at while a server has it."""
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Looks(Station):
         return int(found[1])
 
 
-class Watched(Looks, SFTPStation):
+class Watched(MeasuredStation, SFTPStation):
     """The same with SFTP or FTP."""
 
     def __init__(self, root: Path, login: dict[str, Any], **base: Any) -> None:
@@ -63,14 +63,14 @@ class Watched(Looks, SFTPStation):
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Any]:
-    made: list[Watched] = []
+    stations: list[Watched] = []
 
     def make(login: dict[str, Any], **base: Any) -> Watched:
-        made.append(Watched(tmp_path, login, **base))
-        return made[-1]
+        stations.append(Watched(tmp_path, login, **base))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 
@@ -129,7 +129,7 @@ def test_an_ftp_server_never_holds_the_child(behaviour: str, at: str, tmp_path: 
         assert b"hunter2-secret" not in everything
 
 
-class DropboxWatched(Looks, DropboxStation):
+class DropboxWatched(MeasuredStation, DropboxStation):
     """The same with the stand-in for Dropbox."""
 
     def __init__(self, root: Path, server: DropboxServer) -> None:

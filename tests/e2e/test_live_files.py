@@ -14,7 +14,7 @@ from tests.support.station import SFTPStation
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["link", "folder"])
-def test_nothing_that_is_put_in_its_place_is_on_its_way(how: str, tmp_path: Path):
+def test_nothing_that_is_put_in_its_place_is_in_transit(how: str, tmp_path: Path):
     """The link is this user's own: it leads out of the watched folder."""
     heard = bytearray()
     with ftp_server(tmp_path / "server") as server:

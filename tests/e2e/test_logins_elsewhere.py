@@ -38,8 +38,8 @@ def crowded_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[l
     if agent is None or add is None:
         pytest.skip("no ssh-agent (apt-get install openssh-client)")
     place = Path(f"/tmp/agent-{os.getpid()}")  # a socket's name may have 107 bytes
-    said = subprocess.run([agent, "-s", "-a", str(place)], capture_output=True, text=True, check=True).stdout
-    pid = int(re.findall(r"SSH_AGENT_PID=(\d+)", said)[0])
+    output = subprocess.run([agent, "-s", "-a", str(place)], capture_output=True, text=True, check=True).stdout
+    pid = int(re.findall(r"SSH_AGENT_PID=(\d+)", output)[0])
     monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
     try:
         keys = [tmp_path / f"key{number}" for number in range(8)]
@@ -53,7 +53,7 @@ def crowded_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[l
 
 def doctor(config: Path) -> list[dict[str, Any]]:
     """The findings of ``pysubtask doctor`` that are no praise."""
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pysubtask", "doctor", "--json", str(config)],
         capture_output=True,
         text=True,
@@ -61,7 +61,7 @@ def doctor(config: Path) -> list[dict[str, Any]]:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    return [row for rows in json.loads(said.stdout)["groups"].values() for row in rows if row["state"] in ("fail", "warn")]
+    return [row for rows in json.loads(done.stdout)["groups"].values() for row in rows if row["state"] in ("fail", "warn")]
 
 
 def logins(server: OpenSSHServer) -> int:

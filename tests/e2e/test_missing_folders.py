@@ -1,4 +1,4 @@
-"""Watched folders that are missing, mistyped, or on a disk that is not mounted: told, waited for, and never made."""
+"""Watched folders that are missing, mistyped, or on a disk that is not mounted: reported, waited for, and never created."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
-    made: list[Site] = []
+    sites: list[Site] = []
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
 
     def make(entries: list[dict[str, Any]], **base: Any) -> Site:
-        made.append(Site(tmp_path, entries, **base))
-        return made[-1]
+        sites.append(Site(tmp_path, entries, **base))
+        return sites[-1]
 
     yield make
-    for one in made:
+    for one in sites:
         one.master.stop(forcekill=True)
 
 
@@ -96,7 +96,7 @@ def looked(one: Site, secs: float = 1.5) -> None:
 @pytest.mark.parametrize(
     "entries", [[{"dir": "cam"}], [{"file": "cam/a.csv"}], [{"dir": "cam/deep/er", "recursive": True}]], ids=["dir", "file", "deep"]
 )
-def test_a_missing_folder_is_told_never_made_and_waited_for(site, entries, tmp_path):
+def test_a_missing_folder_is_reported_and_waited_for_not_created(site, entries, tmp_path):
     (tmp_path / "camera").mkdir()
     one = site(entries)
     folder = tmp_path / (next(iter(entries[0].values())) if "dir" in entries[0] else "cam")
@@ -110,7 +110,7 @@ def test_a_missing_folder_is_told_never_made_and_waited_for(site, entries, tmp_p
     assert one.log().count(f"waits: there is no folder {folder}") == 1 and "It is not made (MakeFolders)." in one.log()
     if entries == [{"dir": "cam"}]:
         assert "(is 'camera' meant?)" in one.log()
-    # It is found by who looks for tasks, though it never ran.
+    # The commands find the task, though it never ran.
     (record,) = registry.missing()
     assert registry.records() == [] and record.state_dir == one.state
     assert f"there is no folder {folder}" in registry.why_waiting(record)
@@ -151,7 +151,7 @@ def test_a_missing_other_folder_stops_no_rest_and_is_on_the_page(site, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_folder_that_vanishes_is_waited_for_and_not_made_again(site, tmp_path):
+def test_a_folder_that_vanishes_is_waited_for_and_not_recreated(site, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "other").mkdir()
     one = site([{"dir": "data", "settle_secs": 0.1}, {"dir": "other", "settle_secs": 0.1}])
@@ -173,7 +173,7 @@ def test_a_folder_that_vanishes_is_waited_for_and_not_made_again(site, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
+def test_a_folder_that_is_removed_and_recreated_is_begun_anew(site, tmp_path):
     (tmp_path / "data").mkdir()
     one = site([{"dir": "data", "settle_secs": 0.1}])
     (tmp_path / "data" / "a.csv").write_text("1")
@@ -193,7 +193,7 @@ def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_empty_mount_point_is_told_apart_from_its_disk(site, tmp_path):
+def test_an_empty_mount_point_is_distinguished_from_its_disk(site, tmp_path):
     """The registry says that the files were on a disk that is mounted nowhere; the folder is there, without their state."""
     (tmp_path / "usb").mkdir()
     one = site([{"dir": "usb", "settle_secs": 0.1}], MakeFolders=True)

@@ -26,7 +26,7 @@ class OwnMaster(BaseMaster):
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
-    made: list[Station] = []
+    stations: list[Station] = []
 
     def make(entries: list[dict[str, Any]], **base: Any) -> Station:
         class Here(Station):
@@ -36,17 +36,17 @@ def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
                 return OwnMaster(self.entries, Section("", **self.base), "tests.support.folder_child", LogToConsole=False)
 
         data = tmp_path / "data"
-        made.append(
+        stations.append(
             Here(
                 tmp_path,
                 [{**entry, next(iter(entry)): str(data / next(iter(entry.values())))} for entry in entries],
                 **{"Subtask_Log_FileName": str(data / "child.txt"), "Master_Log_FileName": str(data / "master.txt"), **base},
             )
         )
-        return made[-1]
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

@@ -41,9 +41,9 @@ def test_it_waits_says_why_and_goes_on_by_itself(tmp_path, monkeypatch):
         station.write("a.csv", "1\n")
         station.notify("a.csv")
         station.master.start()
-        told = wait_until(lambda: (read_status(str(station.state)) or {}).get("problem"), 40, "a page that says so")
+        problem = wait_until(lambda: (read_status(str(station.state)) or {}).get("problem"), 40, "a page that says so")
         page = station.page()
-        assert told["kind"] == "process_limit" and "starts no more processes or threads" in told["text"]
+        assert problem["kind"] == "process_limit" and "starts no more processes or threads" in problem["text"]
         assert page["state"] == "starting" and "TasksMax" in page["why"]
         assert station.log().count("Waiting to start") == 1 and "Traceback" not in station.log()
         pid = page["pid"]

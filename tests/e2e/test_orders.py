@@ -24,9 +24,9 @@ ME = Who("ana", 7, "a test", "here")
 @pytest.fixture
 def station(tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
-    made = Station(tmp_path)
-    yield made
-    made.master.stop()
+    one = Station(tmp_path)
+    yield one
+    one.master.stop()
 
 
 def order(station, op, **args):
@@ -55,7 +55,7 @@ def kinds(station, kind):
 
 
 @pytest.mark.slow
-def test_settings_are_set_said_back_and_kept(station):
+def test_settings_are_set_answered_and_kept(station):
     station.master.start()
     station.pid()
     result = order(station, "set", settings={"TimerIntervalSecs": "0.2", "base.RateLimit": "50k"}, keep=True)
@@ -64,9 +64,9 @@ def test_settings_are_set_said_back_and_kept(station):
         "RateLimit": (0, 50000),
     }
     assert order(station, "get")["live"]["RateLimit"] == 50000
-    told = {event.fields["key"]: event.fields for event in kinds(station, "setting_changed")}
-    assert told["RateLimit"]["by"] == {"user": "ana", "pid": 7, "command": "a test", "host": "here"}
-    assert (told["RateLimit"]["old"], told["RateLimit"]["new"], told["RateLimit"]["kept"]) == (0, 50000, True)
+    changes = {event.fields["key"]: event.fields for event in kinds(station, "setting_changed")}
+    assert changes["RateLimit"]["by"] == {"user": "ana", "pid": 7, "command": "a test", "host": "here"}
+    assert (changes["RateLimit"]["old"], changes["RateLimit"]["new"], changes["RateLimit"]["kept"]) == (0, 50000, True)
 
     os.kill(station.pid(), signal.SIGKILL)
     assert order(station, "get")["live"]["RateLimit"] == 50000
@@ -104,10 +104,10 @@ def shared(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("shared")
         patch.setenv(registry.VARIABLE, str(root / "registry"))
-        made = Station(root)
-        made.master.start()
-        yield made
-        made.master.stop()
+        one = Station(root)
+        one.master.start()
+        yield one
+        one.master.stop()
 
 
 @pytest.mark.parametrize(
@@ -315,17 +315,17 @@ def test_a_reset_is_answered_by_the_new_child(station):
     station.master.start()
     pid, epoch = station.pid(), station.page()["epoch"]
     lock = StateLock(str(station.state / "lock"))
-    unheld = looks = 0
+    unheld = reads = 0
     for turn in range(1, 4):
         id = send(str(station.state), "reset", {}, ME)
         while (reply := reply_to(str(station.state), id)) is None:
             holder = lock.holder()
-            looks += 1
+            reads += 1
             unheld += holder is None or holder.pid != pid
         assert reply.ok and reply.result == {"begun anew": True}
         events = [event for event in read_events(str(station.state)) if event.kind == "reset_ordered"]
         assert [event.epoch for event in events] == list(range(epoch + 1, epoch + turn + 1)), "answered after it was done"
-    assert looks > 50 and unheld == 0
+    assert reads > 50 and unheld == 0
     station.write("a.csv", "1\n")
     station.notify("a.csv")
     station.arrived("a.csv")
@@ -345,7 +345,7 @@ def test_a_reset_that_waited_is_answered_by_a_childs_start(station):
     assert station.page()["epoch"] == epoch + 1 and [event.epoch for event in kinds(station, "reset_ordered")] == [epoch + 1]
 
 
-def test_the_log_speaks_of_orders_and_not_of_looks(station):
+def test_the_log_has_orders_and_no_queries(station):
     station.master.start()
     station.pid()
     order(station, "queue")

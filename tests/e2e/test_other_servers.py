@@ -79,8 +79,8 @@ def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, st
                     one.master.start()
                 time.sleep(0.15)
             grown = (one.data / "grow.csv").read_bytes()
-            wanted = {*sent.items(), ("again.bin", versions[-1]), ("grow.csv", grown)}
-            wait_until(lambda: wanted <= set(taker.taken), 60, what="everything in the program's hands")
+            expected = {*sent.items(), ("again.bin", versions[-1]), ("grow.csv", grown)}
+            wait_until(lambda: expected <= set(taker.taken), 60, what="everything in the program's hands")
             wait_until(lambda: one.page()["queue"]["waiting"] == one.page()["queue"]["sending"] == 0, 30, what="rest")
             time.sleep(1)  # what would be sent again is sent again now
         finally:
@@ -91,8 +91,8 @@ def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, st
         # The second child cannot know that a file was delivered whose receipt the first had no time to write.
         names = [receipt.name for receipt in read_receipts(str(one.state))]
         assert set(sent) <= set(names)
-        assert not one.told("parked")
-        assert not one.told("connection_lost")
+        assert not one.reasons("parked")
+        assert not one.reasons("connection_lost")
         wait_until(lambda: not one.left(), what="nothing of ours there")
 
 
@@ -152,12 +152,12 @@ def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, m
         wait_until(lambda: not set(one.differs()) - set(parked()), 60, what="the rewritten ones")
         refused = set(parked())
         assert refused == (CHANGED_BY_PURE_FTPD if isinstance(server, pureftpd.PureFTPdServer) else set()), one.page()["parked"]
-        assert not one.told("connection_lost")
+        assert not one.reasons("connection_lost")
         wait_until(lambda: not one.left(), what="nothing of ours there")
         there = {str(path.relative_to(server.files)) for path in server.files.rglob("*") if path.is_file()}
         assert there == set(ODD_NAMES) - refused
-        told = [receipt.name for receipt in read_receipts(str(one.state))]
-        assert all(told.count(name) >= 2 for name in set(ODD_NAMES) - refused), "deliveries that nobody counted"
+        names = [receipt.name for receipt in read_receipts(str(one.state))]
+        assert all(names.count(name) >= 2 for name in set(ODD_NAMES) - refused), "deliveries that nobody counted"
 
 
 FACES: dict[str, dict[str, Any]] = {
@@ -193,12 +193,12 @@ def test_object_stores(tmp_path: Path, station: MakeStation, face: str):
         for number in range(4):
             time.sleep(0.7)
             one.grow(b"%d,more\n" % number)
-        wait_until(lambda: one.told("connection_lost"), what="the cut")
+        wait_until(lambda: one.reasons("connection_lost"), what="the cut")
         relay.heal()
         one.all_there()
-        assert not one.told("parked")
+        assert not one.reasons("parked")
         wait_until(lambda: not one.left(), what="nothing of ours there")
-        words = " ".join([str(one.page().get("last_error")), *one.told("attempt_failed")]).lower()
+        words = " ".join([str(one.page().get("last_error")), *one.reasons("attempt_failed")]).lower()
         assert "full disk" not in words and "quota" not in words
 
 
@@ -232,8 +232,8 @@ def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation,
             one.grow(b"%d,more\n" % number)
             one.all_there(30)
         assert not [(name, size) for name, size in published if name in sizes and size != sizes[name]], "a short file was published"
-        assert not one.told("connection_lost")
-        assert not one.told("parked")
+        assert not one.reasons("connection_lost")
+        assert not one.reasons("parked")
         wait_until(lambda: not one.left(), what="nothing of ours there")
 
 
@@ -253,8 +253,8 @@ def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: Make
             one.grow(body)
             one.all_there(30)
             assert time.monotonic() - begun < 20
-        assert not one.told("parked")
-        assert not one.told("connection_lost")
+        assert not one.reasons("parked")
+        assert not one.reasons("connection_lost")
         wait_until(lambda: not one.left(), what="nothing of ours there")
         assert "disk" not in str(one.page().get("last_error"))
 
@@ -290,10 +290,10 @@ def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any):
         assert {name: (server.files / name).is_symlink() for name in kept} == kept, "it depends on what is done"
         assert kept == dict.fromkeys(kept, True)
         assert (disk / "moved.csv").read_bytes() == (one.data / "grow.csv").read_bytes()
-        told = [event.fields["name"] for event in read_events(str(one.state)) if event.kind == "remote_link"]
-        # Over FTP a link that points to nothing looks as if nothing were there.
-        wanted = ["dangling.csv", "grow.csv", "pic.jpg"] if isinstance(server, sshd.OpenSSHServer) else ["grow.csv", "pic.jpg"]
-        assert sorted(told) == wanted, "told once for each name"
-        assert not one.told("parked")
-        assert not one.told("connection_lost")
+        names = [event.fields["name"] for event in read_events(str(one.state)) if event.kind == "remote_link"]
+        # Over FTP a dangling link is as good as no file.
+        expected = ["dangling.csv", "grow.csv", "pic.jpg"] if isinstance(server, sshd.OpenSSHServer) else ["grow.csv", "pic.jpg"]
+        assert sorted(names) == expected, "told once for each name"
+        assert not one.reasons("parked")
+        assert not one.reasons("connection_lost")
         wait_until(lambda: not one.left(), what="nothing of ours there")

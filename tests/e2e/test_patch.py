@@ -37,7 +37,7 @@ def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation
     sent(one)
     remote, seen, enough = one.server / "big.dat", set(), threading.Event()
 
-    def look() -> None:
+    def read_remote() -> None:
         while not enough.is_set():
             seen.add(hash(remote.read_bytes()))
             enough.wait(0.05)
@@ -47,7 +47,7 @@ def test_only_changes_are_sent_and_a_reader_sees_whole_versions(one: SFTPStation
     versions.append(versions[2][9_000_000:] + versions[2][:9_000_000])
     versions.append(versions[3] + b"grown")
     versions.append(versions[4][700_000:])
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read_remote)
     reader.start()
     try:
         for version, most in zip(versions[1:], (1_100_000, 200_000, 120_000, 12_000, 120_000), strict=True):

@@ -24,11 +24,11 @@ FOLDER = {"on_change": True, "settle_secs": 0.3, "notify_files": False, "default
 
 @contextlib.contextmanager
 def station(tmp_path: Path, *entries: dict[str, Any]) -> Iterator[Station]:
-    made = [
+    own_entries = [
         {key: str(tmp_path / "data" / value) if key in ("dir", "file") else value for key, value in entry.items()}
         for entry in entries or ({"dir": ".", **FOLDER},)
     ]
-    one = Station(tmp_path, made)
+    one = Station(tmp_path, own_entries)
     shutil.rmtree(one.data / "box")
     try:
         one.master.start()
@@ -63,7 +63,7 @@ def lines(count: int, tag: str = "line") -> bytes:
 
 
 def copytruncate(data: Path) -> None:
-    """An appending writer, whose file is refilled past its old length before anybody looks."""
+    """An appending writer, whose file is refilled past its old length before the child scans."""
     head = b"# the same comment\n" * 300
     (data / "x.csv").write_bytes(head + lines(3000))
     time.sleep(1)
@@ -169,7 +169,7 @@ def header_put_back(data: Path) -> None:
         file.write(b"one more\n")
 
 
-WAYS: list[Callable[[Path], None]] = [
+WRITERS: list[Callable[[Path], None]] = [
     copytruncate,
     own_offset,
     numbered,
@@ -183,27 +183,29 @@ WAYS: list[Callable[[Path], None]] = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_in_a_folder(tmp_path: Path, way: Callable[[Path], None]):
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_in_a_folder(tmp_path: Path, write: Callable[[Path], None]):
     with station(tmp_path) as one:
-        way(one.data)
+        write(one.data)
         settled(one)
         there = os.listdir(one.server)
         assert [name for name in there if name.startswith((".", "4913")) or name.endswith(("~", "filepart"))] == []
         assert "clash" not in one.kinds()
 
 
-@pytest.mark.parametrize("way", [copytruncate, own_offset, editors, touched_back, header_put_back], ids=lambda way: way.__name__)
-def test_of_a_named_file(tmp_path: Path, way: Callable[[Path], None]):
+@pytest.mark.parametrize(
+    "write", [copytruncate, own_offset, editors, touched_back, header_put_back], ids=lambda write: write.__name__
+)
+def test_of_a_named_file(tmp_path: Path, write: Callable[[Path], None]):
     with station(tmp_path, {"file": "x.csv", "on_change": True, "settle_secs": 0.3}) as one:
-        way(one.data)
+        write(one.data)
         one.arrived("x.csv")
 
 
-def test_a_tree_that_is_made_at_once_is_followed(tmp_path: Path):
+def test_a_tree_that_is_created_at_once_is_followed(tmp_path: Path):
     with station(tmp_path, {"dir": ".", "recursive": True, **FOLDER}) as one:
-        made = [f"2026/{number % 12:02d}/{number:02d}/cam/a/f{number}.jpg" for number in range(60)]
-        for name in made:
+        names = [f"2026/{number % 12:02d}/{number:02d}/cam/a/f{number}.jpg" for number in range(60)]
+        for name in names:
             (one.data / name).parent.mkdir(parents=True)
             (one.data / name).write_bytes(os.urandom(300))
-        wait_until(lambda: all((one.server / name).exists() for name in made), 60, what="all of the tree")
+        wait_until(lambda: all((one.server / name).exists() for name in names), 60, what="all of the tree")

@@ -1,6 +1,6 @@
 """What a second user on the machine tries against a task, from outside: by the command alone, with a canary that must not leak.
 
-Each was a hole once. ``his``: a folder of that user, which root's task is told to watch. ``drop``: one of root's that all may
+Each was a hole once. ``his``: a folder of that user, which root's task watches. ``drop``: one of root's that all may
 write.
 """
 
@@ -28,8 +28,8 @@ _OLD = time.mktime((2026, 11, 2, 12, 0, 0, 0, 0, -1))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
-    with ftp_server(tmp_path_factory.mktemp("ftp")) as made:
-        yield made
+    with ftp_server(tmp_path_factory.mktemp("ftp")) as ftpd:
+        yield ftpd
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_heartbeat_overwrites_nothing(place: Path, data: Path, server: FTPServ
 
 
 @pytest.mark.slow
-def test_a_look_at_his_task_is_not_held_up(place: Path):
+def test_a_query_of_his_task_is_not_held_up(place: Path):
     """A fifo, and a file without end, in the place of what is looked at."""
     give_him(place / "data")
     state = place / "data" / ".pysubtask" / "main" / "ftp"
@@ -159,7 +159,7 @@ def shared(place: Path, mode: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_state_folder_that_another_user_made_is_not_written(place: Path, server: FTPServer):
+def test_a_state_folder_that_another_user_created_is_not_written(place: Path, server: FTPServer):
     data = shared(place, 0o1777)
     bashrc = place / "bob" / ".bashrc"
 
@@ -282,10 +282,10 @@ def test_copies_of_private_files_are_private(place: Path, tmp_path: Path):
         found: list[str] = []
         for path in bob.rglob("*"):
             if path.is_file() and path.name != "diary.csv":
-                said = subprocess.run(
+                done = subprocess.run(
                     ["cat", str(path)], user=OTHER, group=OTHER, extra_groups=[], capture_output=True, check=False
                 )
-                found += [str(path)] if PRIVATE.encode() in said.stdout else []
+                found += [str(path)] if PRIVATE.encode() in done.stdout else []
         return found
 
     with ftp_server(tmp_path / "ftp") as server:

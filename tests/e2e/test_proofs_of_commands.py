@@ -169,12 +169,12 @@ def test_no_service_of_roots_over_a_drop_folder(place: Path):
     assert done.returncode != 0 and "User=root" not in done.stdout
 
 
-# ---- what is shown
+# ---- what is printed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["the setting", "the environment"])
-def test_no_part_of_a_proxys_password_is_told(place: Path, by: str):
+def test_no_part_of_a_proxys_password_is_printed(place: Path, by: str):
     proxy = "http://station:pa#ssw0rd@127.0.0.1:1"
     path = place / "station.toml"
     path.write_text(
@@ -197,26 +197,26 @@ def test_no_part_of_a_proxys_password_is_told(place: Path, by: str):
             os.environ.pop("HTTPS_PROXY", None)
         else:
             os.environ["HTTPS_PROXY"] = before
-    told = [*leaked("station:pa", place / "data", place / "home"), *leaked("ssw0rd", place / "data", place / "home")]
-    assert told == [] and "station:pa" not in run.text() and "ssw0rd" not in run.text(), run.text()
+    leaks = [*leaked("station:pa", place / "data", place / "home"), *leaked("ssw0rd", place / "data", place / "home")]
+    assert leaks == [] and "station:pa" not in run.text() and "ssw0rd" not in run.text(), run.text()
     assert "Dropbox" in run.text() or "Proxy" in run.text()
 
 
 @pytest.mark.slow
 def test_a_name_steers_no_terminal(place: Path):
-    """What 'resume' says without being told a name: the one of the task, which is that of its file."""
+    """What 'resume' reports without a given name: the one of the task, which is that of its file."""
     name = "a\x1b]0;OWNED-TITLE\x07\x1b[2J.csv"
     (place / "data" / name).write_text("1\n")
     # In TOML control characters stand as escapes.
-    shown = json.dumps(f"data/{name}")
+    path_in_toml = json.dumps(f"data/{name}")
     with ftp_server(place / "ftp") as server:
-        path = config(place, server, watch=f"file = {shown}")
+        path = config(place, server, watch=f"file = {path_in_toml}")
         with Run(place, path) as run:
             run.until(lambda: arrived(server, place, name), 20)
             for words in ("pause", "resume", "notify", "retry", "get RateLimit", "status", "events", "queue"):
                 done = pysubtask(place, *words.split(), PYSUBTASK_REGISTRY=str(place / "home" / "registry"))
-                said = done.stdout + done.stderr
-                assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said), (words, said)
+                output = done.stdout + done.stderr
+                assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", output), (words, output)
         assert "\x1b" not in run.text() and "\x07" not in run.text()
 
 
@@ -224,8 +224,8 @@ def test_a_name_steers_no_terminal(place: Path):
 def test_a_name_forges_no_line_of_the_journal(place: Path):
     signs = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
     names = [f"b{sign}<3>[pysubtask.TaskMaster.1]: ERROR: disk failing{sign}c.csv" for sign in signs]
-    (place / "said.txt").touch()
-    found = os.stat(place / "said.txt")
+    (place / "output.txt").touch()
+    found = os.stat(place / "output.txt")
     with ftp_server(place / "ftp") as server:
         path = config(place, server)
         before = os.environ.get("JOURNAL_STREAM")
@@ -237,7 +237,7 @@ def test_a_name_forges_no_line_of_the_journal(place: Path):
                 run.until(lambda: len(server.names()) >= len(names), 20)
         finally:
             os.environ.pop("JOURNAL_STREAM", None) if before is None else os.environ.update(JOURNAL_STREAM=before)
-    lines = run.said.read_bytes().split(b"\n")
+    lines = run.output.read_bytes().split(b"\n")
     assert sum(line.startswith(b"<6>") for line in lines) > len(names), "it is the journal's own form"
     assert [line for line in lines if re.match(rb"(<\d>)*<3>\[pysubtask\.TaskMaster\.1\]", line)] == []
 

@@ -44,15 +44,15 @@ def deliver(one: SFTPStation, protocol: str) -> dict[str, bool]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hashes", [(), ("sha256",)])
-@pytest.mark.parametrize("way", ["to sftp", "to ftp"])
-def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str, hashes: tuple[str, ...]):
+@pytest.mark.parametrize("direction", ["to sftp", "to ftp"])
+def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, direction: str, hashes: tuple[str, ...]):
     files = tmp_path / "files"
     names = ("XSHA256",) if hashes else ()
     with ftp_server(files, hashes=names) as ftp, sftp_server(files, user="pi", password="a password", hashes=hashes) as sftp:
         before, after = own(ftp.settings()), own(sftp.settings(password=True))
-        if way == "to ftp":
+        if direction == "to ftp":
             before, after = after, before
-        first, second = ("ftp://", "sftp://") if way == "to sftp" else ("sftp://", "ftp://")
+        first, second = ("ftp://", "sftp://") if direction == "to sftp" else ("sftp://", "ftp://")
         entries = [{"file": str(tmp_path / "data" / name)} for name in NAMES]
         one = SFTPStation(tmp_path, files / "in", before, entries)
         for name in NAMES:
@@ -64,12 +64,12 @@ def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str
         one.write("changed.csv", TEXT.replace("20.5", "20.6"))
         os.utime(one.data / "changed.csv", (1_790_000_000, 1_790_000_000))
         # Changed there by somebody else, who set the time too; by cutting it; by removing it.
-        shown = (there / "rewritten.csv").stat()
+        stat = (there / "rewritten.csv").stat()
         (there / "rewritten.csv").write_text(TEXT.replace("20.5", "99.9"))
-        os.utime(there / "rewritten.csv", ns=(shown.st_mtime_ns, shown.st_mtime_ns))
+        os.utime(there / "rewritten.csv", ns=(stat.st_mtime_ns, stat.st_mtime_ns))
         (there / "replaced.csv").write_text(TEXT.replace("20.5", "99.9"))
         (there / "cut.csv").write_text(TEXT[:100])
-        os.utime(there / "cut.csv", ns=(shown.st_mtime_ns, shown.st_mtime_ns))
+        os.utime(there / "cut.csv", ns=(stat.st_mtime_ns, stat.st_mtime_ns))
         (there / "gone.csv").unlink()
         one.close()
 
@@ -89,8 +89,8 @@ def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str
                 assert (there / name).read_bytes() == (two.data / name).read_bytes(), name
         receipt = next(found for found in receipts(two, second) if found.name == "same.csv")
         assert receipt.verified == ("hash" if hashes else "size")
-        told = wait_until(lambda: [one for one in read_events(str(two.state)) if one.kind == "unchanged"], what="the event")
-        assert [event.fields["name"] for event in told].count("same.csv") == 1
+        events = wait_until(lambda: [one for one in read_events(str(two.state)) if one.kind == "unchanged"], what="the event")
+        assert [event.fields["name"] for event in events].count("same.csv") == 1
         # And back again.
         two.close()
         three = SFTPStation(tmp_path, there, before, entries)

@@ -55,10 +55,10 @@ def test_cuts_and_kills_cost_little(station: tuple[SFTPStation, Any]):
     one.write("big.bin", os.urandom(SIZE))
     one.master.start()
     one.notify("big.bin")
-    marks = sorted(chance.randrange(SIZE // 20, SIZE * 9 // 10) for _ in range(CUTS + KILLS))
+    offsets = sorted(chance.randrange(SIZE // 20, SIZE * 9 // 10) for _ in range(CUTS + KILLS))
     kills = set(chance.sample(range(CUTS + KILLS), KILLS))
-    for number, mark in enumerate(marks):
-        wait_until(lambda mark=mark: one.master.check_pending_notifications() or relay.up >= mark, 60, what=f"{mark} bytes")
+    for number, offset in enumerate(offsets):
+        wait_until(lambda offset=offset: one.master.check_pending_notifications() or relay.up >= offset, 60, what=f"{offset} bytes")
         if number in kills:
             one.kill()
         else:

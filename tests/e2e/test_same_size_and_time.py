@@ -49,7 +49,10 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "folder, new files only": {"dir": "data", "settle_secs": 0.2, "notify_files": False},
 }
 CASES = [
-    (kind, way) for kind in ENTRIES for way in (in_place, by_rename, was_recreated) if "only" not in kind or way is not in_place
+    (kind, write)
+    for kind in ENTRIES
+    for write in (in_place, by_rename, was_recreated)
+    if "only" not in kind or write is not in_place
 ]
 
 
@@ -61,8 +64,8 @@ def station(tmp_path: Path, kind: str) -> Station:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "way"), CASES, ids=lambda value: getattr(value, "__name__", value))
-def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any):
+@pytest.mark.parametrize(("kind", "change"), CASES, ids=lambda value: getattr(value, "__name__", value))
+def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, change: Any):
     one = station(tmp_path, kind)
     try:
         path = one.write("a.csv", OLD)
@@ -70,7 +73,7 @@ def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any):
         one.master.start()
         one.arrived("a.csv")
         one.idle()
-        way(path)
+        change(path)
         assert os.stat(path).st_mtime_ns == LONG_AGO * 10**9
         one.arrived("a.csv")
         assert (one.server / "a.csv").read_bytes() == NEW
@@ -79,9 +82,9 @@ def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [in_place, was_recreated])
+@pytest.mark.parametrize("change", [in_place, was_recreated])
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_it_arrives_where_it_was_changed_while_no_child_ran(tmp_path: Path, kind: str, way: Any):
+def test_it_arrives_where_it_was_changed_while_no_child_ran(tmp_path: Path, kind: str, change: Any):
     one = station(tmp_path, kind)
     try:
         path = one.write("a.csv", OLD)
@@ -92,7 +95,7 @@ def test_it_arrives_where_it_was_changed_while_no_child_ran(tmp_path: Path, kind
         one.master.stop()
         # The last sign of a child counts with some slack.
         wait_until(lambda: _ctime_passes(tmp_path, one.page()), what="time to go by")
-        way(path)
+        change(path)
         one.master = one.make()
         one.master.start()
         one.arrived("a.csv")
@@ -146,8 +149,8 @@ def looked(watch: Watcher, memory: Memory, now: float) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-@pytest.mark.parametrize("way", [in_place, was_recreated])
-def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, way: Any):
+@pytest.mark.parametrize("change", [in_place, was_recreated])
+def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, change: Any):
     from pysubtask.common.entries import read_entries
 
     (tmp_path / "data").mkdir()
@@ -157,7 +160,7 @@ def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, way: Any
     watch = Watcher(read_entries([ENTRIES[kind]], cwd=str(tmp_path)), memory, (), lambda: None, False)
     assert looked(watch, memory, 0.0) == ["a.csv start"]
     assert [looked(watch, memory, now) for now in (10.0, 20.0, 100.0)] == [[], [], []]
-    way(path)
-    told = [each for now in (200.0, 210.0, 220.0, 300.0) for each in looked(watch, memory, now)]
+    change(path)
+    events = [each for now in (200.0, 210.0, 220.0, 300.0) for each in looked(watch, memory, now)]
     # A file that is made anew may get the number of the one before, or another.
-    assert told in (["a.csv recheck"], ["a.csv change" if kind == "file" else "a.csv new"]), told
+    assert events in (["a.csv recheck"], ["a.csv change" if kind == "file" else "a.csv new"]), events

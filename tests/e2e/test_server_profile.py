@@ -1,4 +1,4 @@
-"""A station and a server that does less than others: what a person is told, and what the next child knows."""
+"""A station and a server that does less than others: what status and events report, and what the next child knows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.station import SFTPStation
 pytest.importorskip("asyncssh")
 
 
-def told(one: SFTPStation) -> list[str]:
+def profile_steps(one: SFTPStation) -> list[str]:
     return [event.fields["now"] for event in read_events(str(one.state)) if event.kind == "server_profile"]
 
 
@@ -42,13 +42,13 @@ def test_an_object_store_is_reported_once_over_a_restart(tmp_path: Path):
                 one.write("grow.csv", b"more\n", "a")
                 one.arrived("grow.csv")
                 known = {"after_close", "rename", "aside", "refused"}
-                wait_until(lambda one=one, known=known: known <= set(told(one)), 30, "each step as an event")
+                wait_until(lambda one=one, known=known: known <= set(profile_steps(one)), 30, "each step as an event")
                 wait_until(lambda: not ours(remote), 30, "nothing of ours on the server")
                 lacks = {means.SIZE.lacks["after_close"], means.TIME.lacks["refused"], means.PUBLISH.lacks["aside"]}
                 wait_until(lambda one=one, lacks=lacks: lacks <= set(one.page().get("server") or []), 30, "all of it on the page")
             finally:
                 one.close()
-    assert len(told(one)) == len(set(told(one))), "said once, and not again by the second child"
+    assert len(profile_steps(one)) == len(set(profile_steps(one))), "said once, and not again by the second child"
     assert not [event for event in read_events(str(one.state)) if event.kind in ("parked", "connection_lost")]
     assert {receipt.verified for receipt in read_receipts(str(one.state))} == {"size"}
     log = (tmp_path / "logs" / "child.txt").read_text()

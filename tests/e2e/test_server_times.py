@@ -40,7 +40,7 @@ def test_only_growth_is_sent_and_an_unchanged_file_is_free(protocol: str, change
             one.notify("grow.csv")
             one.notify("again.jpg")
             one.wait("grow.csv", "again.jpg")
-            for _ in range(2):  # an append has shown by now that it works
+            for _ in range(2):  # by now an append has worked
                 one.write("grow.csv", LINE, "a")
                 one.notify("grow.csv")
                 one.wait("grow.csv")

@@ -30,14 +30,14 @@ def sshd(tmp_path):
 
 @pytest.fixture
 def station(tmp_path):
-    made = []
+    stations = []
 
     def make(server, entries=None, *, ftp=None, **base):
-        made.append(SFTPStation(tmp_path, server.files, {**server.settings(), **(ftp or {})}, entries, **base))
-        return made[-1]
+        stations.append(SFTPStation(tmp_path, server.files, {**server.settings(), **(ftp or {})}, entries, **base))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 

@@ -83,8 +83,8 @@ def test_a_folder_that_others_may_write_keeps_no_state(tmp_path: Path, home: Pat
         assert page["state_folder"] == str(state)
         assert "may be written by" in page["state_why"] and str(one.data) in page["state_why"]
         assert page["snapshots"] == str(state / "snapshots") and page["snapshots_elsewhere"] is False
-        told = [line for line in one.log().splitlines() if str(state) in line and "may be written by" in line]
-        assert len(told) == 1, "one line says where and why"
+        lines = [line for line in one.log().splitlines() if str(state) in line and "may be written by" in line]
+        assert len(lines) == 1, "one line says where and why"
     finally:
         one.close()
 
@@ -175,13 +175,13 @@ def test_a_folder_that_comes_later_is_judged_then(tmp_path: Path, home: Path, mo
 
 
 def exits(one: Shared, words: str) -> None:
-    """Wait until the child has said why it does not begin, on the page too."""
+    """Wait until log and page have the reason why the child does not begin."""
 
-    def said() -> bool:
+    def reported() -> bool:
         one.master.check_pending_notifications()
         return words in one.log() and words in str(one.page().get("why"))
 
-    wait_until(said, 60, f"the words {words!r}")
+    wait_until(reported, 60, f"the words {words!r}")
 
 
 def everything_below(folder: Path) -> dict[str, bytes]:
@@ -206,7 +206,7 @@ def test_anothers_state_folder_keeps_its_task_from_starting(tmp_path: Path, how:
         exits(one, f"a state folder of this task is in {inside}, and is not read")
         assert not (one.state / "spool.db").exists(), "no fresh queue"
         assert everything_below(one.data) == before
-        # A person looks, and finds that it is the task's own after all.
+        # A person checks, and finds that it is the task's own after all.
         one.master.stop(forcekill=True)
         os.chown(inside, os.geteuid(), os.getegid())
         inside.chmod(0o700)
@@ -418,9 +418,13 @@ def test_a_place_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(registry.VARIABLE, str(folder / "data"))
 
         def try_it() -> None:
-            said = refused(folder / "data")
-            assert "StateFolder" in said and f"{folder}/closed/pysubtask/state" in said and "pysubtask service --install" in said
-            assert "may be written by others" in said
+            message = refused(folder / "data")
+            assert (
+                "StateFolder" in message
+                and f"{folder}/closed/pysubtask/state" in message
+                and "pysubtask service --install" in message
+            )
+            assert "may be written by others" in message
             assert "which this user may not write" in refused(folder / "data", StateFolder=str(folder / "closed"))
 
         if os.geteuid() == 0:
@@ -434,8 +438,8 @@ def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
-    said = refused(tmp_path / "data", StateFolder=f"{tmp_path}/shared")
-    assert "may be written by others, so the state would not be safe" in said
+    message = refused(tmp_path / "data", StateFolder=f"{tmp_path}/shared")
+    assert "may be written by others, so the state would not be safe" in message
     assert "is no absolute path" in refused(tmp_path / "data", StateFolder="state")
     (tmp_path / "file").touch()
     assert "is a file" in refused(tmp_path / "data", StateFolder=f"{tmp_path}/file")
@@ -468,7 +472,7 @@ def test_a_folder_of_snapshots_of_ones_own_stays(tmp_path: Path):
         one.close()
 
 
-def test_snapshots_on_another_disk_are_told_of(tmp_path: Path):
+def test_snapshots_on_another_disk_are_reported(tmp_path: Path):
     """MinFreeBytes counts where they are."""
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:

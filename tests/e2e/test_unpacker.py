@@ -20,9 +20,9 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
     unpacker.write_text(f'#!/bin/sh\nexec 3<&0\n"{sys.executable}" "$@" <&3 &\nwait $!\n')
     unpacker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(unpacker))
-    made = Station(tmp_path)
-    yield made
-    made.close()
+    running = Station(tmp_path)
+    yield running
+    running.close()
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ CHILD = textwrap.dedent(
     import json, os, signal, sys, threading, time
     from pysubtask.common import handoff
 
-    told = handoff.read()
+    given = handoff.read()
     again = handoff.read()
     orders = json.load(open("orders.json"))
     stopped = []
@@ -29,15 +29,15 @@ CHILD = textwrap.dedent(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     page = {
         "format": 1, "pid": os.getpid(), "argv": sys.argv, "orig_argv": sys.orig_argv, "cwd": os.getcwd(),
-        "repr": repr(told), "same": told == again, "session": os.getsid(0), "folder": told.state_dir,
-        "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")), "state_mode": os.stat(told.state_dir).st_mode & 0o777,
-        "master_pid": told.master_pid, "handled_there": os.path.exists(told.state_dir + "/handled.json"),
-        "password": told.settings.get("Password"), "bak": told.bak_dir, "log": told.log_file,
+        "repr": repr(given), "same": given == again, "session": os.getsid(0), "folder": given.state_dir,
+        "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")), "state_mode": os.stat(given.state_dir).st_mode & 0o777,
+        "master_pid": given.master_pid, "handled_there": os.path.exists(given.state_dir + "/handled.json"),
+        "password": given.settings.get("Password"), "bak": given.bak_dir, "log": given.log_file,
         "env_path": os.environ.get("PYTHONPATH"), "path": sys.path,
     }
-    with open(told.state_dir + "/page.part", "w") as file:
+    with open(given.state_dir + "/page.part", "w") as file:
         json.dump(page, file)
-    os.rename(told.state_dir + "/page.part", told.state_dir + "/status.json")
+    os.rename(given.state_dir + "/page.part", given.state_dir + "/status.json")
     if "die" in orders:
         sys.stderr.write("a last word\\n")
         sys.stderr.flush()
@@ -49,7 +49,7 @@ CHILD = textwrap.dedent(
         found = os.stat(path)
         handled[path] = [found.st_mtime_ns, found.st_size, found.st_ino]
     handled.update(orders.get("claim", {}))
-    with open(told.state_dir + "/handled.json", "w") as file:
+    with open(given.state_dir + "/handled.json", "w") as file:
         json.dump(handled, file)
     for path in orders.get("touch_after", []):
         os.utime(path, ns=(1, 1))
@@ -79,11 +79,11 @@ class App:
     def page(self, master, other_than=None):
         """The status of the running child, once it has written one."""
 
-        def look():
+        def running_child():
             child = master.status().children[0]
             return child if child.page and child.alive and child.page["pid"] == child.pid != other_than else None
 
-        return wait_until(look, 60)
+        return wait_until(running_child, 60)
 
 
 @pytest.fixture

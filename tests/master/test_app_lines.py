@@ -18,9 +18,9 @@ FTP = {"Host": "files.example.org"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    made = str(tmp_path / ".pysubtask" / "main" / "ftp")
-    make_folder(made)
-    return made
+    path = str(tmp_path / ".pysubtask" / "main" / "ftp")
+    make_folder(path)
+    return path
 
 
 def child_logger(folder: str) -> logging.Logger:

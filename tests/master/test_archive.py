@@ -72,10 +72,10 @@ class Place:
         found = path.stat()
         line = {"size": found.st_size, "mtime_ns": found.st_mtime_ns, **changed}
         folder = str(self.states[state])
-        made = Receipt(
+        receipt = Receipt(
             receipts.last_seq(folder) + 1, at, str(path), path.name, destination, line["size"], line["mtime_ns"], "d", 1, "size"
         )
-        receipts.append(folder, [made])
+        receipts.append(folder, [receipt])
 
     def run(self, secs=60.0):
         self.archive.begin()
@@ -227,7 +227,7 @@ def in_1970(one, name):
 @pytest.fixture
 def ctime(monkeypatch):
     """Folders whose files' state changed when the test says: scandir's stat is looked through."""
-    told = {}
+    times = {}
 
     class Item:
         def __init__(self, item):
@@ -239,11 +239,11 @@ def ctime(monkeypatch):
 
         def stat(self, *, follow_symlinks=True):
             found = self._item.stat(follow_symlinks=follow_symlinks)
-            at = told.get(self.name)
+            at = times.get(self.name)
             if at is None:
                 return found
-            shown = {key: getattr(found, key) for key in dir(found) if key.startswith("st_")}
-            return SimpleNamespace(**{**shown, "st_ctime": at})
+            fields = {key: getattr(found, key) for key in dir(found) if key.startswith("st_")}
+            return SimpleNamespace(**{**fields, "st_ctime": at})
 
     class Listing:
         def __init__(self, items):
@@ -260,7 +260,7 @@ def ctime(monkeypatch):
 
     real = os.scandir
     monkeypatch.setattr("pysubtask.master.archive.os.scandir", lambda path: Listing(real(path)))
-    return told
+    return times
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_a_file_that_changes_while_it_is_moved_is_not_lost(place, monkeypatch, a
 
 
 @pytest.mark.parametrize("code", [errno.EXDEV, errno.EACCES, errno.ENOSPC])
-def test_what_cannot_be_moved_stays_and_is_said_once(place, monkeypatch, code):
+def test_what_cannot_be_moved_stays_and_is_logged_once(place, monkeypatch, code):
     one = place()
     for number in range(5):
         one.make(f"n{number}.txt")
@@ -431,12 +431,12 @@ def test_what_cannot_be_moved_stays_and_is_said_once(place, monkeypatch, code):
     assert one.run() == 0
     assert len(one.there()) == 5
     assert one.archived() == [], "no empty file stays behind"
-    said = [line for line in one.lines if "stay" in line]
-    assert len(said) == 1
-    assert ("another file system" in said[0]) == (code == errno.EXDEV)
+    lines = [line for line in one.lines if "stay" in line]
+    assert len(lines) == 1
+    assert ("another file system" in lines[0]) == (code == errno.EXDEV)
 
 
-def test_an_archive_that_cannot_be_made_hurts_nobody(place):
+def test_an_archive_that_cannot_be_created_hurts_nobody(place):
     one = place()
     one.make("n.txt")
     one.make("archive", days=0)

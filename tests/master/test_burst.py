@@ -161,19 +161,19 @@ TestAgainstTheModel = Machine.TestCase
 
 
 def test_the_timeline_at_five_calls_a_second():
-    state, touched, told = Burst(), [], []
+    state, touched, lines = Burst(), [], []
     for tenths in range(0, 58, 2):  # 0.0 ... 5.6
         decision = called(DEFAULT, state, tenths * 100 * MS)
         state = decision.state
         if decision.hold is None:
             touched.append(tenths / 10)
         if decision.line:
-            told.append((tenths / 10, decision.line))
+            lines.append((tenths / 10, decision.line))
         hold = {2: 1000, 4: 5200, 54: 6200, 56: 10400}.get(tenths)
         if hold:
             assert decision.hold == hold * MS, tenths
     assert touched == [0, 5.2]
-    assert told == [
+    assert lines == [
         (0, "Initial notify (Burst mode)"),
         (0.2, "Burst detected *BUT* waiting for [2] in a row."),
         (0.4, "Burst detected. Starting Burst mode!"),
@@ -197,7 +197,7 @@ def test_a_pair_of_calls_then_silence():
     assert looked(second.state, 31_000 * MS).hold is None
 
 
-def test_after_a_flush_by_the_way_nothing_is_notified_again():
+def test_after_a_flush_in_between_nothing_is_notified_again():
     state = called(DEFAULT, called(DEFAULT, Burst(), 0).state, 200 * MS).state
     assert state.pending
     assert looked(flushed(state), 10**12) is None

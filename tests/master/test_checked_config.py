@@ -1,4 +1,4 @@
-"""What an app is told about its entries and its config: everything in one error, whose text is that of the first problem."""
+"""The errors of an app's entries and config: everything in one error, whose text is that of the first problem."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OF_CONFIG = [
 ]
 
 
-def test_an_app_is_told_everything_and_the_text_is_the_first():
+def test_an_app_gets_every_error_and_the_text_is_the_first():
     with pytest.raises(ConfigError) as caught:
         TaskMaster(WATCH, CONFIG, None, False)
     error = caught.value
@@ -72,7 +72,7 @@ def test_a_master_with_a_plain_child_too():
     assert [one.key for one in caught.value.problems] == [*OF_WATCH, "base.RetryCount", "base.TaskName", "watchfilesdirs[2].as"]
 
 
-def test_what_is_no_config_is_told_with_the_entries():
+def test_what_is_no_config_is_reported_with_the_entries():
     with pytest.raises(ConfigError) as caught:
         entries_and_plans(["b"], "ftp")
     assert [one.key for one in caught.value.problems] == ["watchfilesdirs[0]", "config"]

@@ -174,11 +174,11 @@ def test_without_pidfd(launch, tmp_path, monkeypatch):
 
 
 def test_started_in_a_thread_and_looked_at_by_many(launch, tmp_path):
-    made = []
-    thread = threading.Thread(target=lambda: made.append(launch(SLEEP)))
+    started = []
+    thread = threading.Thread(target=lambda: started.append(launch(SLEEP)))
     thread.start()
     thread.join()
-    child = up(made[0], tmp_path)
+    child = up(started[0], tmp_path)
     child.kill()
     endings = set()
     threads = [threading.Thread(target=lambda: endings.update([wait([child], 60) == [] and child.exit])) for _ in range(8)]

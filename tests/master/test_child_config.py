@@ -42,7 +42,7 @@ def settings_of(**values):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("address", "wanted"),
+    ("address", "expected"),
     [
         ("ftp://web1234@host:2121/public_html", (False, None, "web1234", "host", 2121, "public_html")),
         ("sftp://pi@Roof//srv/in", (True, None, "pi", "Roof", -1, "/srv/in")),
@@ -52,9 +52,9 @@ def settings_of(**values):
         ("h", (True, None, "", "h", -1, "")),
     ],
 )
-def test_a_host_may_be_an_address(address, wanted):
+def test_a_host_may_be_an_address(address, expected):
     found = settings_of(Host=address)
-    assert tuple(found[key] for key in ("UseSFTP", "UseTLS", "User", "Host", "HostPort", "HostPath")) == wanted
+    assert tuple(found[key] for key in ("UseSFTP", "UseTLS", "User", "Host", "HostPort", "HostPath")) == expected
     with TaskMaster(FILES, {"ftp": {"Host": address}}, LogToConsole=False) as master:
         assert [one.extension for one in plans(master)] == ["ftp"], "it switches the destination on as a bare host does"
 
@@ -62,7 +62,7 @@ def test_a_host_may_be_an_address(address, wanted):
 def test_what_an_address_omits_comes_from_the_other_settings():
     found = settings_of(Host="ftp://h", User="u", HostPort=2121, HostPath="in", Password="geheim")
     assert (found["UseSFTP"], found["User"], found["HostPort"], found["HostPath"]) == (False, "u", 2121, "in")
-    # The same said twice is no contradiction; nor is what says nothing.
+    # The same setting twice is no contradiction; nor is an empty one.
     found = settings_of(Host="ftp://u@h:21/in", User="u", HostPort=21, HostFTPPath="in/", UseSFTP=False, UseTLS=None)
     assert (found["User"], found["HostPort"], found["HostPath"]) == ("u", 21, "in")
     found = settings_of(Host="sftp://u@h:22/in", User="", HostPort=-1, HostPath="", HostFTPPath="elsewhere")
@@ -70,7 +70,7 @@ def test_what_an_address_omits_comes_from_the_other_settings():
     assert settings_of(Host="ftps://h/in", UseTLS="implicit")["UseTLS"] == "implicit", "which of the two TLS it is"
 
 
-def test_a_default_of_the_whole_program_counts_as_said():
+def test_a_default_of_the_whole_program_counts_as_set():
     defaults_config.ftp.User = "station7"
     assert settings_of(Host="ftp://h")["User"] == "station7"
     with pytest.raises(ConfigError, match=r"^ftp\.User: 'station7' contradicts ftp\.Host, which says 'pi'"):
@@ -87,7 +87,7 @@ def test_a_contradiction_names_both(key, value):
     assert raised.value.remedy
 
 
-def test_a_password_in_an_address_is_refused_and_shown_nowhere():
+def test_a_password_in_an_address_is_refused_and_never_repeated():
     for address in ("ftp://u:geheim@h/x", "u:geheim@h:x", "ftp://u:geheim/@h"):
         section = Section(Host=address)
         assert "geheim" not in repr(section) and "h" in repr(section)
@@ -252,8 +252,8 @@ def test_ftp_master_is_always_on():
 )
 def test_dropbox_is_on_when_a_token_is_set_beside_ftp_too(folder, values, on):
     (folder / "token").write_text("t")
-    made = plans(TaskMaster(FILES, {"dropbox": values, **ftp()}))
-    assert [plan.extension for plan in made] == (["ftp", "dropbox"] if on else ["ftp"])
+    found = plans(TaskMaster(FILES, {"dropbox": values, **ftp()}))
+    assert [plan.extension for plan in found] == (["ftp", "dropbox"] if on else ["ftp"])
     if on:
         (plan,) = plans(TaskMaster(FILES, {"dropbox": {**values, "UseDropbox": True}}))
         assert (plan.extension, plan.module, plan.child_name) == ("dropbox", "pysubtask.dropbox", "DropboxSubtask")
@@ -262,7 +262,7 @@ def test_dropbox_is_on_when_a_token_is_set_beside_ftp_too(folder, values, on):
         assert plan.settings["Concurrency"] == 256
 
 
-def test_what_dropbox_is_told():
+def test_what_dropbox_is_given():
     (plan,) = plans(DropboxTaskMaster(FILES, box(AccessToken="****", UseDropbox=False, Proxy="http://me:pass@[::1]:3128/")))
     assert [plan.settings[key] for key in ("RefreshToken", "RefreshTokenFile", "AccessToken")] == ["geheim", None, None]
     assert plan.settings["Proxy"] == "http://me:pass@[::1]:3128/"
@@ -280,7 +280,7 @@ def test_files_of_the_dropbox_login_are_meant_as_seen_from_here(folder, monkeypa
     assert (plan.settings["RefreshTokenFile"], plan.settings["CAFile"]) == (str(folder / "token"), str(folder / "ca.pem"))
 
 
-def test_the_mark_of_a_plan_knows_no_secret():
+def test_the_fingerprint_of_a_plan_knows_no_secret():
     def fingerprint(**values):
         return plans(DropboxTaskMaster(FILES, box(**values)))[0].settings_fingerprint
 
@@ -347,24 +347,24 @@ def test_script_that_is_its_own_child(folder):
         "if '--handoff' in sys.argv:\n"
         "    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\n"
         "    from pysubtask.common import handoff\n"
-        "    open('told', 'w').write(handoff.read().extension)\n"
-        "    os.rename('told', 'told.done')\n"
+        "    open('read', 'w').write(handoff.read().extension)\n"
+        "    os.rename('read', 'read.done')\n"
         "    time.sleep(60)\n"
         "from pysubtask import BaseMaster\n"
         "with BaseMaster([{'file': 'a.csv'}], None, __name__) as master:\n"
         "    end = time.monotonic() + 60\n"
-        "    while not os.path.exists('told.done') and time.monotonic() < end:\n"
+        "    while not os.path.exists('read.done') and time.monotonic() < end:\n"
         "        time.sleep(0.01)\n"
     )
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     subprocess.run([sys.executable, "app/station.py"], check=True, timeout=90, env=environ, capture_output=True)
-    assert (folder / "told.done").read_text() == "station"
+    assert (folder / "read.done").read_text() == "station"
 
 
 def test_two_tasks_do_not_share_a_log_unless_somebody_says_so(tmp_path):
     def logs(**ftp):
-        made = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", **ftp}}, str(tmp_path))
-        return made.settings["Subtask_Log_FileName"], made.settings["Master_Log_FileName"]
+        task_plan = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", **ftp}}, str(tmp_path))
+        return task_plan.settings["Subtask_Log_FileName"], task_plan.settings["Master_Log_FileName"]
 
     assert logs() == ("./logs/ftp_subtask.log.txt", "./logs/ftp_taskmaster.log.txt")
     assert logs(TaskName="roof") == ("./logs/ftp_subtask.roof.log.txt", "./logs/ftp_taskmaster.roof.log.txt")

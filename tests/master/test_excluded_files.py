@@ -44,7 +44,7 @@ def master(entries: list[dict[str, object]], config: object, **kwargs: object) -
 
 @pytest.mark.parametrize("key", ["KeyFile", "KnownHostsFile", "SSHConfigFile"])
 @pytest.mark.parametrize("form", ["itself", "link", "hard link", "copy"])
-def test_an_entry_that_names_one_is_refused_and_told_why(key: str, form: str, tmp_path: Path):
+def test_an_entry_that_names_one_is_refused_with_the_reason(key: str, form: str, tmp_path: Path):
     secret, named = tmp_path / "secret.txt", tmp_path / "today.csv"
     secret.write_text("x")
     if form == "link":
@@ -66,10 +66,10 @@ def module(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) 
     (folder / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, name, raising=False)
-    made = importlib.import_module(name)
+    loaded = importlib.import_module(name)
     monkeypatch.delitem(sys.modules, name)
-    sys.modules[name] = made
-    return made
+    sys.modules[name] = loaded
+    return loaded
 
 
 @pytest.mark.parametrize("form", ["module", "class", "instance", "in a package", "section of a module", "dict", "namespace"])
@@ -85,18 +85,18 @@ def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatc
         (folder / "__init__.py").write_text("")
         (folder / "conf.py").write_text(text)
         monkeypatch.syspath_prepend(str(tmp_path))
-        made = importlib.import_module(f"{name}_pack.conf")
+        loaded = importlib.import_module(f"{name}_pack.conf")
         files = {str(folder / "conf.py"), str(folder / "__init__.py")}
     else:
-        made = module(tmp_path, name, text, monkeypatch)
+        loaded = module(tmp_path, name, text, monkeypatch)
         files = {str(tmp_path / f"{name}.py")}
     config: object = {
-        "class": lambda: made.Config,
-        "instance": lambda: made.Config(),
-        "dict": lambda: {"ftp": made.ftp, "base": made.base},
-        "section of a module": lambda: {"ftp": made.ftp},
-        "namespace": lambda: SimpleNamespace(ftp=made.ftp),
-    }.get(form, lambda: made)()
+        "class": lambda: loaded.Config,
+        "instance": lambda: loaded.Config(),
+        "dict": lambda: {"ftp": loaded.ftp, "base": loaded.base},
+        "section of a module": lambda: {"ftp": loaded.ftp},
+        "namespace": lambda: SimpleNamespace(ftp=loaded.ftp),
+    }.get(form, lambda: loaded)()
     one = TaskMaster([{"dir": tmp_path, "recursive": True}], config, None, False)
     found = {path for path, why in one._task.never_sent.files.items() if why != LOG}
     assert found == files
@@ -138,5 +138,5 @@ def test_the_log_says_why_a_notify_is_refused(tmp_path: Path):
 
 
 def test_the_files_of_a_plan_tell_nothing_of_secrets():
-    made = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", "Password": "hunter-two", "KeyFile": "/k/id"}}, "/d")
-    assert "/k/id" in made.own and "hunter" not in json.dumps(dict(made.own))
+    task_plan = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", "Password": "hunter-two", "KeyFile": "/k/id"}}, "/d")
+    assert "/k/id" in task_plan.own and "hunter" not in json.dumps(dict(task_plan.own))

@@ -154,16 +154,16 @@ def test_links_in_a_ring_end(one, tmp_path):
     assert one.run() == 0 and one.there() == ["n.txt"]
 
 
-def test_an_archive_elsewhere_is_made_and_the_data_folder_never(tmp_path):
+def test_an_archive_elsewhere_is_created_the_data_folder_never(tmp_path):
     one = Place(tmp_path, archive=str(tmp_path / "x" / "old"))
     one.make("n.txt")
     assert one.run() == 1 and (tmp_path / "x" / "old" / DAY / "n.txt").exists()
-    made = Mover(str(tmp_path / "gone" / "data"))
+    lost = Mover(str(tmp_path / "gone" / "data"))
     path = one.make("m.txt")
     found = path.stat()
     with pytest.raises(FileNotFoundError):
-        made.move(
+        lost.move(
             Old(str(path), found.st_size, found.st_mtime_ns, found.st_ino), str(tmp_path / "gone" / "data" / "archive"), sure=False
         )
-    made.close()
+    lost.close()
     assert not (tmp_path / "gone").exists() and path.exists()

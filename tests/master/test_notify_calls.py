@@ -73,7 +73,7 @@ def test_path_that_is_not_watched(app, path):
     assert os.listdir("in") == []
 
 
-def test_failing_touch_is_said_once_kept_and_made_good(app, monkeypatch):
+def test_failing_touch_is_logged_once_kept_and_repeated(app, monkeypatch):
     master = app.master()
     fails = []
     touch = Toucher.touch
@@ -150,7 +150,7 @@ def test_a_notify_is_a_touch_and_little_more(app):
     master.start()
     app.page(master)
     master.notify_file_by_index(0)
-    made = calls_of(lambda: master.notify_file_by_index(0))
-    print(made)
-    assert of_the_system(made) <= 6, made
-    assert made["python"] + made["builtin"] <= 100, made
+    calls = calls_of(lambda: master.notify_file_by_index(0))
+    print(calls)
+    assert of_the_system(calls) <= 6, calls
+    assert calls["python"] + calls["builtin"] <= 100, calls

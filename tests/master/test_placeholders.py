@@ -19,7 +19,7 @@ def section(**more):
 
 
 @pytest.mark.parametrize(
-    ("given", "made"),
+    ("given", "expected"),
     [
         ("plain", "plain"),
         ("in/{hostname}", f"in/{HOST}"),
@@ -32,8 +32,8 @@ def section(**more):
         ("{hostname", "{hostname"),
     ],
 )
-def test_the_words_are_filled_in_and_other_braces_stay(given, made):
-    assert filled("ftp.HostPath", given, "roof") == made
+def test_the_words_are_filled_in_and_other_braces_stay(given, expected):
+    assert filled("ftp.HostPath", given, "roof") == expected
 
 
 @pytest.mark.parametrize("given", ["{hostnam}", "{Hostname}", "{host_name}", "{tasks}"])
@@ -42,7 +42,7 @@ def test_a_word_that_is_nearly_one_is_a_mistake(given):
         filled("ftp.HostPath", given, "roof")
 
 
-def test_a_machine_without_a_name_is_told(monkeypatch):
+def test_a_machine_without_a_name_is_reported(monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "")
     with pytest.raises(ConfigError, match="this machine has no host name"):
         filled("ftp.HostPath", "{hostname}", "roof")
@@ -50,13 +50,13 @@ def test_a_machine_without_a_name_is_told(monkeypatch):
 
 @pytest.mark.parametrize("key", ["HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName"])
 def test_each_setting_that_may_have_them(key, tmp_path):
-    made = plan(
+    task_plan = plan(
         "ftp",
         "pysubtask.ftp",
         section(**{key: "x/{hostname}/{task}" if key != "HeartbeatName" else "{hostname}-{task}"}),
         str(tmp_path / "roof"),
     )
-    assert made.settings[key] == (f"x/{HOST}/roof" if key != "HeartbeatName" else f"{HOST}-roof")
+    assert task_plan.settings[key] == (f"x/{HOST}/roof" if key != "HeartbeatName" else f"{HOST}-roof")
 
 
 def test_as_of_an_entry(tmp_path):

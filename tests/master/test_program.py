@@ -131,8 +131,8 @@ def test_other_programs_get_the_users_environment():
 
 
 def test_a_frozen_child_unpacks_for_itself_and_needs_no_folders():
-    made = for_child(Host("PyInstaller", "/opt/app", "/opt/app", ""), APPS, ["/tmp/_MEI1"])
-    assert made == {
+    environment = for_child(Host("PyInstaller", "/opt/app", "/opt/app", ""), APPS, ["/tmp/_MEI1"])
+    assert environment == {
         "PATH": "/bin",
         "LD_LIBRARY_PATH": "/mine",
         "PYINSTALLER_RESET_ENVIRONMENT": "1",
@@ -142,7 +142,7 @@ def test_a_frozen_child_unpacks_for_itself_and_needs_no_folders():
 
 @pytest.fixture
 def frozen(monkeypatch):
-    """This process looks like a frozen app."""
+    """This process has the signs of a frozen app."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "_MEIPASS", "/tmp/_MEI1", raising=False)
     monkeypatch.setattr(program._Started, "host", None)
@@ -219,7 +219,7 @@ master.stop(forcekill=False)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "pysubtask.freeze_support()"])
-def test_an_app_that_looks_like_a_python_and_is_none(first, tmp_path):
+def test_an_app_that_resembles_a_python_and_is_none(first, tmp_path):
     """Nothing tells that it is frozen, and its name begins as an interpreter's: its first copy refuses to be the app."""
     app = tmp_path / "python-station"
     app.write_text(STATION.format(python=sys.executable, first=first, secs=60 if first else 3))

@@ -212,7 +212,7 @@ def test_interpreter_that_is_gone_is_logged_and_tried_again(app, monkeypatch):
 
 
 @pytest.mark.slow
-def test_state_folder_that_cannot_be_made_does_not_hurt_the_app(app):
+def test_state_folder_that_cannot_be_created_hurts_no_app(app):
     (app.folder / ".pysubtask").write_text("in the way")
     master = app.master()
     master.start()
@@ -435,12 +435,12 @@ def test_a_worker_that_outlives_its_app_takes_nothing_over(app):
     assert second in ("None", first) and f"BaseTaskMaster PID = [{daemon}]" not in log_of(app)
 
 
-def test_password_is_handed_over_and_shown_nowhere(app):
+def test_password_is_handed_over_and_printed_nowhere(app):
     from pysubtask.ftp import FTPTaskMaster
 
     master = FTPTaskMaster([{"file": "a.csv"}], {"ftp": {"Host": "h", "Password": SECRET}}, LogToConsole=False)
     app.masters.append(master)
-    # The real child is not wanted here: the same hand-off goes to the small one.
+    # The real child is not needed here: the same hand-off goes to the small one.
     managed = master._supervisor.children[0]
     managed.plan = managed.plan._replace(module="tiny_child")
     managed.folders = (str(app.folder), *managed.folders)
@@ -518,7 +518,7 @@ sys.stdin.read()
 
 
 @pytest.mark.slow
-def test_child_of_a_killed_app_gives_way_to_the_next_one(app):
+def test_child_of_a_killed_app_yields_to_the_next_one(app):
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     first = subprocess.Popen(
         [sys.executable, "-c", APP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, cwd=app.folder

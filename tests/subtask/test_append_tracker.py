@@ -70,7 +70,7 @@ def test_only_the_end_is_copied_and_the_digest_is_of_the_whole(bench: Bench):
 
 
 def test_the_tail_and_the_state_before_it_give_the_whole_digest(bench: Bench):
-    """What is sent of a growing file can be compared with what was copied, without a look at what was sent before."""
+    """What is sent of a growing file can be compared with what was copied, without a read of what was sent before."""
     prefixes = Prefixes()
     bench.add(os.urandom(300_000))
     bench.deliver(bench.take())
@@ -134,7 +134,7 @@ def test_a_restart_knows_nothing_and_learns_at_the_first_copy(bench: Bench):
     assert bench.take().base == base_of(300_000), "of what is still the server's end"
 
 
-def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_a_second_check_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     bench.add(os.urandom(10_000_000))
     copied = bench.take()
     read = []

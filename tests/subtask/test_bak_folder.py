@@ -1,4 +1,4 @@
-"""What is told of a folder for copies that others may write."""
+"""The report on a folder for copies that others may write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pysubtask.subtask.snapshot.bak_folder import warning_about
 from tests.support.other_user import needs_root, open_folder
 
 
-def test_nothing_is_told_of_an_ordinary_one(tmp_path: Path):
+def test_nothing_is_reported_of_an_ordinary_one(tmp_path: Path):
     tmp_path.chmod(0o755)
     assert warning_about(str(tmp_path / "upload" / "ftp")) == ""
 

@@ -55,7 +55,7 @@ METHODS = [rewrite, save_by_rename, delete_and_recreate, append, folder_created_
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_way_to_write_a_file_is_a_change_once_it_is_quiet(tmp_path: Path, method):
+def test_each_kind_of_write_is_a_change_once_the_file_is_quiet(tmp_path: Path, method):
     (tmp_path / "in").mkdir()
     one = world(tmp_path / "in")
     one.write("a.csv", b"1\n")
@@ -244,7 +244,7 @@ def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path):
 
 
 def test_a_named_file_excluded_by_its_folder_is_not_gone(tmp_path: Path):
-    """Else what is known of it is forgotten at each look at the folder: it is sent again and again, and never appended to."""
+    """Else what is known of it is forgotten at each scan of the folder: it is sent again and again, and never appended to."""
     folder = {"dir": ".", "notify_files": False, "on_change": True, "exclude": ["a.csv"]}
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}, folder])
     one.write("a.csv", b"1\n")
@@ -291,7 +291,7 @@ def test_a_new_notify_file_sends_a_file_of_a_folder_again(tmp_path: Path):
 
 
 class Live:
-    """A watch of ``a.csv`` with file events; ``wakes`` counts how often they would have made the child look."""
+    """A watch of ``a.csv`` with file events; ``wakes`` counts how often they would have woken the child."""
 
     def __init__(self, folder: Path, names: tuple[str, ...] = ("a.csv",), **more: object) -> None:
         self.memory, self.wakes, self.woken = Memory(), 0, threading.Event()
@@ -324,7 +324,7 @@ def no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_events_tell_of_each_way_to_write(tmp_path: Path, no_turns):
+def test_each_kind_of_write_gives_an_event(tmp_path: Path, no_turns):
     (tmp_path / "a.csv").write_text("1\n")
     live = Live(tmp_path)
     try:
@@ -363,7 +363,7 @@ def test_a_program_that_keeps_the_file_open_is_found_by_the_scan(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_removed_and_made_again(tmp_path: Path):
+def test_a_folder_that_is_removed_and_recreated(tmp_path: Path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.csv").write_text("1\n")
@@ -396,7 +396,7 @@ def test_a_writer_that_closes_rapidly_wakes_nobody_meanwhile(tmp_path: Path):
         for _ in range(2000):
             with open(path, "a") as file:
                 file.write("2\n")
-        # What is read of a storm is read within a quarter of a second.
+        # What is read of a burst is read within a quarter of a second.
         time.sleep(0.5)
         assert live.wakes == before
     finally:

@@ -84,9 +84,9 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    made = Station(tmp_path)
-    yield made
-    made.spool_thread.close()
+    one = Station(tmp_path)
+    yield one
+    one.spool_thread.close()
 
 
 def test_files_that_are_gone_are_forgotten_but_for_the_last_few(station: Station):

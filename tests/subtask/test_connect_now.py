@@ -39,7 +39,7 @@ def test_a_wait_for_a_connection_ends(bench):
     assert bench.dispatcher.connect_now() == {"state": "connected"}
 
 
-def test_a_try_that_goes_on_and_fails_is_made_once_more(bench):
+def test_a_try_that_goes_on_and_fails_is_repeated_once(bench):
     gate = [True]
 
     async def connect():

@@ -1,4 +1,4 @@
-"""The courier with the real spool and files, over a transport that fails when told to."""
+"""The courier with the real spool and files, over a transport that fails on demand."""
 
 import asyncio
 import logging
@@ -220,7 +220,7 @@ def test_a_login_refused_amid_an_upload_is_held_at_once(bench):
     assert "login_refused" in one.kinds() and "connection_lost" not in one.kinds()
 
 
-def test_a_link_on_the_server_is_told_once(bench):
+def test_a_link_on_the_server_is_reported_once(bench):
     one = bench()
     upload = one.transport.upload
 
@@ -237,7 +237,7 @@ def test_a_link_on_the_server_is_told_once(bench):
 
 
 @pytest.mark.parametrize("secs", [10.0, 0.3])
-def test_what_is_queued_after_a_failed_connect_is_said_to_wait(bench, monkeypatch, secs):
+def test_what_is_queued_after_a_failed_connect_is_logged_to_wait(bench, monkeypatch, secs):
     """Whether its snapshot was expected still, or came later than that."""
     monkeypatch.setattr(dispatcher, "EXPECT_SECS", secs)
     one = bench(RetryWaitSecs=900, RetryLongWaitSecs=900)
@@ -718,7 +718,7 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
 
 
 @pytest.mark.slow
-def test_a_signature_is_made_once_however_often_an_upload_is_cut(bench, monkeypatch):
+def test_a_signature_is_built_once_over_any_number_of_cuts(bench, monkeypatch):
     signed_paths = []
 
     def noted(path, *args, sign=signature.sign):

@@ -101,7 +101,7 @@ def test_a_file_written_again_and_again_is_taken_when_quiet(tmp_path):
 
 
 @both
-def test_a_folder_that_is_deleted_and_made_again(tmp_path):
+def test_a_folder_that_is_deleted_and_recreated(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         for number in range(3):
@@ -215,7 +215,7 @@ def test_a_real_overflow_loses_nothing(tmp_path):
             (tmp_path / "t" / "old").mkdir()
             (tmp_path / "t" / "new" / "deep").mkdir(parents=True)
             (tmp_path / "t" / "new" / "deep" / "x").write_text("1")
-        # Sooner than the look that comes every minute anyway.
+        # Sooner than the scan that comes every minute anyway.
         child.until(*[(name, "new") for name in [*names, "x"]], secs=50)
         assert over
         (tmp_path / "t" / "old" / "y").write_text("1")
@@ -293,7 +293,7 @@ def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path):
 
 
 @both
-def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path):
+def test_an_awaited_event_wakes_once_until_it_is_taken(tmp_path):
     woken: list[int] = []
     asked: list[tuple[str, bool]] = []
     events = FileEvents({str(tmp_path): lambda *event: (asked.append(event), event[0] != "boring")[1]}, lambda: woken.append(1))
@@ -503,14 +503,14 @@ def test_a_notify_file_that_is_a_link_and_an_unreadable_one(tmp_path):
 # -- storms ---------------------------------------------------------------------------------------------------
 
 
-def test_pauses_between_reads_grow_in_a_storm_and_end_with_it():
+def test_pauses_between_reads_grow_and_end_with_a_burst():
     pause, pauses = 0.0, []
     for _ in range(12):
         pause = inotify.next_pause(pause, 0.0, 1000, False)
         pauses.append(pause)
     assert pauses == sorted(pauses) and pauses[0] < 0.01 and pauses[-1] == inotify.MOST_PAUSE_SECS
     assert inotify.next_pause(0.25, 0.0, 1000, True) == inotify.TOGETHER_SECS, "after one that matters there may be another"
-    assert inotify.next_pause(0.25, 0.06, 32, False) == 0, "one now and then is no storm"
+    assert inotify.next_pause(0.25, 0.06, 32, False) == 0, "one now and then is no burst"
     assert inotify.next_pause(0.25, 0.0, 60_000, False) < 0.25, "the kernel's queue would overflow"
 
 
@@ -623,7 +623,7 @@ def test_a_folder_without_events_for_new_files_goes_to_the_timer(tmp_path, monke
         assert "deaf2" in found
 
 
-def test_a_look_beside_the_events_makes_no_folder_deaf(tmp_path):
+def test_a_scan_beside_the_events_makes_no_folder_deaf(tmp_path):
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "on_change": True, "notify_files": False}]) as child:
         for number in range(30):

@@ -120,7 +120,7 @@ def test_a_tree_that_settles_and_goes(tmp_path):
     assert world.round() == [("t/b/f", "new")]
 
 
-def test_a_folder_that_is_made_anew_under_the_same_name(tmp_path):
+def test_a_folder_that_is_recreated_under_the_same_name(tmp_path):
     world = in_tree(tmp_path)
     put(world, "t/a/same", "t/a/b/gone")
     world.quiet()
@@ -298,7 +298,7 @@ def test_polling_a_tree_takes_a_25th_of_the_time(tmp_path):
 
 
 class Model:
-    """Random deeds in a tree while a child looks, copies, commits and is started anew; then everything that counts must
+    """Random changes in a tree while a child scans, copies, commits and is restarted; then everything that counts must
     have been delivered as it was when it was notified last, and nothing else ever been due."""
 
     names = ("a", "b.csv", "c.tmp", "d.csv")
@@ -344,7 +344,7 @@ class Model:
         if not exists:
             self.born[self.path(name)] = self.world.ns
         self.version += 1
-        # Coarse clocks are the subject of test_watch.
+        # Clocks of low resolution are the subject of test_watcher.
         self.world.wait(0.001)
         self.world.write("t/" + name, b"%09d" % self.version)
         if not exists or self.entry.on_change:
@@ -582,8 +582,8 @@ def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @both
-def test_a_tree_that_grows_under_the_look(tmp_path):
-    """Another thread makes, moves and renames folders while the child looks: each file is due under its last name."""
+def test_a_tree_that_grows_during_the_scan(tmp_path):
+    """Another thread makes, moves and renames folders while the child scans: each file is due under its last name."""
     rolls, left, errors = random.Random(7), set(), []
     with tree(tmp_path, notify_files=False) as child:
         top = tmp_path / "t"
@@ -617,14 +617,14 @@ def test_a_tree_that_grows_under_the_look(tmp_path):
         child.watch.stop()
 
 
-def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch):
+def test_an_idle_scan_of_a_large_tree_touches_no_file(tmp_path, monkeypatch):
     for number in range(300):
         (tmp_path / "t" / str(number % 20) / str(number)).mkdir(parents=True)
         (tmp_path / "t" / str(number % 20) / str(number) / "f").write_text("1")
     child = Child(tmp_path, [{"dir": "t", "recursive": True, "settle_secs": 0, "notify_files": False}])
     with child:
         wait_until(lambda: child.poll() is not None and len(child.found) == 300)
-        # The second looks at young files are over.
+        # The second checks of young files are over.
         wait_until(lambda: child.poll() is not None and child.watch.next_at(0) is None)
         calls: list[object] = []
         for name in ("stat", "lstat", "scandir"):

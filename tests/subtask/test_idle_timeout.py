@@ -13,7 +13,7 @@ def went(pauses: IdleTimeout, pause: float, well: bool) -> str:
     return pauses.died()
 
 
-def test_it_is_told_once_it_was_seen_twice():
+def test_it_is_reported_once_it_was_seen_twice():
     pauses = IdleTimeout()
     assert went(pauses, 20, True) == "" and went(pauses, 70, False) == ""
     message = went(pauses, 65, False)

@@ -72,12 +72,12 @@ def test_within_its_time_all_is_taken(station: Station):
     assert (station.left(), station.woken) == (0, 0)
 
 
-def test_how_many_are_left_is_said():
+def test_how_many_are_left_is_logged():
     assert not_queued({"being_copied": 80_000}, 0.0) == ["80000 files are due and not in the queue yet, which goes on"]
     assert not_queued({"being_copied": 0}, 0.0) == []
 
 
-def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path):
+def test_what_is_deleted_before_it_could_be_copied_is_reported(station: Station, tmp_path: Path):
     """As by a job that removes what is old, while very many are due."""
     station.pipeline.take(time.monotonic(), most_secs=0)
     copied = {os.path.basename(path) for path in station.spool_thread.spool.stamps.sources}

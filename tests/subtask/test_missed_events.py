@@ -1,4 +1,4 @@
-"""Where a look finds files that no event told of, the folder is looked at by the timer from then on."""
+"""Where a scan finds files that had no event, the folder is scanned by the timer from then on."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_another_place_is_no_clash(tasks, other):
     assert two.take("now.csv", tasks.path("b")) == (None, False)
 
 
-def test_one_place_by_two_ways_is_one(tasks):
+def test_one_place_by_two_addresses_is_one(tasks):
     one, two = tasks.start("a", "sftp://me@host:22/in"), tasks.start("b", "sftp://me@HOST:22/in/deep")
     one.take("deep/now.csv", tasks.path("a"))
     assert two.take("now.csv", tasks.path("b"))[0] == Other("a/ftp", tasks.path("a"))

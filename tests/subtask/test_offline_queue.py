@@ -51,7 +51,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("end", ["kill", "close"])
-def test_a_look_tells_what_is_queued_and_changes_nothing(tmp_path, end):
+def test_a_query_lists_what_is_queued_and_changes_nothing(tmp_path, end):
     process = child(tmp_path, end)
     parked = bytes.fromhex(process.communicate()[0].decode()).decode("utf-8", "surrogateescape")
     before = contents(tmp_path)

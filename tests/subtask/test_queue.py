@@ -106,7 +106,7 @@ def test_a_newer_version_never_touches_the_running_one(spool):
     assert newer.known == Known(RemoteStat(11, 1), "d1")
 
 
-def test_a_failed_version_gives_way_to_a_newer_one(spool):
+def test_a_failed_version_yields_to_a_newer_one(spool):
     spool.queue.enqueue([entry("a", 1)])
     (running,) = take(spool)
     spool.queue.enqueue([entry("a", 2)])
@@ -668,7 +668,7 @@ def test_an_unwritable_receipts_file_stops_nobody_and_loses_none(tmp_path):
         ("SQLITE_CANTOPEN", NO_INODES, NO_INODES),
     ],
 )
-def test_what_the_disk_does_to_the_queue_is_told_as_what_it_is(tmp_path, monkeypatch, code, fault, problem):
+def test_what_the_disk_does_to_the_queue_is_named_as_the_cause(tmp_path, monkeypatch, code, fault, problem):
     class Fails(sqlite3.OperationalError):
         sqlite_errorcode = getattr(sqlite3, code)
 

@@ -130,7 +130,7 @@ def copy_of_shared(folder: Path, destination: str) -> Path:
         part.chmod(0o700)
     for file in state.iterdir():
         file.chmod(file.stat().st_mode & 0o700)
-    # Snapshots are told by a few signs that stand for the folder of the state.
+    # The names of snapshots begin with a few characters that stand for the state folder.
     with contextlib.closing(sqlite3.connect(state / "spool.db")) as db, db:
         for path in (folder / "data" / "upload" / "ftp").iterdir():
             renamed = path.with_name(path.name.replace(tag_of(f"{WAS}/.pysubtask/main/ftp"), tag_of(str(state))))

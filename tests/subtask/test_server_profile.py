@@ -1,4 +1,4 @@
-"""What a transport learns of its server is kept in the queue's file, told once, and forgotten with the destination."""
+"""What a transport learns of its server is kept in the queue's file, reported once, and forgotten with the destination."""
 
 import logging
 import time
@@ -37,7 +37,7 @@ def reported(bench):
     return [event.fields for event in read_events(bench.folder) if event.kind == "server_profile"]
 
 
-def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
+def test_a_step_down_is_kept_reported_once_and_on_the_page(bench, caplog):
     with caplog.at_level(logging.INFO):
         bench.start()
         learn(bench, (means.PUBLISH, "aside"), (means.PUBLISH, "aside"), (means.SIZE, "after_close"))

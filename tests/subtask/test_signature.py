@@ -150,7 +150,7 @@ def test_what_was_overwritten_in_the_middle_is_what_is_sent(files, method):
 
 
 def test_one_change_of_length_anywhere_costs_itself(files, method):
-    """Without the library only one can be told: what lies between two of them has neither kept its place nor its distance."""
+    """Without the library only one can be found: what lies between two of them has neither kept its place nor its distance."""
     had = files.noise(2_000_000)
     for content in (had[:900_000] + b"inserted" + had[900_000:], had[:900_000] + had[900_100:], had[5:], had[:-5]):
         copies, _ = files.copies(files.sign(had), had, content)

@@ -423,7 +423,7 @@ def _without_to_sync(found_to_write, path: str, *, to_sync: bool = False):
     return found_to_write(path)
 
 
-def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps):
+def test_the_folder_is_recreated_when_it_is_removed(tmp_path, bak, snaps):
     (tmp_path / "log").write_text("x")
     first = snaps.copy(str(tmp_path / "log"))
     os.unlink(str(first.temp))
@@ -435,7 +435,7 @@ def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps):
         snaps.seal([first])
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "bak").write_text("a file is in the way")
     (tmp_path / "log").write_text("x")
     with pytest.raises(SourceError, match="no snapshot can be made"):
@@ -634,7 +634,7 @@ def test_no_snapshot_is_kept_in_or_sent_from_anothers_folder(tmp_path, how):
     [(errno.EROFS, "it fails (Read-only file system)"), (errno.EIO, "it fails (Input/output error)"), (errno.ENOSPC, "")],
 )
 def test_a_fault_of_the_disk_is_none_of_the_file(tmp_path, monkeypatch, number, problem):
-    """It stays due, and what is said names the disk: EIO is no full disk, and neither is a file that cannot be read."""
+    """It stays due, and the message names the disk: EIO is no full disk, and neither is a file that cannot be read."""
     (tmp_path / "a.csv").write_text("1\n")
     snapshotter = Snapshotter(str(tmp_path / "bak"), "t", lambda: 0)
 

@@ -230,7 +230,7 @@ def test_root_sends_no_second_name_of_a_private_file(data, snaps, secret, kind, 
 
 @needs_root
 @pytest.mark.parametrize("make", ["make_notify", "touch", "write_hold"])
-def test_a_signal_file_is_not_made_where_a_strangers_link_leads(data, secret, make):
+def test_no_signal_file_is_created_where_a_strangers_link_leads(data, secret, make):
     link = data / "sub"
     link.symlink_to(secret.parent)
     give(link, ALICE)
@@ -357,7 +357,7 @@ KINDS = [errno.EINVAL, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EACCES, errno
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_no_error_of_a_look_at_a_file_ends_the_child(station, data, tmp_path, monkeypatch, seed):
+def test_no_error_of_a_system_call_ends_the_child(station, data, tmp_path, monkeypatch, seed):
     """Any system call about the data may fail in any way: it is a matter of that file, tried again."""
     (data / "sub").mkdir()
     for name in ("a.csv", "b.csv", "sub/c.csv"):

@@ -128,7 +128,7 @@ def test_bytes_per_second_of_what_moves_now(tmp_path):
     assert rate(1.0) == 3000
     context.status_model.progress(2, 10**9 - 4000)
     assert rate(2.0) == 2000
-    context.status_model.end(1, 10_000)  # its last 7,000 bytes were told with its end
+    context.status_model.end(1, 10_000)  # its last 7,000 bytes were reported with its end
     assert rate(4.0) == 2750
     assert rate(30.0) is None, "what was long ago says nothing"
     context.status_model.end(2, 5000)

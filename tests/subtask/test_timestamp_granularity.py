@@ -30,11 +30,11 @@ def stamp(ns: int) -> Stamp:
     return Stamp(ns, 1, 1)
 
 
-def test_whole_seconds_are_a_coarse_clock():
+def test_whole_seconds_are_a_low_resolution():
     assert tick_ns(T) == GRANULARITY_NS and tick_ns(T + 1) == FINE_NS
 
 
-def test_old_files_need_no_second_look():
+def test_old_files_need_no_second_check():
     assert again(stamp(T), stamp(T), T + GRANULARITY_NS, T + GRANULARITY_NS, alone=True) is None
     assert again(None, None, T, T, alone=True) is None
 
@@ -66,7 +66,7 @@ def test_at_a_start_only_what_is_recent_is_in_doubt():
     assert undecided(stamp(T + 1), T + 1 + FINE_DOUBT_NS + 1) is None
 
 
-def test_birth(tmp_path):
+def test_creation_time(tmp_path):
     path = str(tmp_path / "f")
     assert creation_ns(path) is None
     before = time.time_ns() - SECOND

@@ -92,7 +92,7 @@ def test_a_patch_must_save_something():
     assert patched(TransferPlan(300_000), 300_000, both, 0) == TransferPlan(220_000, copies=both)
 
 
-def test_a_patch_cut_repeatedly_gives_way_to_what_can_resume():
+def test_a_patch_cut_repeatedly_yields_to_what_can_resume():
     size, much, little = 10**8, (Copy(0, 10**8 - 2 * 10**6, 0),), (Copy(0, 10**8 - 10**5, 0),)
     planned = [patched(TransferPlan(size), size, much, tries) for tries in range(PATCH_TRIES + 1)]
     assert [bool(one.copies) for one in planned] == [True] * PATCH_TRIES + [False]

@@ -1,4 +1,4 @@
-"""Folders whose disk was taken away are told from those whose files were deleted, by the table of mounts."""
+"""Folders whose disk was taken away are distinguished from those whose files were deleted, by the table of mounts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def other_device(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
-    """What is below the mount point is on another device than the disk was: the same folder here, so it is said to be."""
+    """What is below the mount point is on another device than the disk was: the same folder here, so the test claims it."""
     real = os.stat
 
     def stat(path, *args, **more):

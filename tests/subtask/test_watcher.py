@@ -1,4 +1,4 @@
-"""What is due: against a plain model, on clocks coarse and fine, and with the real events of the system."""
+"""What is due: against a plain model, on clocks of low and high resolution, and with the real events of the system."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_a_file_of_1970_may_be_written_right_now(tmp_path):
 
 
 @pytest.mark.parametrize("keep_inode", [True, False])
-def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch):
+def test_a_file_deleted_and_recreated_is_new(tmp_path, keep_inode, monkeypatch):
     monkeypatch.setattr(creation_time, "creation_ns", lambda path: world.ns)
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
@@ -258,7 +258,7 @@ def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch)
     assert world.sent[world.path("d/x")][-1] == b"2"
 
 
-def test_a_file_seen_gone_is_forgotten_and_told(tmp_path):
+def test_a_file_seen_gone_is_forgotten_and_reported(tmp_path):
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     world.quiet()
@@ -423,10 +423,10 @@ def test_a_stat_that_fails_is_asked_again(tmp_path):
     assert world.round() == [("a", "notify")]
 
 
-# -- coarse clocks -------------------------------------------------------------------------------------------
+# -- slow clocks ---------------------------------------------------------------------------------------------
 
 
-def test_a_second_touch_in_the_same_tick_of_a_coarse_clock(tmp_path):
+def test_a_second_touch_in_the_same_tick_of_a_slow_clock(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -454,7 +454,7 @@ def test_a_rewrite_of_the_same_size_in_the_same_tick(tmp_path):
     assert world.quiet(rechecks=True) == [], "one look more is enough"
 
 
-def test_the_last_child_died_before_its_second_look(tmp_path):
+def test_the_last_child_died_before_its_second_check(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
     world.write("a", b"1")
     world.touch("a")
@@ -470,7 +470,7 @@ def test_the_last_child_died_before_its_second_look(tmp_path):
     assert world.quiet(rechecks=True) == []
 
 
-def test_a_fine_clock_asks_for_no_second_look_that_late(tmp_path):
+def test_a_fine_clock_asks_for_no_second_check_that_late(tmp_path):
     world = World(tmp_path, [{"file": "a"}], tick=4_000_000)
     world.ns += 6_000_000
     world.write("a", b"1")
@@ -506,7 +506,7 @@ def test_times_in_the_future_come_to_rest_too(tmp_path, on_change):
 
 
 def count_scans(world: World, secs: float, step: float) -> int:
-    """How many looks at the whole folder there are within a time."""
+    """How many scans of the whole folder there are within a time."""
     folder = world.watch._scans.folders.get(world.path("d"))
     assert folder is not None
     real, count = folder.scan, []
@@ -517,7 +517,7 @@ def count_scans(world: World, secs: float, step: float) -> int:
     return len(count)
 
 
-def test_polling_looks_at_every_tick_while_that_is_cheap(tmp_path):
+def test_polling_scans_at_every_tick_while_that_is_cheap(tmp_path):
     assert count_scans(in_folder(tmp_path), 20, 1) == 20
 
 
@@ -579,7 +579,7 @@ def test_a_file_that_is_as_before_its_last_snapshot_is_compared(tmp_path, monkey
 
 
 class NothingNotifiedIsMissed(RuleBasedStateMachine):
-    """Files are written, touched, deleted and made again while a child looks, copies, commits and is started anew.
+    """Files are written, touched, deleted and recreated while a child scans, copies, commits and is restarted.
 
     The model keeps, for each file, the number of the version that must have been delivered when all is quiet.
     """
@@ -761,7 +761,7 @@ def test_a_file_of_a_lost_snapshot_is_not_taken_amid_a_write(tmp_path, entry):
 
 
 def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path):
-    """One that no entry watches, from before the start: it goes when two looks a second apart agree."""
+    """One that no entry watches, from before the start: it is sent when two checks a second apart agree."""
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{"file": "d/a"}])
     world.quiet()
@@ -780,10 +780,10 @@ def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path):
     assert world.round() == [("d/other", "start")]
 
 
-# -- folders that go while a second look is due --------------------------------------------------------------
+# -- folders that go while a second check is due -------------------------------------------------------------
 
 
-def test_a_second_look_at_a_file_whose_folder_went_ends_nothing(tmp_path):
+def test_a_second_check_of_a_file_whose_folder_went_ends_nothing(tmp_path):
     entry = {"dir": str(tmp_path), "recursive": True, "notify_files": False, "settle_secs": 0.0}
     world = World(str(tmp_path), [entry], tick=SECOND)
     os.mkdir(world.path("sub"))

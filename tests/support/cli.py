@@ -10,7 +10,7 @@ from pysubtask.control.cli import main
 
 
 def command(*words):
-    """A command line, in this process: a start costs more than what it looks at."""
+    """A command line, in this process: a start of Python costs more than the command."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         returncode = main(list(words))

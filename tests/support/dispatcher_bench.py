@@ -1,4 +1,4 @@
-"""A dispatcher with a real queue and a transport that does what it is told to."""
+"""A dispatcher with a real queue and a transport that fails on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor at one server, with short limits, and a server that says what it is told to."""
+"""The doctor at one server, with short limits, and a server that sends given bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def target(settings, tmp_path, section="ftp"):
 
 
 def diagnose(settings, tmp_path, section="ftp", **more):
-    async def look():
+    async def findings():
         return [finding async for finding in examine(target(settings, tmp_path, section), TIMES, **more)]
 
-    return asyncio.run(look())
+    return asyncio.run(findings())
 
 
 def failures(found):
@@ -29,7 +29,7 @@ def failures(found):
 
 
 class Scripted:
-    """A listener that says what it is told to, and then nothing more; or hangs up."""
+    """A listener that sends given bytes, and then nothing more; or hangs up."""
 
     def __init__(self, *lines, hang_up=False):
         self.lines, self.hang_up = [*lines], hang_up

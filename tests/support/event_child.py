@@ -27,7 +27,7 @@ both = pytest.mark.usefixtures("source")
 
 
 class Child:
-    """A watch with events and a clock of its own; ``until`` looks only when it is woken, as a child with a long timer does."""
+    """A watch with events and a clock of its own; ``until`` scans only when it is woken, as a child with a long timer does."""
 
     def __init__(self, folder, watched, **more) -> None:
         self.woken = threading.Event()
@@ -63,7 +63,7 @@ class Child:
             left = deadline - time.monotonic()
             at = self.watch.next_at(time.monotonic())
             woken = self.woken.wait(left if at is None else max(0.0, min(left, at - time.monotonic())))
-            # A look that nothing asked for, at the very end, would find what no event told of.
+            # A scan that nothing asked for, at the very end, would find what had no event.
             asked = left > 0 and (woken or (at is not None and at <= time.monotonic()))
             assert asked, f"within {secs} s only {self.found} became due, not {expected}; {self.watch.mode}"
             self.woken.clear()

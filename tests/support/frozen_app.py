@@ -46,13 +46,13 @@ def write(folder: Path) -> None:
     (folder / "refused.py").write_text("".join(line for line in lines if "freeze_support" not in line))
 
 
-def running(mark: str) -> dict[int, str]:
+def running(word: str) -> dict[int, str]:
     """pid -> command line of the living processes with this word in their environment or command line."""
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             words = (path / "cmdline").read_bytes()
-            if int(path.name) != os.getpid() and mark.encode() in words + (path / "environ").read_bytes() and words:
+            if int(path.name) != os.getpid() and word.encode() in words + (path / "environ").read_bytes() and words:
                 found[int(path.name)] = words.replace(b"\0", b" ").decode("utf-8", "replace")
         except OSError:
             continue  # it has just ended
@@ -64,14 +64,14 @@ class App:
 
     def __init__(self, words: list[str], folder: Path, server: SFTPServer, settings: dict[str, Any]) -> None:
         self.folder, self.server = folder, server
-        self.mark = f"station-{folder.name}-{os.getpid()}"
+        self.word = f"station-{folder.name}-{os.getpid()}"
         (folder / "data").mkdir(parents=True)
         (folder / "tmp").mkdir()
-        told = json.dumps({**settings, "HostPath": folder.name})
+        ftp = json.dumps({**settings, "HostPath": folder.name})
         environment = {
             **os.environ,
-            "STATION_FTP": told,
-            "STATION": self.mark,
+            "STATION_FTP": ftp,
+            "STATION": self.word,
             "TMPDIR": str(folder / "tmp"),
             "PYSUBTASK_REGISTRY": str(folder / "registry"),
             "LD_LIBRARY_PATH": "/users/own",
@@ -104,29 +104,29 @@ class App:
 
     def nothing_left(self, *, unpacked: bool = False) -> None:
         """Nothing runs, and nothing was left among the temporary files (``unpacked``: but what a killed unpacker leaves)."""
-        wait_until(lambda: not running(self.mark), SECS, "no process left")
+        wait_until(lambda: not running(self.word), SECS, "no process left")
         left = [path.name for path in (self.folder / "tmp").iterdir()]
         assert unpacked or left == [], left
 
     def end(self) -> None:
-        for pid in running(self.mark):
+        for pid in running(self.word):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
 
 @contextmanager
 def app(words: list[str], folder: Path, server: SFTPServer, settings: dict[str, Any]) -> Iterator[App]:
-    made = App(words, folder, server, settings)
+    running_app = App(words, folder, server, settings)
     try:
-        yield made
+        yield running_app
     except BaseException:
-        for pid, line in running(made.mark).items():
+        for pid, line in running(running_app.word).items():
             print(f"  [{pid}] {line}")
         for log in folder.glob("*.log"):
             print(log.read_text()[-3000:])
         raise
     finally:
-        made.end()
+        running_app.end()
 
 
 def parent(pid: int) -> int:
@@ -140,15 +140,15 @@ def ssh_of(pid: int) -> list[int]:
 
 def refuses(words: list[str], root: Path) -> None:
     """The same app without its line for the child: one error, no copy."""
-    mark = f"station-refused-{os.getpid()}"
+    word = f"station-refused-{os.getpid()}"
     (root / "data").mkdir()
-    environment = {**os.environ, "STATION_FTP": '{"Host": "127.0.0.1"}', "STATION": mark}
+    environment = {**os.environ, "STATION_FTP": '{"Host": "127.0.0.1"}', "STATION": word}
     done = subprocess.run(
         words, cwd=root, env=environment, timeout=SECS, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done
     assert done.stderr.count("ConfigError: pysubtask.freeze_support()") == 1, done.stderr
-    assert not running(mark)
+    assert not running(word)
     assert not (root / "data" / ".pysubtask").exists()
 
 
@@ -158,11 +158,13 @@ def drive(words: list[str], root: Path) -> None:
             one.uploads()
             print("it uploads, by key")
             child = one.child()
-            assert len([line for line in running(one.mark).values() if "--pysubtask-child" in line]) <= 2, "more than one child"
+            assert len([line for line in running(one.word).values() if "--pysubtask-child" in line]) <= 2, "more than one child"
             for ssh in ssh_of(child):
-                told = Path(f"/proc/{ssh}/environ").read_bytes().split(b"\0")
-                assert b"LD_LIBRARY_PATH=/users/own" in told, told
-                assert not [word for word in told if word.startswith((b"_PYI", b"_MEI", b"NUITKA", b"LD_LIBRARY_PATH_ORIG"))], told
+                environment = Path(f"/proc/{ssh}/environ").read_bytes().split(b"\0")
+                assert b"LD_LIBRARY_PATH=/users/own" in environment, environment
+                assert not [
+                    word for word in environment if word.startswith((b"_PYI", b"_MEI", b"NUITKA", b"LD_LIBRARY_PATH_ORIG"))
+                ], environment
             print("ssh has the environment of the user")
             os.kill(child, signal.SIGKILL)
             one.another_child(child)
@@ -183,13 +185,13 @@ def drive(words: list[str], root: Path) -> None:
             two.uploads()
             child = two.child()
             unpacker = parent(child)
-            if "--pysubtask-child" in running(two.mark).get(unpacker, ""):
+            if "--pysubtask-child" in running(two.word).get(unpacker, ""):
                 os.kill(unpacker, signal.SIGKILL)
                 two.another_child(child)
                 two.uploads()
                 print("kill -9 of the child's unpacker is survived")
             os.kill(two.process.pid, signal.SIGKILL)
-            for pid, line in running(two.mark).items():
+            for pid, line in running(two.word).items():
                 if "--pysubtask-child" not in line and "ssh" not in line:
                     os.kill(pid, signal.SIGKILL)  # the app behind its unpacker
             two.nothing_left(unpacked=True)

@@ -1,4 +1,4 @@
-"""Whether a line that a person is told to type could harm: a judge for tests, of its own mind."""
+"""Whether a line that a person is advised to type could harm: a judge for tests that shares no code with the package."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SETTING = {
 }
 
 
-def in_line(line: str, made: str = "/nowhere/.pysubtask") -> str:
-    """Why it could harm; empty where it cannot. ``made``: the folder .pysubtask that we made."""
+def in_line(line: str, state_folder: str = "/nowhere/.pysubtask") -> str:
+    """Why it could harm; empty where it cannot. ``state_folder``: the folder .pysubtask that pysubtask created."""
     reader = shlex.shlex(line, posix=True, punctuation_chars=True)
     reader.whitespace_split = True
     commands: list[list[str]] = [[]]
@@ -36,7 +36,7 @@ def in_line(line: str, made: str = "/nowhere/.pysubtask") -> str:
         words = [word for word in words if word not in ("{", "}")]
         if kept and not words:
             continue  # a bracket beside another sign
-        found = _in_copy(words) if kept else _in_command(words, made)
+        found = _in_copy(words) if kept else _in_command(words, state_folder)
         if found:
             return f"{found}: {' '.join(words)}"
     return ""
@@ -59,7 +59,7 @@ def _in_copy(words: list[str]) -> str:
     return "" if len(words) - 1 <= allowed.get(words[0], -1) and "-i" not in words else "unknown"
 
 
-def _in_command(words: list[str], made: str) -> str:
+def _in_command(words: list[str], state_folder: str) -> str:
     words = words[1:] if words[:1] == ["sudo"] else words
     name, rest = (words[0], words[1:]) if words else ("", [])
     plain = [word for word in rest if not word.startswith("-")]
@@ -69,7 +69,7 @@ def _in_command(words: list[str], made: str) -> str:
     if name in _SETTING:
         return "" if re.fullmatch(_SETTING[name], " ".join(rest)) else "another setting"
     if name in ("chown", "chmod", "chgrp"):
-        return _in_change(name, options, plain[1:], plain[:1], made)
+        return _in_change(name, options, plain[1:], plain[:1], state_folder)
     if name == "mkdir":
         if rest[:2] == ["-m", "700"]:
             options, plain = [], [os.path.expanduser(path) for path in rest[2:]]
@@ -89,11 +89,11 @@ def _in_command(words: list[str], made: str) -> str:
     return "" if name == "ssh-copy-id" else "unknown"
 
 
-def _in_change(name: str, options: list[str], paths: list[str], what: list[str], made: str) -> str:
+def _in_change(name: str, options: list[str], paths: list[str], what: list[str], state_folder: str) -> str:
     if any(re.match(r"-\w*R", option) for option in options) or "--recursive" in options:
         return "a whole tree"
-    known = os.path.basename(made) == ".pysubtask"
-    ours = known and all(f"{path}/".startswith(f"{made}/") and ".." not in path for path in paths)
+    known = os.path.basename(state_folder) == ".pysubtask"
+    ours = known and all(f"{path}/".startswith(f"{state_folder}/") and ".." not in path for path in paths)
     if name == "chmod" and what == ["600"]:
         return "" if all(os.path.isfile(path) and _is_mine(path) for path in paths) else "no file of this user"
     if name == "chmod" and what == ["go-w"]:

@@ -42,14 +42,14 @@ def command_lines() -> Iterator[set[bytes]]:
     seen: set[bytes] = set()
     stop = threading.Event()
 
-    def look() -> None:
+    def read_processes() -> None:
         while not stop.is_set():
             for path in glob.glob("/proc/[0-9]*/cmdline"):
                 # A process may end as it is looked at.
                 with contextlib.suppress(OSError), open(path, "rb") as file:
                     seen.add(file.read())
 
-    looker = threading.Thread(target=look)
+    looker = threading.Thread(target=read_processes)
     looker.start()
     try:
         yield seen
@@ -61,14 +61,14 @@ def command_lines() -> Iterator[set[bytes]]:
 def calls_of(act: Callable[[], object]) -> Counter[str]:
     """What one run of ``act`` calls on this thread: 'posix.open' and so on for the system, 'python' and 'builtin' for the rest.
     A cost that no other program on the machine can change."""
-    made: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
 
     def note(_frame: object, event: str, what: object) -> None:
         if event == "call":
-            made["python"] += 1
+            calls["python"] += 1
         elif event == "c_call":
             module = getattr(what, "__module__", None)
-            made[f"posix.{what.__name__}" if module == "posix" else "builtin"] += 1  # type: ignore[attr-defined]
+            calls[f"posix.{what.__name__}" if module == "posix" else "builtin"] += 1  # type: ignore[attr-defined]
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -76,9 +76,9 @@ def calls_of(act: Callable[[], object]) -> Counter[str]:
         act()
     finally:
         sys.setprofile(before)
-    return made
+    return calls
 
 
-def of_the_system(made: Counter[str]) -> int:
+def of_the_system(calls: Counter[str]) -> int:
     """How many of them are calls into the system."""
-    return sum(count for name, count in made.items() if name.startswith("posix.") and name != "posix.fspath")
+    return sum(count for name, count in calls.items() if name.startswith("posix.") and name != "posix.fspath")

@@ -22,7 +22,7 @@ class Ended(Exception):
 
 
 class Talk:
-    """One control connection. ``do_VERB(arg)`` gives the reply, or nothing where it has said it itself."""
+    """One control connection. ``do_VERB(arg)`` gives the reply, or nothing where it has sent it itself."""
 
     features: tuple[str, ...] = FEATURES
 

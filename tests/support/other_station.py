@@ -69,7 +69,7 @@ class OtherStation(SFTPStation):
     def all_there(self, secs: float = 60, apart_from: tuple[str, ...] = ()) -> None:
         wait_until(lambda: not (set(self.differs()) - set(apart_from)), secs, what="everything on the server")
 
-    def told(self, kind: str) -> list[str]:
+    def reasons(self, kind: str) -> list[str]:
         found = [event.fields for event in read_events(str(self.state)) if event.kind == kind]
         return [f"{fields.get('name', '')}: {fields.get('reason', '')}" for fields in found]
 
@@ -78,9 +78,9 @@ class OtherStation(SFTPStation):
 
     def write_whole(self, name: str, data: bytes) -> None:
         """As programs do that publish by a rename."""
-        made = self.data / f".{name}.new"
-        made.write_bytes(data)
-        made.rename(self.data / name)
+        part = self.data / f".{name}.new"
+        part.write_bytes(data)
+        part.rename(self.data / name)
 
     def grow(self, data: bytes) -> None:
         with open(self.data / "grow.csv", "ab") as file:
@@ -90,14 +90,14 @@ class OtherStation(SFTPStation):
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[MakeStation]:
-    made: list[OtherStation] = []
+    stations: list[OtherStation] = []
 
     def make(files: Path, ftp: dict[str, Any], **entry: Any) -> OtherStation:
-        made.append(OtherStation(tmp_path / f"home{len(made)}", files, ftp, **entry))
-        return made[-1]
+        stations.append(OtherStation(tmp_path / f"home{len(stations)}", files, ftp, **entry))
+        return stations[-1]
 
     yield make
-    for one in made:
+    for one in stations:
         one.close()
 
 
@@ -121,8 +121,8 @@ KINDS = {
 
 
 def kinds(*names: str) -> Any:
-    marks = {name: pytest.mark.skipif(KINDS[name].missing is not None, reason=str(KINDS[name].missing)) for name in names}
-    return pytest.mark.parametrize("make", [pytest.param(KINDS[name].make, id=name, marks=marks[name]) for name in names])
+    skips = {name: pytest.mark.skipif(KINDS[name].missing is not None, reason=str(KINDS[name].missing)) for name in names}
+    return pytest.mark.parametrize("make", [pytest.param(KINDS[name].make, id=name, marks=skips[name]) for name in names])
 
 
 def through(relay: Relay, settings: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -59,11 +59,11 @@ def his_python():
     for program in dict.fromkeys([sys.executable, "/usr/bin/python3"]):
         try:
             words = [program, "-P", "-c", "import click, tomllib, pysubtask.control.cli"]
-            said = subprocess.run(
+            done = subprocess.run(
                 words, env=environ, user=HIM, group=HIM, extra_groups=[], cwd="/", capture_output=True, check=False
             )
         except OSError:
             continue
-        if said.returncode == 0:
+        if done.returncode == 0:
             return program, environ
     pytest.skip("no interpreter of Python 3.11 or later that an ordinary user may run (apt-get install python3)")

@@ -23,9 +23,9 @@ def files(page: str) -> dict[str, str]:
 
 def write(page: str, folder: Path) -> list[Path]:
     """Write the files of a page into a folder."""
-    made = []
+    paths = []
     for name, text in files(page).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-        made.append(folder / name)
-    return made
+        paths.append(folder / name)
+    return paths

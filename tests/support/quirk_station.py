@@ -52,15 +52,15 @@ file is taken away, too); or they matter to it alone."""
 
 
 class Outcome(NamedTuple):
-    """What came of it. ``wrong``: names that are not there as they are here; ``parked`` and ``lost``: the reasons told; ``left``:
-    of ours on the server, ``told`` how many of those the page counts; ``sent`` and ``needed``: bytes, of the second half;
-    ``twice``: contents that were taken away more than once."""
+    """What came of it. ``wrong``: names that are not there as they are here; ``parked`` and ``lost``: the reasons of the events;
+    ``left``: own files on the server, ``unremoved``: how many of those the page counts; ``sent`` and ``needed``: bytes, of the
+    second half; ``twice``: contents that were taken away more than once."""
 
     wrong: list[str]
     parked: list[str]
     lost: list[str]
     left: list[str]
-    told: int
+    unremoved: int
     sent: int
     needed: int
     twice: list[str]
@@ -149,7 +149,7 @@ class QuirkStation(SFTPStation):
         found = [path for path in self.server.rglob("*") if path.is_file() and path.name not in known]
         return sorted(str(path.relative_to(self.server)) for path in found)
 
-    def told(self) -> int:
+    def unremoved(self) -> int:
         """How many files that cannot be removed the page counts."""
         lines = "\n".join(self.page().get("server") or ())
         found = re.search(r"^([\d,]+) temporary files? could not be removed", lines, re.MULTILINE)
@@ -258,14 +258,16 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
                 page = station.page()
                 wrong.append(f"queue: {page.get('queue')}, {page.get('problem') or page.get('tried_again')}")
             counted = Counter((one.name, one.data) for one in server.taken)
-            told = [receipt.name for receipt in read_receipts(str(station.state))]
-            wrong += sorted(f"no receipt of {os.path.basename(name)}" for name in set(names) if os.path.basename(name) not in told)
+            names_of_receipts = [receipt.name for receipt in read_receipts(str(station.state))]
+            wrong += sorted(
+                f"no receipt of {os.path.basename(name)}" for name in set(names) if os.path.basename(name) not in names_of_receipts
+            )
             return Outcome(
                 wrong,
                 station.reasons("parked"),
                 station.reasons("connection_lost"),
                 station.left(),
-                station.told(),
+                station.unremoved(),
                 sent,
                 needed(any(whole(one, protocol) for one in switches)),
                 [name for (name, _), count in counted.items() if count > 1],
@@ -295,8 +297,8 @@ def problems(outcome: Outcome, switches: tuple[Switch, ...], *, kills: bool = Fa
         found.append(f"{len(outcome.lost)} x connection lost: {outcome.lost[-1][:300]}")
     if outcome.left and "delete" not in set_here:
         found.append(f"left on the server: {outcome.left[:4]} ({len(outcome.left)})")
-    if "delete" in set_here and outcome.told < len(outcome.left):
-        found.append(f"{len(outcome.left)} left on the server, and {outcome.told} are told: {outcome.left}")
+    if "delete" in set_here and outcome.unremoved < len(outcome.left):
+        found.append(f"{len(outcome.left)} left on the server, and {outcome.unremoved} are told: {outcome.left}")
     if len(outcome.left) > (MOST_RESTING + AT_ONCE if kills else 8):  # what a kill has cut rests before it is used again
         found.append(f"{len(outcome.left)} left on the server")
     if outcome.sent > MARGIN * outcome.needed and not kills:

@@ -42,29 +42,29 @@ class Run:
     def __init__(self, folder: Path, config: Path | None, *words: str, **environ: str) -> None:
         self.folder = folder
         self.environ = environment(folder, **environ)
-        self.said = folder / "said.txt"
-        with open(self.said, "ab") as said:
+        self.output = folder / "output.txt"
+        with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pysubtask", "run", *([str(config)] if config else []), *words],
                 cwd=folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
             )
 
     def text(self) -> str:
-        """What it has said."""
-        return self.said.read_text()
+        """Its output so far."""
+        return self.output.read_text()
 
     def says(self, words: str, count: int = 1) -> None:
-        """Wait until it has said this."""
+        """Wait until its output has these words."""
 
-        def said() -> bool:
+        def is_written() -> bool:
             assert self.process.poll() is None or self.text().count(words) >= count, self.text()
             return self.text().count(words) >= count
 
-        wait_until(said, 40, f"the words {words!r}")
+        wait_until(is_written, 40, f"the words {words!r}")
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

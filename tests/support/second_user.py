@@ -51,7 +51,7 @@ class Run:
     """``pysubtask run`` of root's, or of that user's."""
 
     def __init__(self, place: Path, path: Path, *, of_him: bool = False) -> None:
-        self.said = place / "said.txt"
+        self.output = place / "output.txt"
         program, environ = his_python() if of_him else (sys.executable, {**os.environ, "PYTHONPATH": str(ROOT)})
         home = place / "home"
         home.mkdir(exist_ok=True)
@@ -59,13 +59,13 @@ class Run:
         if of_him:
             give_him(home)
             os.chown(path, HIM, HIM)
-        with open(self.said, "ab") as said:
+        with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
                 [program, "-P", "-m", "pysubtask", "run", str(path)],
                 cwd=home,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 env={
                     **environ,
                     "PYSUBTASK_REGISTRY": str(home / "registry"),
@@ -94,7 +94,7 @@ class Run:
                 self.process.wait()
 
     def text(self) -> str:
-        return self.said.read_text(errors="replace")
+        return self.output.read_text(errors="replace")
 
 
 def leaked(word: str, *folders: Path) -> list[str]:
@@ -112,5 +112,5 @@ def arrived(server: FTPServer, place: Path, name: str) -> bool:
 
 
 def refused_or(run: Run, came: bool) -> bool:
-    """Whether it ended in one of the two good ways: it went on working, or it said whose folder it does not trust."""
+    """Whether it ended well: it went on working, or it named the owner of the folder that it does not trust."""
     return came or "another user" in run.text() or "others may write" in run.text() or "may be written by" in run.text()

@@ -1,4 +1,4 @@
-"""The other end of an SFTP client, played by hand: it sees every request in its order and answers as told."""
+"""The other end of an SFTP client, played by hand: it sees every request in its order and gives scripted answers."""
 
 from __future__ import annotations
 

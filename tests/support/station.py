@@ -74,7 +74,7 @@ class Station:
         return read_status(str(self.state)) or {}
 
     def pid(self) -> int:
-        """Of the living child, once it has said HELLO."""
+        """Of the living child, once its status page is there."""
 
         def living() -> int:
             self.master.check_pending_notifications()

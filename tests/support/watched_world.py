@@ -30,7 +30,7 @@ class Memory:
 
 
 class World:
-    """Files in a folder, a clock that only moves when told to, and a child that snapshots what is due."""
+    """Files in a folder, a clock that only moves on demand, and a child that snapshots what is due."""
 
     def __init__(self, folder: str, watched: list[dict[str, object]], *, tick: int = 1, skip: tuple[str, ...] = ()) -> None:
         self.folder = str(folder)
@@ -49,7 +49,7 @@ class World:
         )
 
     def stat(self, path: str) -> Stamp | None:
-        """Times as a file system with a coarse clock shows them."""
+        """Times as a file system with a clock of low resolution reports them."""
         found = read_stamp(path)
         return found and found._replace(mtime_ns=found.mtime_ns // self.tick * self.tick)
 
@@ -102,7 +102,7 @@ class World:
         return [(os.path.relpath(due.path, self.folder), due.cause) for due in dues]
 
     def quiet(self, *, rechecks: bool = False, limit: int = 12) -> list[tuple[str, str]]:
-        """Ticks until nothing more comes; second looks because of the clock are left out unless asked for."""
+        """Ticks until nothing more comes; second checks because of the clock are left out unless asked for."""
         found: list[tuple[str, str]] = []
         for _ in range(limit):
             found += self.round()

@@ -1,4 +1,4 @@
-"""Servers whose file system alters names: it is found out and told with what is to blame, and no file replaces another one."""
+"""Servers whose file system alters names: the change is found and reported with its cause, and no file replaces another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in threads of its own: an error that comes as its caller goes is nobody's news, and not printed into the child's log."""
+"""Work in threads of its own: an error that comes as its caller goes is dropped, and not printed into the child's log."""
 
 from __future__ import annotations
 

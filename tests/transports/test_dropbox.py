@@ -239,7 +239,7 @@ async def test_a_lost_answer_to_the_end_is_found_done(site: Site):
     assert site.server.content_bytes == len(data)
 
 
-async def test_a_source_that_shrinks_on_the_way(site: Site):
+async def test_a_source_that_shrinks_in_transit(site: Site):
     async with site.connected() as transport:
         job = site.job("big", os.urandom(MIB))
         site.server.hold(APPEND)

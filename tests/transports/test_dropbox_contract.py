@@ -46,7 +46,7 @@ class TestDropbox(NetworkContract):
         yield site
 
     def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any):
-        """There are no temp files: a late attempt is told from its revision (see the late ones)."""
+        """There are no temp files: a late attempt is known by its revision (see the late ones)."""
 
         async def case(transport: Any, at_work: Any) -> None:
             await at_work.put(transport, "f/a", b"old")

@@ -1,4 +1,4 @@
-"""StoreInPlace over FTP: servers that do not write over a file, what is said of a file that an upload has spoilt, appends. And what
+"""StoreInPlace over FTP: servers that do not write over a file, the report on a file that an upload has spoilt, appends. And what
 else a server does otherwise than it says: text mode, a quota of names, no passive ports, TLS 1.3 for data."""
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def replace(server: Any, data: bytes) -> None:
 
 @pytest.mark.parametrize("how", ["refused", "beside"])
 def test_the_old_file_is_removed_where_none_is_overwritten(tmp_path: Path, how: str):
-    """Shown on a file of ours, so that no version lands beside its name and counts as delivered, not even one of the same size."""
+    """Tried on an own file, so that no version lands beside its name and counts as delivered, not even one of the same size."""
 
     async def case(one: Work) -> None:
         await one.put("a", b"first")

@@ -229,7 +229,7 @@ async def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path):
 
 
 class NeverCloses(NoSize):
-    """Leaves the data connection of a listing open when it has said that all is sent."""
+    """Leaves the data connection of a listing open when it has replied that all is sent."""
 
     kept: ClassVar[list[socket.socket]] = []
 
@@ -466,7 +466,7 @@ async def test_where_each_kind_vanishes_a_setting_is_advised(tmp_path: Path, tel
     async with connected(tmp_path, eater(lambda path: False, tells=tells, quick=quick)) as (work, server):
         with pytest.raises(FileRefused, match="StoreInPlace" if quick else r"went away.*StoreInPlace"):
             await work.put("f.csv", b"whole")
-        assert server.count("STOR") <= 11  # each, an empty file after it where no size is told, and one more for the folder
+        assert server.count("STOR") <= 11  # each, an empty file after it where no size is given, and one more for the folder
         assert work.transport.profile is not None and not work.transport.profile.lines()
         assert files_of(server) == set()
 
@@ -496,7 +496,7 @@ async def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path):
 
 
 class InSteps(Talk):
-    """A folder is made only in the one that the session is in; ``exists``: what is said to one that is there."""
+    """A folder is made only in the one that the session is in; ``exists``: the reply to one that is there."""
 
     exists: ClassVar[str] = "550 File exists"
     refused: ClassVar[tuple[bytes, ...]] = ()

@@ -143,7 +143,7 @@ async def test_a_resume_is_whole_whatever_the_server_does(connected: Connected, 
 
 @pytest.mark.slow
 async def test_a_server_that_has_changed_is_found_out(connected: Connected):
-    """It had shown that it goes on; then it writes at the beginning, or refuses."""
+    """It had resumed before; then it writes at the beginning, or refuses."""
     data = os.urandom(SIZE)
 
     async with connected() as work:

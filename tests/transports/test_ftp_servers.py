@@ -211,7 +211,7 @@ async def test_a_full_disk_of_vsftpd(tmp_path: Path, connected: Connected):
 
 
 async def put_until_refused(work: Work, name: str, data: bytes) -> list[str]:
-    """What each attempt was told, on a new connection after each lost one, until the file is refused."""
+    """The error of each attempt, on a new connection after each lost one, until the file is refused."""
     errors: list[str] = []
     stale: tuple[str, ...] = ()
     while True:

@@ -71,7 +71,7 @@ def test_what_an_editor_did_is_named_and_the_line_undoes_it(key: Path, name: str
         == key.with_name(f"{key.name}.pub").read_bytes().split()[1]
     )
     assert altered.read_bytes() == data and stat.S_IMODE(altered.stat().st_mode) == mode
-    # Once more the line writes over nothing, and another name is told.
+    # Once more the line overwrites nothing, and another name is given.
     assert subprocess.run(["sh", "-c", line], capture_output=True, timeout=60, check=False).returncode != 0
     assert trouble(altered).key != str(mended)
 

@@ -1,4 +1,4 @@
-"""A clock that is wrong is told as such, and nothing is held, pinned, forgotten or given up for it."""
+"""A clock that is wrong is reported as such, and nothing is held, pinned, forgotten or given up for it."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ class TestLogin:
         code = (
             "import sys; from pysubtask.transports import open_transport; open_transport('pysftp', {'Host': 'h'}, '.')\n"
             "assert not {'pysftp', 'paramiko'} & set(sys.modules)\n"
-            # With nothing said against it, what the library itself prints or warns of would be seen.
+            # Without a filter, what the library itself prints or warns of would be seen.
             "from pysubtask.transports.pysftp import connection; assert connection.pysftp.__version__ == '0.2.9'"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

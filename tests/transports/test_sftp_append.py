@@ -48,7 +48,7 @@ async def played() -> AsyncIterator[tuple[Client, Peer, Any, Publisher]]:
         publisher = Publisher(client, "", None, profile=profile)
 
         async def proven(*refused: object) -> None:
-            """What it finds out is told by tests of its own."""
+            """What it finds out has tests of its own."""
 
         publisher._appender._prove = proven  # type: ignore[method-assign]
         peer.absent = ("a",)

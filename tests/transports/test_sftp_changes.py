@@ -148,7 +148,7 @@ async def test_a_server_killed_while_a_file_grows(context: DeliveryContext, serv
         reader.join()
     assert context.read() == data
     assert not wrong
-    # A file system shows a write page by page to who looks in that very microsecond; else there are whole lines.
+    # A file system shows a write page by page to a reader in that very microsecond; else there are whole lines.
     assert not [size for size in sizes if data[size - 1 : size] != b"\n" and size % mmap.PAGESIZE]
 
 

@@ -88,7 +88,7 @@ class TestFollow:
         assert not (context.folder / "a").is_symlink() and context.read("a") == b"newer" and context.names() == ["a"]
 
     async def test_a_temporary_in_another_folder_goes_at_the_next_connect(self, context: DeliveryContext):
-        """Nobody else would look for it there."""
+        """No other program would read it there."""
         place = link(context, "a", "../disk2/a")
         place.write_bytes(b"old")
 

@@ -122,8 +122,8 @@ def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path,
     """What it started ends with it, also where ssh has ended first."""
     (tmp_path / "gate").write_text(f"#!/bin/sh\n{does}\n")
     (tmp_path / "gate").chmod(0o755)
-    mark = f"PYSUBTASK_TEST_{os.urandom(8).hex()}"
-    (tmp_path / "config").write_text(f"Host h\n    ProxyCommand env {mark}=1 {tmp_path}/gate\n")
+    variable = f"PYSUBTASK_TEST_{os.urandom(8).hex()}"
+    (tmp_path / "config").write_text(f"Host h\n    ProxyCommand env {variable}=1 {tmp_path}/gate\n")
     settings = {"Host": "h", "User": "pi", "SSHConfigFile": str(tmp_path / "config"), "ConnectTimeoutSecs": 2}
     assert words in refused(settings, tmp_path, kind=TransportLost)
 
@@ -131,7 +131,7 @@ def test_a_proxy_command_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path,
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
-                if mark.encode() in path.read_bytes():
+                if variable.encode() in path.read_bytes():
                     found.append(path.parent.name)
         return found
 

@@ -109,7 +109,7 @@ class TestSwap:
 
     @pytest.mark.parametrize("recorded", [True, False])
     async def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path):
-        """By the next connect from the record; without one by the next upload, which is told the earlier temp names."""
+        """By the next connect from the record; without one by the next upload, which gets the earlier temp names."""
         context = DeliveryContext(plain, tmp_path)
         (context.folder / ".a.9.tmp").write_bytes(b"new, whole, not in yet")
         (context.folder / ".a.9.tmp.old").write_bytes(b"old")

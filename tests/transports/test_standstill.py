@@ -1,4 +1,4 @@
-"""A way that swallows large packets without a word: told as such, by the transports and by the doctor, over real TCP."""
+"""A link that drops large packets silently: reported as such, by the transports and by the doctor, over real TCP."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ from pysubtask.transports import transport_class
 from pysubtask.transports.base import Job
 
 settings, large = json.loads(sys.argv[1]), int(sys.argv[2])
-made = plan("ftp", "pysubtask.ftp", {"ftp": settings}, os.getcwd())
+task_plan = plan("ftp", "pysubtask.ftp", {"ftp": settings}, os.getcwd())
 name = "sftp" if settings.get("UseSFTP", True) else "ftp"
 
 
@@ -99,20 +99,20 @@ async def upload(transport, size):
 
 
 async def main():
-    told = {}
-    transport = transport_class(name)(made.settings, os.path.join(os.getcwd(), "work"))
+    answers = {}
+    transport = transport_class(name)(task_plan.settings, os.path.join(os.getcwd(), "work"))
     for size in (300, large):
         try:
             if size == 300:
                 await transport.connect()
             await upload(transport, size)
-            told[size] = "arrived"
+            answers[size] = "arrived"
         except TransportError as exc:
-            told[size] = str(exc)
+            answers[size] = str(exc)
     await transport.close()
-    target = of_plan(made, None, "toml")
-    told["doctor"] = [finding.cause async for finding in examine(target, Times(login=6)) if finding.state == "fail"]
-    print(json.dumps(told))
+    target = of_plan(task_plan, None, "toml")
+    answers["doctor"] = [finding.cause async for finding in examine(target, Times(login=6)) if finding.state == "fail"]
+    print(json.dumps(answers))
 
 asyncio.run(main())
 """

@@ -1,4 +1,4 @@
-"""What is told of a trouble, and when: the clock is the test's."""
+"""Which alerts an incident gives, and when: the clock is the test's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Course:
         self.heard = True
 
     def observes(self, there: bool | None, secs: float = 10.0, **more: float) -> str:
-        """One look, ``secs`` after the one before; what was course."""
+        """One check, ``secs`` after the one before; the alert that was due."""
         self.now += secs
         seen = Seen(there, **more)
         self.one = observed(self.one, seen, self.now, self.rules)
@@ -34,7 +34,7 @@ class Course:
         return what
 
     def repeats(self, there: bool | None, secs: float, step: float = 10.0, **more: float) -> list[str]:
-        """Looks for so long; what was course."""
+        """Checks for so long; the alerts that were due."""
         return [what for _ in range(int(secs / step)) if (what := self.observes(there, step, **more))]
 
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_reported_changes_nothing():
 
 
 def test_one_that_comes_and_goes_is_still_reported():
-    """Seen at every other look: it is no calm that lasts."""
+    """Seen at every other check: it is no calm that lasts."""
     course = Course()
     for _ in range(10):
         course.observes(True)

@@ -1,4 +1,4 @@
-"""What was told outlasts the process."""
+"""The record of alerts that were sent outlasts the process."""
 
 from __future__ import annotations
 

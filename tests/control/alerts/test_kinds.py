@@ -1,4 +1,4 @@
-"""Which kind of trouble a look at a task shows."""
+"""Which kind of incident the status of a task shows."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def started(words: list[str], limit: float = 60.0, environ: dict[str, str] = ENV
 
 
 def ended(program: Program) -> Ended:
-    """How it ended; each look at it takes next to no time."""
+    """How it ended; each poll of it takes next to no time."""
     return wait_until(lambda: program.poll(time.monotonic()), 60, "the end of the program")
 
 

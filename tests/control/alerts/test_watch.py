@@ -1,4 +1,4 @@
-"""The loop that looks, decides, and runs the program: with clocks of the test's, and a program that is real."""
+"""The loop that checks, decides, and runs the program: with clocks of the test's, and a program that is real."""
 
 from __future__ import annotations
 

@@ -15,19 +15,21 @@ from tests.support.station import Station
 
 @pytest.fixture
 def station(tmp_path):
-    made = Station(tmp_path)
-    yield made
-    made.master.stop()
+    one = Station(tmp_path)
+    yield one
+    one.master.stop()
 
 
 def heard(station, kind, secs=20):
     """Wait for an event of this kind; its fields."""
 
-    def look():
+    def fields_of_event():
         station.master.check_pending_notifications()
-        return next((news.event.fields for news in station.master.events()[0] if news.event.kind == kind), None)
+        return next(
+            (child_event.event.fields for child_event in station.master.events()[0] if child_event.event.kind == kind), None
+        )
 
-    return wait_until(look, secs, what=f"the event {kind}")
+    return wait_until(fields_of_event, secs, what=f"the event {kind}")
 
 
 @pytest.mark.slow
@@ -48,22 +50,25 @@ def test_wait_delivered_says_yes_only_of_the_file_as_it_is(station):
 
 
 @pytest.mark.slow
-def test_events_go_on_from_a_mark_over_a_restart_of_the_child(station):
+def test_events_go_on_from_a_position_over_a_childs_restart(station):
     station.write("a.csv", "1\n")
     station.master.start()
     station.arrived("a.csv")
     heard(station, "delivered")
-    first, mark = station.master.events()
-    assert {news.extension for news in first} == {"folder_child"}
-    assert [news.event.kind for news in first if news.event.kind in ("started", "delivered")] == ["started", "delivered"]
+    first, position = station.master.events()
+    assert {child_event.extension for child_event in first} == {"folder_child"}
+    assert [child_event.event.kind for child_event in first if child_event.event.kind in ("started", "delivered")] == [
+        "started",
+        "delivered",
+    ]
     station.master.stop()
     station.write("a.csv", "2\n")
     station.master.start()
     station.arrived("a.csv")
-    wait_until(lambda: any(news.event.kind == "delivered" for news in station.master.events(mark)[0]))
-    later, _ = station.master.events(mark)
-    told = [(news.event.epoch, news.event.n) for news in first + later]
-    assert told == sorted(set(told))
+    wait_until(lambda: any(child_event.event.kind == "delivered" for child_event in station.master.events(position)[0]))
+    later, _ = station.master.events(position)
+    numbers = [(child_event.event.epoch, child_event.event.n) for child_event in first + later]
+    assert numbers == sorted(set(numbers))
 
 
 @pytest.mark.slow
@@ -71,12 +76,12 @@ def test_a_callback_runs_in_the_apps_thread_by_the_timer_call(station):
     threads, names = set(), []
 
     @station.master.on_event
-    def fails(news):
+    def fails(child_event):
         raise ValueError("a fault of the app")
 
-    def good(news):
+    def good(child_event):
         threads.add(threading.get_ident())
-        names.append((news.event.kind, news.event.fields.get("name")))
+        names.append((child_event.event.kind, child_event.event.fields.get("name")))
 
     station.master.on_event(good)
     station.write("a.csv", "1\n")

@@ -1,4 +1,4 @@
-"""What a person would otherwise wait for in vain: a hold, a key that nobody can use, an order that waits, another config's run."""
+"""What the start reports: a hold, a key that nobody can use, an order that waits, another config's run."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    made = Station(tmp_path)
-    yield made
-    end_all(made.runs)
+    one = Station(tmp_path)
+    yield one
+    end_all(one.runs)
 
 
 NOBODY = 'HostPort = 1\nUser = "u"\nUseSFTP = false'
@@ -57,7 +57,7 @@ NOBODY = 'HostPort = 1\nUser = "u"\nUseSFTP = false'
     ("mode", "words"),
     [(None, "there is no file {key}"), (0o644, "others may read {key} (mode 0644), so ssh does not use it. run:  chmod 600 {key}")],
 )
-def test_a_key_that_cannot_be_used_is_said_at_the_start(station: Station, mode: int | None, words: str):
+def test_a_key_that_cannot_be_used_is_reported_at_the_start(station: Station, mode: int | None, words: str):
     key = station.folder / "key"
     if mode is not None:
         make_key(key)
@@ -76,7 +76,7 @@ def test_good_files_are_not_spoken_of(station: Station):
 
 
 @pytest.mark.slow
-def test_a_hold_of_before_is_said_at_the_start_and_by_the_queue(station: Station):
+def test_a_former_hold_is_reported_at_the_start_and_by_the_queue(station: Station):
     with ftp_server(station.folder / "ftp") as server:
         settings = server.settings()
         config = station.write(
@@ -121,7 +121,7 @@ def test_a_files_next_try_is_not_before_the_connections():
 
 
 @pytest.mark.slow
-def test_an_order_that_waits_for_a_child_is_shown(station: Station):
+def test_an_order_that_waits_for_a_child_is_listed(station: Station):
     run = station.run(station.write(NOBODY))
     child(station.folder / "data")
     station.stop(run)

@@ -65,6 +65,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         "snapshots, relative to a folder that was looked at",
     ),
     "subtask/watch/folder.py": ({"os.open"}, "lists the names in a watched folder, following no link inside it"),
+    "subtask/snapshot/file_copies.py": ({"os.utime"}, "of the descriptor of a copy"),
     "subtask/snapshot/snapshotter.py": ({"os.utime"}, "of the descriptor of a copy"),
     "subtask/snapshot/extra_copy.py": (
         {"os.open", "os.replace", "os.unlink", "os.chmod", "os.utime"},

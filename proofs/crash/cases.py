@@ -19,7 +19,8 @@ def singles(explorer: Explorer, chosen: Mapping[str, Sequence[str]], part: Calla
                 for step in filter(part, range(1, explorer.count(kind, change, slow=slow) + 1)):
                     for late_at in LATE if slow else LATE[:1]:
                         yield Trial(kind, change, (step,), slow, late_at)
-                    yield Trial(kind, change, (step,), slow, LATE[1], rewritten=True)
+                    if not KINDS[kind].writes_on:
+                        yield Trial(kind, change, (step,), slow, LATE[1], rewritten=True)
 
 
 def pairs(explorer: Explorer, chosen: Mapping[str, Sequence[str]], part: Callable[[int], bool]) -> Iterator[Outcome]:

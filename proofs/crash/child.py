@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import selectors
@@ -16,11 +17,13 @@ from pysubtask.common.handoff import Handoff
 from pysubtask.master.child_config import plan
 from pysubtask.master.state_dir import make_ready
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
-from pysubtask.subtask.engine import upload_delivery
+from pysubtask.subtask.engine import child_parts, upload_delivery
 from pysubtask.subtask.engine.child_process import ChildProcess
 from pysubtask.subtask.engine.delivery import Delivery
+from pysubtask.subtask.snapshot import copier
 from pysubtask.subtask.spool import spool_thread
 from pysubtask.subtask.upload_subtask import UploadSubtask
+from pysubtask.subtask.watch.watcher import Watcher
 from pysubtask.transports.dropbox import transport as dropbox_transport
 from pysubtask.transports.dropbox.call_pool import CallPool
 from pysubtask.transports.dropbox.transport import DropboxTransport
@@ -38,7 +41,11 @@ from .steps import Steps
 
 STUCK, VISIBLE_WRONG = 87, 88
 """Exit statuses: the queue was not empty in the end; a reader saw what must never be seen."""
-_TURNS = 12
+_TURNS = 20
+_PAUSE_SECS = 3.0
+"""Between two versions: longer than TimerIntervalSecs, shorter than the dead time."""
+_KEPT_BYTES = 1000
+"""Snapshots of this size are kept and continued already: small files make quick runs."""
 _LONGEST_SECS = 100_000.0
 
 
@@ -46,7 +53,7 @@ class Kind(NamedTuple):
     """A kind of server and of change, by ``name``: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries,
     with ``atomic_append`` as the setting AtomicAppend; ``dropbox``: the stand-in for Dropbox. ``moves``: the state with a queue
     lies where the version before kept it, and is moved. ``profile``: the server is one of these. ``ftp``: the server speaks FTP,
-    by these rules."""
+    by these rules. ``writes_on``: the app writes the next version after each snapshot, before that is sent."""
 
     name: str
     atomic: bool = True
@@ -57,6 +64,7 @@ class Kind(NamedTuple):
     moves: bool = False
     profile: ServerProfile | None = None
     ftp: FTPRules | None = None
+    writes_on: bool = False
 
     @property
     def gap(self) -> bool:
@@ -87,6 +95,8 @@ KINDS = {
         Kind("no rename over", profile=PROFILES["no rename over"]),
         Kind("object store", append=True, atomic_append=False, profile=PROFILES["object store"]),
         Kind("delete refused", copies=True, append=True, atomic_append=False, profile=PROFILES["delete refused"]),
+        Kind("growing file", writes_on=True),
+        Kind("growing append", append=True, atomic_append=False, writes_on=True),
         Kind("ftp whole", ftp=FTPRules(hashes=True)),
         Kind("ftp swap", ftp=FTPRules(replaces=False)),
         Kind("ftp append", append=True, atomic_append=False, ftp=FTPRules(piece=150)),
@@ -232,13 +242,15 @@ def live(
     kind: Kind,
     steps: Steps,
     on_change: Callable[[], None],
+    write_on: Callable[[], bool],
     *,
     slow: bool,
     late_at: str,
     inside: bool = False,
     only_queue: bool = False,
 ) -> int:
-    """Be the child until nothing is left to do; the exit status. ``on_change`` is called after each change on the server.
+    """Be the child until nothing is left to do; the exit status. ``on_change`` is called after each change on the server;
+    ``write_on`` writes the next version of the file, where the app does that, and tells whether there was one.
     ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'. ``inside``: its
     state is in the data folder still; ``only_queue``: deliver nothing."""
     if kind.moves:
@@ -292,6 +304,9 @@ def live(
         (asyncio, "to_thread", _at_once),
         (upload_delivery, "Dispatcher", _Dispatcher),
         (upload_delivery, "open_transport", open_transport),
+        (copier, "LEAST_BYTES", _KEPT_BYTES),
+        # Each tick scans: events come when the system likes, and a model has no such moments.
+        (child_parts, "Watcher", functools.partial(Watcher, use_events=False)),
     ]
     if kind.dropbox:
         model = ModelDropbox(station.server, station.account, steps, on_change)
@@ -328,10 +343,14 @@ def live(
     empty = False
     for turn in range(_TURNS):
         tick.run(loop.time())
+        with steps.elsewhere():
+            has_more = kind.writes_on and write_on()
         loop.run_until_complete(_carry(opened.delivery, loop.time() + _LONGEST_SECS))
         queue = opened.child.spool_thread
         counts = queue.run(queue.spool.queue_admin.counts)
-        empty = turn > 1 and not (counts.waiting or counts.sending or counts.parked)
+        if has_more:
+            loop.wait(_PAUSE_SECS)
+        empty = turn > 1 and not has_more and not (counts.waiting or counts.sending or counts.parked)
         if empty:
             break
     process.close(opened)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 CALLS = (
@@ -51,10 +51,11 @@ class _Inode:
 
 class Disk:
     """Files below ``root`` as they are, and as they would be found after a power cut. Everything below ``elsewhere`` is another
-    machine's."""
+    machine's, and what is written to the files of ``synced`` is safe at once."""
 
-    def __init__(self, root: str, *elsewhere: str) -> None:
+    def __init__(self, root: str, *elsewhere: str, synced: Collection[str] = ()) -> None:
         self._root = root
+        self._synced = synced
         self._elsewhere = tuple(os.path.join(folder, "") for folder in elsewhere)
         self._folders: dict[str, dict[str, _Inode | None]] = {}
         self._changes: dict[str, list[Callable[[dict[str, _Inode | None]], None]]] = {}
@@ -81,7 +82,7 @@ class Disk:
             inode = self._now[folder][name]
             assert inode is not None
             inode.since.append(op)
-            if op.path.startswith(self._elsewhere):
+            if op.path.startswith(self._elsewhere) or op.path in self._synced:
                 inode.safe, inode.since = inode.now(), []
         elif op.what == "unlink":
             self._change(folder, lambda entries: entries.pop(name, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -10,7 +11,8 @@ import os
 import random
 import shutil
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_files import SWAP_RECORD
@@ -71,6 +73,11 @@ def contents(change: str) -> list[bytes]:
         return [big]
     if change == "middle":
         return [big, big[:200_000] + b"x" * 30_000 + big[230_000:]]
+    if change == "growing":
+        grown = list(itertools.accumulate([b"a new line\n" * 40, b"and another\n" * 30, b"one more\n" * 50], initial=_OLD))
+        again = list(itertools.accumulate([b"a short new file\n" * 90, b"that grows\n" * 20, b"and grows\n" * 30]))
+        middle = again[-1][:500] + b"changed here" + again[-1][512:] + b"and longer\n" * 20
+        return [*grown, *again, middle, middle + b"and on\n" * 40]
     raise ValueError(change)
 
 
@@ -84,6 +91,8 @@ CHANGES = {
     "no rename over": ("first", "grown", "rewritten"),
     "object store": ("first", "grown", "rewritten"),
     "delete refused": ("first", "grown", "rewritten", "middle"),
+    "growing file": ("growing",),
+    "growing append": ("growing",),
     "ftp whole": ("first", "grown", "rewritten"),
     "ftp swap": ("first", "rewritten"),
     "ftp append": ("grown", "rewritten"),
@@ -262,7 +271,8 @@ def _child(
                 os._exit(VISIBLE_WRONG)
             last[0] = found
 
-        status = live(station, kind, steps, on_change, slow=trial.slow, late_at=trial.late_at, inside=inside, only_queue=only_queue)
+        manner: Any = {"slow": trial.slow, "late_at": trial.late_at, "inside": inside, "only_queue": only_queue}
+        status = live(station, kind, steps, on_change, functools.partial(write_on, station, versions), **manner)
         write(tell, str(len(steps.names)).encode())
     except BaseException:  # noqa: BLE001 - said by the exit status, the traceback by the interpreter's own means
         import traceback
@@ -290,17 +300,33 @@ def _seen(station: Station, kind: Kind, versions: list[bytes], last: int) -> int
 
 def _write(station: Station, content: bytes, number: int) -> None:
     """What the app does: write the data, touch the notify file. Both long ago, so that no clock's grain is in the way."""
-    when = 1_700_000_000 + number * 1000
-    grows = number > 1 and os.path.exists(station.data) and content.startswith(_read(station.data))
+    grows = number > 1 and os.path.exists(station.data) and content.startswith(read(station.data))
     with open(station.data, "ab" if grows else "wb") as file:
         file.write(content[file.tell() :])
-    os.utime(station.data, (when, when))
     with open(station.data + ".notify", "wb"):
         pass
-    os.utime(station.data + ".notify", (when, when))
+    stamp(station, number)
 
 
-def _read(path: str) -> bytes:
+def stamp(station: Station, number: int) -> None:
+    """Give the data file and its notify file the times of a version."""
+    when = 1_700_000_000 + number * 1000
+    for path in (station.data, station.data + ".notify"):
+        os.utime(path, (when, when))
+
+
+def write_on(station: Station, versions: Sequence[bytes]) -> bool:
+    """Write the version that follows the present one; whether there was one. A file that was taken away stays away."""
+    if not os.path.exists(station.data):
+        return False
+    number = versions.index(read(station.data)) + 1
+    if number < len(versions):
+        _write(station, versions[number], number + 1)
+    return number < len(versions)
+
+
+def read(path: str) -> bytes:
+    """The bytes of a file."""
     with open(path, "rb") as file:
         return file.read()
 
@@ -316,7 +342,7 @@ def _fault_at_end(station: Station, kind: Kind, goal: bytes) -> str:
     """The fault found at the end, or ''."""
     if not os.path.exists(station.remote):
         return "lost: the file is not on the server"
-    if _read(station.remote) != goal:
+    if read(station.remote) != goal:
         return "torn or old: the server has something else"
     left = [name for name in os.listdir(station.server) if name != "a.csv"]
     if kind.profile is not None and kind.profile.litter:
@@ -361,7 +387,7 @@ def _on_record(station: Station, kind: Kind) -> bool:
         recorded = {os.fsdecode(temp) for (temp,) in db.execute("SELECT temp FROM temp")}
     for folder, _, names in os.walk(state):
         if SWAP_RECORD in names:
-            recorded.update(json.loads(_read(os.path.join(folder, SWAP_RECORD)))["asides"])
+            recorded.update(json.loads(read(os.path.join(folder, SWAP_RECORD)))["asides"])
     return bool(recorded.intersection(os.listdir(station.server)))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .child import KINDS, Kind, Station
 from .disk import CALLS, Disk, Op, Recording
-from .explore import Explorer, Trial
+from .explore import Explorer, Trial, read, stamp
 
 STRACE = ("strace", "-f", "-qq", "-y", "-xx", "-s", "4000000")
 
@@ -56,19 +56,21 @@ class PowerCuts:
         start = os.path.join(self._folder, "start")
         shutil.rmtree(start, ignore_errors=True)
         os.rename(before.root, start)
-        ops = self.record(start, KINDS[kind])
+        ops = self.record(start, KINDS[kind], change)
         cuts = [Cut(kind, change, after, left) for after in range(len(ops) + 1) for left in (None, *range(seeds))]
         if sample is not None:
             cuts = random.Random(seed).sample(cuts, min(sample, len(cuts)))
         for cut in cuts:
-            yield self._cut(cut, start, ops, versions[-1])
+            found = self._cut(cut, start, ops, versions)
+            if found is not None:
+                yield found
 
-    def record(self, start: str, kind: Kind) -> list[Op]:
+    def record(self, start: str, kind: Kind, change: str) -> list[Op]:
         """A life that begins with ``start``: what it changes. RuntimeError where that life fails."""
         home = os.path.join(self._folder, "here")
         shutil.copytree(start, home, copy_function=shutil.copy2)
         log = os.path.join(self._folder, "strace")
-        words = [*STRACE, "-o", log, "-e", f"trace={CALLS}", sys.executable, "-m", f"{__package__}.one", home, kind.name]
+        words = [*STRACE, "-o", log, "-e", f"trace={CALLS}", sys.executable, "-m", f"{__package__}.one", home, kind.name, change]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         shutil.rmtree(home)
         if done.returncode:
@@ -85,12 +87,15 @@ class PowerCuts:
         """The disk as it was when the recorded life began, under the name that it had then."""
         home = os.path.join(self._folder, "here")
         os.rename(start, home)
+        station = Station(home)
+        app = (station.data, station.data + ".notify")
         try:
-            return Disk(home, Station(home).server, Station(home).account)
+            return Disk(home, station.server, station.account, synced=app)
         finally:
             os.rename(home, start)
 
-    def _cut(self, cut: Cut, start: str, ops: list[Op], goal: bytes) -> Found:
+    def _cut(self, cut: Cut, start: str, ops: list[Op], versions: list[bytes]) -> Found | None:
+        """None where the app is in the midst of a write: what it writes is its own affair."""
         disk = self._disk(start)
         for op in ops[: cut.after]:
             disk.do(op)
@@ -99,14 +104,22 @@ class PowerCuts:
         chance = None if cut.seed is None else random.Random(f"{cut.after} {cut.seed}")
         disk.found(station.root, chance)
         _same_times(start, station.root)
-        kind = KINDS[cut.kind]
+        kind, number = KINDS[cut.kind], len(versions)
+        if kind.writes_on:
+            content = read(station.data)
+            if content not in versions:
+                return None
+            number = versions.index(content) + 1
+            stamp(station, number)
         try:
             # Where the state is moved, the data file is gone from the beginning.
             safe = not kind.moves and _is_handled(station, kind)
         except sqlite3.DatabaseError as exc:
             return Found(cut, f"the queue does not open: {exc}", False)
+        goal = versions[-1]
         if safe:
             os.unlink(station.data)
+            goal = versions[number - 1]
         outcome = self._explorer.last(station, Trial(cut.kind, cut.change, ()), goal)
         return Found(cut, outcome, safe)
 

@@ -253,6 +253,10 @@ class StatusPage(TypedDict, total=False):
     """How many more watch entries there are."""
     being_copied: int
     """Files that are due and not in the queue yet."""
+    kept_copies: int
+    """Snapshots of growing files that are kept to be continued."""
+    kept_bytes: int
+    """How many bytes these are."""
     settling: list[SettlingFile]
     """The first files that wait until they are quiet."""
     settling_more: int

@@ -45,6 +45,7 @@ def pipeline_of(
     status_model: StatusModel,
     folder: str,
     wake: Callable[[], None] = lambda: None,
+    aids: CopyAids | None = None,
 ) -> SnapshotPipeline:
     events, log = EventLog(spool_thread.state_dir, 1), logging.getLogger("quiet")
     return SnapshotPipeline(
@@ -54,7 +55,7 @@ def pipeline_of(
         snapshotter,
         RelativeNames(folder),
         NoReader(),
-        CopyAids(),
+        aids or CopyAids(),
         Retakes(wake),
         between=lambda: None,
         wake=wake,

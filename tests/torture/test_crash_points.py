@@ -90,6 +90,39 @@ transport.remove = lambda session, paths, swaps, temps: set(paths)
     ),
 }
 
+# The same for the snapshots that are continued, in a life without a kill.
+GROWING_SABOTAGE = {
+    "a snapshot continued without a comparison": (
+        """
+from pysubtask.subtask.snapshot import copier
+kept = copier.GrowingCopy
+class AnyDigest(str):
+    __eq__ = lambda self, other: True
+    __ne__ = lambda self, other: False
+    __hash__ = str.__hash__
+copier.GrowingCopy = lambda path, base, size, digest, name: kept(path, base, size, AnyDigest(digest), name)
+""",
+        ("must never be seen", "torn or old", "the queue is not empty"),
+    ),
+    "a kept snapshot that is left at the end": (
+        """
+from pysubtask.subtask.snapshot.pipeline import SnapshotPipeline
+SnapshotPipeline.close = lambda self: None
+""",
+        ("left behind",),
+    ),
+}
+
+_RUN_GROWING = """
+import tempfile
+from proofs.crash.explore import Explorer, Trial
+with tempfile.TemporaryDirectory() as folder:
+    explorer = Explorer(folder)
+    explorer._template(__import__("proofs.crash.child", fromlist=["KINDS"]).KINDS["growing file"], "growing")
+{sabotage}
+    print(explorer.run(Trial("growing file", "growing", ())).problem)
+"""
+
 _RUN = """
 import tempfile
 from proofs.crash.explore import Explorer, Trial
@@ -239,3 +272,21 @@ def test_a_saved_state_is_what_a_kill_leaves(kind, change):
     count, _, wrong = done.stdout.strip().partition(" ")
     assert int(count) > 40, done.stdout + done.stderr
     assert wrong == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", GROWING_SABOTAGE)
+def test_a_growing_snapshot_done_wrong_is_found_out(wrong):
+    source, words = GROWING_SABOTAGE[wrong]
+    done = command("-c", _RUN_GROWING.format(sabotage=indented(source)))
+    assert any(word in done.stdout for word in words), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["growing file", "growing append"])
+def test_a_file_that_grows_and_rotates_arrives(kind):
+    """Each version is written between the snapshot of the one before and its upload."""
+    done = command("-m", "proofs.crash", "--kind", kind, "--sample", "40", "--pairs", "--seed", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
+    assert [row[1:3] for row in totals] == [["40", "0"], ["40", "0"]]

@@ -21,8 +21,8 @@ with tempfile.TemporaryDirectory() as folder:
     cuts = PowerCuts(Explorer(folder))
     record = cuts.record
     cuts.record = lambda *args: [op for op in record(*args) if op.what != "sync" or "/bak" not in op.path]
-    found = [found for found in cuts.cuts("atomic replace", "grown", 0, 30) if found.problem]
-    print(sorted({one.problem.split(":")[0] for one in found}))
+    found = [found for found in cuts.cuts("{kind}", "{change}", 0, 60) if found.problem]
+    print(sorted({{one.problem.split(":")[0] for one in found}}))
 """
 
 
@@ -45,8 +45,9 @@ def test_a_state_is_moved_through_any_power_cut():
 
 
 @pytest.mark.slow
-def test_a_child_that_does_not_sync_its_snapshots_is_found_out():
-    done = command("-c", _UNSYNCED)
+@pytest.mark.parametrize(("kind", "change"), [("atomic replace", "grown"), ("growing file", "growing")])
+def test_a_child_that_does_not_sync_its_snapshots_is_found_out(kind, change):
+    done = command("-c", _UNSYNCED.format(kind=kind, change=change))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() not in ("", "[]"), "no cut has shown that the snapshot was not safe"
 

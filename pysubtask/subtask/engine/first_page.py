@@ -31,7 +31,7 @@ def fill(context: ChildContext, spool_thread: SpoolThread, destination: str) -> 
         started_at=utc(context.wall()),
         delivered=0,
         bytes_sent=0,
-        receipt=spool_thread.run(spool_thread.spool.meta.get, "receipt", 0),
+        receipt=spool_thread.run(spool_thread.spool.deliveries.last_seq),
         label=handoff.label,
         folder=context.first,
         config_file=handoff.config_file,

@@ -65,6 +65,10 @@ class Copier:
         """Keep no snapshot to be continued any more."""
         self._aids.growing_copies.release_all()
 
+    def kept_sizes(self) -> list[int]:
+        """The number of bytes in each snapshot that is kept to be continued."""
+        return self._aids.growing_copies.sizes()
+
     def released(self) -> list[GrowingCopy]:
         """The snapshots that are not kept any more since the last call."""
         return self._aids.growing_copies.released()

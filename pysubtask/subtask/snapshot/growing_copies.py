@@ -32,8 +32,8 @@ class GrowingCopy(NamedTuple):
 
 
 class Continuation(NamedTuple):
-    """``copy``: the kept snapshot that a file may continue. ``start``: for an append-only file that at the size of the copy, by whose
-    signs the file is known again; without it all bytes are compared."""
+    """``copy``: the kept snapshot that a file may continue. ``start``: for an append-only file that at the size of the copy, by
+    whose signs the file is known again; without it all bytes are compared."""
 
     copy: GrowingCopy
     start: Start | None

@@ -249,7 +249,7 @@ class SnapshotPipeline:
     # -- the status page --------------------------------------------------------------------------------------
 
     def _tell(self, found: list[Due], taken: int, unfinished: bool, now: float) -> None:
-        is_low = self._problems.is_low
+        is_low, kept = self._problems.is_low, self._copier.kept_sizes()
         # Due files that were neither taken nor have an error of their own have no room.
         left = 0
         if is_low or unfinished:
@@ -267,6 +267,8 @@ class SnapshotPipeline:
             being_copied=0 if is_low else left,
             cannot_read=self._problems.listing(),
             unreadable=len(self._problems),
+            kept_copies=len(kept),
+            kept_bytes=sum(kept),
             watch=self._watch.mode,
             watch_reason=self._watch.mode_reason,
             never_quiet=self._watch.report.never_quiet(now),

@@ -39,7 +39,7 @@ class Deliveries:
         files, temps = [], []
         # One commit: a job that is gone has a receipt, and one that is there still may be delivered again.
         with self._commit():
-            seq, at = self._last_seq(), utc(wall)
+            seq, at = self.last_seq(), utc(wall)
             rows = self._rows([result.id for result in results])
             for result in results:
                 row = rows.pop(result.id, None)
@@ -63,10 +63,10 @@ class Deliveries:
             needed = {decoded(snapshot) for (snapshot,) in waiting}
             self._temps.remove(temps)
             self._db.executemany("INSERT INTO receipt VALUES (?, ?)", [(each.seq, to_line(each)) for _, each in receipts])
-            self._meta.set("receipt", seq)
         return receipts, [snapshot for snapshot in garbage if snapshot not in needed]
 
-    def _last_seq(self) -> int:
+    def last_seq(self) -> int:
+        """The number of the last receipt, 0 where there was none. That of a removed one is kept with the small values."""
         (kept,) = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM receipt").fetchone()
         return max(int(kept), int(self._meta.get("receipt", 0)))
 
@@ -104,4 +104,6 @@ class Deliveries:
     def receipts_safe(self, seq: int) -> None:
         """The receipts file holds everything up to ``seq``, synced: remove the copies here."""
         with self._commit():
+            # The numbers go on behind the last one, whatever is removed.
+            self._meta.set("receipt", self.last_seq())
             self._db.execute("DELETE FROM receipt WHERE seq <= ?", (seq,))

@@ -28,7 +28,7 @@ class ReceiptFile:
     def repair(self) -> None:
         """Write the receipts that a crash kept from the file, then remove their copies in the spool."""
         last = receipts.last_seq(self._state_dir)
-        known = int(self._meta.get("receipt", 0))
+        known = self._deliveries.last_seq()
         # A new spool beside a lost file: a number that a month has already would count as put away.
         used = max(last, known) or self._last_of_months()
         if known < used:

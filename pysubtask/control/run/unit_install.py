@@ -135,7 +135,7 @@ def _words(system: bool) -> list[str]:
 
 
 def _systemctl(system: bool, *words: str) -> str:
-    """Run systemctl; the reason where it fails, else ''."""
+    """Run systemctl; the reason where it fails, on one line, else ''."""
     try:
         done = subprocess.run(
             [*_words(system), *words],
@@ -148,4 +148,4 @@ def _systemctl(system: bool, *words: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         return str(exc)
-    return (done.stderr.strip() or f"exit status {done.returncode}") if done.returncode else ""
+    return ("; ".join(done.stderr.strip().splitlines()) or f"exit status {done.returncode}") if done.returncode else ""

@@ -148,14 +148,14 @@ def test_every_command_option_and_exit_status_is_explained():
 def typed_lines(path: Path) -> Iterator[str]:
     """What stands after the word ``pysubtask`` in lines to type and in `code`; a command's bare name is a mention of it."""
     for line in path.read_text(encoding="utf-8").splitlines():
-        at_its_beginning = re.match(r"(?:\$ |    )?(?:sudo )?pysubtask ([a-z-]+(?: .*|$))", line)
+        at_its_beginning = re.match(r"(?:\$ |    |\*/10 \* \* \* \* +)?(?:sudo )?(?:/\S+/)?pysubtask ([a-z-]+(?: .*|$))", line)
         found = (
             [at_its_beginning[1]]
-            if at_its_beginning and (line[0] in "$ " or path.name == "commands.md" or path.parent.name == "guides")
+            if at_its_beginning and (line[0] in "$ *" or path.name == "commands.md" or path.parent.name == "guides")
             else []
         )
         for words in [*found, *re.findall(r"`(?:sudo )?pysubtask ([^`]+)`", line)]:
-            typed = re.split(r" [|>] |   |  #| # ", words)[0].strip()
+            typed = re.split(r" [|>] | >|   |  #| # ", words)[0].strip()
             if re.match(r"[a-z]+ ", typed) and "[OPTIONS]" not in typed and "[TASK]" not in typed:
                 yield typed
 

@@ -69,8 +69,8 @@ class Launch(NamedTuple):
     """How a child is started: ``python -P -m module --handoff --label=LABEL`` with these folders added to PYTHONPATH.
 
     A frozen app is started itself instead (see :mod:`pysubtask.common.program`). ``cwd`` is where the child works
-    if it still exists. Without ``console`` its output goes to ``log_file``, or nowhere. ``label`` tells the children of
-    several tasks apart in a list of processes.
+    if it still exists and this user may enter it; else it inherits the working folder. Without ``console`` its output goes to
+    ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes.
     """
 
     module: str
@@ -108,7 +108,8 @@ class Child:
         except ConfigError as exc:  # the master's constructor has found it right: it has changed since
             raise OSError(str(exc)) from exc
         self._unpacks = bool(found.frozen)
-        cwd = launch.cwd if os.path.isdir(launch.cwd) else None
+        # A run that root began in a folder of root's own, and that has another user's rights since, may not enter that folder.
+        cwd = launch.cwd if os.path.isdir(launch.cwd) and os.access(launch.cwd, os.X_OK) else None
         given = launch.console and is_output(1) and is_output(2)
         sink = None if given else _sink(launch.log_file)
         output = None if given else subprocess.DEVNULL if sink is None else sink

@@ -98,6 +98,9 @@ def test_tasks_come_and_go(station: Station):
     station.config.write_text("[base]\n")
     done = run.command("reload")
     assert done.returncode == 1 and "nothing was changed" in done.stderr and child(station.folder / "data") == pid
+    assert "problem" in done.stderr.splitlines()[0] and f"{station.config}" in done.stderr.splitlines()[1], (
+        "a line for each problem"
+    )
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def give_config(path: Path) -> None:
 class HisRun(Run):
     """``pysubtask run`` started by root with an interpreter that he may run too."""
 
-    def __init__(self, folder: Path, path: Path, *words: str) -> None:
+    def __init__(self, folder: Path, path: Path, *words: str, cwd: Path | None = None) -> None:
         program, environ = his_python()
         self.folder = folder
         self.environ = {**environment(folder), **environ, "PYSUBTASK_REGISTRY": str(folder / "registry")}
@@ -74,7 +74,7 @@ class HisRun(Run):
         with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
                 [program, "-P", "-m", "pysubtask", "run", str(path), *words],
-                cwd=folder,
+                cwd=cwd or folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -310,6 +310,28 @@ def test_a_run_becomes_the_user_before_it_opens_anything(place: Path, server: FT
     finally:
         run.end()
     assert not any(SECRET in (server.files / name).read_text() for name in server.names())
+
+
+@pytest.mark.slow
+@needs_root
+def test_root_may_start_it_in_a_folder_closed_to_the_user(place: Path, server: FTPServer):
+    """As /root is, where root's shell begins."""
+    for folder in ("registry", "home"):
+        (place / folder).mkdir()
+    (place / "home").chmod(0o700)
+    give_him(place / "data", place / "registry")
+    path = config(place, server)
+    give_config(path)
+    run = HisRun(place, path, "--run-as", HE, cwd=place / "home")
+    try:
+        run.says("Running: main")
+        as_him(lambda: (place / "data" / "new.csv").write_text("1\n") and None)
+        wait_until(lambda: f"{place.name}/new.csv" in server.names(), 60, f"the file on the server: {run.text()}")
+        run.signal(signal.SIGTERM)
+        assert run.status() == 0, run.text()
+    finally:
+        run.end()
+    assert "cannot be started" not in run.text()
 
 
 @pytest.mark.slow

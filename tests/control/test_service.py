@@ -480,6 +480,13 @@ def test_one_that_cannot_be_stopped_stays(config: Path, units: Path, tmp_path: P
     assert "cannot be stopped (it hangs)" in str(done.exception) and (units / "pysubtask.service").exists()
 
 
+def test_the_words_of_systemctl_come_on_one_line(config: Path, units: Path, tmp_path: Path):
+    """As where the machine was not booted with systemd."""
+    (tmp_path / "bin" / "systemctl").write_text('#!/bin/sh\nprintf "not booted with it.\\nno connection\\n" >&2; exit 1\n')
+    done = invoke(str(config), "--install")
+    assert done.exception is None and "(not booted with it.; no connection). Run: " in done.output
+
+
 def test_without_systemctl_the_links_of_enable_go_too(config: Path, units: Path, monkeypatch: pytest.MonkeyPatch):
     assert invoke(str(config), "--install").exception is None
     wants = units / "multi-user.target.wants"

@@ -290,6 +290,7 @@ def test_check_shows_it_and_a_test_alert_runs_it(station: Station):
     done = command(station.folder, "alerts", "test", "station.toml", "--kind", "disk low")
     assert (done.returncode, done.stderr) == (0, "") and "main: taken, in " in done.stdout
     assert station.last()["event"] == "test" and station.last()["kind"] == "disk low" and station.last()["task"] == "station"
+    assert station.last()["destination"].startswith("sftp://"), "a URL, as in any alert"
     assert not (station.data / ".pysubtask").exists()
     station.program("echo 'no such mailbox'; exit 5")
     done = command(station.folder, "alerts", "test", "station.toml")

@@ -10,6 +10,8 @@ from typing import Any
 
 from ...common.label import label_of
 from ...master.child_config import Plan
+from ...transports import transport_class
+from ..preview.dry_run import transport_of
 from .message import TEST, Message
 from .program import Ended, begin
 from .watch import environment
@@ -20,7 +22,7 @@ _TICK_SECS = 0.02
 def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
     """The message of a test. ``folder``: the first folder that the task watches."""
     label = plan.label or label_of(plan.task, plan.config_file, folder)
-    destination = str(plan.settings.get("Host") or plan.extension)
+    destination = transport_class(transport_of(plan)).identity(plan.settings)
     return Message(
         TEST,
         kind,

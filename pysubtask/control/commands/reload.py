@@ -110,6 +110,6 @@ def _outcome(name: str, runner: Holder, reply: Reply | None, there: bool) -> int
     for line in reply.result or []:
         say([line])
     if not reply.ok:
-        say([f"pysubtask: {reply.error}"], error=True)
+        say(f"pysubtask: {reply.error}".split("\n"), error=True)  # a config may have several problems, each on a line of its own
         return FAILED
     return OK

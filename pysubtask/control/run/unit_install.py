@@ -103,7 +103,8 @@ def _what_stays(unit: unit_files.Unit, drop_ins: list[str], system: bool) -> lis
     lines = [f"Stays: {path}, which somebody else made" for path in drop_ins]
     lines += [f"Stays: what it ran: {unit.config}"] if unit.config else []
     lines += [
-        f"Stays: {path}, with the data and what pysubtask keeps in it (.pysubtask, upload, *.notify)" for path in unit.folders
+        f"Stays: {path}, with the data and what pysubtask keeps in it (.pysubtask, copies of files that wait, *.notify)"
+        for path in unit.folders
     ]
     base = unit_files.SYSTEM_STATE if system else os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     state = os.path.join(base, unit.state)
@@ -134,7 +135,7 @@ def _words(system: bool) -> list[str]:
 
 
 def _systemctl(system: bool, *words: str) -> str:
-    """Run systemctl; the reason where it fails, else ''."""
+    """Run systemctl; the reason where it fails, on one line, else ''."""
     try:
         done = subprocess.run(
             [*_words(system), *words],
@@ -147,4 +148,4 @@ def _systemctl(system: bool, *words: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         return str(exc)
-    return (done.stderr.strip() or f"exit status {done.returncode}") if done.returncode else ""
+    return ("; ".join(done.stderr.strip().splitlines()) or f"exit status {done.returncode}") if done.returncode else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pysubtask.common.notify import is_signal_file
 from pysubtask.common.receipts import read_receipts
+from pysubtask.common.status import read_status
 
 TEMP = ".pysubtask-"
 _ON_SERVER = " on the server"
@@ -73,8 +75,7 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
         name for name, path in files.items() if name not in there or digests.of(os.path.join(server, name)) != digests.of(path)
     ]
     left = [name + _ON_SERVER for name in there - files.keys()]
-    if os.path.isdir(bak):
-        left += [f"{entry.name} in the bak folder" for entry in os.scandir(bak)]
+    left += [f"{name} in the bak folder" for name in _not_kept(bak, read_status(state) or {})]
     last = {receipt.name: receipt for receipt in read_receipts(state)}
     wrong = []
     for name, path in files.items():
@@ -84,6 +85,18 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
         elif (receipt.size, receipt.digest) != (os.path.getsize(path), digests.of(path)):
             wrong.append(f"the last receipt of {name} is of another content")
     return Difference(sorted(missing), sorted(left), wrong)
+
+
+def _not_kept(bak: str, page: Mapping[str, Any]) -> list[str]:
+    """The snapshots that are left, but for those of growing files that the status page counts as kept: so many, so many bytes."""
+    if not os.path.isdir(bak):
+        return []
+    sizes = {}
+    for entry in os.scandir(bak):
+        with contextlib.suppress(FileNotFoundError):
+            sizes[entry.name] = entry.stat().st_size
+    is_kept = (len(sizes), sum(sizes.values())) == (page.get("kept_copies"), page.get("kept_bytes"))
+    return [] if is_kept else sorted(sizes)
 
 
 def without_reported(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:

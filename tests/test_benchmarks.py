@@ -104,6 +104,14 @@ def test_append(tmp_path):
     assert 0.001 < ours["secs"] < 60
 
 
+def test_flash(tmp_path):
+    rows, _ = _run("flash", tmp_path, "--only", "pysubtask", "--only", "tail -F", "--notifies", "4")
+    for name in ("pysubtask", "pysubtask, 'append': True"):
+        # A file of 1 MB: what is written is what is new, and the pages of the queue.
+        assert 0 <= rows[name]["kb"] < 512 and rows[name]["idle"] == 0
+    assert rows["tail -F | ssh cat"]["kb"] < 512
+
+
 def test_idle(tmp_path):
     rows, _ = _run("idle", tmp_path, "--only", "one 'dir'", "--only", "polling")
     child, scan = rows["pysubtask, one 'dir', 50 files"], rows["pysubtask, one look by polling alone, 200 files"]

@@ -2,16 +2,19 @@
 
 import hashlib
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.errors import DiskLow, SourceChanged
+from pysubtask.subtask.engine.upload_client import UploadClient
 from pysubtask.subtask.snapshot import copier, snapshotter
 from pysubtask.subtask.snapshot.append_tracker import AppendTracker
 from pysubtask.subtask.snapshot.copy_aids import CopyAids
 from pysubtask.subtask.snapshot.growing_copies import KEPT_SECS, Continuation, GrowingCopies, GrowingCopy
 from pysubtask.subtask.snapshot.known_stamps import KnownStamps
+from pysubtask.subtask.snapshot.retakes import Retakes
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.jobs import DeliveryResult
 from pysubtask.subtask.spool.spool_thread import SpoolThread
@@ -365,3 +368,15 @@ def test_a_small_file_is_copied_whole(station, monkeypatch):
         station.deliver(station.claim())
         assert station.left() == []
         grow(station.source)
+
+
+def test_a_snapshot_found_faulty_is_not_continued(station):
+    station.notify()
+    station.deliver(station.claim())
+    grow(station.source)
+    station.notify()
+    faulty = station.claim()
+    assert station.copies.is_kept(faulty.snapshot)
+    child = SimpleNamespace(aids=SimpleNamespace(growing_copies=station.copies), retakes=Retakes(lambda: None))
+    UploadClient(child, None, None, may_have_tails=True).snapshot_lost(str(station.source))
+    assert not station.copies.is_kept(faulty.snapshot)

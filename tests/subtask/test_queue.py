@@ -702,3 +702,45 @@ def test_words_with_bytes_that_are_no_utf_8_are_kept(path):
     assert spool.queue_admin.counts().waiting == 1 and not spool.start.moved
     assert spool.queue_admin.paused.keys() == {BYTES}
     spool.close()
+
+
+# ---- jobs that share a snapshot
+
+
+def shared(version, digest=None):
+    """A version whose snapshot is that of the first one, continued."""
+    return entry("a.csv", version, digest=digest)._replace(snapshot="/bak/a.csv-1")
+
+
+def test_a_shared_snapshot_is_garbage_with_the_last_job(spool):
+    spool.queue.enqueue([shared(1)])
+    (sending,) = take(spool)
+    assert spool.queue.enqueue([shared(2)]) == []
+    assert finish(spool, sending)[1] == []
+    assert spool.queue.needs("a.csv", "/bak/a.csv-1")
+    (last,) = take(spool)
+    assert finish(spool, last)[1] == ["/bak/a.csv-1"]
+    assert not spool.queue.needs("a.csv", "/bak/a.csv-1")
+
+
+def test_a_waiting_job_is_replaced_by_one_with_its_snapshot(spool):
+    spool.queue.enqueue([shared(1)])
+    assert spool.queue.enqueue([shared(2)]) == []
+    assert spool.queue.enqueue([shared(2)]) == [], "the same content again"
+    assert spool.queue.enqueue([entry("a.csv", 3)]) == ["/bak/a.csv-1"]
+
+
+def test_a_job_that_is_replaced_leaves_what_is_being_sent(spool):
+    spool.queue.enqueue([shared(1)])
+    (sending,) = take(spool)
+    spool.queue.enqueue([shared(2)])
+    assert spool.queue.enqueue([entry("a.csv", 3)]) == []
+    assert spool.queue.give_back(sending.id, "cut", 0.0) == ["/bak/a.csv-1"]
+
+
+def test_a_failed_attempt_leaves_the_snapshot_of_the_newer_job(spool):
+    spool.queue.enqueue([shared(1)])
+    (sending,) = take(spool)
+    spool.queue.enqueue([shared(2)])
+    assert spool.queue.give_back(sending.id, "cut", 0.0) == []
+    assert spool.queue.snapshots() == {"/bak/a.csv-1"}

@@ -130,7 +130,7 @@ class DeliveryContext:
     def withdraw(self, version: ClaimedJob, reason: str) -> str | None:
         """Take a version whose snapshot cannot be read out of the queue; the path of the data file."""
         path = self.spool.queue.withdraw(version.id)
-        if path is not None and not version.live:
+        if path is not None and not version.live and not self.spool.queue.needs(version.name, version.snapshot):
             # The snapshot may exist all the same: it holds only the end of a file that now has to be sent whole.
             self.spool_thread.drop([version.snapshot])
         with self.status_model.guard:

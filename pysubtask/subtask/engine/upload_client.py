@@ -27,7 +27,8 @@ class UploadClient:
             self._child.context.alarm.ring()
 
     def snapshot_lost(self, path: str) -> None:
-        """The snapshot of this data file cannot be read, so the file has to be copied again."""
+        """The snapshot of this data file cannot be read, or is not what it was, so the file has to be copied again, and whole."""
+        self._child.aids.growing_copies.release(path)
         self._child.retakes.ask(path)
 
     def confirm(self, version: ClaimedJob) -> None:

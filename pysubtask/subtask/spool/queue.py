@@ -121,7 +121,7 @@ class Queue:
                 "UPDATE job SET mtime_ns = ?, state = 'waiting', due = 0, attempts = 0, reason = NULL WHERE id = ?",
                 (one.mtime_ns, old[0]),
             )
-            return [one.snapshot]
+            return [] if self._needs(name, encoded(one.snapshot)) else [one.snapshot]
         at, is_needed = one.at, False
         if old is not None:
             # The age of a job counts from the first notify that is not delivered yet.

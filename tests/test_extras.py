@@ -19,7 +19,6 @@ LIBRARIES = (
     "requests",
     "asyncssh",
     "cryptography",
-    "rich",
     "paramiko",
     "pysftp",
     "pyfastcdc",
@@ -100,7 +99,7 @@ def test_only_services_and_tables_need_a_library_at_import():
 
 
 def test_without_the_command_lines_libraries_one_line_says_so():
-    done = blocked(("click", "rich"), "import pysubtask.control.cli")
+    done = blocked(("click",), "import pysubtask.control.cli")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["pysubtask: the command needs two libraries. Run:  pip install 'pysubtask[cli]'"]
 

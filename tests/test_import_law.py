@@ -127,7 +127,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 LATE = {("base", "subtask"), ("ftp", "subtask"), ("dropbox", "subtask"), ("freeze", "subtask"), ("alerts", "control/alerts")}
 # Of other people's modules: none in the app's half.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
-    "control": ("click", "rich"),  # arguments and tables of the command line
+    "control": ("click",),  # arguments of the command line
     "subtask": ("watchdog", "pyfastcdc"),
     "transports": ("asyncssh", "pysftp", "paramiko", "dropbox", "stone", "requests", "urllib3"),
     "testing": ("asyncssh", "pytest", "pyftpdlib", "OpenSSL", "cryptography"),

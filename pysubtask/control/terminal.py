@@ -15,6 +15,7 @@ import click
 
 from ..common.plain import plain
 from ..common.redact import redacted
+from ..common.text import fit
 
 _COLOURS = {
     "sending": "green",
@@ -80,6 +81,31 @@ def screen() -> Iterator[Callable[[Iterable[str]], None]]:
     finally:
         sys.stdout.write("\x1b[?25h\x1b[?1049l")
         sys.stdout.flush()
+
+
+class Footer:
+    """Lines below the output on a terminal that are redrawn in their place, on stderr (sequences of ECMA-48)."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Redraw with these lines, each cut to the width of the terminal; those that have no room are counted in the last."""
+        shown, room = list(lines), height() - 1
+        if len(shown) > room:
+            shown = [*shown[: room - 1], f"... {len(shown) - room + 1} more"]
+        texts = [_encodable(fit(plain(line), width() - 1), sys.stderr) for line in shown]
+        self.clear()
+        sys.stderr.write("\r\n".join(texts))
+        sys.stderr.flush()
+        self._count = len(texts)
+
+    def clear(self) -> None:
+        """Erase the lines; the cursor is where the first one began."""
+        if self._count:
+            sys.stderr.write("\r\x1b[K" + "\x1b[A\x1b[K" * (self._count - 1))
+            sys.stderr.flush()
+            self._count = 0
 
 
 def coloured() -> bool:

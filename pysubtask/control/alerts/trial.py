@@ -10,8 +10,6 @@ from typing import Any
 
 from ...common.label import label_of
 from ...master.child_config import Plan
-from ...transports import transport_class
-from ..preview.dry_run import transport_of
 from .message import TEST, Message
 from .program import Ended, begin
 from .watch import environment
@@ -19,10 +17,9 @@ from .watch import environment
 _TICK_SECS = 0.02
 
 
-def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
-    """The message of a test. ``folder``: the first folder that the task watches."""
+def test_message(plan: Plan, destination: str, folder: str, kind: str, now: float) -> Message:
+    """The message of a test. ``destination``: the URL that the task sends to; ``folder``: the first folder that it watches."""
     label = plan.label or label_of(plan.task, plan.config_file, folder)
-    destination = transport_class(transport_of(plan)).identity(plan.settings)
     return Message(
         TEST,
         kind,

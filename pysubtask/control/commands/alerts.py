@@ -14,11 +14,13 @@ from ...common.entries import first_folder, read_entries
 from ...common.errors import ConfigError
 from ...common.text import plain
 from ...master.child_config import Plan, check_config, plan, switched_on
+from ...transports import transport_class
 from ..alerts.kinds import KINDS
 from ..alerts.trial import run_test, test_message
 from ..config.config_file import load
 from ..doctor.source import load_python
 from ..exit_status import FAILED, OK
+from ..preview.dry_run import transport_of
 from ..run.run_as import turn_into_users_of
 from ..terminal import say
 
@@ -59,7 +61,8 @@ def command(what: str, config: str | None, names: tuple[str, ...], kind: str) ->
             continue
         check_command(settings["Command"])
         say([plain(f"{task.name}: runs {display(settings['Command'])}")])
-        ended = run_test(settings, test_message(task.plan, task.folder, kind, time.time()))
+        destination = transport_class(transport_of(task.plan)).identity(task.plan.settings)
+        ended = run_test(settings, test_message(task.plan, destination, task.folder, kind, time.time()))
         say([f"  {plain(line)}" for line in ended.output.splitlines()])
         if ended.problem:
             say([plain(f"{task.name}: failed: {ended.problem}")], error=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
-from ...common.text import amount, plain
-from ..terminal import safe, say
+from ...common.plain import plain
+from ...common.text import amount, bar, fit, pad, span
+from ..terminal import Footer, say, width
 from .outcome import Outcome
 
+_REDRAW_SECS = 0.1
 _HOW = {"size": "size", "hash": "digest"}
 
 
@@ -64,71 +67,72 @@ class Lines:
 
 
 class Bars(Lines):
-    """The display on a terminal: bars on stderr, below the lines."""
+    """The display on a terminal: bars on stderr, below the lines. ``clock``: monotonic seconds."""
 
-    def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
+    def __init__(self, destination: str, words: Callable[[str], str] = str, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(destination, words)
-        self._bars = _new_bars()
-        self._tasks: dict[str, Any] = {}
+        self._clock = clock
+        self._footer = Footer()
+        self._moving: dict[str, _Moving] = {}
+        self._drawn_at = float("-inf")
 
     def __exit__(self, *error: object) -> None:
-        self._bars.stop()
+        self._footer.clear()
 
     def begin(self, name: str, size: int) -> None:
         """Draw a bar for the file, or start its bar from zero for another attempt."""
-        self._bars.start()
-        if name in self._tasks:
-            self._bars.update(self._tasks[name], total=size)
-        else:
-            self._tasks[name] = self._bars.add_task(plain(name), total=size)
+        self._moving[name] = _Moving(size, self._clock())
+        self._draw()
 
     def progress(self, name: str, done: int) -> None:
         """Move the bar of the file."""
-        if name in self._tasks:
-            self._bars.update(self._tasks[name], completed=done)
+        if name in self._moving:
+            self._moving[name] = self._moving[name]._replace(done=done)
+            if self._clock() - self._drawn_at >= _REDRAW_SECS:
+                self._draw()
 
     def end(self, outcome: Outcome) -> None:
         """Remove the bar of the file and print its line."""
-        if outcome.name in self._tasks:
-            self._bars.remove_task(self._tasks.pop(outcome.name))
+        self._moving.pop(outcome.name, None)
         super().end(outcome)
 
     def clear(self) -> None:
         """Erase all bars and forget them."""
-        self._bars.stop()
-        # A new Progress: the old one, started again, would erase the text that was printed above in the meantime.
-        self._bars = _new_bars()
-        self._tasks.clear()
+        self._footer.clear()
+        self._moving.clear()
+
+    def _draw(self) -> None:
+        self._drawn_at = self._clock()
+        self._footer.show(_bar_of(name, moving, self._drawn_at, width()) for name, moving in self._moving.items())
 
     def _delivered(self, line: str) -> None:
-        if sys.stdout.isatty():
-            self._above(line)
-        else:
-            super()._delivered(line)
+        self._footer.clear()
+        super()._delivered(line)
+        self._draw()
 
     def _report(self, line: str) -> None:
-        self._above(line)
-
-    def _above(self, line: str) -> None:
-        """Print a line above the bars. rich has to print it, since text by other means appears beside a bar."""
-        self._bars.console.print(safe(line, sys.stderr), markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._footer.clear()
+        super()._report(line)
+        self._draw()
 
 
-def _new_bars() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+class _Moving(NamedTuple):
+    """A file on its way: its ``size``, when its attempt was ``begun``, and the bytes ``done``."""
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
+    size: int
+    begun: float
+    done: int = 0
+
+
+def _bar_of(name: str, moving: _Moving, now: float, columns: int) -> str:
+    """One line: name, bar, bytes, speed, seconds left."""
+    secs = now - moving.begun
+    rate = moving.done / secs if secs > 0 else 0.0
+    left = span((moving.size - moving.done) / rate) if rate > 0 else "-"
+    numbers = f"{amount(moving.done)}/{amount(moving.size)}  {amount(rate)}/s  {left}"
+    room = max(10, columns - len(numbers) - 6)
+    cells = max(4, room // 2)
+    return f"{pad(fit(plain(name), room - cells), room - cells)}  {bar(moving.done, moving.size, cells)}  {numbers}"
 
 
 def show_for(destination: str, words: Callable[[str], str] = str) -> Lines:

@@ -142,6 +142,15 @@ ROWS = (
         choices=("size", "auto", "always", "shell", "required"),
     ),
     Setting(
+        "ServerSync",
+        True,
+        "",
+        "SFTP only: True has the server write each file to its disk before its name shows it, where it can "
+        "(fsync@openssh.com), so that a delivered file survives a power cut of the server. False is faster on a server "
+        "with slow disks and gives that up: after such a cut the server may have lost, emptied or cut short the files "
+        "delivered in the last half minute or so, of which this side believes that they arrived.",
+    ),
+    Setting(
         "DeltaTransfer",
         True,
         "",

@@ -191,6 +191,11 @@ class FTPSettings(BaseSettings, total=False):
     FTP: HASH, XSHA256 and the like), but not after an append, as the server has to read the whole file for it; 'always'
     after an append, too; 'shell' (SFTP by ssh) with sha256sum, run on the server in a second login, where it offers
     none; 'required' delivers nothing without a hash; 'size' asks for none."""
+    ServerSync: bool
+    """SFTP only: True has the server write each file to its disk before its name shows it, where it can
+    (fsync@openssh.com), so that a delivered file survives a power cut of the server. False is faster on a server with
+    slow disks and gives that up: after such a cut the server may have lost, emptied or cut short the files delivered in
+    the last half minute or so, of which this side believes that they arrived."""
     DeltaTransfer: bool
     """SFTP only, where the server can copy by itself (OpenSSH 9.0 or later): True sends of a file of 256 KiB or more
     only what changed, wherever that is, and reads each version once more for it; best with the extra pysubtask[delta].

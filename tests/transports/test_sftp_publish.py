@@ -33,8 +33,9 @@ def job(tmp_path: Path) -> Job:
 @contextlib.asynccontextmanager
 async def played(**how: Any) -> AsyncIterator[tuple[Client, Peer, Any]]:
     """A client, its peer, and ``start(job)``, which begins an upload."""
+    syncs = how.pop("syncs", True)
     async with asyncio.timeout(60), playing(**how) as (client, peer):
-        publisher = Publisher(client, "", None)
+        publisher = Publisher(client, "", None, syncs=syncs)
         peer.absent = ("a",)
 
         def start(job: Job) -> asyncio.Task[Sent]:
@@ -69,6 +70,26 @@ async def test_three_round_trips_and_no_more(job: Job):
         await peer.status(closing)
         await peer.status(renaming)
         assert (await running).remote[:2] == (1000, 1_600_000_000)
+        await peer.nothing()
+
+
+async def test_without_server_sync_no_file_is_synced(job: Job):
+    async with played(syncs=False) as (_, peer, start):
+        peer.absent = ()
+        running = start(job)
+        opening, looking = await peer.expect("open", "lstat")
+        await peer.status(looking, packets.NO_SUCH_FILE)
+        await peer.handle(opening)
+        write, timed, stat = await peer.expect("write", "fsetstat", "fstat")
+        await peer.status(write)
+        await peer.status(timed)
+        await peer.attrs(stat, len(DATA))
+        (closing,) = await peer.expect("close")
+        await peer.nothing()  # the reply to it is the last in which the server can report that bytes were lost
+        await peer.status(closing)
+        (renaming,) = await peer.expect("posix-rename")
+        await peer.status(renaming)
+        assert (await running).remote.size == len(DATA)
         await peer.nothing()
 
 

@@ -55,6 +55,7 @@ class PySFTPTransport(Transport):
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
         self._checks = Checks(settings)
+        self._syncs = bool(settings.get("ServerSync", True))
         self.profile: Profile = Profile(time.time)
         self._link: Link | None = None
         self._hung: list[threading.Thread] = []
@@ -237,7 +238,8 @@ class PySFTPTransport(Transport):
             if job.mtime_ns is not None:
                 self._set_time(client, temp, job.mtime_ns)
             call.step(job.size / _SLOW_DISK)
-            self._sync(client, handle, job)
+            if self._syncs:
+                self._sync(client, handle, job)
             call.step()
             with _errors_about(job.name, "closing"):
                 closing, handle = handle, None

@@ -49,13 +49,14 @@ Refused = Callable[[str, str, Reply], TransportError]
 class Server(NamedTuple):
     """One connection, and what is known of the server. ``client`` sends the requests; ``profile`` is what the server has been found
     to do, ``handles`` its limit of open files, ``leftovers`` the files that could not be removed. ``swaps`` is None where no file
-    can be put aside."""
+    can be put aside. ``syncs``: whether files are synced, where the server can."""
 
     client: Client
     profile: Profile
     handles: Handles
     leftovers: Leftovers
     swaps: Swaps | None
+    syncs: bool = True
 
 
 class Attempt:
@@ -240,7 +241,7 @@ class Attempt:
             timing = profile.walk(TIME)
             if timing.rung != "refused":
                 timed = client.request(packets.FSETSTAT, packets.set_times(handle, job.mtime_ns))
-        if packets.FSYNC in client.extensions:
+        if self.server.syncs and packets.FSYNC in client.extensions:
             syncing = profile.walk(SYNC)
             if syncing.rung == "kept":
                 synced = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, handle), written / SLOW_DISK)

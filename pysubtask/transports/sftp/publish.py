@@ -57,7 +57,7 @@ _RUNGS = {
 
 class Publisher:
     """Uploads into one folder over one connection. ``swaps`` is None where no file can be put aside, ``follow`` says that a link
-    stays and the file it leads to is written.
+    stays and the file it leads to is written. ``syncs``: the server is asked to write each file to its disk, where it can.
 
     ``keeps_mtime``: the server has accepted all times so far; ``tells_mtime``: it has reported the time of each file.
     """
@@ -72,10 +72,11 @@ class Publisher:
         *,
         follow: bool = True,
         names: AlteredNames | None = None,
+        syncs: bool = True,
     ) -> None:
         self._profile = profile = profile or Profile(time.time)
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
-        self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps)
+        self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps, syncs)
         self._client, self._folder = client, folder
         self._checksums = checksums or Checksums(client, Checks({}), None)
         self._opener = Opener(self.server, Folders(client), follow=follow)

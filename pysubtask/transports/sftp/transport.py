@@ -308,6 +308,7 @@ class SFTPTransport(Transport):
             self.profile,
             follow=self._follow,
             names=self._altered_names,
+            syncs=bool(self._settings.get("ServerSync", True)),
         )
         self._learn_traits(client, self._publisher)
 

@@ -93,15 +93,16 @@ class Copier:
         big = size - (0 if start is None else start.base) > BATCH_BYTES
         is_signed = big and self._aids.signature_cache.needed and not self._append_tracker.grew(due.path, delivered)
         average = self._average(due, size) if is_signed else 0
-        name, before = self._names.name_of(due), self._before(due.path)
-        grown = self._grown(due.path, name, None if start is None else delivered)
+        may_grow = self._aids.shares_snapshots and (append or size >= LEAST_BYTES)
+        name, before = (self._names.name_of(due), self._before(due.path)) if may_grow else ("", {})
+        grown = self._grown(due.path, name, None if start is None else delivered) if may_grow else None
 
         def copy() -> Copied:
             try:
                 within = self._places.within(due)
             except OSError as exc:
                 raise unreadable(exc, due.path) from exc
-            copied = self._snapshotter.copy(due.path, within, {*sizes, *before}, start, average, grown)
+            copied = self._snapshotter.copy(due.path, within, sizes | before.keys(), start, average, grown)
             self._keep(due.path, copied, sizes if append or big else None)
             self._keep_growing(due.path, name, copied, before)
             return copied
@@ -123,7 +124,7 @@ class Copier:
     def _before(self, path: str) -> dict[int, str]:
         """The size and the digest of the content that was queued last, where it is long enough for its snapshot to be kept."""
         known = self._spool_thread.spool.stamps.sources.get(path)
-        if known is None or not self._aids.shares_snapshots or known[0].size < LEAST_BYTES:
+        if known is None or known[0].size < LEAST_BYTES:
             return {}
         return {known[0].size: known[1]}
 
@@ -142,10 +143,10 @@ class Copier:
 
     def _keep_growing(self, path: str, name: str, copied: Copied, before: dict[int, str]) -> None:
         """Keep a snapshot for the next one, where the file has grown: ``before`` it had such a size and digest."""
-        if not self._aids.shares_snapshots or copied.live:
+        if copied.live:
             return
         grew = any(size < copied.size and copied.prefixes.get(size) == digest for size, digest in before.items())
-        if copied.continued or copied.base or grew:
+        if name and (copied.continued or copied.base or grew):
             self._aids.growing_copies.keep(path, GrowingCopy(copied.path, copied.base, copied.size, copied.digest, name))
         else:
             self._aids.growing_copies.release(path)

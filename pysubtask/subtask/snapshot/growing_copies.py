@@ -71,6 +71,8 @@ class GrowingCopies:
 
     def release(self, path: str) -> None:
         """Keep no snapshot of this data file any more."""
+        if path not in self._copies:
+            return
         with self._guard:
             before = self._copies.pop(path, None)
             if before is not None:
@@ -87,6 +89,8 @@ class GrowingCopies:
 
     def released(self) -> list[GrowingCopy]:
         """The snapshots released since the last call. A job may still need one of them."""
+        if not self._released:
+            return []
         with self._guard:
             found, self._released = self._released, []
             return found

@@ -25,6 +25,7 @@ Chosen = dict[str, tuple[str, ...]]
 Work = Callable[[Explorer, Chosen, argparse.Namespace, Callable[[int], bool]], Iterator[Outcome]]
 
 _PRINTED_PROBLEMS = 20
+_PROGRESS_SECS = 60.0
 _SEEDS = 2
 _FTP = "ftp"
 
@@ -146,11 +147,15 @@ def _table(title: str, outcomes: Iterable[Outcome]) -> bool:
     again: Counter[tuple[str, str]] = Counter()
     wrong: Counter[tuple[str, str]] = Counter()
     printed = 0
+    printed_at = time.monotonic()
     for outcome in outcomes:
         row = (outcome.trial.kind, outcome.trial.change)
         tried[row] += 1
         again[row] += outcome.sent_again
         wrong[row] += bool(outcome.problem)
+        if time.monotonic() - printed_at > _PROGRESS_SECS:
+            printed_at = time.monotonic()
+            print(f"  {title}: {tried.total():,} so far, {wrong.total():,} wrong; now {row[0]}", file=sys.stderr, flush=True)  # noqa: T201
         if outcome.problem and printed < _PRINTED_PROBLEMS:
             printed += 1
             words = outcome.trial.late_at if outcome.trial.late_at.count(",") else outcome.trial

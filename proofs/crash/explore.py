@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -215,6 +216,8 @@ class Explorer:
     ) -> tuple[int, int]:
         """A child from its start to its end; (exit status, how many steps it took). ``inside``: its state is in the data folder;
         ``only_queue``: as for :func:`live`."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         # The state folder's own path is in the handoff and in receipts: every run has the same.
         home = os.path.join(self.folder, "here")
         os.rename(station.root, home)

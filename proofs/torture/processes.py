@@ -43,7 +43,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def send(pid: int, number: int = signal.SIGKILL) -> bool:
+def send(pid: int, number: int = getattr(signal, "SIGKILL", signal.SIGTERM)) -> bool:
     """Send a signal; whether there was a process to take it."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

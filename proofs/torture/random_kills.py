@@ -187,6 +187,8 @@ class RandomKills:
         return self._stopped(self.station.server_pids, fault.secs * 2)
 
     def _stopped(self, find: Callable[[], list[int]], secs: float) -> bool:
+        if sys.platform == "win32":
+            raise NotImplementedError
         pids = [pid for pid in self._find(find) if send(pid, signal.SIGSTOP)]
         self._at(secs, lambda: [send(pid, signal.SIGCONT) for pid in pids])
         return bool(pids)

@@ -87,7 +87,7 @@ def _stop_held(found: Host) -> Iterator[None]:
 
     Not in a frozen program: the process that unpacks it would never get a stop. Notified files stay for the next child.
     """
-    if found.frozen or not hasattr(signal, "pthread_sigmask"):
+    if found.frozen or sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -204,7 +204,7 @@ class Child:
             worker = unpacked(self.pid) if self._unpacks else self.pid
             if worker != self.pid:
                 os.kill(worker, number)
-            elif (fd := self.pidfd) is not None:
+            elif sys.platform == "linux" and (fd := self.pidfd) is not None:
                 signal.pidfd_send_signal(fd, number)
             else:
                 self._process.send_signal(number)
@@ -213,7 +213,7 @@ class Child:
 
     def _reap(self) -> str | None:
         fd = self.pidfd
-        if fd is None:
+        if sys.platform != "linux" or fd is None:
             if self._pidfd_stat is not None:
                 return _UNKNOWN  # its descriptor was closed by the app, and there is no such process any more
             code = self._process.poll()
@@ -271,7 +271,7 @@ def unpacked(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             below = [int(word) for word in file.read().split()]
-        return next((one for one in below if os.getsid(one) == pid), pid)
+        return next((one for one in below if sys.platform != "win32" and os.getsid(one) == pid), pid)
     except (OSError, ValueError):
         return pid  # not Linux, or just ended
 
@@ -313,6 +313,8 @@ def _sink(log_file: str | None) -> IO[bytes] | None:
 
 
 def _readable(fd: int, secs: float = 0.0) -> bool:
+    if sys.platform == "win32":
+        raise NotImplementedError
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(int(secs * 1000)))

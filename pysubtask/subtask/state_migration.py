@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..common import own_files, own_folders
+from ..common.disk import space_of
 from ..common.errors import DiskLow, PysubtaskError, SpoolDamaged
 from ..common.lock import Holder, StateLock
 from ..common.own_folders import NotOurs
@@ -348,7 +349,7 @@ def _sizes(folder: str) -> int:
         for item in items:
             with contextlib.suppress(OSError):
                 found = item.stat(follow_symlinks=False)
-                total += min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else 0
+                total += min(found.st_size, space_of(found)) if stat.S_ISREG(found.st_mode) else 0
     return total
 
 

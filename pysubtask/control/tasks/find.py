@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from ...common import registry
+from ...common import account, registry
 from ...common.config import nearest
 from ...common.own_folders import is_root
 from ...common.state_files import LOCK
@@ -230,10 +230,10 @@ def _in_folder(path: str) -> list[str]:
 def _tops_of_others(path: str) -> list[str]:
     """Further places for the state of a folder that belongs to another user: the home of that user, and that of the service."""
     found = [os.path.join("/var/lib/pysubtask", hash_of(path))]
-    with contextlib.suppress(ImportError, OSError, KeyError):
-        import pwd
-
-        home = pwd.getpwuid(os.stat(path).st_uid).pw_dir
+    with contextlib.suppress(OSError):
+        home = account.home_of(os.stat(path).st_uid)
+        if not home:
+            return found
         found.append(os.path.join(home_base({"XDG_STATE_HOME": os.path.join(home, ".local/state")}), hash_of(path)))
     return found
 

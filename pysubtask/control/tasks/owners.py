@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ...common import as_user, registry
+from ...common import account, as_user, registry
 from ...common.trust import user_name
 from ..exit_status import CommandError
 from ..run import unit_files
@@ -96,6 +97,8 @@ def others(environ: Mapping[str, str] = os.environ) -> list[Owner]:
 
 def _of_homes() -> Iterator[Owner]:
     """The users with a home that belongs to them."""
+    if sys.platform == "win32":
+        return
     import pwd
 
     for entry in pwd.getpwall():
@@ -156,9 +159,4 @@ def _variable(environ: bytes, key: str) -> str:
 
 def home_of(uid: int) -> str:
     """The home of a user; '' where the system does not know the uid."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_dir
-    except KeyError:
-        return ""
+    return account.home_of(uid)

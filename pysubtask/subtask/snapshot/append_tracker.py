@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ...common.positioned import read_at
 from ..delta.transfer_plan import LEAST_BYTES
 
 JOIN_BYTES = 64 * 1024
@@ -92,7 +93,7 @@ class Start(NamedTuple):
 
 
 def _digest_at(handle: int, offset: int, count: int) -> bytes:
-    return hashlib.sha256(os.pread(handle, count, offset)).digest()
+    return hashlib.sha256(read_at(handle, count, offset)).digest()
 
 
 def _first(handle: int) -> bytes:

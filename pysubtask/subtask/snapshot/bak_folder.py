@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import threading
 from collections.abc import Container, Iterator
 
@@ -62,7 +63,7 @@ class BakFolder:
     def _check(self, at: int, found: os.stat_result) -> None:
         if not own_folders.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
-        if found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
+        if sys.platform != "win32" and found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
             # The mode comes from a umask or an earlier version. A file system without modes keeps its own, and so does an
             # administrator.
             with contextlib.suppress(OSError), _listed(at) as handle:

@@ -32,7 +32,12 @@ class Launcher:
         handed = handoff(plan, shared, residual, owns_heartbeat=is_first)
         fd = write(handed)
         try:
-            return Child(Launch(plan.module, managed.folders, shared.cwd, shared.console, handed.log_file, plan.label), fd)
+            launch = Launch(plan.module, managed.folders, shared.cwd, shared.console, handed.log_file, plan.label)
+            if plan.settings["Guard"]:
+                from .guard import Master
+
+                launch = launch._replace(guarded_for=Master(shared.master_pid, shared.master_start))
+            return Child(launch, fd)
         finally:
             os.close(fd)
 

@@ -35,11 +35,12 @@ def test_start_hands_over_everything_and_the_child_is_on_its_own(app):
     assert page["same"]
     assert page["master_pid"] == os.getpid()
     assert page["argv"][1:] == ["--handoff", f"--label={app.folder.name}"]
-    assert page["session"] == page["pid"]
+    assert page["session"] != os.getsid(0)
     assert page["cwd"] == str(app.folder)
     assert page["bak"] == app.path("upload")
     assert page["log"] == app.path("logs/base_subtask.log.txt")
-    assert set(page["fds"]) <= {0, 1, 2, 3}
+    record = master._supervisor.children[0].child.guard.fd
+    assert set(page["fds"]) <= {0, 1, 2, 3, record}
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert f"BaseTaskMaster PID = [{os.getpid()}] BaseSubtask PID = [{page['pid']}]" in log_of(app)
     assert f"[base.BaseTaskMaster.{os.getpid()}]: INFO: START!" in log_of(app)

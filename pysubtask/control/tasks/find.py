@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from ...common import account, registry
+from ...common import account, effective_user, registry
 from ...common.config import nearest
 from ...common.own_folders import is_root
 from ...common.state_files import LOCK
@@ -97,7 +97,7 @@ def _with_others(mine: list[Task], *, missing: bool) -> list[Task]:
 
 def is_of_root() -> bool:
     """Whether this process has root's rights; False on a system without users."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0
+    return effective_user.now() == 0
 
 
 def _records_of(owner: Owner, missing: bool) -> list[Task]:

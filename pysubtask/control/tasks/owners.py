@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ...common import account, as_user, registry
+from ...common import account, as_user, effective_user, registry
 from ...common.trust import user_name
 from ..exit_status import CommandError
 from ..run import unit_files
@@ -85,11 +85,11 @@ class Owner(NamedTuple):
 def others(environ: Mapping[str, str] = os.environ) -> list[Owner]:
     """The other users who may have tasks, each with a folder where the records may be (a user may have several). Empty on a system
     without users."""
-    if not hasattr(os, "geteuid") or environ.get(registry.VARIABLE):
+    if effective_user.now() == -1 or environ.get(registry.VARIABLE):
         return []
     found: dict[tuple[int, str], Owner] = {}
-    for one in (*_of_units(), *_of_homes(), *(_of_processes() if os.geteuid() == 0 else ())):
-        if one.uid not in (0, os.geteuid()):
+    for one in (*_of_units(), *_of_homes(), *(_of_processes() if effective_user.now() == 0 else ())):
+        if one.uid not in (0, effective_user.now()):
             known = found.get((one.uid, one.registry), one)
             found[one.uid, one.registry] = known._replace(folders=tuple(dict.fromkeys((*known.folders, *one.folders))))
     return list(found.values())

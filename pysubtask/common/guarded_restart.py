@@ -1,0 +1,25 @@
+"""``python -m pysubtask.common.guarded_restart``: what a guard asks when its child has ended by itself. It prints how many
+seconds to wait before the next start. Its exit status is 1 where the child is not to be started again, since the master is gone."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from . import guard_record, restarts
+from .process import is_alive
+
+
+def main(argv: Sequence[str]) -> int:
+    """``argv``: the descriptor of the record, how the child ended, the first and the longest wait, the master's pid and start."""
+    fd, status, first, longest, pid, start = argv
+    restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = float(first), float(longest)
+    if not is_alive(int(pid), start):
+        return 1
+    again = guard_record.read(int(fd)).restarts.ended(time.monotonic())
+    guard_record.replace(int(status), again, int(fd))
+    print(f"{again.wait:g}")  # noqa: T201 - the answer
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

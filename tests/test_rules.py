@@ -176,6 +176,7 @@ SLEEPS = {
     "pysubtask/control/tasks/task.py": "the command",
     "pysubtask/master/child.py": "the end of a child, at most StopWaitSecs",
     "pysubtask/master/child_events.py": "wait_delivered, which an app calls to wait",
+    "pysubtask/master/guard.py": "the process id of a child that is being started, at most a tenth of a second",
     "pysubtask/transports/ftp/session.py": "a worker thread: a server that stores a file after its answer",
     "pysubtask/transports/shared/pace.py": "a worker thread: the rate limit",
 }

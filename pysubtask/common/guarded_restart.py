@@ -10,8 +10,9 @@ from .process import is_alive
 
 
 def main(argv: Sequence[str]) -> int:
-    """``argv``: the descriptor of the record, how the child ended, the first and the longest wait, the master's pid and start."""
-    fd, status, first, longest, pid, start = argv
+    """``argv``: a word that tells an app that is taken for an interpreter (``program.is_taken_for_python``), the descriptor of
+    the record, how the child ended, the first and the longest wait, the master's pid and start."""
+    _, fd, status, first, longest, pid, start = argv
     restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = float(first), float(longest)
     if not is_alive(int(pid), start):
         return 1

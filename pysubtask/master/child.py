@@ -206,7 +206,7 @@ class Child:
             if self._pidfd_stat is not None:
                 return _UNKNOWN  # its descriptor was closed by the app, and there is no such process any more
             code = self._process.poll()
-            return self._told(code) if code is not None else None
+            return self._ending(code) if code is not None else None
         try:
             found = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
         except OSError:
@@ -214,9 +214,9 @@ class Child:
             return _UNKNOWN if _readable(fd) else None
         if found is None:
             return None
-        return self._told(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
+        return self._ending(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
 
-    def _told(self, code: int) -> str:
+    def _ending(self, code: int) -> str:
         return ending(shell_code(code) if self.guard is not None else code)
 
 

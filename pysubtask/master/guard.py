@@ -5,6 +5,7 @@ restart is told by an interpreter that lives for a moment (:mod:`pysubtask.commo
 without a name (:mod:`pysubtask.common.guard_record`).
 """
 
+import errno
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ _SHELL = "/bin/sh"
 _FDS = "/dev/fd"
 _FIRST_PID_SECS = 0.1  # the shell takes a few milliseconds until it has started the child
 _POLL_SECS = 0.001
+_SHELLS_FDS = 10  # descriptors below this
 
 # A signal that the app ignores or blocks would be so in the shell, which could not undo that. A stop that is pending is handed on.
 _PREPARE = """import _signal as s, posix, sys
@@ -56,8 +58,9 @@ while :; do
   child=
   [ -z "$asked" ] || exit "$status"
   case $status in 0|2|3|4) exit "$status";; esac
-  pause=$("$python" -P -m pysubtask.common.guarded_restart "$fd" "$status" "$first" "$longest" "$master" "$born" 2>&4) ||
+  pause=$("$python" -P -m pysubtask.common.guarded_restart --handoff "$fd" "$status" "$first" "$longest" "$master" "$born" 2>&4) ||
     exit "$status"
+  case $pause in ""|*[!0-9.]*) exit "$status";; esac
   [ -z "$asked" ] || exit "$status"
   sleep "$pause" & child=$!
   [ -z "$asked" ] || kill "$child"
@@ -96,14 +99,16 @@ class Guard:
 
     def __init__(self, master: Master) -> None:
         """OSError where no file without a name can be made."""
-        self.fd = nameless(f"started {time.monotonic()}\n".encode("ascii"))
+        self.fd = _high(nameless(f"started {time.monotonic()}\n".encode("ascii")))
         os.lseek(self.fd, 0, os.SEEK_END)
         self._owner = os.fstat(self.fd)
         self._master = master
         self._known = GuardRecord()
 
     def words(self, child: Sequence[str]) -> list[str]:
-        """The command line of the guard of a child with this command line."""
+        """The command line of the guard of a child with this command line. OSError where the child's program is not there."""
+        if not os.access(child[0], os.X_OK):
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
         waits = (f"{restarts.FIRST_WAIT_SECS:g}", f"{restarts.LONGEST_WAIT_SECS:g}")
         master = (str(self._master.pid), self._master.start)
         shell = [_SHELL, "-c", _GUARD, "pysubtask-guard", "", str(self.fd), child[0], *waits, *master, *child]
@@ -133,3 +138,15 @@ class Guard:
             return os.path.samestat(os.fstat(self.fd), self._owner)
         except OSError:
             return False
+
+
+def _high(fd: int) -> int:
+    """The same file by a descriptor that the shell has no use for."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SHELLS_FDS)
+    finally:
+        os.close(fd)

@@ -88,7 +88,8 @@ class ManagedChild:
         self.take_ends()
         if self.child is not None and self.child.guard is not None:
             again = self.child.guard.record().restarts
-            self.restarts = self.restarts._replace(wait=again.wait, started=again.started) if again.started else self.restarts
+            if again.times:
+                self.restarts = self.restarts._replace(wait=again.wait, started=again.started)
 
     def ends(self) -> tuple[int, str | None, float | None]:
         """How often the child has ended by itself, how last, and the monotonic second of its next start (None: no start is due)."""
@@ -139,12 +140,13 @@ def status_of(managed: ManagedChild, now: float, missing: str = "") -> ChildStat
     from ..common.present import present  # who never asks for a status does not pay for it
 
     child, (restarts, last_exit, due) = managed.child, managed.ends()
-    alive = child is not None and child.poll() is None and is_alive(child.pid, "")
-    started = child.pid if child is not None and alive else None
+    pid = None if child is None else child.pid if child.guard is None else child.guard.record().pid
+    alive = child is not None and pid is not None and child.poll() is None and is_alive(pid, "")
+    started = pid if alive else None
     found = present(managed.plan.state_dir, time.time(), why_missing=lambda: missing, started=started)
     return ChildStatus(
         managed.plan.extension,
-        child.pid if child is not None else None,
+        pid,
         alive,
         restarts,
         last_exit,

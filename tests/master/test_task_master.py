@@ -173,7 +173,7 @@ def test_child_that_does_not_stop_is_killed_at_the_limit(app, monkeypatch):
 
 @pytest.mark.slow
 def test_killed_child_comes_back_by_any_call_with_backoff(app):
-    master = app.master()
+    master = app.master(config={"Guard": False})
     master.start()
     first = app.page(master)
     os.kill(first.pid, signal.SIGKILL)
@@ -264,7 +264,7 @@ def test_no_threads_and_no_open_files_are_left(app):
 @pytest.mark.slow
 def test_calls_from_many_threads_make_one_child(app):
     app.order(die=5)
-    master = app.master(LogToConsole=False)
+    master = app.master(config={"Guard": False}, LogToConsole=False)
     master.start()
     stop = time.monotonic() + 2
     problems = []

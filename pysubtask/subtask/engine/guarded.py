@@ -9,6 +9,7 @@ import sys
 from typing import NamedTuple
 
 from ...common import guard_record
+from ...common.process import process_start
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -27,13 +28,16 @@ def take_start() -> GuardedStart:
     word, _, fd = os.environ.pop(guard_record.VARIABLE, "").partition(" ")
     if not word.isdecimal():
         return GuardedStart()
-    _be_told_of_its_end()
-    is_stopped = os.getppid() != int(word)
+    guard, is_stopped = int(word), False
+    if os.getppid() == guard:
+        _report_its_end()
+    else:  # it is gone, or a program that starts the interpreter stands between
+        guard, is_stopped = 0, process_start(guard) is None
     if fd.isdecimal():
         is_stopped = guard_record.read(int(fd)).is_stopping or is_stopped
         with contextlib.suppress(OSError):
             os.close(int(fd))
-    return GuardedStart(int(word), is_stopped)
+    return GuardedStart(guard, is_stopped)
 
 
 def keep_over_exec(guard: int) -> None:
@@ -42,7 +46,7 @@ def keep_over_exec(guard: int) -> None:
         os.environ[guard_record.VARIABLE] = str(guard)
 
 
-def _be_told_of_its_end() -> None:
+def _report_its_end() -> None:
     """Have the kernel send SIGTERM when the guard ends, which wakes this process. Elsewhere than on Linux the next tick finds
     out."""
     if sys.platform == "linux":

@@ -17,6 +17,7 @@ from pysubtask.testing import sftp_server
 
 SLEEP_SECS = 1800.0
 """How long the app sleeps, by its own clock."""
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _POLL_SECS = 0.02
 _GIVE_UP_SECS = 60.0
 
@@ -85,7 +86,7 @@ def one_round(folder: Path, settings: dict[str, object], remote: Path) -> Round:
             return Round(None, 0, "the first file did not arrive")
         first = task.child()
         pss = pss_of(parent_of(first))
-        os.kill(first, signal.SIGKILL)
+        os.kill(first, KILL)
         killed = time.monotonic()
         task.notify("second\n")
         if not until(lambda: remote.read_bytes() == task.data.read_bytes()):

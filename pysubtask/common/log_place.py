@@ -133,7 +133,9 @@ def _is_the_systems(at: int | None) -> bool:
 def _copied(name: str, path: str, at: int | None, mode: int) -> int:
     """The log with a second name (of a backup made of links, or of somebody's making) becomes a file of its own."""
     temp = f".{name}.{os.urandom(8).hex()}.part"
-    with os.fdopen(os.open(name, os.O_RDONLY | _NO_LINK | getattr(os, "O_CLOEXEC", 0), dir_fd=at), "rb") as old:
+    with os.fdopen(
+        os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _NO_LINK | getattr(os, "O_CLOEXEC", 0), dir_fd=at), "rb"
+    ) as old:
         handle = os.open(temp, _FLAGS | os.O_CREAT | os.O_EXCL, mode & 0o666, dir_fd=at)
         try:
             while block := old.read(_BLOCK):

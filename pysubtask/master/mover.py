@@ -22,7 +22,7 @@ from ..common.trust import is_own_group
 # No folder is listed here: the right to search it is enough.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK
+_RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK | getattr(os, "O_BINARY", 0)
 _MOST_LINKS = 40  # as many as Linux follows in a path (path_resolution(7))
 _MOST_OPEN = 16  # descriptors of folders in the process of the app
 

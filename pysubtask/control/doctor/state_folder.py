@@ -117,7 +117,7 @@ def _cannot_write(folder: str) -> OSError | None:
     try:
         with beneath.to_write(path) as at:
             name = path if at is None else os.path.basename(path)
-            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600, dir_fd=at)
             try:
                 os.write(handle, b"x")
             finally:

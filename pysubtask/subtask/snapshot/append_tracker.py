@@ -124,7 +124,9 @@ class AppendTracker:
         old = self._starts.pop(path, {})
         kept = {known: old[known] for known in sizes if known in old and old[known].inode == inode}
         try:
-            handle = os.open(snapshot, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+            handle = os.open(
+                snapshot, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+            )
         except OSError:
             return
         try:
@@ -146,7 +148,7 @@ class AppendTracker:
         if start is None:
             return None
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return False
         try:
@@ -161,7 +163,7 @@ class AppendTracker:
         if start is None:
             return False
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return False
         try:

@@ -17,7 +17,7 @@ from ...common.place import existing
 from ...common.trust import doubt_about
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_SYNC = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_SYNC = os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -176,6 +176,8 @@ def _sync(at: int | None, path: str) -> None:
         except OSError as exc:
             if exc.errno != errno.EBADF:
                 raise
+    if sys.platform == "win32":
+        return  # there is no such call: its file systems write names down by themselves, in order
     with _listed(at, path) as handle:
         os.fsync(handle)
 

@@ -27,7 +27,9 @@ from .file_blocks import BLOCK, begin_writing, copy_blocks, extents, hash_blocks
 from .sources import Place, opened, unreadable
 
 _NAME_MAX = 255
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_WRITE = (
+    os.O_WRONLY | getattr(os, "O_BINARY", 0) | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 
 
 class Copied(NamedTuple):

@@ -108,8 +108,8 @@ def _awake(task: _Task, first: int) -> str:
     finally:
         time.monotonic = clock
     found = {"pid": status.pid, "restarts": status.restarts, "last_exit": status.last_exit}
-    wanted = {"pid": second, "restarts": 1, "last_exit": "signal SIGKILL"}
-    return "" if found == wanted else f"the app woke and found {json.dumps(found)}, not {json.dumps(wanted)}"
+    expected = {"pid": second, "restarts": 1, "last_exit": "signal SIGKILL"}
+    return "" if found == expected else f"the app woke and found {json.dumps(found)}, not {json.dumps(expected)}"
 
 
 def run(folder: Path, rounds: int, say: Callable[[str], None]) -> list[Round]:

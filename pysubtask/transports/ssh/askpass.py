@@ -30,7 +30,7 @@ FOLDER_PREFIX = "pysubtask-askpass-"
 _LONGEST = 4096  # bytes of a question: more than ssh writes, and a server must not fill the memory
 # Run isolated (-I -S) and without imports beyond these: it starts at each login.
 _CLIENT = """import socket, sys
-asking = unix_socket()
+asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 asking.settimeout(30)
 asking.connect(sys.argv[1])
 asking.sendall(sys.argv[2].encode("utf-8", "surrogateescape") + b"\\0")

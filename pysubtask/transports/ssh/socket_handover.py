@@ -22,7 +22,7 @@ from .askpass import is_own, private_folder, unix_socket, write_file
 
 # Isolated (-I -S) and tiny. ssh's mm_receive_fd (monitor_fdpass.c) wants one byte with the descriptor.
 _CLIENT = """import socket, sys
-asking = unix_socket()
+asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 asking.settimeout(30)
 asking.connect(sys.argv[1])
 word, fds, flags, address = socket.recv_fds(asking, 1, 1)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..common import guard_record, restarts
-from ..common.guard_record import FD, VARIABLE, GuardRecord
+from ..common.guard_record import FD, VARIABLE, GuardRecord, folder_of, line_of
 from ..common.handoff import nameless
 
 KILL = getattr(signal, "SIGUSR1", signal.SIGTERM)
@@ -71,12 +71,14 @@ done
 
 
 class Master(NamedTuple):
-    """The process that a guard works for: without it no child is started again."""
+    """The process that a guard works for: without it no child is started again, nor where one of the ``folders`` is gone."""
 
     pid: int
     """Its process id."""
     start: str
     """When it was started (``process_start``)."""
+    folders: tuple[str, ...] = ()
+    """The folders that the child works in and keeps its state in."""
 
 
 def is_possible() -> bool:
@@ -99,7 +101,9 @@ class Guard:
 
     def __init__(self, master: Master) -> None:
         """OSError where no file without a name can be made."""
-        self.fd = _high(nameless(f"started {time.monotonic()}\n".encode("ascii")))
+        folders = filter(None, map(folder_of, master.folders))
+        text = "".join(map(line_of, folders)) + f"started {time.monotonic()}\n"
+        self.fd = _high(nameless(text.encode("ascii")))
         os.lseek(self.fd, 0, os.SEEK_END)
         self._owner = os.fstat(self.fd)
         self._master = master

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import read_from
+from ..common.entries import first_folder
 from .child import Child, Launch, folders_for
 from .child_config import Plan, Shared, handoff
 from .managed_child import ManagedChild
@@ -36,7 +37,9 @@ class Launcher:
             if plan.settings["Guard"]:
                 from .guard import Master
 
-                launch = launch._replace(guarded_for=Master(shared.master_pid, shared.master_start))
+                launch = launch._replace(
+                    guarded_for=Master(shared.master_pid, shared.master_start, (plan.state_dir, first_folder(shared.entries)))
+                )
             return Child(launch, fd)
         finally:
             os.close(fd)

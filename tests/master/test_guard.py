@@ -192,6 +192,25 @@ def test_the_wait_is_the_masters_rule(monkeypatch, capsys):
     guard.close()
 
 
+def test_no_child_is_started_where_its_folder_is_another(tmp_path, capsys):
+    me = (str(os.getpid()), process_start(os.getpid()) or "")
+    place = tmp_path / "a disk\n"
+    place.mkdir()
+    guard = Guard(Master(int(me[0]), me[1], (str(place), str(tmp_path))))
+    words = ["--handoff", str(guard.fd), "1", "1", "60", *me]
+    for _ in range(2):
+        assert guarded_restart.main(words) == 0
+    place.rename(tmp_path / "drawn out")
+    assert guarded_restart.main(words) == 1
+    place.mkdir()
+    assert guarded_restart.main(words) == 1, "the folder that the disk was mounted on"
+    place.rmdir()
+    (tmp_path / "drawn out").rename(place)
+    assert guarded_restart.main(words) == 0
+    assert capsys.readouterr().out.split() == ["1", "1", "1"]
+    guard.close()
+
+
 def test_no_child_is_started_again_for_a_dead_master(capsys):
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
     guard = Guard(Master(1, ""))

@@ -149,6 +149,14 @@ class RandomKills:
             self._app_due = time.monotonic() + fault.secs / 10
         return bool(found)
 
+    def kill_guard(self, fault: Fault) -> bool:
+        """SIGKILL for the guard of the child, which ends then; whether there was one."""
+        return self._kill(lambda: [self.station.guard()])
+
+    def kill_both(self, fault: Fault) -> bool:
+        """SIGKILL for the child and its guard; whether there was one of them."""
+        return self._kill(lambda: [self.station.guard(), self.station.child()])
+
     def kill_ssh(self, fault: Fault) -> bool:
         """SIGKILL for the child's ``ssh``; whether there was one."""
         return self._kill(lambda: [self.station.ssh()])
@@ -352,6 +360,8 @@ class Ended(Exception):
 _FAULTS: dict[str, Callable[[RandomKills, Fault], bool]] = {
     "kill child": RandomKills.kill_child,
     "kill app": RandomKills.kill_app,
+    "kill guard": RandomKills.kill_guard,
+    "kill child and guard": RandomKills.kill_both,
     "kill ssh": RandomKills.kill_ssh,
     "kill sftp-server": RandomKills.kill_sftp,
     "kill sshd's session": RandomKills.kill_session,

@@ -100,6 +100,53 @@ def same(tmp_path: Path, remote: Path) -> None:
         assert (remote / os.path.basename(name)).read_bytes() == (tmp_path / "data" / name).read_bytes(), name
 
 
+REFUSED = """
+import os, sys
+import pysubtask.common.own_files as module
+
+there, folder = module.os, sys.argv[1]
+path = os.path.join(folder, "a")
+open(path, "w").close()
+open(path + "2", "w").close()
+
+
+def refused(call, *args):
+    try:
+        call(*args)
+    except (OSError, AssertionError, NotImplementedError) as exc:
+        return type(exc).__name__
+    return "done"
+
+
+read = there.open(path, there.O_RDONLY | there.O_BINARY)
+print(
+    hasattr(there, "fork"), hasattr(module, "fcntl"), there.name, there.open in there.supports_dir_fd,
+    refused(there.open, folder, there.O_RDONLY | there.O_BINARY),
+    refused(there.open, path, there.O_RDONLY),
+    refused(there.fsync, read),
+    refused(there.unlink, path),
+    refused(there.replace, path + "2", path),
+    refused(there.rename, path + "2", path),
+    refused(there.kill, os.getpid(), 0),
+    refused(module.__builtins__["open"], "/proc/self/stat"),
+    refused(there.close, read), refused(there.unlink, path),
+)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="POSIX is hidden on Linux only")
+def test_what_is_hidden_is_refused(tmp_path: Path):
+    """Else the tests below would show nothing."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/support/without_posix"), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, str(tmp_path)], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == [
+        *("False", "False", "nt", "False", "PermissionError", "AssertionError", "OSError", "PermissionError", "PermissionError"),
+        *("FileExistsError", "AssertionError", "FileNotFoundError", "done", "done"),
+    ], done.stderr
+
+
 @pytest.mark.slow
 def test_sftp_by_asyncssh_without_posix(tmp_path: Path):
     with sftp_server(tmp_path / "server") as server:

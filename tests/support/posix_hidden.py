@@ -2,12 +2,14 @@
 
 These modules get another ``import`` and another ``open``. They see ``sys.platform == "win32"``, modules without the names of
 POSIX, and calls that refuse what Windows refuses: a folder that is opened, a descriptor of a folder, a file that is opened
-without O_BINARY, a rename over a file, a sync of a file that was opened to be read, signal 0. What only Windows has and pysubtask
-uses is made of Linux: locked bytes, CTRL_BREAK, the times of a process. Not imitated: that an open file can be neither removed
-nor replaced, drive letters and backslashes, permissions, time stamps of 100 ns, pipes and consoles.
+without O_BINARY, a rename over a file, the removal or replacement of a file that this process has open, a sync of a file that was
+opened to be read, signal 0. What only Windows has and pysubtask
+uses is made of Linux: locked bytes, CTRL_BREAK, the times of a process. Not imitated: files that another process has open,
+drive letters and backslashes, permissions, time stamps of 100 ns, pipes and consoles.
 """
 
 import builtins
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -84,10 +86,33 @@ def _open_file(file: Any, *args: Any, **named: Any) -> Any:
     return builtins.open(file, *args, **named)
 
 
+def _held(path: Any) -> bool:
+    """Whether this process has the file open: there it can be neither removed nor replaced."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(int(number)), found):
+                return True
+    return False
+
+
+def _not_held(call: Any) -> Any:
+    def seen(*args: Any, **named: Any) -> Any:
+        for path in args:
+            if _held(path):
+                raise PermissionError(errno.EACCES, "it is open (as Windows says)", path)
+        return _no_folder_descriptors(call)(*args, **named)
+
+    return seen
+
+
 def _rename(source: Any, target: Any, **named: Any) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
-    _no_folder_descriptors(os.rename)(source, target, **named)
+    _not_held(os.rename)(source, target, **named)
 
 
 def _fsync(handle: Any) -> None:
@@ -158,7 +183,7 @@ def _locking(handle: int, mode: int, count: int) -> None:
 
 
 def _seen() -> dict[str, types.ModuleType]:
-    calls = "stat lstat unlink remove mkdir rmdir replace link readlink scandir listdir utime access chmod"
+    calls = "stat lstat mkdir rmdir link readlink scandir listdir utime access chmod"
     seen_path = types.ModuleType("os.path")
     seen_path.__dict__.update(os.path.__dict__)
     for name in ("exists", "lexists", "isfile", "isdir"):
@@ -177,6 +202,7 @@ def _seen() -> dict[str, types.ModuleType]:
         supports_follow_symlinks=frozenset({os.stat}),
         supports_fd=frozenset({os.stat}),
         **{name: _no_folder_descriptors(getattr(os, name)) for name in calls.split()},
+        **{name: _not_held(getattr(os, name)) for name in ("unlink", "remove", "replace")},
     )
     hidden = {
         name for name in dir(signal) if name.startswith(("SIG", "pthread", "pidfd", "sig", "set")) and name not in _SIGNALS_THERE

@@ -58,11 +58,12 @@ while :; do
   child=
   [ -z "$asked" ] || exit "$status"
   case $status in 0|2|3|4) exit "$status";; esac
-  pause=$("$python" -P -m pysubtask.common.guarded_restart --handoff "$fd" "$status" "$first" "$longest" "$master" "$born" 2>&4) ||
+  pause=$("$python" -P -m pysubtask.common.guarded_restart --handoff "$fd" "$status" "$first" "$longest" "$master" "$born" \
+    2>&4 3<&- 4>&- {FD}>&-) ||
     exit "$status"
   case $pause in ""|*[!0-9.]*) exit "$status";; esac
   [ -z "$asked" ] || exit "$status"
-  sleep "$pause" & child=$!
+  sleep "$pause" 3<&- 4>&- {FD}>&- & child=$!
   [ -z "$asked" ] || kill "$child"
   wait "$child"; child=
   [ -z "$asked" ] || exit "$status"

@@ -93,3 +93,23 @@ def test_types_are_clean_as_on(platform, tmp_path):
     words = [sys.executable, "-m", "mypy", "--platform", platform, "--cache-dir", str(tmp_path), "--no-error-summary"]
     run = subprocess.run(words, cwd=PACKAGE.parent, capture_output=True, text=True, timeout=110)
     assert (run.returncode, run.stdout) == (0, "")
+
+
+def test_every_file_is_opened_as_binary():
+    """A descriptor that is opened without O_BINARY changes line ends on Windows. Folders are not opened there."""
+    apart = {
+        "common/own_files.py",
+        "control/run/unit_files.py",
+        "subtask/watch/unmounted_folders.py",
+    }  # adds it itself; Linux alone
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name in apart or name.startswith(("testing/", "transports/ssh/")):
+            continue
+        rows = path.read_text(encoding="utf-8").split("\n")
+        for number, row in enumerate(rows):
+            around = " ".join(rows[number : number + 4])
+            if any(f"os.{flag}" in row for flag in ("O_RDONLY", "O_WRONLY", "O_RDWR")):
+                found += [] if "O_BINARY" in around or "O_DIRECTORY" in around else [f"{name}:{number + 1}"]
+    assert found == []

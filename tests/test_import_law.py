@@ -345,6 +345,7 @@ THE_APPS_HALF = {"pysubtask"} | {
         "common.own_folders",
         "common.problem",
         "common.process",
+        "common.restarts",
         "common.program",
         "common.state_files",
         "defaults_config",

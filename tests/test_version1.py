@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 
+from proofs.guard.run import parent_of
 from pysubtask import BaseMaster, ConfigError, SourceError
 from pysubtask.common.events import read_events
 from pysubtask.common.handoff import Handoff
 from pysubtask.common.status import read_status
 from pysubtask.master.child_config import plan
+from pysubtask.master.guard import KILL
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
 from tests.support.helpers import wait_until
@@ -313,8 +315,9 @@ def test_a_master_that_is_let_go_stops_nothing(station):
         wait_until((one.server / "a.csv").exists, what="the upload by a child whose master object is gone")
         assert read_status(str(one.state))["pid"] == pid
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        guard = parent_of(pid)
+        os.kill(guard, KILL)
+        os.waitpid(guard, 0)
         one.master = one.make()
 
 

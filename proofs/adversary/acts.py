@@ -20,7 +20,7 @@ from .world import OWN, QUIET
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _MOST, _DEPTH, _RESCAN_ODDS = 400, 6, 40
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+_WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _STATE = (
     "spool.db",
     "spool.db-wal",
@@ -169,6 +169,8 @@ class Acts:
 
     def fifo(self) -> None:
         """A pipe, on which an open without O_NONBLOCK would wait."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         os.mkfifo(self.place(), 0o666)
 
     def folder(self) -> None:

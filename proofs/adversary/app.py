@@ -108,6 +108,8 @@ class App:
             self.ended.append(f"{child.pid}: {child.last_exit}")
 
     def _write(self, now: float) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._next = now + _OWN_SECS
         self._own()
         for name in ("today.csv", "later.csv", "deep/a.csv", "deep/sub/b.csv"):

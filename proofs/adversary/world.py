@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -110,6 +111,8 @@ class World:
 
 
 def _give(path: str, who: Who, mode: int) -> None:
+    if sys.platform == "win32":
+        raise NotImplementedError
     os.chown(path, who.uid, who.gid)
     os.chmod(path, mode)
 
@@ -117,6 +120,8 @@ def _give(path: str, who: Who, mode: int) -> None:
 def _holding(path: str, token: bytes, at: int | None = None) -> list[str]:
     """The files below ``path`` that have these bytes in them. Each folder is opened below the descriptor ``at`` of its parent, and
     only as a folder: the adversary puts links and files in the place of folders while this goes on (os.fwalk raises then)."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     name = path if at is None else os.path.basename(path)
     try:
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
@@ -131,6 +136,8 @@ def _holding(path: str, token: bytes, at: int | None = None) -> list[str]:
 def _holds(name: str, token: bytes, at: int) -> bool:
     """Whether a regular file in the folder ``at`` (a descriptor) has these bytes in it; no link is followed, for those lead to the
     canary itself."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
     except OSError:

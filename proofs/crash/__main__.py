@@ -107,6 +107,8 @@ def _cuts(explorer: Explorer, chosen: Chosen, args: argparse.Namespace, part: Ca
 
 def _shared(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | None) -> Iterator[Outcome]:
     """Shared out to processes of one thread each; what they find, as they find it."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     read_end, tell = os.pipe()
     pids = []
     for index in range(args.jobs):

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -226,6 +227,8 @@ class Explorer:
     ) -> tuple[int, int]:
         """A child from its start to its end; (exit status, how many steps it took). ``inside``: its state is in the data folder;
         ``only_queue``: as for :func:`live`; ``place``: the folder that each of its states is saved in."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         # The state folder's own path is in the handoff and in receipts: every run has the same.
         home = os.path.join(self.folder, "here")
         os.rename(station.root, home)

@@ -14,10 +14,12 @@ import json
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # The server's own calls are not steps of the client.
-_open, _close, _pwrite, _pread, _lstat = os.open, os.close, os.pwrite, os.pread, os.lstat
+_open, _close, _lstat = os.open, os.close, os.lstat
+_pwrite: Any = getattr(os, "pwrite", None)
+_pread: Any = getattr(os, "pread", None)
 _rename, _unlink, _mkdir, _rmdir, _utime, _link = os.rename, os.unlink, os.mkdir, os.rmdir, os.utime, os.link
 
 # Commands of a login and of a port: a kill before one of these leaves what a kill before the next command leaves.
@@ -234,7 +236,7 @@ class ModelFTP:
     def _content(self, name: str, start: int) -> bytes:
         fd = _open(self._path(name), os.O_RDONLY)
         try:
-            return _pread(fd, os.fstat(fd).st_size, start)
+            return bytes(_pread(fd, os.fstat(fd).st_size, start))
         finally:
             _close(fd)
 

@@ -10,13 +10,15 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.ssh.stream import Listener
 
 # The server's own calls are not steps of the client.
-_open, _close, _pwrite, _pread, _fsync = os.open, os.close, os.pwrite, os.pread, os.fsync
+_open, _close, _fsync = os.open, os.close, os.fsync
+_pwrite: Any = getattr(os, "pwrite", None)
+_pread: Any = getattr(os, "pread", None)
 _rename, _replace, _unlink, _mkdir, _utime, _link = os.rename, os.replace, os.unlink, os.mkdir, os.utime, os.link
 _lstat = os.lstat
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 
+from pysubtask.common.handoff import nameless
 from pysubtask.testing.servers.quirks import Quirks
 from pysubtask.transports.sftp import packets
 
@@ -58,7 +59,7 @@ class QuirkModel(ModelServer):
         if quirks.visible == "after close" and flags & packets.CREAT_FLAG:
             if flags & packets.EXCL_FLAG and os.path.lexists(path):
                 return self._status(packets.FAILURE, "it is there already")
-            answer, handle = self._handle(os.memfd_create("staged"))
+            answer, handle = self._handle(nameless(b""))
             self._staged[handle] = path
         else:
             answer = super()._opened(path, flags)

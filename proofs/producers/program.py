@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -267,6 +268,8 @@ class Program:
 
 
 def _content(handle: int) -> bytes:
+    if sys.platform == "win32":
+        raise NotImplementedError
     return os.pread(handle, os.fstat(handle).st_size, 0)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from pysubtask.common import restarts
 from pysubtask.control.cli import main
-from pysubtask.master import child as master_child
 
 FIRST_SECS, LONGEST_SECS = 0.3, 2.0
 
 if __name__ == "__main__":
-    master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
+    restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
     sys.exit(main())

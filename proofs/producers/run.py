@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pysubtask.common import restarts
 from pysubtask.common.temporary import is_temporary
-from pysubtask.master import child as master_child
 
 from ..torture.compare import TEMP, Digests
 from ..torture.content import number_of
@@ -83,13 +83,13 @@ def run(
 @contextlib.contextmanager
 def _registry(root: Path) -> Iterator[None]:
     """A registry of this run's own, so that the user's is left alone; and dead children are started again soon."""
-    before, waits = os.environ.get("PYSUBTASK_REGISTRY"), (master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS)
+    before, waits = os.environ.get("PYSUBTASK_REGISTRY"), (restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS)
     os.environ["PYSUBTASK_REGISTRY"] = str(root / "registry")
-    master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
+    restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
     try:
         yield
     finally:
-        master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = waits
+        restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = waits
         if before is None:
             del os.environ["PYSUBTASK_REGISTRY"]
         else:

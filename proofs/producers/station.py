@@ -159,6 +159,8 @@ class Station:
 
     def reload(self) -> None:
         """SIGHUP to ``pysubtask run``: it reads its config file again."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGHUP)
 

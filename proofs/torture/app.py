@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from pysubtask.master import child as master_child
+from pysubtask.common import restarts
 from pysubtask.master.task_master import TaskMaster
 
 from .calls import Recorder
@@ -132,7 +132,7 @@ def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         given = json.load(file)
     # A thousand kills would take days with the waits that spare an edge machine.
-    master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = 0.05, 0.2
+    restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = 0.05, 0.2
     App(given).run()
 
 

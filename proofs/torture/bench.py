@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pysubtask.common import restarts
 from pysubtask.common.entry_types import WatchEntry
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
-from pysubtask.master import child as master_child
 from pysubtask.master.task_master import TaskMaster
 from pysubtask.testing.servers.sshd import OpenSSHServer, openssh_server
 
@@ -255,14 +255,14 @@ class Lab:
 
 def _restarts_after(first: float, longest: float) -> None:
     """How long a dead child is left alone: not as long as on an edge machine that is to be spared."""
-    master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = first, longest
+    restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS = first, longest
 
 
 @contextlib.contextmanager
 def lab(seed: str, sample: bool = False) -> Iterator[Lab]:
     """A lab in a folder that is removed with all that runs in it; ``sample``: what can be tried less often is."""
     with contextlib.ExitStack() as stack:
-        stack.callback(_restarts_after, master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS)
+        stack.callback(_restarts_after, restarts.FIRST_WAIT_SECS, restarts.LONGEST_WAIT_SECS)
         _restarts_after(0.1, 0.5)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pysubtask-torture-", ignore_cleanup_errors=True))
         yield Lab(Path(folder), seed, stack, sample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -34,10 +35,14 @@ class Recorder:
     """Times calls and appends each to a file."""
 
     def __init__(self, folder: str) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._handle = os.open(os.path.join(folder, FILE), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def time(self, kind: str, call: Callable[[], Any]) -> Any:
         """Make the call and record it; its result, None where it raised."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         raised, answer = False, None
         queued = _queued()
         cpu, begun = time.thread_time(), time.perf_counter()
@@ -51,6 +56,8 @@ class Recorder:
 
     def close(self) -> None:
         """Close the file."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         os.close(self._handle)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,8 @@ def run(entry: Entry, seed: int, sample: bool = False) -> Row:
 @contextmanager
 def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
     """A file system of its own of ``size`` bytes; ``options``: more of them. Needs root. NotHere where it cannot be mounted."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     if os.geteuid() != 0:
         raise NotHere("needs root (a tmpfs is mounted)")
     folder.mkdir()
@@ -70,6 +73,8 @@ def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
 
 def fill(folder: Path, leave: int) -> Path:
     """Write a file that leaves about so many bytes free; it."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     path = folder / ".filler"
     info = os.statvfs(folder)
     size = max(0, info.f_bavail * info.f_frsize - leave)

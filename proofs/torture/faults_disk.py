@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,6 +202,8 @@ def state_removed(lab: Lab) -> Outcome:
 
 def stopped(bench: Bench) -> int:
     """SIGSTOP the child; its pid."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     bench.wait(bench.pid, 20)
     pid = bench.pid()
     send(pid, signal.SIGSTOP)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def sparse(lab: Lab) -> Outcome:
 @fault("input", "files deleted, replaced or changed between notify and snapshot")
 def between(lab: Lab) -> Outcome:
     """Stop the child when the notify comes, change the file, and let the child go on."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     bench = lab.ssh_bench(lab.sshd())
     tried = survived = 0
     for turn in range(12):
@@ -107,6 +110,8 @@ def between(lab: Lab) -> Outcome:
 @fault("input", "chmod 000 between notify and snapshot")
 def chmod(lab: Lab) -> Outcome:
     """A file that its child may not read for a while: the others go on. NotHere for root, who may read everything."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     if os.geteuid() == 0:
         raise NotHere("root reads everything; run this as an ordinary user (--only chmod)")
     bench = lab.ssh_bench(lab.sshd())
@@ -129,6 +134,8 @@ def chmod(lab: Lab) -> Outcome:
 @fault("input", "fifo, socket, device and symlink loops in a watched folder")
 def odd(lab: Lab) -> Outcome:
     """Special files in a watched folder, each with a notify: none may be opened, the real files beside them arrive."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     bench = lab.ssh_bench(lab.sshd())
     special_files = [bench.box / name for name in ("fifo", "loop-a", "loop-b", "up", "dangling", "socket")]
     os.mkfifo(special_files[0])

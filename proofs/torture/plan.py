@@ -6,7 +6,16 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-KILLS = {"kill child": 24, "kill app": 14, "kill ssh": 18, "kill sftp-server": 16, "kill sshd's session": 8, "kill sshd": 4}
+KILLS = {
+    "kill child": 24,
+    "kill app": 14,
+    "kill guard": 6,
+    "kill child and guard": 4,
+    "kill ssh": 18,
+    "kill sftp-server": 16,
+    "kill sshd's session": 8,
+    "kill sshd": 4,
+}
 OTHERS = {
     "stop child for a while": 3,
     "stop sftp-server for a while": 4,
@@ -20,6 +29,8 @@ OTHERS = {
 WITH_QUIRKS = {
     "kill child": 24,
     "kill app": 14,
+    "kill guard": 6,
+    "kill child and guard": 4,
     "kill ssh": 18,
     "kill server": 14,
     "stop child for a while": 3,

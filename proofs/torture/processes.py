@@ -43,7 +43,16 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def send(pid: int, number: int = signal.SIGKILL) -> bool:
+def is_guard(pid: int) -> bool:
+    """Whether a process is the guard of a child: its command line has that of the child in it."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"pysubtask-guard" in file.read()
+    except OSError:
+        return False
+
+
+def send(pid: int, number: int = getattr(signal, "SIGKILL", signal.SIGTERM)) -> bool:
     """Send a signal; whether there was a process to take it."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

@@ -73,6 +73,8 @@ def quirk_daemon(root: Path, profile: ServerProfile) -> Iterator[QuirkDaemon]:
 
 def main() -> None:
     """Serve until a signal comes."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 
     root, port, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -149,6 +149,14 @@ class RandomKills:
             self._app_due = time.monotonic() + fault.secs / 10
         return bool(found)
 
+    def kill_guard(self, fault: Fault) -> bool:
+        """SIGKILL for the guard of the child, which ends then; whether there was one."""
+        return self._kill(lambda: [self.station.guard()])
+
+    def kill_both(self, fault: Fault) -> bool:
+        """SIGKILL for the child and its guard; whether there was one of them."""
+        return self._kill(lambda: [self.station.guard(), self.station.child()])
+
     def kill_ssh(self, fault: Fault) -> bool:
         """SIGKILL for the child's ``ssh``; whether there was one."""
         return self._kill(lambda: [self.station.ssh()])
@@ -187,6 +195,8 @@ class RandomKills:
         return self._stopped(self.station.server_pids, fault.secs * 2)
 
     def _stopped(self, find: Callable[[], list[int]], secs: float) -> bool:
+        if sys.platform == "win32":
+            raise NotImplementedError
         pids = [pid for pid in self._find(find) if send(pid, signal.SIGSTOP)]
         self._at(secs, lambda: [send(pid, signal.SIGCONT) for pid in pids])
         return bool(pids)
@@ -350,6 +360,8 @@ class Ended(Exception):
 _FAULTS: dict[str, Callable[[RandomKills, Fault], bool]] = {
     "kill child": RandomKills.kill_child,
     "kill app": RandomKills.kill_app,
+    "kill guard": RandomKills.kill_guard,
+    "kill child and guard": RandomKills.kill_both,
     "kill ssh": RandomKills.kill_ssh,
     "kill sftp-server": RandomKills.kill_sftp,
     "kill sshd's session": RandomKills.kill_session,

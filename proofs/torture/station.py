@@ -18,7 +18,7 @@ from pysubtask.testing.servers.sshd import OpenSSHServer, descendants, dies_with
 from ..profiles import ServerProfile
 from .compare import Difference, Digests, compare, data_files, without_reported
 from .plan import settings
-from .processes import is_running, name, send
+from .processes import is_guard, is_running, name, send
 from .quirk_daemon import QuirkDaemon
 from .reader import Reader
 
@@ -113,6 +113,11 @@ class TortureStation:
         candidates.append((read_status(str(self.state)) or {}).get("pid", 0))
         return next((pid for pid in candidates if pid and self._is_ours(pid)), 0)
 
+    def guard(self) -> int:
+        """The pid of the guard of the app's child, 0 where there is none."""
+        below = descendants(self.app.pid) if self.app is not None else []
+        return next((pid for pid in below if is_guard(pid) and is_running(pid)), 0)
+
     def ssh(self) -> int:
         """The pid of the child's ssh, 0 where it has none."""
         child = self.child()
@@ -124,7 +129,7 @@ class TortureStation:
         except OSError:
             return False
         registry = f"PYSUBTASK_REGISTRY={os.environ['PYSUBTASK_REGISTRY']}\0".encode()
-        return _CHILD in line and registry in around and is_running(pid)
+        return _CHILD in line and registry in around and is_running(pid) and not is_guard(pid)
 
     def server_pids(self) -> list[int]:
         """The process of a server that is one."""

@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ class Stick:
 
     def pull(self) -> None:
         """Pull the stick: the bytes written until now are on it."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             _run("sync", "-f", str(self.folder))
@@ -81,6 +84,8 @@ class Stick:
 def stick(folder: Path, *, image: Path | None = None, size: int = 32 << 20) -> Iterator[Stick]:
     """A stick that is mounted at ``folder``, which is created; ``image``: the path of its image, by default beside that.
     NotHere, with the reason, where that cannot be."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     if os.geteuid() != 0:
         raise NotHere("needs root (a file system is mounted)")
     folder.mkdir()

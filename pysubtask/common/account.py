@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def uid() -> int:
@@ -10,12 +11,36 @@ def uid() -> int:
     return os.getuid() if hasattr(os, "getuid") else -1
 
 
+def name_of(uid: int) -> str:
+    """The name of a user; '' where the system has no entry for him, or no users."""
+    if sys.platform == "win32":
+        return ""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def home_of(uid: int) -> str:
+    """The home of a user; '' where the system has no entry for him, or no users."""
+    if sys.platform == "win32":
+        return ""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return ""
+
+
 def has_entry() -> bool:
     """Whether the user has an entry in the passwd database; True where there is no such thing. ssh(1) does nothing without."""
-    try:
-        import pwd
-    except ImportError:
+    if sys.platform == "win32":
         return True
+    import pwd
+
     try:
         pwd.getpwuid(uid())
     except KeyError:

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,12 @@ MOST_BYTES = 64 * 1024 * 1024
 """Bytes that root takes from such a process, so that no file of a user fills the memory of root."""
 _PIECE = 65536  # bytes of one read: the size of a pipe on Linux (pipe(7))
 _NO_GROUP = 65534  # nogroup: what the kernel itself uses for an unmapped id
+
+
+def _fork() -> int:
+    if sys.platform == "win32":
+        raise NotImplementedError
+    return os.fork()
 
 
 def is_needed(uid: int) -> bool:
@@ -45,9 +52,11 @@ def ask(uid: int, question: Callable[[], Any], *, patience: float = MOST_SECS) -
 
     Raises as :func:`run`; an OSError, too, where no answer came within ``patience`` seconds, or one of more than ``MOST_BYTES``.
     """
+    if sys.platform == "win32":
+        raise NotImplementedError
     gid, groups = _groups(uid)
     source, sink = os.pipe()
-    pid = os.fork()
+    pid = _fork()
     if pid == 0:
         os.close(source)
         _child(uid, gid, groups, question, sink)
@@ -65,6 +74,8 @@ def ask(uid: int, question: Callable[[], Any], *, patience: float = MOST_SECS) -
 
 def _child(uid: int, gid: int, groups: list[int], question: Callable[[], Any], sink: int) -> None:
     """Never returns: nothing of the caller's may happen a second time."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         try:
             os.setgroups(groups)
@@ -85,6 +96,8 @@ def _child(uid: int, gid: int, groups: list[int], question: Callable[[], Any], s
 
 def _hear(source: int, until: float) -> bytes:
     """All that comes until the process ends; nothing where it does not end in time, or where it is too much."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     pieces: list[bytes] = []
     size = 0
     ears = select.poll()
@@ -105,7 +118,7 @@ class Stream:
     def __init__(self, uid: int, begin: Callable[[], Iterator[Any]]) -> None:
         gid, groups = _groups(uid)
         self._source, sink = os.pipe()
-        self._pid = os.fork()
+        self._pid = _fork()
         if self._pid == 0:
             os.close(self._source)
             _yielding(uid, gid, groups, begin, sink)
@@ -116,6 +129,8 @@ class Stream:
     def take(self, patience: float = 0.0) -> list[Any]:
         """The values that came since; of those that come within ``patience`` seconds at least one. None any more where it has
         ``ended``."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         until = time.monotonic() + patience
         ears = select.poll()
         ears.register(self._source, select.POLLIN)
@@ -132,6 +147,8 @@ class Stream:
 
     def close(self) -> None:
         """End the process; harmless where that is so already."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         if not self.ended:
             self.ended = True
             os.close(self._source)
@@ -141,6 +158,8 @@ class Stream:
 
 def _yielding(uid: int, gid: int, groups: list[int], begin: Callable[[], Iterator[Any]], sink: int) -> None:
     """Never returns."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         os.setgroups(groups)
         os.setgid(gid)
@@ -172,6 +191,8 @@ def _result(answer: list[Any]) -> Any:
 
 def _groups(uid: int) -> tuple[int, list[int]]:
     """The user's own group and all of his groups; no group of anybody's where the system has no entry for him."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import pwd
 
     try:

@@ -251,4 +251,11 @@ ROWS = (
     Setting(
         "OrphanLingerSecs", 60, "seconds", "How long a child whose master is gone goes on uploading.", kind=float, low=0, high=_DAY
     ),
+    Setting(
+        "Guard",
+        True,
+        "",
+        "A small process of its own starts a child that died again, also while the app makes no call. Not on Windows, not without "
+        "/bin/sh and not in a frozen app; there, and with False, the app's next call does it.",
+    ),
 )

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ from .paths import folder_of
 BY_PARTS = os.open in os.supports_dir_fd and hasattr(os, "O_PATH") and hasattr(os, "geteuid")
 _PATH = getattr(os, "O_PATH", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = _PATH | getattr(os, "O_DIRECTORY", 0)
+_LISTED = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 MOST_LINKS = 40  # as the kernel
 
 
@@ -87,7 +89,7 @@ def known(path: str, purpose: str, *, to_sync: bool = False) -> tuple[int, os.st
     if before is None or before[2] < time.monotonic():
         return None
     try:
-        handle = os.open(path, (os.O_RDONLY if to_sync else os.O_PATH) | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = os.open(path, _LISTED if to_sync else _FOLDER & ~getattr(os, "O_NOFOLLOW", 0))
     except PermissionError:
         if not to_sync:
             raise
@@ -182,6 +184,8 @@ def has_right(uid: int, found: os.stat_result, right: int) -> bool:
 
 
 def _groups(uid: int) -> set[int]:
+    if sys.platform == "win32":
+        return set()
     import pwd
 
     try:

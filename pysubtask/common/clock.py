@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 EARLIEST = 1_704_067_200
@@ -33,7 +34,9 @@ def blame(now: float) -> str:
 def since_boot() -> float:
     """Seconds since the machine was started, those of sleep too; for comparing with the wall clock."""
     kind = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.clock_gettime(kind) if kind is not None else time.monotonic()
+    if kind is None or sys.platform == "win32":
+        return time.monotonic()
+    return time.clock_gettime(kind)
 
 
 class Steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ def holds_secret(settings: Mapping[str, Any]) -> bool:
 
 def forbid_cores() -> None:
     """No core file of this process, and of none that it starts: it would hold the secret."""
+    if sys.platform == "win32":
+        return
     try:
         import resource
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from .mount_table import TABLE, mount_of
 
@@ -17,11 +18,30 @@ NO_INODES = "it has no inodes left, so no file can be made on it, whatever room 
 IS_FULL = "it is full"
 
 
+def free_bytes(folder: str) -> int:
+    """Bytes that this user can still write to the disk of a folder. OSError."""
+    if hasattr(os, "statvfs"):
+        room = os.statvfs(folder)
+        return int(room.f_bavail * room.f_frsize)
+    import shutil  # not for everybody: it loads much
+
+    return shutil.disk_usage(folder).free
+
+
+def space_of(found: os.stat_result) -> int:
+    """Bytes that a file takes on its disk: fewer than its size where it has holes. Its size where the system does not tell."""
+    if sys.platform == "win32":
+        return found.st_size
+    return found.st_blocks * 512
+
+
 def fault_of(folder: str, *, table: str = TABLE) -> str:
     """Why nothing can be written to a folder now: read-only, full, without inodes, unplugged; '' where there is no sign of that.
 
     A file system that was made read-only by an error of its own may say so in the mount table alone (``emergency_ro``).
     """
+    if sys.platform == "win32":
+        return _windows_fault_of(folder)
     try:
         room = os.statvfs(folder)
     except OSError as exc:
@@ -37,6 +57,13 @@ def fault_of(folder: str, *, table: str = TABLE) -> str:
     if room.f_files and not room.f_favail:
         return NO_INODES
     return IS_FULL if (room.f_bfree if _is_root() else room.f_bavail) * room.f_frsize < _LEAST_BYTES else ""
+
+
+def _windows_fault_of(folder: str) -> str:
+    try:
+        return IS_FULL if free_bytes(folder) < _LEAST_BYTES else ""
+    except OSError as exc:
+        return "" if exc.errno in (errno.ENOENT, errno.ENOTDIR) else f"it cannot be read ({exc.strerror})"
 
 
 def problem_of(exc: OSError, folder: str) -> str:

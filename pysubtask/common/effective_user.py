@@ -11,16 +11,20 @@ import os
 _kept: int | None = None
 
 
+def now() -> int:
+    """The number of the user whose rights this process has at this moment; -1 where the system has no users."""
+    return os.geteuid() if hasattr(os, "geteuid") else -1
+
+
 def number() -> int:
-    """The number of the user. Only where the system has users."""
-    return os.geteuid() if _kept is None else _kept
+    """The same, without asking again where this process keeps its user."""
+    return now() if _kept is None else _kept
 
 
 def keep() -> None:
     """Note that this process keeps the rights of its present user. A process that is forked from it may change its user."""
     global _kept
-    if hasattr(os, "geteuid"):  # else there are no users
-        _kept = os.geteuid()
+    _kept = now()
 
 
 def forget() -> None:

@@ -6,6 +6,7 @@ replaces itself by exec finds it where it was.
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -158,13 +159,13 @@ def read(fd: int = 0) -> Handoff:
 
 
 def _nameless_file() -> int:
-    if hasattr(os, "memfd_create"):
+    if sys.platform == "linux":
         try:
             fd = os.memfd_create("pysubtask-handoff", os.MFD_CLOEXEC)
             os.fchmod(fd, 0o600)
             return fd
-        except OSError:
-            pass  # an old kernel or a sandbox: the temporary file does as well
+        except (AttributeError, OSError):
+            pass  # an old kernel or C library or a sandbox: the temporary file does as well
     import tempfile  # not for everybody: it costs as much as the rest of this module
 
     with tempfile.TemporaryFile() as file:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from . import own_files, own_folders
+from . import effective_user, own_files, own_folders
 from .errors import AlreadyRunning
 from .process import is_alive as is_alive
 from .process import process_start as process_start
@@ -229,7 +229,7 @@ def _end(holder: Holder, patience: float) -> bool:
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not is_alive(holder.pid, holder.start):
                 return True
-            if fd is not None:
+            if sys.platform == "linux" and fd is not None:
                 signal.pidfd_send_signal(fd, number)
             else:
                 os.kill(holder.pid, number)
@@ -254,11 +254,11 @@ def is_child_of_ours(pid: int) -> bool:
             owner = os.fstat(file.fileno()).st_uid
     except OSError:
         return True
-    return owner == os.geteuid() and (b"pysubtask" in words or b"--handoff" in words)
+    return owner == effective_user.now() and (b"pysubtask" in words or b"--handoff" in words)
 
 
 def _gone(fd: int | None, holder: Holder, patience: float) -> bool:
-    if fd is None:
+    if sys.platform == "win32" or fd is None:
         return _gone_by_polling(holder, patience)
     poll = select.poll()
     poll.register(fd, select.POLLIN)

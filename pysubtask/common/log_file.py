@@ -10,14 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 
 from .log_place import open_log, put_aside
-
-try:
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-except ImportError:  # no rename of an open file there either: the log grows
-    flock = None  # type: ignore[assignment]
 
 _OUTPUTS = (1, 2)  # the descriptors of stdout and stderr
 _MOST_TOGETHER = 16 * 1024
@@ -182,7 +178,11 @@ class LogFile(logging.Handler):
         os.close(old)
 
     def _rotate(self, size: int, coming: int) -> None:
-        if not self._max or flock is None or self._fd is None:
+        if sys.platform == "win32":  # no open file is renamed there: the log grows
+            return
+        import fcntl
+
+        if not self._max or self._fd is None:
             return
         if not size or size + coming <= self._max:
             return
@@ -190,11 +190,11 @@ class LogFile(logging.Handler):
         # The holder of the lock is putting the file aside already. Where a rename fails the line goes into the full file,
         # and the next line tries again.
         with contextlib.suppress(OSError):
-            flock(fd, LOCK_EX | LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
                 if os.path.samestat(os.stat(self.path), os.fstat(fd)):
                     put_aside(self.path, self._keep)
                     self._follow()
             finally:
                 if fd == self._fd:
-                    flock(fd, LOCK_UN)
+                    fcntl.flock(fd, fcntl.LOCK_UN)

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from . import beneath, own_files, own_folders
+from . import beneath, effective_user, own_files, own_folders
 
 _FLAGS = (
     os.O_WRONLY
@@ -112,7 +112,7 @@ def _open(name: str, path: str, at: int | None) -> int:
         if not stat.S_ISREG(found.st_mode):
             raise own_folders.NotOurs(path, "is no regular file")
         # One that root has made for this user to write counts, where nobody else can have put it there.
-        if found.st_uid != os.geteuid() and not (found.st_uid == 0 and _is_the_systems(at)):
+        if found.st_uid != effective_user.now() and not (found.st_uid == 0 and _is_the_systems(at)):
             raise own_folders.NotOurs(path, "belongs to another user")
         if found.st_nlink <= 1:
             return handle
@@ -133,7 +133,9 @@ def _is_the_systems(at: int | None) -> bool:
 def _copied(name: str, path: str, at: int | None, mode: int) -> int:
     """The log with a second name (of a backup made of links, or of somebody's making) becomes a file of its own."""
     temp = f".{name}.{os.urandom(8).hex()}.part"
-    with os.fdopen(os.open(name, os.O_RDONLY | _NO_LINK | getattr(os, "O_CLOEXEC", 0), dir_fd=at), "rb") as old:
+    with os.fdopen(
+        os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _NO_LINK | getattr(os, "O_CLOEXEC", 0), dir_fd=at), "rb"
+    ) as old:
         handle = os.open(temp, _FLAGS | os.O_CREAT | os.O_EXCL, mode & 0o666, dir_fd=at)
         try:
             while block := old.read(_BLOCK):

@@ -62,6 +62,8 @@ class _Console(logging.StreamHandler):  # type: ignore[type-arg]
             number = self.stream.fileno()
             if not is_output(number):
                 return False
+            if sys.platform == "win32":
+                return True
             poll = select.poll()
             poll.register(number, select.POLLOUT)
             return bool(poll.poll(0))

@@ -19,7 +19,14 @@ PART = ".part"
 _SIGNALS = (NOTIFY, HOLD, HEARTBEAT)
 _OURS = (*_SIGNALS, PART)
 # Never waits on a fifo, never follows a link that another user put in the place of a notify file.
-_FLAGS = os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FLAGS = (
+    os.O_CREAT
+    | os.O_WRONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+)
 _BY_HANDLE = os.utime in os.supports_fd
 
 

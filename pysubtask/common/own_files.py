@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterable
 
 from .own_folders import NO_FOLLOW, NotOurs, is_by_us, opened_folder
@@ -33,7 +34,7 @@ def replace(folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool
         handle = _open(folder, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
         try:
             try:
-                if group is not None:
+                if group is not None and sys.platform != "win32":
                     os.fchown(handle, -1, group)
                     os.fchmod(handle, SHARED)
                 for piece in (data,) if isinstance(data, bytes) else data:
@@ -101,10 +102,9 @@ def _open_append(folder: str, name: str) -> tuple[int, os.stat_result]:
 
 
 def _byte_at(handle: int, offset: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(handle, 1, offset)
-    os.lseek(handle, offset, os.SEEK_SET)
-    return os.read(handle, 1)
+    from .positioned import read_at  # not for an app, which appends nothing
+
+    return read_at(handle, 1, offset)
 
 
 def open_update(folder: str, name: str, *, make: bool = True) -> int:
@@ -184,6 +184,8 @@ def read_shared(folder: str, name: str, uid: int, *, most: int = MOST_BYTES) -> 
 
 
 def _my_groups() -> set[int]:
+    if sys.platform == "win32":
+        return set()
     return {os.getegid(), *os.getgroups()}
 
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -145,7 +146,7 @@ def make_folder(path: str, *, deep: bool = True) -> None:
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, False)
-            if created:
+            if created and sys.platform != "win32":
                 os.fchmod(handle, 0o700)  # a umask may have taken away even our own rights
     finally:
         os.close(handle)
@@ -164,7 +165,7 @@ def unshare_folder(path: str) -> None:
 
 def _set_group(path: str, choose: Callable[[bool], tuple[int, int] | None]) -> None:
     """``choose``: the group (-1: as it is) and mode of a folder; whether it is the last one is given. None leaves it alone."""
-    if not BY_DESCRIPTOR:
+    if sys.platform == "win32" or not BY_DESCRIPTOR:
         return
     head, parts = _split(path)
     handle = os.open(head, _SEARCH_ONLY)
@@ -285,7 +286,7 @@ def _check_folder(handle: int, path: str, any_owner: bool) -> None:
     found = os.fstat(handle)
     if found.st_uid != effective_user.number():
         raise NotOurs(path, "belongs to another user")
-    if found.st_mode & _OTHERS_WRITE:
+    if found.st_mode & _OTHERS_WRITE and sys.platform != "win32":
         # Ours, with the mode of a umask or of an earlier version. A file system without modes keeps the one it has.
         with contextlib.suppress(OSError):
             os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~0o077)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 _MOUNTS = "/proc/self/mountinfo"
 UNKNOWN_DISK = 0
@@ -88,7 +89,9 @@ def _is_elsewhere(folder: str, device: int, mounts: str) -> bool:
 
 def _mounted(table: str) -> set[int]:
     """The devices of all file systems that are mounted (proc(5), mountinfo, field 3); none where the system does not tell."""
-    found = set()
+    found: set[int] = set()
+    if sys.platform == "win32":
+        return found
     try:
         with open(table, encoding="ascii", errors="surrogateescape") as lines:
             for line in lines:

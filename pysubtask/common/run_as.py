@@ -6,6 +6,7 @@ as that user, and the kernel holds it to his rights.
 """
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -39,11 +40,15 @@ class Identity(NamedTuple):
     @property
     def is_this_process(self) -> bool:
         """Whether this process has these rights already."""
-        return os.geteuid() == self.uid and (not self.pair or os.getegid() == self.gid)
+        if sys.platform == "win32":
+            raise NotImplementedError
+        return effective_user.now() == self.uid and (not self.pair or os.getegid() == self.gid)
 
 
 def identity(text: str, key: str = KEY) -> Identity:
     """The user that a setting names. ConfigError for what names none."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         import pwd
     except ImportError:
@@ -74,11 +79,19 @@ def _is_id(text: str) -> bool:
 def become(one: Identity) -> None:
     """Give this process, with all its threads, the rights of that user and no others; this cannot be undone. HOME, USER and LOGNAME
     become his. OSError where the system refuses, PermissionError where the rights are not his afterwards."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     os.setgroups(one.groups)
-    os.setresgid(one.gid, one.gid, one.gid)
-    os.setresuid(one.uid, one.uid, one.uid)
+    if sys.platform == "darwin":  # setgid(2) and setuid(2) of root set the saved ids, too
+        os.setgid(one.gid)
+        os.setuid(one.uid)
+        done = (os.getuid(), os.geteuid(), os.getgid(), os.getegid()) == (one.uid, one.uid, one.gid, one.gid)
+    else:
+        os.setresgid(one.gid, one.gid, one.gid)
+        os.setresuid(one.uid, one.uid, one.uid)
+        done = os.getresuid() == (one.uid,) * 3 and os.getresgid() == (one.gid,) * 3
     effective_user.forget()
-    if os.getresuid() != (one.uid,) * 3 or os.getresgid() != (one.gid,) * 3:
+    if not done:
         raise PermissionError(1, f"the system did not make this process one of {one}")
     for name in _OF_A_SESSION:
         os.environ.pop(name, None)
@@ -119,7 +132,7 @@ BY_HAND = "Start it as {who}."
 def stranger(entries: Iterable[Entry]) -> Stranger | None:
     """The first folder that root does not work over; None where this process is not root's, or there is none. A missing folder
     counts only where one would be made (``stranger_above``)."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or effective_user.now() != 0:
         return None
     folders = dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in entries)
     return next((found for folder in folders if (found := _of_another(folder)) is not None), None)
@@ -127,7 +140,7 @@ def stranger(entries: Iterable[Entry]) -> Stranger | None:
 
 def stranger_above(folder: str) -> Stranger | None:
     """The folder that root would make something in, where it belongs to another user. For root alone."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or effective_user.now() != 0:
         return None
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
@@ -135,6 +148,8 @@ def stranger_above(folder: str) -> Stranger | None:
 
 
 def _of_another(folder: str) -> Stranger | None:
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         found = os.stat(folder)
     except OSError:
@@ -165,7 +180,7 @@ def check_process(settings: Iterable[str | None]) -> None:
         one = identity(text)
         if one.is_this_process:
             continue
-        if os.geteuid() == 0:
+        if effective_user.now() == 0:
             raise ConfigError(
                 KEY, f"this app is root's, and a master inside it cannot become {one}: all of the app would", IN_APP.format(who=one)
             )
@@ -176,6 +191,6 @@ def not_root(one: Identity) -> ConfigError:
     """Only root can become somebody else."""
     return ConfigError(
         KEY,
-        f"it names {one}, and this process is of another user ({user_name(os.geteuid())})",
+        f"it names {one}, and this process is of another user ({user_name(effective_user.now())})",
         f"Run it as {one}, or as root, or remove RunAs.",
     )

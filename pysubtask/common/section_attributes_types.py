@@ -84,6 +84,8 @@ class SectionAttributes:
     """How long stop(forcekill=False) lets the child upload what is queued. Unit: seconds."""
     OrphanLingerSecs: float
     """How long a child whose master is gone goes on uploading. Unit: seconds."""
+    Guard: bool
+    """A small process of its own starts a child that died again, also while the app makes no call."""
     start_trigger_milli: float
     """Two notifies closer than this count towards a burst. Unit: milliseconds."""
     start_trigger_count: int

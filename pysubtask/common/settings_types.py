@@ -97,6 +97,9 @@ class BaseSettings(TypedDict, total=False):
     """How long stop(forcekill=False) lets the child upload what is queued. Unit: seconds."""
     OrphanLingerSecs: float
     """How long a child whose master is gone goes on uploading. Unit: seconds."""
+    Guard: bool
+    """A small process of its own starts a child that died again, also while the app makes no call. Not on Windows, not
+    without /bin/sh and not in a frozen app; there, and with False, the app's next call does it."""
 
 
 class BurstSettings(TypedDict, total=False):

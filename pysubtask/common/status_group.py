@@ -8,10 +8,11 @@ import contextlib
 import logging
 import os
 import stat
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import own_folders
+from . import effective_user, own_folders
 from .errors import ConfigError
 from .problem import spelt
 from .state_place import base_of, home_base, is_inside
@@ -22,6 +23,8 @@ KEY = "base.StatusGroup"
 
 def group_id(text: str) -> int:
     """The number of the group that the setting names. ConfigError for what names none."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         import grp
     except ImportError:
@@ -41,8 +44,10 @@ def group_id(text: str) -> int:
 
 def check(text: str) -> None:
     """ConfigError where the setting names no group, or one that this user is not in: he may not give a file to it."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     number = group_id(text)
-    me = os.geteuid()
+    me = effective_user.now()
     if me == 0 or number == os.getegid() or number in os.getgroups():
         return
     late = " (he was added to it after this session began)" if number in _groups_of(me) else ""
@@ -54,6 +59,8 @@ def check(text: str) -> None:
 
 
 def _groups_of(uid: int) -> list[int]:
+    if sys.platform == "win32":
+        raise NotImplementedError
     import pwd
 
     try:

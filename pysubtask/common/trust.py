@@ -7,8 +7,11 @@ to this user or root. A group counts as nobody else where it is the user's own: 
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from . import account, effective_user
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -32,7 +35,7 @@ def doubt_about(path: str, *, ours_below: bool = False) -> Doubt | None:
     parts = _parts(os.path.realpath(path))
     found = [os.lstat(part) for part in parts]
     for index, (part, info) in enumerate(zip(parts, found, strict=True)):
-        below = found[index + 1].st_uid if index + 1 < len(found) else os.geteuid() if ours_below else None
+        below = found[index + 1].st_uid if index + 1 < len(found) else effective_user.now() if ours_below else None
         problem = _problem(info, below)
         if problem:
             return Doubt(part, problem)
@@ -41,7 +44,7 @@ def doubt_about(path: str, *, ours_below: bool = False) -> Doubt | None:
 
 def _problem(info: os.stat_result, below: int | None) -> str:
     """``below``: whose the next folder on the way is, None for the last."""
-    me = os.geteuid()
+    me = effective_user.now()
     if info.st_uid not in (0, me):
         return "belongs to another user"
     others = info.st_mode & stat.S_IWOTH or (info.st_mode & stat.S_IWGRP and not is_own_group(info.st_gid, me))
@@ -55,7 +58,7 @@ def _problem(info: os.stat_result, below: int | None) -> str:
 def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
     """The users whose files this process obeys: this user, root, and for root who typed the command behind sudo, since he may do
     all this anyway."""
-    me = os.geteuid()
+    me = effective_user.now()
     behind = environ.get("SUDO_UID", "") if me == 0 else ""
     return frozenset((0, me, *([int(behind)] if behind.isdecimal() else [])))
 
@@ -69,12 +72,7 @@ def others_write(found: os.stat_result) -> bool:
 
 def user_name(uid: int) -> str:
     """A user's name; his number where he has none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return account.name_of(uid) or str(uid)
 
 
 def is_own_group(gid: int, uid: int) -> bool:
@@ -82,6 +80,8 @@ def is_own_group(gid: int, uid: int) -> bool:
     home folders with a umask of 002 are writable by it."""
     if uid == 0 and gid == 0:
         return True
+    if sys.platform == "win32":
+        return False
     import grp
     import pwd
 

@@ -14,7 +14,8 @@ from typing import Any
 from ..common.alert_command import check_command
 from ..common.alert_handoff import MODULE, AlertHandoff, Watched, write
 from ..common.entries import Entry, first_folder
-from .child import Child, Launch, Restarts, can_be_started, wait
+from ..common.restarts import Restarts
+from .child import Child, Launch, can_be_started, wait
 from .child_config import Plan
 
 _END_SECS = 1.0  # stop() waits at most twice that for the alerter and its program

@@ -1,7 +1,7 @@
 """One child process: everything that differs between platforms is in this module.
 
 A child is started, polled, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
-a limit. ``Restarts``, which is pure, decides when to start it again.
+a limit. ``Restarts`` in ``common/`` decides when to start it again, ``guard.py`` has what does so while the app sleeps.
 """
 
 import contextlib
@@ -13,56 +13,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import IO, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ..common.errors import ConfigError
 from ..common.logs import is_output
 from ..common.process import process_start
 from ..common.program import HOW, Host, for_child, here, start_words
 
+if TYPE_CHECKING:
+    from .guard import Guard, Master
+
 _POLL_SECS = 0.02  # where the system has no descriptor to wait for
-FIRST_WAIT_SECS = 1.0  # before the first restart
-LONGEST_WAIT_SECS = 60.0  # a cause that goes away is noticed within a minute
-GOOD_LIFE_SECS = 60.0  # a child that lived as long did not fail at its start
 _UNKNOWN = "unknown exit status"
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
-
-
-def next_wait(last: float, lived: float) -> float:
-    """Seconds before a dead child is started again: 1, 2, 4 ... 60, and 1 again after a minute of life.
-
-    ``last`` is the wait before the start that has just ended (0 before the first), ``lived`` the seconds
-    it held.
-    """
-    if lived >= GOOD_LIFE_SECS or last <= 0:
-        return FIRST_WAIT_SECS
-    return min(LONGEST_WAIT_SECS, last * 2)
-
-
-class Restarts(NamedTuple):
-    """When to start a child again."""
-
-    wait: float = 0.0
-    """Seconds between the last end and the next start; 0 before the first end."""
-    times: int = 0
-    """How often the child ended by itself."""
-    started: float = 0.0
-    """Monotonic second of the last start."""
-    due: float | None = None
-    """Monotonic second of the next start; None while the child runs."""
-
-    def began(self, now: float) -> Self:
-        """The state after a start at ``now`` (monotonic seconds)."""
-        return self._replace(started=now, due=None)
-
-    def ended(self, now: float) -> Self:
-        """The state after an end at ``now`` that nobody asked for: the next start is due after a wait (``next_wait``)."""
-        wait = next_wait(self.wait, now - self.started)
-        return self._replace(wait=wait, times=self.times + 1, due=now + wait)
-
-    def postponed(self, due: float | None) -> Self:
-        """The state in which the next start is due at this time (monotonic seconds); None: not at all."""
-        return self._replace(due=due)
 
 
 class Launch(NamedTuple):
@@ -70,7 +33,8 @@ class Launch(NamedTuple):
 
     A frozen app is started itself instead (see :mod:`pysubtask.common.program`). ``cwd`` is where the child works
     if it still exists and this user may enter it; else it inherits the working folder. Without ``console`` its output goes to
-    ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes.
+    ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes. ``guarded_for``: the
+    master whose guard starts the child and starts it again; None: no guard.
     """
 
     module: str
@@ -79,6 +43,7 @@ class Launch(NamedTuple):
     console: bool
     log_file: str | None
     label: str = ""
+    guarded_for: "Master | None" = None
 
 
 @contextlib.contextmanager
@@ -87,7 +52,7 @@ def _stop_held(found: Host) -> Iterator[None]:
 
     Not in a frozen program: the process that unpacks it would never get a stop. Notified files stay for the next child.
     """
-    if found.frozen or not hasattr(signal, "pthread_sigmask"):
+    if found.frozen or sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -98,7 +63,8 @@ def _stop_held(found: Host) -> Iterator[None]:
 
 
 class Child:
-    """A started child. The process that started it owns it: in a forked copy of that process no method acts."""
+    """A started child, or the guard of one. The process that started it owns it: in a forked copy of that process no method
+    acts."""
 
     def __init__(self, launch: Launch, handoff: int) -> None:
         """Start it, with the descriptor ``handoff`` as its stdin. OSError where that fails."""
@@ -108,21 +74,42 @@ class Child:
         except ConfigError as exc:  # the master's constructor has found it right: it has changed since
             raise OSError(str(exc)) from exc
         self._unpacks = bool(found.frozen)
+        self.guard = None if launch.guarded_for is None or self._unpacks else _guard_of(launch.guarded_for)
+        """The guard, where the process is one."""
+        words = [*words, "--handoff", f"--label={launch.label}"]
+        self._process = self._popen(words if self.guard is None else self.guard.words(words), launch, handoff)
+        self._pid = self._process.pid
+        self.exit: str | None = None
+        self._owner = os.getpid()
+        self._reaping = threading.Lock()  # one thread reaps: for a second one the exit status would be gone
+        self._start = process_start(self._pid)
+        self._pidfd_kept: int | None = None
+        self._pidfd_stat: os.stat_result | None = None
+        self._open_pidfd()
+        if self._pidfd_kept is not None:
+            # Popen must never look for it itself: by then its pid may be another process's.
+            self._process.returncode = 0
+        if self.guard is not None:
+            self.guard.wait_for_pid()
+
+    def _popen(self, words: list[str], launch: Launch, handoff: int) -> subprocess.Popen[bytes]:
+        found = here()
         # A run that root began in a folder of root's own, and that has another user's rights since, may not enter that folder.
         cwd = launch.cwd if os.path.isdir(launch.cwd) and os.access(launch.cwd, os.X_OK) else None
         given = launch.console and is_output(1) and is_output(2)
         sink = None if given else _sink(launch.log_file)
         output = None if given else subprocess.DEVNULL if sink is None else sink
         try:
-            with _stop_held(found):
-                self._process = subprocess.Popen(
-                    [*words, "--handoff", f"--label={launch.label}"],
+            with _stop_held(found) if self.guard is None else contextlib.nullcontext():
+                return subprocess.Popen(
+                    words,
                     stdin=handoff,
                     stdout=output,
                     stderr=output,
                     cwd=cwd,
                     env=for_child(found, os.environ, launch.folders),
                     close_fds=True,
+                    pass_fds=() if self.guard is None else (self.guard.fd,),
                     # A session of its own: Ctrl-C in the app's terminal reaches the app alone.
                     start_new_session=sys.platform != "win32",
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -130,29 +117,25 @@ class Child:
         finally:
             if sink is not None:
                 sink.close()
-        self.pid = self._process.pid
-        self.exit: str | None = None
-        self._owner = os.getpid()
-        self._reaping = threading.Lock()  # one thread reaps: for a second one the exit status would be gone
-        self._start = process_start(self.pid)
-        self._pidfd_kept: int | None = None
-        self._pidfd_stat: os.stat_result | None = None
-        self._open_pidfd()
-        if self._pidfd_kept is not None:
-            # Popen must never look for it itself: by then its pid may be another process's.
-            self._process.returncode = 0
 
     def __del__(self) -> None:
         # Only here, so that no other thread is just about to use it.
         if hasattr(self, "_pidfd_stat") and self._pidfd_is_mine() and self._pidfd_kept is not None:
             os.close(self._pidfd_kept)
+        if (guard := getattr(self, "guard", None)) is not None:
+            guard.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child; that of its guard where it has one and the child does not run."""
+        return self._pid if self.guard is None else self.guard.record().pid or self._pid
 
     def _open_pidfd(self) -> None:
         """Open a descriptor of the process (pidfd_open(2)), where the system has such: unlike the pid it is never used again."""
         self._pidfd_kept = None
         if hasattr(os, "pidfd_open"):
             try:
-                self._pidfd_kept = os.pidfd_open(self.pid)
+                self._pidfd_kept = os.pidfd_open(self._pid)
                 self._pidfd_stat = os.fstat(self._pidfd_kept)
             except OSError:
                 pass  # an old kernel, a sandbox, or already reaped: Popen's own means remain
@@ -170,7 +153,7 @@ class Child:
         one too, and the number may be a file of its own by then: that one is left alone, and another descriptor is opened."""
         if self._pidfd_kept is not None and not self._pidfd_is_mine():
             self._pidfd_kept = None
-            if os.getpid() == self._owner and self._start is not None and process_start(self.pid) == self._start:
+            if os.getpid() == self._owner and self._start is not None and process_start(self._pid) == self._start:
                 self._open_pidfd()
         return self._pidfd_kept
 
@@ -192,9 +175,15 @@ class Child:
             self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without asking."""
+        """End it without asking, and its guard."""
         if sys.platform == "win32":
             self._send(signal.SIGTERM)
+        elif self.guard is not None:
+            # It reaps the child before it ends. SIGCONT for one that was stopped.
+            from .guard import KILL
+
+            self._send(KILL)
+            self._send(signal.SIGCONT)
         else:
             self._send(signal.SIGKILL)
 
@@ -202,10 +191,10 @@ class Child:
         if os.getpid() != self._owner or self.poll() is not None:
             return
         try:
-            worker = unpacked(self.pid) if self._unpacks else self.pid
-            if worker != self.pid:
+            worker = unpacked(self._pid) if self._unpacks else self._pid
+            if worker != self._pid:
                 os.kill(worker, number)
-            elif (fd := self.pidfd) is not None:
+            elif sys.platform == "linux" and (fd := self.pidfd) is not None:
                 signal.pidfd_send_signal(fd, number)
             else:
                 self._process.send_signal(number)
@@ -214,11 +203,11 @@ class Child:
 
     def _reap(self) -> str | None:
         fd = self.pidfd
-        if fd is None:
+        if sys.platform != "linux" or fd is None:
             if self._pidfd_stat is not None:
                 return _UNKNOWN  # its descriptor was closed by the app, and there is no such process any more
             code = self._process.poll()
-            return _ending(code) if code is not None else None
+            return self._ending(code) if code is not None else None
         try:
             found = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
         except OSError:
@@ -226,7 +215,10 @@ class Child:
             return _UNKNOWN if _readable(fd) else None
         if found is None:
             return None
-        return _ending(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
+        return self._ending(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
+
+    def _ending(self, code: int) -> str:
+        return ending(shell_code(code) if self.guard is not None else code)
 
 
 def wait(children: Iterable[Child], limit: float) -> list[Child]:
@@ -272,7 +264,7 @@ def unpacked(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             below = [int(word) for word in file.read().split()]
-        return next((one for one in below if os.getsid(one) == pid), pid)
+        return next((one for one in below if sys.platform != "win32" and os.getsid(one) == pid), pid)
     except (OSError, ValueError):
         return pid  # not Linux, or just ended
 
@@ -313,13 +305,32 @@ def _sink(log_file: str | None) -> IO[bytes] | None:
         return None
 
 
+def _guard_of(master: "Master") -> "Guard | None":
+    from .guard import Guard, is_possible
+
+    if not is_possible():
+        return None
+    try:
+        return Guard(master)
+    except OSError:
+        return None  # no memory for its record: the child is started without, which matters more
+
+
 def _readable(fd: int, secs: float = 0.0) -> bool:
+    if sys.platform == "win32":
+        raise NotImplementedError
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(int(secs * 1000)))
 
 
-def _ending(code: int) -> str:
+def shell_code(status: int) -> int:
+    """An exit status as a shell tells it: 128 and a number stand for a signal, which is negative here."""
+    return 128 - status if status > 128 else status
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words: ``code`` is its exit status, or negative the signal."""
     if code >= 0:
         return f"exit status {code}"
     try:

@@ -22,6 +22,7 @@ _KEY_HALVES = (".pub", "-cert.pub")
 _LEAST_SECRET = 4  # characters; a shorter one is found in anything
 _LONGEST_MODULE = 4 * 1024 * 1024  # bytes; source with a secret typed into it is shorter
 _MOST_SECS = 0.002
+_OPENED = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """No call of the app lists a folder again for configs where that took longer: the child does."""
 
 
@@ -104,7 +105,7 @@ def of_modules(entries: Sequence[Entry], settings: Iterable[Mapping[str, Any]]) 
             continue
         try:
             # A user who may write the folder may put a pipe there, and opening it must not block the app.
-            with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            with open(path, "rb", opener=lambda path, flags: os.open(path, flags | _OPENED)) as file:
                 text = file.read(_LONGEST_MODULE)
         except (OSError, ValueError):
             continue

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import read_from
+from ..common.entries import first_folder
 from .child import Child, Launch, folders_for
 from .child_config import Plan, Shared, handoff
 from .managed_child import ManagedChild
@@ -32,7 +33,14 @@ class Launcher:
         handed = handoff(plan, shared, residual, owns_heartbeat=is_first)
         fd = write(handed)
         try:
-            return Child(Launch(plan.module, managed.folders, shared.cwd, shared.console, handed.log_file, plan.label), fd)
+            launch = Launch(plan.module, managed.folders, shared.cwd, shared.console, handed.log_file, plan.label)
+            if plan.settings["Guard"]:
+                from .guard import Master
+
+                launch = launch._replace(
+                    guarded_for=Master(shared.master_pid, shared.master_start, (plan.state_dir, first_folder(shared.entries)))
+                )
+            return Child(launch, fd)
         finally:
             os.close(fd)
 

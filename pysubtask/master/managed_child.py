@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..common.process import EXIT_STOPPED, is_alive
-from .child import Child, Restarts
+from ..common.restarts import Restarts
+from .child import Child, ending, shell_code
 from .child_config import Plan
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class MasterStatus(NamedTuple):
 class ManagedChild:
     """One child to be kept running: its plan, and the process that runs now. ``folders`` are added to its PYTHONPATH."""
 
-    __slots__ = ("child", "folders", "last_exit", "plan", "restarts", "start_requests", "stopped")
+    __slots__ = ("_counted", "child", "folders", "last_exit", "plan", "restarts", "start_requests", "stopped")
 
     def __init__(self, plan: Plan, folders: tuple[str, ...], start_requests: "StartRequests") -> None:
         self.plan = plan
@@ -68,20 +69,50 @@ class ManagedChild:
         self.child: Child | None = None
         self.restarts = Restarts()
         self.last_exit: str | None = None
+        self._counted = 0
         self.stopped = False
         """Whether it was stopped by a request."""
 
+    def take_ends(self) -> str | None:
+        """How the child has ended since the last call, where its guard has started it again or will; None where it has not."""
+        times, last_exit, _ = self.ends()
+        if times == self.restarts.times or self.child is None or self.child.guard is None:
+            return None
+        again = self.child.guard.record().restarts
+        self._counted = again.times
+        self.restarts, self.last_exit = self.restarts._replace(times=times, wait=again.wait), last_exit
+        return last_exit
+
+    def _take_restarts(self) -> None:
+        """Go on where the back-off of the guard was."""
+        self.take_ends()
+        if self.child is not None and self.child.guard is not None:
+            again = self.child.guard.record().restarts
+            if again.times:
+                self.restarts = self.restarts._replace(wait=again.wait, started=again.started)
+
+    def ends(self) -> tuple[int, str | None, float | None]:
+        """How often the child has ended by itself, how last, and the monotonic second of its next start (None: no start is due)."""
+        if self.child is None or self.child.guard is None:
+            return self.restarts.times, self.last_exit, self.restarts.due
+        record = self.child.guard.record()
+        more = record.restarts.times - self._counted
+        if record.status is None or more <= 0:
+            return self.restarts.times, self.last_exit, record.restarts.due
+        return self.restarts.times + more, ending(shell_code(record.status)), record.restarts.due
+
     def reap(self, now: float) -> str | None:
         """None while the process runs; once it has ended, how, in words. ``now``: monotonic seconds."""
-        ending = None if self.child is None else self.child.poll()
-        if ending is None:
+        how = None if self.child is None else self.child.poll()
+        if how is None:
             return None
-        self.child, self.last_exit = None, ending
-        if ending == f"exit status {EXIT_STOPPED}":
+        self._take_restarts()
+        self.child, self.last_exit, self._counted = None, how, 0
+        if how == f"exit status {EXIT_STOPPED}":
             self.last_exit, self.stopped = "stopped by an order", True
         else:
             self.restarts = self.restarts.ended(now)
-        return ending
+        return how
 
     def is_due(self, now: float) -> bool:
         """Whether it has to be started again at ``now`` (monotonic seconds)."""
@@ -108,16 +139,17 @@ def status_of(managed: ManagedChild, now: float, missing: str = "") -> ChildStat
 
     from ..common.present import present  # who never asks for a status does not pay for it
 
-    child, due = managed.child, managed.restarts.due
-    alive = child is not None and child.poll() is None and is_alive(child.pid, "")
-    started = child.pid if child is not None and alive else None
+    child, (restarts, last_exit, due) = managed.child, managed.ends()
+    pid = None if child is None else child.pid if child.guard is None else child.guard.record().pid
+    alive = child is not None and pid is not None and child.poll() is None and is_alive(pid, "")
+    started = pid if alive else None
     found = present(managed.plan.state_dir, time.time(), why_missing=lambda: missing, started=started)
     return ChildStatus(
         managed.plan.extension,
-        child.pid if child is not None else None,
+        pid,
         alive,
-        managed.restarts.times,
-        managed.last_exit,
+        restarts,
+        last_exit,
         max(0.0, due - now) if due is not None else None,
         cast("StatusPage | None", found.page),
         found.stale if alive and found.page is not None else "",

@@ -15,13 +15,14 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..common import effective_user
 from ..common.own_folders import BY_DESCRIPTOR
 from ..common.trust import is_own_group
 
 # No folder is listed here: the right to search it is enough.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK
+_RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | _NO_LINK | getattr(os, "O_BINARY", 0)
 _MOST_LINKS = 40  # as many as Linux follows in a path (path_resolution(7))
 _MOST_OPEN = 16  # descriptors of folders in the process of the app
 
@@ -94,7 +95,7 @@ class Mover:
             found = _stat(source, name)
             if not stat.S_ISREG(found.st_mode) or _old(old.path, found) != old:
                 return None
-            if source.at >= 0 and found.st_uid not in (os.geteuid(), source.uid):
+            if source.at >= 0 and found.st_uid not in (effective_user.now(), source.uid):
                 raise PermissionError(errno.EPERM, "it belongs to another user, whose the folder is not", old.path)
             # The name is reserved, so no other file is overwritten.
             _replace(source, name, target, taken)
@@ -188,7 +189,7 @@ def _step(part: str, make: bool, handle: int, path: str) -> int | str:
 
 def _is_safe(link: os.stat_result, folder: os.stat_result) -> bool:
     """Whether nobody but this user and root can have put a link into a folder, or can put another one in its place."""
-    mine = (0, os.geteuid())
+    mine = (0, effective_user.now())
     if link.st_uid not in mine or folder.st_uid not in mine:
         return False
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:

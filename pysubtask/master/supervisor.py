@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .child import Child, Launch, Restarts, wait
+from ..common.restarts import Restarts
+from .child import Child, Launch, wait
 from .child_config import Plan, placed
 from .housekeeping import OldFiles
 from .launcher import Launcher
@@ -157,6 +158,10 @@ class Supervisor:
 
     def _check_child(self, managed: ManagedChild, now: float) -> None:
         if managed.child is not None:
+            before = managed.take_ends()
+            if before is not None:
+                text = "%s ended by itself (%s): its guard starts it again, [%g] secs later."
+                self._log.logger.error(text, managed.plan.child_name, before, managed.restarts.wait)
             pid, ending = managed.child.pid, managed.reap(now)
             if ending is not None:
                 self._log_end(managed, pid, ending)

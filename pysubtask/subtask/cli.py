@@ -117,6 +117,7 @@ def _forget_the_apps_signals() -> None:
     started this process."""
     if sys.platform != "win32":
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a guard, which is a shell, has it ignored
         # A stop signal may be pending already; the child unblocks it once its handlers are installed.
         signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGTERM])
 

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import Any
 
-from ..common import advice, own_files, own_folders
+from ..common import advice, effective_user, own_files, own_folders
 from ..common.own_folders import NotOurs
 from ..common.state_place import SPOOL
 
@@ -28,7 +28,7 @@ def check(folder: str) -> None:
     found = os.lstat(folder)
     # The mode is checked before the folder is opened, because that corrects the mode: a folder that others could write may hold
     # their files.
-    if hasattr(os, "geteuid") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o022:
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == effective_user.now() and found.st_mode & 0o022:
         raise NotOurs(folder, f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})")
     with own_folders.opened_folder(folder):
         pass

@@ -23,10 +23,12 @@ import os
 import shutil
 import sqlite3
 import stat
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..common import own_files, own_folders
+from ..common.disk import space_of
 from ..common.errors import DiskLow, PysubtaskError, SpoolDamaged
 from ..common.lock import Holder, StateLock
 from ..common.own_folders import NotOurs
@@ -46,7 +48,13 @@ _KEPT = frozenset((READ_FROM, RESIDUAL))
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_BYTES = 65536
 _BLOCK = 1024 * 1024
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
 
 
 class StateOccupied(PysubtaskError):
@@ -348,7 +356,7 @@ def _sizes(folder: str) -> int:
         for item in items:
             with contextlib.suppress(OSError):
                 found = item.stat(follow_symlinks=False)
-                total += min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else 0
+                total += min(found.st_size, space_of(found)) if stat.S_ISREG(found.st_mode) else 0
     return total
 
 
@@ -362,8 +370,12 @@ def _copy_file(folder: str, name: str, to: str, new: str) -> None:
 def _sync(folder: str, name: str = "") -> None:
     """Sync a file of this program, or without ``name`` the folder itself, so that it outlasts a power cut."""
     if name:
-        with os.fdopen(own_files.open_read(folder, name), "rb") as file:
-            os.fsync(file.fileno())
+        # Windows syncs only what was opened to be written.
+        opened = own_files.open_update(folder, name, make=False) if sys.platform == "win32" else own_files.open_read(folder, name)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
         return
     with own_folders.opened_folder(folder) as at:
         if at >= 0:

@@ -233,8 +233,8 @@ def test_a_start_is_answered_where_the_child_has_died_by_itself(station):
     pid = station.pid()
     station.kill()
     wait_until(lambda: station.master.status().children[0].last_exit == "signal SIGKILL")
-    assert order(station, "start") == {"running": True}
-    assert station.pid() != pid and "ORDER [start]" not in station.log()
+    assert order(station, "start") == {"running": True}  # by the child that its guard has started meanwhile, or by the master
+    assert station.pid() != pid
 
 
 def test_a_start_of_a_child_that_runs_needs_no_call_of_the_app(station):

@@ -12,7 +12,8 @@ import pytest
 
 import pysubtask
 from pysubtask.common.program import Host, for_child
-from pysubtask.master.child import Child, Launch, Restarts, folders_for, next_wait, wait
+from pysubtask.common.restarts import Restarts, next_wait
+from pysubtask.master.child import Child, Launch, folders_for, wait
 from tests.support.helpers import wait_until
 
 

@@ -35,11 +35,12 @@ def test_start_hands_over_everything_and_the_child_is_on_its_own(app):
     assert page["same"]
     assert page["master_pid"] == os.getpid()
     assert page["argv"][1:] == ["--handoff", f"--label={app.folder.name}"]
-    assert page["session"] == page["pid"]
+    assert page["session"] != os.getsid(0)
     assert page["cwd"] == str(app.folder)
     assert page["bak"] == app.path("upload")
     assert page["log"] == app.path("logs/base_subtask.log.txt")
-    assert set(page["fds"]) <= {0, 1, 2, 3}
+    record = master._supervisor.children[0].child.guard.fd
+    assert set(page["fds"]) <= {0, 1, 2, 3, record}
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert f"BaseTaskMaster PID = [{os.getpid()}] BaseSubtask PID = [{page['pid']}]" in log_of(app)
     assert f"[base.BaseTaskMaster.{os.getpid()}]: INFO: START!" in log_of(app)
@@ -172,7 +173,7 @@ def test_child_that_does_not_stop_is_killed_at_the_limit(app, monkeypatch):
 
 @pytest.mark.slow
 def test_killed_child_comes_back_by_any_call_with_backoff(app):
-    master = app.master()
+    master = app.master(config={"Guard": False})
     master.start()
     first = app.page(master)
     os.kill(first.pid, signal.SIGKILL)
@@ -263,7 +264,7 @@ def test_no_threads_and_no_open_files_are_left(app):
 @pytest.mark.slow
 def test_calls_from_many_threads_make_one_child(app):
     app.order(die=5)
-    master = app.master(LogToConsole=False)
+    master = app.master(config={"Guard": False}, LogToConsole=False)
     master.start()
     stop = time.monotonic() + 2
     problems = []

@@ -63,7 +63,8 @@ class Program:
         self._pipe = -1
         if self._process.stdout is not None:
             self._pipe = self._process.stdout.fileno()
-            os.set_blocking(self._pipe, False)
+            if sys.platform != "win32":
+                os.set_blocking(self._pipe, False)
         self.pid = self._process.pid
 
     def poll(self, now: float) -> Ended | None:
@@ -101,7 +102,7 @@ class Program:
         return Ended(problem, self._output.decode("utf-8", "replace").strip() + more, now - self._began)
 
     def _has_ended(self) -> bool:
-        if not hasattr(os, "waitid"):
+        if sys.platform == "win32" or not hasattr(os, "waitid"):
             return self._process.poll() is not None
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -219,7 +220,7 @@ def run() -> None:
     """Watch the task that stdin hands over, until the master has ended or a signal comes. Raises ConfigError for other input on
     stdin."""
     with Signals() as signals:
-        if hasattr(signal, "pthread_sigmask"):
+        if sys.platform != "win32":
             signal.pthread_sigmask(
                 signal.SIG_UNBLOCK, [signal.SIGTERM]
             )  # a SIGTERM from before the handlers were set is delivered now

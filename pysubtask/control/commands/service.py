@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from ...common import advice, named_files, registry, trust
+from ...common import advice, effective_user, named_files, registry, trust
 from ...common.errors import ConfigError
 from ...common.place import existing
 from ...common.program import here, interpreter
@@ -119,7 +119,7 @@ def _service(
         if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)
     ]
     configured = of_tasks(tasks, of_option(run_as))
-    if os.geteuid() != 0:
+    if effective_user.now() != 0:
         if run_as is not None:
             raise CommandError(_ONLY_ROOT, FAILED)
         if configured is not None and not configured.is_this_process:
@@ -146,7 +146,7 @@ def _service(
 def _of_program(name: str, word: str, run_as: str | None, writable: Sequence[str]) -> tuple[Service, list[str]]:
     """The service of a MODULE:CLASS and notes about it. The module is not imported: its source is searched for the class."""
     folder = os.getcwd()
-    if os.geteuid() != 0:
+    if effective_user.now() != 0:
         if run_as is not None:
             raise CommandError(_ONLY_ROOT, FAILED)
         program_runner.check_source(word, folder)

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...common import read_from
+from ...common import effective_user, read_from
 from ...common.config import masked_value, nearest
 from ...common.errors import ConfigError
 from ...common.never_sent import NeverSent
@@ -77,7 +77,7 @@ def folders(environ: Mapping[str, str]) -> list[str]:
 def default_file(environ: Mapping[str, str]) -> str:
     """The path where ``init`` puts a config: in the system's folder for root, in the user's own for anybody else."""
     places = folders(environ)
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    root = effective_user.now() == 0
     return os.path.join(places[0] if root or len(places) == 1 else places[-1], MAIN_FILE)
 
 

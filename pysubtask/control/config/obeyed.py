@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ...common import advice
+from ...common import advice, effective_user
 from ...common.errors import ConfigError
 from ...common.trust import others_write, owners, user_name
 
@@ -25,7 +25,7 @@ def check_config(path: str, found: os.stat_result) -> None:
     if not hasattr(os, "geteuid"):
         return
     if found.st_uid not in owners():
-        whose, me = user_name(found.st_uid), user_name(os.geteuid())
+        whose, me = user_name(found.st_uid), user_name(effective_user.now())
         run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, me))
         raise ConfigError(path, f"it belongs to another user ({whose}), whom {me} does not obey", f"Run this as {whose}.{run}")
     if not stat.S_ISREG(found.st_mode):
@@ -34,7 +34,7 @@ def check_config(path: str, found: os.stat_result) -> None:
         raise ConfigError(
             path,
             f"others may write it (mode {stat.S_IMODE(found.st_mode):04o}), and so have it do what they like",
-            f"Run: {advice.only_you_write(path, sudo=found.st_uid != os.geteuid())}",
+            f"Run: {advice.only_you_write(path, sudo=found.st_uid != effective_user.now())}",
         )
     for folder in _folders(path):
         _check_folder(path, folder, os.stat(folder))
@@ -51,14 +51,14 @@ def _folders(path: str) -> list[str]:
 
 
 def _check_folder(path: str, folder: str, found: os.stat_result) -> None:
-    move = f"Keep the config in a folder that only {user_name(os.geteuid())} may write, such as "
-    move += "/etc/pysubtask." if os.geteuid() == 0 else "~/.config/pysubtask."
+    move = f"Keep the config in a folder that only {user_name(effective_user.now())} may write, such as "
+    move += "/etc/pysubtask." if effective_user.now() == 0 else "~/.config/pysubtask."
     if found.st_uid not in owners():
         whose = f"another user ({user_name(found.st_uid)})"
         raise ConfigError(path, f"its folder {folder} belongs to {whose}, who may put another file there", move)
     # In a folder with the sticky bit, such as /tmp, others may not replace a file of this user.
     if others_write(found) and not found.st_mode & stat.S_ISVTX:
         if os.path.basename(folder) in _OWN_FOLDERS and not os.path.islink(folder):
-            move = f"Run: {advice.only_you_write(folder, sudo=found.st_uid != os.geteuid())}"
+            move = f"Run: {advice.only_you_write(folder, sudo=found.st_uid != effective_user.now())}"
         mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
         raise ConfigError(path, f"others may write its folder {folder} ({mode}), and put another file there", move)

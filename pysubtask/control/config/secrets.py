@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ...common import secret_file
+from ...common import effective_user, secret_file
 from ...common.advice import keep_private
 from ...common.config import Setting
 from ...common.errors import ConfigError
@@ -59,6 +59,6 @@ def check_private(key: str, path: str, found: os.stat_result) -> None:
 
 def _not_private(key: str, path: str, exc: NotPrivate) -> ConfigError:
     if exc.is_foreign:
-        mine = f"Keep the secret in a file that belongs to {user_name(os.geteuid())}."
+        mine = f"Keep the secret in a file that belongs to {user_name(effective_user.now())}."
         return ConfigError(key, f"{path} belongs to another user ({user_name(exc.uid)})", mine)
     return ConfigError(key, f"{path} can be read by others (mode {exc.mode:04o})", f"Run: {keep_private(path)}")

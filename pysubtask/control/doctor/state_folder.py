@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from ...common import advice, beneath
+from ...common import advice, beneath, effective_user
 from ...common.state_place import is_inside
 from .finding import SKIP, Finding, fail, ok, size, warn
 from .source import Target
@@ -37,7 +37,7 @@ def check(target: Target) -> Finding:
             words="The queue needs a folder there: whoever made that file has to put it elsewhere.",
         )
     problem = _cannot_write(found)
-    user = None if target.settings.get("RunAs") is None else os.geteuid()
+    user = None if target.settings.get("RunAs") is None else effective_user.now()
     if not problem:
         strange = _foreign_paths(where)
         if strange:
@@ -99,13 +99,13 @@ def _reclaim(folder: str, top: str, user: int | None) -> tuple[str, ...]:
 def _foreign_paths(folder: str) -> list[str]:
     """Paths in a state folder that belong to another user, at most ``_AT_ONCE``; links are ignored. Empty for root, who may be
     examining that user's task."""
-    if not hasattr(os, "geteuid") or os.geteuid() == 0:
+    if not hasattr(os, "geteuid") or effective_user.now() == 0:
         return []
     found = []
     for path in (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files)):
         with contextlib.suppress(FileNotFoundError):  # a running child removes files there
             info = os.lstat(path)
-            if not stat.S_ISLNK(info.st_mode) and info.st_uid != os.geteuid():
+            if not stat.S_ISLNK(info.st_mode) and info.st_uid != effective_user.now():
                 found.append(path)
     return found[:_AT_ONCE]
 
@@ -117,7 +117,7 @@ def _cannot_write(folder: str) -> OSError | None:
     try:
         with beneath.to_write(path) as at:
             name = path if at is None else os.path.basename(path)
-            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600, dir_fd=at)
             try:
                 os.write(handle, b"x")
             finally:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Container, Iterable
 
-from ...common import advice
+from ...common import account, advice
 from ...common.entries import Entry
 from . import mistyped
 from .finding import NOTE, Finding, fail, ok, warn
@@ -65,11 +64,7 @@ def too_wide(entry: Entry) -> Finding | None:
 def _homes() -> set[str]:
     """This user's home folders, by the environment and by the password database."""
     found = {os.path.expanduser("~")}
-    if os.name == "posix":
-        import pwd
-
-        with contextlib.suppress(KeyError):
-            found.add(pwd.getpwuid(os.getuid()).pw_dir)
+    found.add(account.home_of(account.uid()))
     return {os.path.realpath(home) for home in found if os.path.isabs(home)}
 
 
@@ -142,9 +137,4 @@ def _owner(path: str) -> str:
         uid = os.stat(path).st_uid
     except OSError:
         return "its owner cannot be told"
-    try:
-        import pwd
-
-        return pwd.getpwuid(uid).pw_name
-    except (ImportError, KeyError):
-        return f"uid {uid}"
+    return account.name_of(uid) or f"uid {uid}"

@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ...common import registry
+from ...common import effective_user, registry
 from ...common.errors import AlreadyRunning, ConfigError, PysubtaskError
 from ...common.lock import Holder, StateLock, process_start
 from ...common.logs import setup_logging
@@ -146,7 +146,7 @@ def _check(path: str, why: str) -> None:
     """ConfigError where another user could change the file or folder at ``path``. ``why``: why it matters, for the message."""
     doubt = doubt_about(path)
     if doubt is not None:
-        me = "root" if os.geteuid() == 0 else "you"
+        me = "root" if effective_user.now() == 0 else "you"
         remedy = f"Keep it in a folder that only {me} may write, and start it there."
         raise ConfigError("MODULE:CLASS", f"{doubt.problem}; {why}", remedy)
 

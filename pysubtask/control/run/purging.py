@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ...common import beneath, own_files, own_folders, registry
+from ...common import beneath, effective_user, own_files, own_folders, registry
 from ...common.entries import Entry, from_json
 from ...common.lock import StateLock
 from ...common.notify import data_name
@@ -185,7 +185,7 @@ def _is_ours(path: str, *, empty: bool = False) -> bool:
 
 
 def _is_regular(found: os.stat_result, empty: bool) -> bool:
-    mine = found.st_uid == os.geteuid() if hasattr(os, "geteuid") else True
+    mine = effective_user.now() in (-1, found.st_uid)
     return stat.S_ISREG(found.st_mode) and mine and not (empty and found.st_size)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...common import effective_user
 from ...common.errors import ConfigError
 from ...common.run_as import KEY, Identity, become, identity, not_root
 from ..config.config_file import find_place, raw_configs
@@ -72,7 +73,7 @@ def turn_into(one: Identity) -> None:
     root's, CommandError where the system refuses, or the user may not read this program."""
     if one.is_this_process:
         return
-    if os.geteuid() != 0:
+    if effective_user.now() != 0:
         raise not_root(one)
     try:
         become(one)
@@ -99,7 +100,7 @@ def turn_into_users_of(
     """In a process of root: become the user of the ``option``, or else the user that the config names, before any file that the
     config names is examined. Returns the config as a path that means the same to that user. ConfigError and CommandError as
     :func:`of_raw_configs` and :func:`turn_into` raise them."""
-    if os.name != "posix" or os.geteuid() != 0:
+    if os.name != "posix" or effective_user.now() != 0:
         return config
     found = find_place(config, environ)
     # The user reads the same config that root has found: one that the user may not read, or must not trust, is refused then.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ...common import requests
+from ...common import effective_user, requests
 from ...common.entries import first_folder
 from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock, process_start
@@ -208,6 +208,6 @@ def _of_another(folder: str) -> str:
         owner = os.stat(there).st_uid
     except OSError:
         return ""
-    if not hasattr(os, "geteuid") or owner in (os.geteuid(), None):
+    if effective_user.now() in (-1, owner) or owner is None:
         return ""
     return f": {there} belongs to {user_name(owner)}, and 'pysubtask doctor' has the line that gives it back"

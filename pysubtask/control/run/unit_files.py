@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ...common import registry
+from ...common import effective_user, registry
 from .systemd_unit import GENERATED_BY, unquoted, words_of
 
 SYSTEM_UNITS = "/etc/systemd/system"
@@ -76,13 +77,15 @@ def read(path: str) -> Unit | None:
 def text_of(path: str) -> str | None:
     """The text of a unit that pysubtask wrote; None where the file is another's, a link, or no regular file of root or this
     user."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, effective_user.now()):
             return None
         text = file.read(_MOST_BYTES).decode("utf-8", "surrogateescape")
     return text if text.startswith(GENERATED_BY) else None
@@ -102,6 +105,8 @@ def drop_ins(unit_path: str) -> tuple[list[str], list[str]]:
 
 def uid_of(unit: Unit) -> int | None:
     """The uid whose rights the service has; None where the system does not know the user."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import pwd
 
     if unit.user.isdecimal():

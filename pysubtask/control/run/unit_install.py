@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 
-from ...common import advice, as_user
+from ...common import advice, as_user, effective_user
 from ...common.program import for_others
 from ..exit_status import FAILED, CommandError
 from ..terminal import say
@@ -47,6 +48,8 @@ def install(service: Service, text: str) -> list[str]:
 def make_registry(service: Service) -> list[str]:
     """Create the folder in which the user's commands find the tasks, since the sandbox of the service does not allow it there. This
     is done with the user's rights, as root must not write into a folder that the user controls. A note where that fails."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import pwd
 
     owner = int(service.user) if service.user.isdecimal() else pwd.getpwnam(service.user).pw_uid
@@ -70,7 +73,7 @@ def uninstall(name: str) -> None:
     """Stop and disable a service, remove its unit and the drop-ins that pysubtask wrote, and print what stays. The service is
     stopped first: while it runs, nothing is removed. CommandError where there is no such unit, where pysubtask did not write it,
     where the service cannot be stopped, and where a file cannot be removed."""
-    system = os.geteuid() == 0
+    system = effective_user.now() == 0
     folder = _folder(system)
     path = _path(folder, name)
     unit = unit_files.read(path)

@@ -198,7 +198,7 @@ class SelfTest:
         if trouble.kind == troubles.KILL:
             for child in master.status().children:
                 if child.pid is not None and child.alive:
-                    os.kill(child.pid, signal.SIGKILL)
+                    os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         if relay is None:
             return
         if trouble.kind == troubles.CUT:

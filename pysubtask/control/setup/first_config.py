@@ -169,7 +169,9 @@ def write_new(path: str, text: str) -> None:
         raise CommandError(f"{problem} Rename that file or folder.", USAGE) from None
     try:
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)  # load() refuses a config in a folder that others may write
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+        handle = os.open(
+            path, os.O_WRONLY | getattr(os, "O_BINARY", 0) | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600
+        )
     except FileExistsError:
         refuse_what_is_there(path)
         raise

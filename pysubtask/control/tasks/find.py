@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from ...common import registry
+from ...common import account, effective_user, registry
 from ...common.config import nearest
 from ...common.own_folders import is_root
 from ...common.state_files import LOCK
@@ -97,7 +97,7 @@ def _with_others(mine: list[Task], *, missing: bool) -> list[Task]:
 
 def is_of_root() -> bool:
     """Whether this process has root's rights; False on a system without users."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0
+    return effective_user.now() == 0
 
 
 def _records_of(owner: Owner, missing: bool) -> list[Task]:
@@ -230,10 +230,10 @@ def _in_folder(path: str) -> list[str]:
 def _tops_of_others(path: str) -> list[str]:
     """Further places for the state of a folder that belongs to another user: the home of that user, and that of the service."""
     found = [os.path.join("/var/lib/pysubtask", hash_of(path))]
-    with contextlib.suppress(ImportError, OSError, KeyError):
-        import pwd
-
-        home = pwd.getpwuid(os.stat(path).st_uid).pw_dir
+    with contextlib.suppress(OSError):
+        home = account.home_of(os.stat(path).st_uid)
+        if not home:
+            return found
         found.append(os.path.join(home_base({"XDG_STATE_HOME": os.path.join(home, ".local/state")}), hash_of(path)))
     return found
 

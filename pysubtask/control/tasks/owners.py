@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ...common import as_user, registry
+from ...common import account, as_user, effective_user, registry
 from ...common.trust import user_name
 from ..exit_status import CommandError
 from ..run import unit_files
@@ -84,11 +85,11 @@ class Owner(NamedTuple):
 def others(environ: Mapping[str, str] = os.environ) -> list[Owner]:
     """The other users who may have tasks, each with a folder where the records may be (a user may have several). Empty on a system
     without users."""
-    if not hasattr(os, "geteuid") or environ.get(registry.VARIABLE):
+    if effective_user.now() == -1 or environ.get(registry.VARIABLE):
         return []
     found: dict[tuple[int, str], Owner] = {}
-    for one in (*_of_units(), *_of_homes(), *(_of_processes() if os.geteuid() == 0 else ())):
-        if one.uid not in (0, os.geteuid()):
+    for one in (*_of_units(), *_of_homes(), *(_of_processes() if effective_user.now() == 0 else ())):
+        if one.uid not in (0, effective_user.now()):
             known = found.get((one.uid, one.registry), one)
             found[one.uid, one.registry] = known._replace(folders=tuple(dict.fromkeys((*known.folders, *one.folders))))
     return list(found.values())
@@ -96,6 +97,8 @@ def others(environ: Mapping[str, str] = os.environ) -> list[Owner]:
 
 def _of_homes() -> Iterator[Owner]:
     """The users with a home that belongs to them."""
+    if sys.platform == "win32":
+        return
     import pwd
 
     for entry in pwd.getpwall():
@@ -156,9 +159,4 @@ def _variable(environ: bytes, key: str) -> str:
 
 def home_of(uid: int) -> str:
     """The home of a user; '' where the system does not know the uid."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_dir
-    except KeyError:
-        return ""
+    return account.home_of(uid)

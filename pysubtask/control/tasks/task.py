@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ...common import as_user, present, registry
+from ...common import as_user, effective_user, present, registry
 from ...common.lock import Holder, StateLock
 from ...common.process import is_alive
 from ...common.requests import Reply, Who, myself, reply_to, send, withdraw
@@ -91,7 +91,7 @@ class Task:
     @property
     def is_page_only(self) -> bool:
         """Whether this user may read nothing of it but the status page, by a group."""
-        return self.owner is not None and not self.owner.is_acted_for and self.owner.uid != os.geteuid()
+        return self.owner is not None and not self.owner.is_acted_for and self.owner.uid != effective_user.now()
 
     def ask(self, question: Callable[[], _T], *, patience: float = as_user.MOST_SECS) -> _T:
         """What ``question`` returns (a value of JSON) with the rights of the child's user. OSError where that process gives no

@@ -33,6 +33,7 @@ _LEAST_PART, _MOST_PART = 8 * 1024, 1024 * 1024
 _PARTS = 8192
 _HEAD = struct.Struct(">4sBIQ")
 _MAGIC = b"sig1"
+_OPENED = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _SIZE = struct.Struct(">I")
 _RECORD = 4 + 16
 
@@ -126,7 +127,7 @@ def copies_of(
 def _opened(path: str) -> io.FileIO:
     """A file opened for reading, without waiting for the other end of a pipe that was put in its place. Raises OSError,
     SourceChanged."""
-    file = io.FileIO(path, opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
+    file = io.FileIO(path, opener=lambda path, flags: os.open(path, flags | _OPENED))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise SourceChanged(f"{path} is no regular file any more")

@@ -27,6 +27,7 @@ from .child_end import end
 from .child_parts import ChildParts, open_parts
 from .deliveries import destination_of
 from .exit_status import EXIT_CONFIG, EXIT_FAILED, EXIT_LOCKED, EXIT_OK, EXIT_STOPPED
+from .guarded import keep_over_exec
 from .master_check import MasterCheck
 from .start_report import StartReport
 from .state_folder import StateFolder
@@ -47,7 +48,7 @@ class ChildProcess:
             subtask.log,
             StatusModel(subtask.wall),
             alarm,
-            StopState(alarm.ring),
+            StopState(alarm.tick_soon),
             subtask.clock,
             subtask.wall,
             says_more(handoff.config_file),
@@ -173,5 +174,6 @@ class ChildProcess:
         parts.watch.stop()
         parts.child.spool_thread.close()
         self._state_folder.keep_lock_over_exec()
+        keep_over_exec(self._context.stop.guard)
         words = again_words(here(), sys.orig_argv)
         os.execv(words[0], words)

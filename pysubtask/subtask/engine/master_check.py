@@ -25,7 +25,7 @@ class MasterCheck:
         if pid is None or parent == pid:
             return False
         if self._parent != pid and is_alive(pid, context.handoff.master_start or ""):
-            # A frozen one-file program has its unpacker between master and child. The master takes the end of the unpacker for
+            # The guard, or the unpacker of a frozen one-file program, is between master and child. The master takes its end for
             # that of the child.
             if parent != self._parent or (sys.platform == "win32" and process_start(parent) != self._parent_start):
                 context.stop.hurry()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable
+
+from .guarded import take_start
 
 
 class StopState:
@@ -12,6 +16,8 @@ class StopState:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        self.guard = 0
+        """The process id of the child's guard while that lives; 0 where there is none."""
         self._count = 0
         self.is_orphan = False
         self.requested_by = ""
@@ -38,8 +44,12 @@ class StopState:
         for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._on_signal)
-        if hasattr(signal, "pthread_sigmask"):
+        if sys.platform != "win32":
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        start = take_start()
+        self.guard = start.guard
+        if start.is_stopped:
+            self.end_begins()
 
     def request(self, who: str) -> None:
         """A person requested the stop."""
@@ -51,9 +61,13 @@ class StopState:
         self._count = max(1, self._count)
 
     def hurry(self) -> None:
-        """End without waiting for anything."""
+        """End without waiting for anything, nor for the next tick."""
         self._count = 2
+        self._wake()
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._count += 1
+        if self.guard and os.getppid() != self.guard:
+            self.guard = 0  # by this signal the kernel tells that it is gone: the tick finds out whether the master is gone, too
+        else:
+            self._count += 1
         self._wake()

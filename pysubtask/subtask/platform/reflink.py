@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 
-try:
+if sys.platform == "linux":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _FICLONE = 0x40049409
 """ioctl_ficlone(2), the same number on all Linux architectures but alpha, mips, powerpc and sparc."""
@@ -19,20 +18,16 @@ class Reflinks:
 
     def __init__(self) -> None:
         self._cannot: set[tuple[int, int]] = set()
-        self._is_linux = fcntl is not None and hasattr(os, "uname") and os.uname().sysname == "Linux"
-        self._is_known = self._is_linux and not os.uname().machine.startswith(_OTHERS)
 
     def clone(self, source: int, target: int) -> bool:
         """Make the empty open file ``target`` a copy of the open file ``source`` as it is at this moment; False where that is not
         possible, and ``target`` is as it was."""
-        if not self._is_known:
-            return False
         pair = (os.fstat(source).st_dev, os.fstat(target).st_dev)
-        if pair in self._cannot:
-            return False
-        try:
-            fcntl.ioctl(target, _FICLONE, source)
-        except OSError:
-            self._cannot.add(pair)
-            return False
-        return True
+        if sys.platform == "linux" and pair not in self._cannot and not os.uname().machine.startswith(_OTHERS):
+            try:
+                fcntl.ioctl(target, _FICLONE, source)
+            except OSError:
+                self._cannot.add(pair)
+            else:
+                return True
+        return False

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ...common.positioned import read_at
 from ..delta.transfer_plan import LEAST_BYTES
 
 JOIN_BYTES = 64 * 1024
@@ -92,7 +93,7 @@ class Start(NamedTuple):
 
 
 def _digest_at(handle: int, offset: int, count: int) -> bytes:
-    return hashlib.sha256(os.pread(handle, count, offset)).digest()
+    return hashlib.sha256(read_at(handle, count, offset)).digest()
 
 
 def _first(handle: int) -> bytes:
@@ -123,7 +124,9 @@ class AppendTracker:
         old = self._starts.pop(path, {})
         kept = {known: old[known] for known in sizes if known in old and old[known].inode == inode}
         try:
-            handle = os.open(snapshot, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+            handle = os.open(
+                snapshot, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+            )
         except OSError:
             return
         try:
@@ -145,7 +148,7 @@ class AppendTracker:
         if start is None:
             return None
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return False
         try:
@@ -160,7 +163,7 @@ class AppendTracker:
         if start is None:
             return False
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return False
         try:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import threading
 from collections.abc import Container, Iterator, Sequence
 
@@ -16,7 +17,7 @@ from ...common.place import existing
 from ...common.trust import doubt_about
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_SYNC = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_SYNC = os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -62,7 +63,7 @@ class BakFolder:
     def _check(self, at: int, found: os.stat_result) -> None:
         if not own_folders.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
-        if found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
+        if sys.platform != "win32" and found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
             # The mode comes from a umask or an earlier version. A file system without modes keeps its own, and so does an
             # administrator.
             with contextlib.suppress(OSError), _listed(at) as handle:
@@ -177,6 +178,8 @@ def _sync(at: int | None, path: str) -> None:
         except OSError as exc:
             if exc.errno != errno.EBADF:
                 raise
+    if sys.platform == "win32":
+        return  # there is no such call: its file systems write names down by themselves, in order
     with _listed(at, path) as handle:
         os.fsync(handle)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 
 from ...common.errors import SourceChanged
+from ...common.positioned import read_into, write_at
 from ..delta.signature_cache import Growing
 from .append_tracker import Digest
 from .sources import unreadable
@@ -39,11 +41,11 @@ def copy_blocks(
         if data:
             done = 0
             while done < len(block):
-                done += os.pwrite(out, block[done:], offset - base + done)
+                done += write_at(out, block[done:], offset - base + done)
         at = offset + len(block)
-        if at - unwritten >= _WRITE_OUT and hasattr(os, "posix_fadvise"):
+        if at - unwritten >= _WRITE_OUT:
             # On Linux this makes the kernel begin to write, so that the sync at the end has little left to do.
-            os.posix_fadvise(out, unwritten - base, at - unwritten, os.POSIX_FADV_DONTNEED)
+            begin_writing(out, unwritten - base, at - unwritten)
             unwritten = at
         if growing is not None:
             growing.reached(at)
@@ -71,7 +73,7 @@ def blocks(
             want = min(BLOCK, end - at)
             if data:
                 try:
-                    got = os.preadv(handle, [buffer[:want]], at)
+                    got = read_into(handle, buffer[:want], at)
                 except OSError as exc:
                     raise unreadable(exc, source) from exc
                 if got == 0:
@@ -88,7 +90,7 @@ def extents(handle: int, found: os.stat_result, at: int, upto: int | None = None
     SEEK_HOLE)."""
     size = found.st_size if upto is None else upto
     # A file with as many blocks as bytes has no holes; a small file is read in one piece in any case.
-    if not hasattr(os, "SEEK_DATA") or (size <= _SMALL and found.st_blocks * 512 >= found.st_size):
+    if sys.platform == "win32" or not hasattr(os, "SEEK_DATA") or (size <= _SMALL and found.st_blocks * 512 >= found.st_size):
         if at < size:
             yield at, size, True
         return
@@ -111,8 +113,9 @@ def extents(handle: int, found: os.stat_result, at: int, upto: int | None = None
             at = size
 
 
-def begin_writing(out: int) -> None:
-    """Have the system begin to write a file to the disk, without waiting for it: posix_fadvise(2), POSIX_FADV_DONTNEED. Pages not
-    yet on the disk are not dropped from memory, so the upload reads them from there."""
-    with contextlib.suppress(AttributeError, OSError):  # it only saves time
-        os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
+def begin_writing(out: int, offset: int = 0, count: int = 0) -> None:
+    """Have the system begin to write ``count`` bytes of a file (0: all) to the disk, without waiting for it: posix_fadvise(2),
+    POSIX_FADV_DONTNEED. Pages not yet on the disk are not dropped from memory, so the upload reads them from there."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # it only saves time
+            os.posix_fadvise(out, offset, count, os.POSIX_FADV_DONTNEED)

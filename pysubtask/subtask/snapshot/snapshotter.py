@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from ...common import beneath, own_files
-from ...common.disk import BROKEN, FULL, problem_of
+from ...common.disk import BROKEN, FULL, free_bytes, problem_of, space_of
 from ...common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ...common.paths import folder_of, name_of
 from ...common.place import existing
@@ -28,7 +28,7 @@ from .growing_copies import Continuation, GrowingCopy
 from .sources import Place, opened, unreadable
 
 _NAME_MAX = 255
-_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_SAFE = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE
 _AGAIN = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | _SAFE
 CLONE_BYTES = 64 * 1024
@@ -314,12 +314,11 @@ class Snapshotter:
 
     def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
         need, keep = before.st_size - base, self._min_free()
-        found = os.statvfs(folder)
-        left = found.f_bavail * found.f_frsize - need
-        if left < keep and before.st_blocks * 512 < need:
+        room = free_bytes(folder)
+        if room - need < keep and space_of(before) < need:
             # The file has holes, which take no room.
             need = sum(end - begin for begin, end, data in extents(handle, before, base) if data)
-            left = found.f_bavail * found.f_frsize - need
+        left = room - need
         if left < keep:
             words = f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}"
             raise DiskLow(words, left + need, keep)

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import struct
+import sys
 import threading
 import time
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ _ONLYDIR = 0x01000000
 _ISDIR = 0x40000000
 
 # Reads and writes are not requested, so a program that keeps a file open and writes a thousand times a second costs nothing.
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)  # IN_CLOEXEC and IN_NONBLOCK
 # IN_ATTRIB reports the change of times by a bare utime(2), which is how some programs touch a file.
 _MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
 _CREATED = _CREATE | _MOVED_TO
@@ -86,7 +88,7 @@ class Inotify:
 
     def __init__(self, receiver: EventReceiver) -> None:
         self._receiver = receiver
-        self._handle = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        self._handle = _checked(_libc.inotify_init1(_FLAGS))
         self._lock = threading.Lock()
         # One folder may go by several paths: behind a link, or while it is being moved.
         self._paths: dict[int, dict[str, None]] = {}
@@ -141,6 +143,8 @@ class Inotify:
             self._thread.join(5)
 
     def _run(self) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         try:
             hearing, ending = select.poll(), select.poll()
             hearing.register(self._handle, select.POLLIN)

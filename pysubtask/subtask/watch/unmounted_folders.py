@@ -11,8 +11,9 @@ import contextlib
 import json
 import os
 import select
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...common.mount_table import TABLE, Mount, mounts, nearest_mount
 from ...common.notify import Stamp
@@ -154,10 +155,10 @@ class UnmountedFolders:
         return False
 
 
-def _listening(table: str) -> tuple[select.poll | None, int | None]:
+def _listening(table: str) -> tuple[Any, int | None]:
     """A poll object and descriptor that report changes of the kernel's table (proc(5): poll(2) with POLLERR and POLLPRI); None
     where the system has none."""
-    if table != TABLE or not hasattr(select, "poll"):
+    if sys.platform == "win32" or table != TABLE:
         return None, None
     try:
         handle = os.open(table, os.O_RDONLY | os.O_CLOEXEC)

@@ -51,7 +51,7 @@ class WatchdogEvents:
         if len(self._watches) > MOST_FOLDERS:
             raise RuntimeError(f"there are more than {MOST_FOLDERS} folders")
         # Watchdog does not report a folder that it may not read, and does not follow links.
-        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)))
+        os.scandir(path).close()
         real = real_path(path)
         handler = _Handler(path, real, self._receiver, self._end)
         self._watches[path] = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)

@@ -29,6 +29,8 @@ class PacketLoop:
 
     def __init__(self, near: int, far: int, orders: socket.socket, seed: int) -> None:
         # The two directions must not lose the same packets.
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._lanes = {"there": Lane(2 * seed), "back": Lane(2 * seed + 1)}
         self._directions = ((near, far, self._lanes["there"]), (far, near, self._lanes["back"]))
         self._outages = Outages()
@@ -39,6 +41,8 @@ class PacketLoop:
 
     def run(self) -> None:
         """Carry packets until the stream of orders ends."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         files = [self._orders.fileno(), *(source for source, _, _ in self._directions)]
         while True:
             ready, _, _ = select.select(files, [], [], self._until_next(time.monotonic()))
@@ -56,6 +60,8 @@ class PacketLoop:
                 lane.deliver(now, _writer(target))
 
     def _until_next(self, now: float) -> float | None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         times = [lane.in_flight[0][0] for lane in self._lanes.values() if lane.in_flight]
         edge = self._outages.next_edge(now)
         if edge is not None:
@@ -64,6 +70,8 @@ class PacketLoop:
 
     def _obey(self) -> bool:
         """Carry out the orders that have come; False once the stream of orders has ended."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         try:
             got = self._orders.recv(_PACKET)
         except ConnectionError:
@@ -80,6 +88,8 @@ class PacketLoop:
         return True
 
     def _carry_out(self, order: dict[str, Any]) -> Any:
+        if sys.platform == "win32":
+            raise NotImplementedError
         if "set" in order:
             for name in order["lanes"]:
                 self._lanes[name].set(**order["set"])
@@ -114,6 +124,8 @@ def _writer(file: int) -> Callable[[bytes], None]:
 
 def main() -> None:
     """``argv``: the number of the orders' file, then a JSON object with near, far (addresses), mtu and seed."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     orders = socket.socket(fileno=int(sys.argv[1]))
     given = json.loads(sys.argv[2])
     # A Ctrl-C in the terminal is for the programs that use the link; the link ends with their owner.

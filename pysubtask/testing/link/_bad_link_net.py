@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -29,6 +30,8 @@ _KILL_SECS = 10.0
 
 def new_user_namespace() -> None:
     """Move to a new user namespace in which this user keeps its ids, and so gets the right to create network namespaces."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     user, group = os.geteuid(), os.getegid()
     _unshare(_CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny")
@@ -50,6 +53,8 @@ def new_network() -> int:
 
 def new_tun(own: str, peer: str, mtu: int) -> int:
     """A point-to-point TUN device ``link0`` in this network namespace; its packets are read from and written to the file."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", b"link0", _IFF_TUN | _IFF_NO_PI))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
@@ -62,6 +67,8 @@ def new_tun(own: str, peer: str, mtu: int) -> int:
 
 def kill_all_in(networks: Collection[int]) -> None:
     """SIGKILL every other process in the network namespaces of these open files; return when none is left."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     places = {_place(f"/proc/self/fd/{network}") for network in networks}
     deadline = time.monotonic() + _KILL_SECS
     while time.monotonic() < deadline:
@@ -88,6 +95,8 @@ def _place(path: str) -> tuple[int, int]:
 
 
 def _set_up(handle: socket.socket, name: str) -> None:
+    if sys.platform == "win32":
+        raise NotImplementedError
     got = fcntl.ioctl(handle, _SIOCGIFFLAGS, struct.pack("16sH22x", name.encode(), 0))
     flags = struct.unpack_from("16xH", got)[0]
     fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags | _IFF_UP))

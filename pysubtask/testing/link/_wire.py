@@ -9,18 +9,13 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from .relay import Relay
-
-try:
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-except ImportError:  # not a POSIX system: a cut cannot ask how many bytes are in flight
-    ioctl = None  # type: ignore[assignment]
 
 Direction = Literal["up", "down", "both"]
 How = Literal["rst", "fin"]
@@ -346,11 +341,18 @@ async def _writable(target: socket.socket) -> None:
 
 async def _drained(side: socket.socket) -> None:
     """Wait until the peer's kernel has every byte (Linux: SIOCOUTQ is 0), at most _LINGER_SECS."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     loop = asyncio.get_running_loop()
     limit = loop.time() + _LINGER_SECS
-    while ioctl is not None and loop.time() < limit:
+    if sys.platform == "win32":  # the kernel does not tell how many bytes are in flight
+        return
+    import fcntl
+    import termios
+
+    while loop.time() < limit:
         try:
-            if not struct.unpack("i", ioctl(side.fileno(), TIOCOUTQ, b"\0\0\0\0"))[0]:
+            if not struct.unpack("i", fcntl.ioctl(side.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]:
                 return
         except OSError:
             return

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,6 +67,8 @@ class Daemon(OwnPorts):
 
     def kill(self) -> None:
         """End the process and every session it serves with SIGKILL, at once."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._end(signal.SIGKILL)
 
     def session_pids(self) -> list[int]:

@@ -327,7 +327,7 @@ class _QuirkData:
             self.del_channel()  # type: ignore[attr-defined]
         try:
             with socket.socket(fileno=os.dup(self.socket.fileno())) as raw:
-                over = not raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+                over = not raw.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
         except BlockingIOError:
             over = False
         except OSError:

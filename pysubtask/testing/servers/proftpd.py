@@ -15,6 +15,7 @@ import grp
 import os
 import pwd
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ class ProFTPDServer(Daemon):
         return {**settings, **more}
 
     def _prepare(self, ports: range) -> list[list[str]]:
+        if sys.platform == "win32":
+            raise NotImplementedError
         program, folder = find_server("proftpd"), modules("proftpd")
         assert program is not None
         uid, gid = os.getuid(), os.getgid()

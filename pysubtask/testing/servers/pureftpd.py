@@ -15,6 +15,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ _DATA_PORTS = 40
 
 def missing() -> str | None:
     """The reason why no Pure-FTPd can be started here; None when it can."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     for name in ("pure-ftpd", "pure-authd"):
         if find_server(name) is None:
             return absent(name, "pure-ftpd")
@@ -44,6 +47,8 @@ class PureFTPdServer(Daemon):
     ports_needed = _DATA_PORTS + 1
 
     def __init__(self, root: Path, tls: str | None, flags: tuple[str, ...]) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         super().__init__(root)
         self.tls = tls
         self.user, self.password = "pi", "a password"
@@ -56,11 +61,15 @@ class PureFTPdServer(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         settings = ftp_settings(self.host, self.port, self.user, self.password, tls=self.tls, certificate=self.certificate)
         return {**settings, **more}
 
     def make_folder(self, name: str) -> Path:
         """A folder below ``files`` that it may write to."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         folder = self.files / name
         folder.mkdir()
         os.chown(folder, _NOBODY, _NOBODY)
@@ -68,10 +77,14 @@ class PureFTPdServer(Daemon):
 
     def close(self) -> None:
         """End the server, release its ports and remove its temporary folder."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         super().close()
         shutil.rmtree(self._place, ignore_errors=True)
 
     def _prepare(self, ports: range) -> list[list[str]]:
+        if sys.platform == "win32":
+            raise NotImplementedError
         program, asks = find_server("pure-ftpd"), find_server("pure-authd")
         assert program is not None and asks is not None
         socket = os.path.join(self._place, "login")

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -88,6 +89,8 @@ class OpenSSHServer(OwnPorts):
 
     def start(self) -> None:
         """Start sshd; the second time on the port it had. RuntimeError where it does not answer."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd wants it for its unprivileged child
         for _ in range(5):
@@ -117,6 +120,8 @@ class OpenSSHServer(OwnPorts):
 
     def kill(self) -> None:
         """End sshd and every session it serves with SIGKILL, at once."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._end(signal.SIGKILL)
 
     @property
@@ -153,6 +158,8 @@ class OpenSSHServer(OwnPorts):
 
     def freeze(self) -> list[int]:
         """SIGSTOP the sftp-server processes: the server takes requests and does not answer. Their pids."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         pids = self.sftp_pids()
         for pid in pids:
             _processes.send(pid, signal.SIGSTOP)
@@ -160,6 +167,8 @@ class OpenSSHServer(OwnPorts):
 
     def thaw(self, pids: list[int] | None = None) -> None:
         """SIGCONT the sftp-server processes: queued requests are carried out."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         for pid in self.sftp_pids() if pids is None else pids:
             _processes.send(pid, signal.SIGCONT)
 
@@ -240,6 +249,8 @@ class OpenSSHServer(OwnPorts):
         return False
 
     def _end(self, number: int) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         process, self._process = self._process, None
         if process is None:
             return

@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,8 @@ class VsftpdServer(OwnPorts):
 
     def start(self) -> None:
         """Start vsftpd; the second time on the ports it had. RuntimeError where it does not answer."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         program = find_program()
         assert program is not None
         for _ in range(5):
@@ -106,6 +109,8 @@ class VsftpdServer(OwnPorts):
 
     def kill(self) -> None:
         """End vsftpd and every session it serves with SIGKILL, at once."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._end(signal.SIGKILL)
 
     def session_pids(self) -> list[int]:

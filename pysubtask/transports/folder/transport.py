@@ -257,7 +257,7 @@ def _make_folders(path: str) -> None:
 
 def _sync_folder(path: str) -> None:
     with _tolerated(_CANNOT):
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             os.fsync(handle)
         finally:

@@ -8,23 +8,19 @@ import selectors
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ...common.errors import SourceChanged
+from ...common.positioned import read_at
 from ..base import Job
 from ..shared.sent_hash import SentHash
 from ..shared.source import open_source
 from ..shared.standstill import of_upload
 from .control_connection import ControlConnection
 from .replies import Standstill
-
-try:
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-except ImportError:  # not a POSIX system: the kernel does not tell how many bytes are unacknowledged
-    ioctl = None  # type: ignore[assignment]
 
 BLOCK = 256 * 1024  # bytes read and sent at a time: large enough that the calls cost nothing beside the sending
 LEAST = 16 * 1024
@@ -156,10 +152,13 @@ class Upload:
             return
 
     def _unacknowledged(self) -> int:
-        if ioctl is None:
+        if sys.platform == "win32":  # the kernel does not tell
             return 0
+        import fcntl
+        import termios
+
         try:
-            return int(struct.unpack("i", ioctl(self._sock.fileno(), TIOCOUTQ, b"\0\0\0\0"))[0])
+            return int(struct.unpack("i", fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
         except (OSError, ValueError):
             return 0
 
@@ -175,10 +174,7 @@ class Source(NamedTuple):
     def read(self, at: int, count: int) -> bytes:
         """Up to ``count`` bytes from offset ``at`` of the whole file. Raises SourceChanged where they cannot be read."""
         try:
-            if hasattr(os, "pread"):
-                return os.pread(self.fd, count, at - self.base)
-            os.lseek(self.fd, at - self.base, os.SEEK_SET)
-            return os.read(self.fd, count)
+            return read_at(self.fd, count, at - self.base)
         except OSError as exc:
             raise SourceChanged(f"it cannot be read: {exc.strerror}") from exc
 

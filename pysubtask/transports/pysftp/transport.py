@@ -238,8 +238,7 @@ class PySFTPTransport(Transport):
             if job.mtime_ns is not None:
                 self._set_time(client, temp, job.mtime_ns)
             call.step(job.size / _SLOW_DISK)
-            if self._syncs:
-                self._sync(client, handle, job)
+            self._sync(client, handle, job)
             call.step()
             with _errors_about(job.name, "closing"):
                 closing, handle = handle, None
@@ -270,6 +269,8 @@ class PySFTPTransport(Transport):
     def _sync(self, client: Any, handle: bytes, job: Job) -> None:
         """fsync. Where the server refuses, a CLOSE without error has to do; where an fsync succeeded before, this file is tried
         again."""
+        if not self._syncs:
+            return
         try:
             with _errors_about(job.name, "writing it to the server's disk"):
                 client.sync(handle, job.size / _SLOW_DISK)

@@ -17,6 +17,7 @@ from ...common.errors import (
     TransportError,
     TransportLost,
 )
+from ...common.positioned import read_at
 from ...common.remote_times import is_same_time
 from ..base import Job, Progress
 from ..shared.means import SYNC, TEMP, TIME
@@ -153,7 +154,7 @@ class Attempt:
         found = await (tail or self.read_tail(end))
         start = self._tail(end)
         try:
-            own = os.pread(self.fd, end - start, start - self.job.base)
+            own = read_at(self.fd, end - start, start - self.job.base)
         except OSError as exc:
             raise SourceChanged(f"{self.job.source}: it cannot be read: {exc.strerror}") from exc
         return bool(own) and found.data == own if isinstance(found, Data) else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 
 from ...common.errors import SourceChanged
+from ...common.positioned import read_at
 from .packets import Status
 from .window import Stamp
 
@@ -59,11 +59,11 @@ class Transfer:
         failed, and the transfer with it."""
         left, place = self.size - self.offset, self.offset - self.base
         try:
-            data = os.pread(self.fd, count, place)
+            data = read_at(self.fd, count, place)
             if self.lines and 0 < len(data) < left:
                 end = data.rfind(b"\n") + 1
                 if not end:  # a line longer than that: as much of it as a WRITE can hold
-                    data = os.pread(self.fd, min(largest, left), place)
+                    data = read_at(self.fd, min(largest, left), place)
                     end = data.find(b"\n") + 1
                 data = data[: end or len(data)]
         except OSError as exc:

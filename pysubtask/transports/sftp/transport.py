@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -335,7 +336,10 @@ class SFTPTransport(Transport):
         program_name = str(self._settings.get("SSHProgram") or "ssh")
         program = shutil.which(program_name)
         password = self._settings.get("Password") or None
-        if program is not None and (has_entry() or find_spec("asyncssh") is None):  # ssh does nothing for an unknown user
+        # Elsewhere a pipe of a process cannot be waited for together with sockets.
+        if (
+            program is not None and sys.platform != "win32" and (has_entry() or find_spec("asyncssh") is None)
+        ):  # ssh does nothing for an unknown user
             sock = await self._dial(program, login)
             stream = await start_ssh(program, login, password, self._workdir, self._meter, sock=sock)
             stream.swallowed_before = self._swallowed

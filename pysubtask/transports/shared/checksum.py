@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from ...common.errors import AttemptFailed, FileRefused, SourceChanged
+from ...common.positioned import read_at
 from ..base import Job
 
 LEVELS = ("size", "auto", "always", "shell", "required")
@@ -102,7 +102,7 @@ def own_hash(job: Job, fd: int, algorithm: str) -> str:
     done = 0
     while done < job.size:
         try:
-            block = os.pread(fd, min(_BLOCK, job.size - done), done)
+            block = read_at(fd, min(_BLOCK, job.size - done), done)
         except OSError as exc:
             raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
         if not block:

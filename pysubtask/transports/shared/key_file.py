@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -186,6 +187,8 @@ def _open(path: str, mode: int) -> KeyFault:
 
 def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
     """The reason why the mode of a file cannot be changed, '' where it can be."""
+    if sys.platform == "win32":
+        return ""
     real = os.path.realpath(path)
     try:
         if os.statvfs(real).f_flag & getattr(os, "ST_RDONLY", 1):
@@ -335,10 +338,8 @@ def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProce
 def _whose(path: str) -> str:
     """A clause with the owner of the file, '' where the owner is this user or is not known."""
     try:
-        import pwd
-
         owner = os.stat(path).st_uid
-        name = pwd.getpwuid(owner).pw_name
-    except (ImportError, KeyError, OSError):
+    except OSError:
         return ""
-    return f" (it belongs to {name})" if owner != account.uid() else ""
+    name = account.name_of(owner)
+    return f" (it belongs to {name})" if name and owner != account.uid() else ""

@@ -7,9 +7,9 @@ so no other bytes may be published.
 from __future__ import annotations
 
 import hashlib
-import os
 
 from ...common.errors import SourceChanged
+from ...common.positioned import read_at
 from ..base import Job
 
 _BLOCK = 1024 * 1024  # bytes read at a time: large enough that the calls cost nothing beside the hash
@@ -68,11 +68,7 @@ class SentHash:
 
     def _read(self, count: int) -> bytes:
         try:
-            if hasattr(os, "pread"):
-                data = os.pread(self._fd, count, self._at - self._job.base)
-            else:
-                os.lseek(self._fd, self._at - self._job.base, os.SEEK_SET)
-                data = os.read(self._fd, count)
+            data = read_at(self._fd, count, self._at - self._job.base)
         except OSError as exc:
             raise SourceChanged(f"{self._job.source}: it cannot be read: {exc.strerror}") from exc
         if not data:

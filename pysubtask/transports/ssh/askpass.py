@@ -14,6 +14,7 @@ import shutil
 import socket
 import stat
 import struct
+import sys
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ class Askpass:
             write_file(script, _CLIENT, 0o600)
             words = " ".join(shlex.quote(word) for word in (interpreter(here()), "-I", "-S", script, where))
             write_file(self.program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listener = unix_socket()
             self._listener.setblocking(False)
             self._listener.bind(where)
             self._listener.listen(8)
@@ -171,14 +172,25 @@ class Askpass:
 def is_own(asker: socket.socket) -> bool:
     """Whether the peer is a process of the same user (SO_PEERCRED, unix(7)); on a system without it the folder's mode is the only
     protection."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     _, uid, _ = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return bool(uid == os.getuid())
 
 
+def unix_socket() -> socket.socket:
+    """A socket of this machine, by which another program asks."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
 def private_folder() -> str:
     """A new 0700 folder with a short path, on a file system that programs may be started from. OSError where there is none."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/dev/shm", os.path.expanduser("~")):
         if not parent or len(parent) > 60:  # a socket's path holds 108 bytes
             continue
@@ -190,6 +202,8 @@ def private_folder() -> str:
 
 def remove_leftover(folder: str) -> None:
     """Remove the private folder of a process that was killed during its login. A path that is no such folder is left alone."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     with contextlib.suppress(OSError):
         found = os.lstat(folder)
         ours = found.st_mode == stat.S_IFDIR | 0o700 and found.st_uid == os.getuid()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,7 @@ class AskpassPipes:
         self._fds: list[int] = []
         try:
             for path in (questions, answers):
-                os.mkfifo(path, 0o600)
-                # Opened for both directions: the open does not block, and no end of file is read while no script is there.
-                self._fds.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+                self._fds.append(_pipe_at(path))
         except OSError:
             self.close()
             raise
@@ -70,3 +69,11 @@ class AskpassPipes:
             with contextlib.suppress(OSError):  # a full pipe: no script reads the answers
                 os.write(self._fds[1], b"no\n" if answer is None else f"yes\n{answer}\n".encode())
         del self._heard[:-_LONGEST]
+
+
+def _pipe_at(path: str) -> int:
+    """A new named pipe, opened for both directions: the open does not block, and an end of file is never read."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)

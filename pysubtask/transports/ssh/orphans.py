@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import signal
+import sys
 
 TAG = "PYSUBTASK_SSH"
 """Environment variable that holds the tag of one ssh."""
@@ -22,6 +23,8 @@ def new_tag() -> str:
 
 def end_orphans(group: int, tag: str) -> int:
     """Kill the processes of a group that have this tag, after the group's leader has ended; their number."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     if group <= 1 or not tag:
         return 0
     entry = f"{TAG}={tag}".encode()
@@ -36,6 +39,8 @@ def end_orphans(group: int, tag: str) -> int:
 
 
 def _members(group: int) -> list[int]:
+    if sys.platform == "win32":
+        raise NotImplementedError
     found = []
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):

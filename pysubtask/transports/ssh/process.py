@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 
@@ -35,7 +36,7 @@ from .orphans import TAG, new_tag
 from .process_record import end_leftover, kill_group, write_record
 from .socket_handover import SocketHandover, with_a_shell
 from .sockets import SSHSockets
-from .stream import FdStream
+from .stream import FdStream, never_block
 from .tcp_latency import hasten
 
 _PIPE_BYTES = 1024 * 1024  # the most that a user may ask for (pipe(7)): fewer changes between the two processes
@@ -81,10 +82,11 @@ class SSHStream(FdStream):
         """Whether the connection stands still after the login, and no large packet of it was ever acknowledged."""
         self.swallowed_before = False
         """``swallowed`` of the connection before this one: a link that merely died shows this symptom once, and not twice."""
-        with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait polls
-            self._pidfd = os.pidfd_open(process.pid)
-            self._loop.add_reader(self._pidfd, self._exit_seen)
-        os.set_blocking(stderr_fd, False)
+        if sys.platform == "linux":  # elsewhere _wait polls
+            with contextlib.suppress(AttributeError, OSError):
+                self._pidfd = os.pidfd_open(process.pid)
+                self._loop.add_reader(self._pidfd, self._exit_seen)
+        never_block(stderr_fd)
         self._loop.add_reader(stderr_fd, self._hear)
 
     @property
@@ -134,6 +136,8 @@ class SSHStream(FdStream):
 
     def abort(self) -> None:
         """End ssh and what it started, at once."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         super().abort()
         self._hastening.cancel()
         if self._process.returncode is None:  # else the pid may already belong to another process
@@ -167,6 +171,8 @@ class SSHStream(FdStream):
                         await asyncio.sleep(_POLL_SECS)
 
     def _exit_seen(self) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
@@ -304,6 +310,8 @@ def _start(
 
 
 def _enlarge(fd: int) -> None:
+    if sys.platform != "linux":
+        return
     try:
         import fcntl
 

@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import signal
+import sys
 
-from ...common import own_files
+from ...common import effective_user, own_files
 from ...common.process import process_start
 from .askpass import remove_leftover
 from .orphans import end_orphans
@@ -25,6 +26,8 @@ def write_record(record: str, pid: int, askpass: str, tag: str) -> None:
 def end_leftover(record: str) -> bool:
     """Kill the ssh of an earlier connection if it still runs and is certainly the recorded one, or the processes that it left;
     whether it was running."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         read = json.loads(own_files.read(*os.path.split(record)))
         pid, start = int(read["pid"]), read["start"]
@@ -49,11 +52,13 @@ def _is_ssh_of_ours(pid: int) -> bool:
             owner = os.fstat(file.fileno()).st_uid
     except OSError:
         return not os.path.exists("/proc/self/cmdline")
-    return owner == os.geteuid() and set(_ALWAYS) <= set(words)
+    return owner == effective_user.now() and set(_ALWAYS) <= set(words)
 
 
 def kill_group(pid: int, number: int) -> None:
     """Signal a session leader and its group; the process alone in the moment before it became a leader."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, number)

@@ -11,13 +11,14 @@ import os
 import shlex
 import shutil
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
 
 from ...common.program import here, interpreter
-from .askpass import is_own, private_folder, write_file
+from .askpass import is_own, private_folder, unix_socket, write_file
 
 # Isolated (-I -S) and tiny. ssh's mm_receive_fd (monitor_fdpass.c) wants one byte with the descriptor.
 _CLIENT = """import socket, sys
@@ -48,7 +49,7 @@ class SocketHandover:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_folder = "" if folder else private_folder()
         self.folder = folder or self._own_folder
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener = unix_socket()
         try:
             where, script = os.path.join(self.folder, "c"), os.path.join(self.folder, "c.py")
             write_file(script, _CLIENT, 0o600)
@@ -81,6 +82,8 @@ class SocketHandover:
             shutil.rmtree(self._own_folder, ignore_errors=True)
 
     def _accept(self) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError
         try:
             asker, _ = self._listener.accept()
         except OSError:

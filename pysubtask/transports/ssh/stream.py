@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -57,8 +58,7 @@ class FdStream:
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd, self._write_fd = read_fd, write_fd
-        os.set_blocking(read_fd, False)
-        os.set_blocking(write_fd, False)
+        never_block(read_fd, write_fd)
         self._kept: deque[memoryview] = deque()
         self._kept_bytes = 0
         self._listener: Listener | None = None
@@ -126,6 +126,8 @@ class FdStream:
 
     def _write(self, parts: Sequence[bytes | memoryview]) -> int:
         """Number of bytes that the system took; 0 where it is full, or the other side has closed."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         try:
             return os.writev(self._write_fd, parts)
         except (BlockingIOError, InterruptedError):
@@ -177,3 +179,11 @@ class FdStream:
         """Called once when the reading side is at its end. A subclass may first wait for a better reason."""
         if self._listener is not None:
             self._listener.stream_ended(TransportLost(why))
+
+
+def never_block(*handles: int) -> None:
+    """Have reads and writes of these pipes return at once."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    for handle in handles:
+        os.set_blocking(handle, False)

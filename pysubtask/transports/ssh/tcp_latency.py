@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import sys
@@ -47,7 +48,7 @@ def possible() -> bool:
 async def hasten(pid: int) -> None:
     """Keep the TCP socket of ssh ``pid``, a child that has not been waited for, from waiting; cancel it when the login is done
     or over. Raises nothing."""
-    if not possible():
+    if sys.platform != "linux" or not possible():
         return
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -87,6 +88,8 @@ def _socket_of(pid: int) -> socket.socket | None:
 
 def duplicate(pid: int, number: int) -> socket.socket:
     """A socket of another process, by its descriptor there. Raises OSError."""
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     handle = os.pidfd_open(pid)
     try:
         fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)

@@ -108,6 +108,7 @@ def test_the_end_of_the_app_is_the_end_of_both(also, tmp_path):
         child = int(app.stdout.readline())
         guard = parent_of(child)
         app.kill()
+        app.wait()  # a guard that is gone before the app is a guard that is gone alone
         if also:
             os.kill(guard, signal.SIGKILL)
     wait_until(lambda: gone(child) and gone(guard), 90, what="the end of both")

@@ -46,8 +46,8 @@ def arrives_again(station):
 
 def test_a_killed_child_delivers_while_the_app_sleeps(tmp_path):
     """The short form of 'python -m proofs.guard'."""
-    done = run(tmp_path, 2, print)
-    assert [one.problem for one in done] == ["", ""]
+    done = run(tmp_path, 1, print)
+    assert [one.problem for one in done] == [""]
     assert all(0 < one.pss <= 3 * 1024 for one in done), done
 
 
@@ -68,6 +68,7 @@ def test_both_killed_they_come_back_with_the_next_call(station):
     assert station.pid() != child
 
 
+@pytest.mark.slow
 def test_a_kill_of_the_child_alone_keeps_the_guard(station):
     child, guard = begun(station)
     for _ in range(2):
@@ -107,6 +108,7 @@ def test_the_end_of_the_app_is_the_end_of_both(also, tmp_path):
         child = int(app.stdout.readline())
         guard = parent_of(child)
         app.kill()
+        app.wait()  # a guard that is gone before the app is a guard that is gone alone
         if also:
             os.kill(guard, signal.SIGKILL)
     wait_until(lambda: gone(child) and gone(guard), 90, what="the end of both")

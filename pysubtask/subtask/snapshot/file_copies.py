@@ -10,8 +10,8 @@ from .bak_folder import BakFolder
 from .file_blocks import copy_blocks, hash_blocks
 from .sources import Place, opened
 
-_SAFE = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _SAFE
 
 
 def copy_again(source: int, target: str) -> None:

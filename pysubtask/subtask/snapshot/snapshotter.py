@@ -28,9 +28,9 @@ from .growing_copies import Continuation, GrowingCopy
 from .sources import Place, opened, unreadable
 
 _NAME_MAX = 255
-_SAFE = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_WRITE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE
-_AGAIN = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | _SAFE
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _SAFE
+_AGAIN = os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | _SAFE
 CLONE_BYTES = 64 * 1024
 """Bytes. A larger file shares its blocks with its snapshot, where the file system can do that."""
 

@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 _SLOW_DISK = 1024 * 1024  # bytes/s: the slowest sync that is waited for
 _LAST_SECOND = 0xFFFFFFFF  # SFTP 3 sends a time in 32 bits
-_SSH_PORT = 22  # the port where no HostPort is set (RFC 4253 section 4.1)
+_SSH_PORT = 22  # RFC 4253 section 4.1
 _LEFT = b".left"
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
@@ -238,7 +238,8 @@ class PySFTPTransport(Transport):
             if job.mtime_ns is not None:
                 self._set_time(client, temp, job.mtime_ns)
             call.step(job.size / _SLOW_DISK)
-            self._sync(client, handle, job)
+            if self._syncs:
+                self._sync(client, handle, job)
             call.step()
             with _errors_about(job.name, "closing"):
                 closing, handle = handle, None
@@ -267,10 +268,7 @@ class PySFTPTransport(Transport):
             self.profile.learn(TIME, "kept")
 
     def _sync(self, client: Any, handle: bytes, job: Job) -> None:
-        """fsync. Where the server refuses, a CLOSE without error has to do; where an fsync succeeded before, this file is tried
-        again."""
-        if not self._syncs:
-            return
+        """fsync. Where the server refuses, CLOSE without error has to do; after one that succeeded the file is tried again."""
         try:
             with _errors_about(job.name, "writing it to the server's disk"):
                 client.sync(handle, job.size / _SLOW_DISK)

@@ -45,6 +45,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "subtask": ("common", "transports/dropbox", *DATA_FLOW, "subtask/engine"),
     "subtask/engine": ("common", "transports", "delivery_rules", "subtask", *DATA_FLOW, "subtask/requests", "subtask/delivery"),
     "subtask/offline": ("common", "subtask", *DATA_FLOW, "subtask/requests"),
+    "daemon": ("common", "_version"),
+    "compat": ("daemon",),
     "base": ("common", "master", "subtask"),
     "ftp": ("common", "master", "subtask"),
     "dropbox": ("common", "master", "subtask"),
@@ -120,7 +122,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "alerts": ("common", "control/alerts"),
     "__main__": ("control",),
-    "": ("common", "_version", "freeze", "master", "subtask"),
+    "": ("common", "_version", "daemon", "freeze", "master", "subtask"),
     "__pyinstaller": (),
 }
 # Imported inside functions only: the process that imports the module at the top must not pay for it.

@@ -62,7 +62,7 @@ class Malacoda(Daemon):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._core.items:
+        if "_core" in self.__dict__ and name in self._core.items:
             self._core.items[name].publish(value)
         else:
             object.__setattr__(self, name, value)

@@ -114,6 +114,7 @@ class Life:
         finally:
             self._end_record()
             self.release()
+            self._log.info("Ended")
 
     def release(self) -> None:
         """Give the name back; harmless where it is not held."""

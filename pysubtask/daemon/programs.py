@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..common import own_files
 from ..common.errors import ConfigError, PysubtaskError
@@ -16,13 +16,13 @@ from . import records
 from .daemon import Daemon
 from .host import Host
 from .life import Life
-from .settings import VARIABLE, Settings
+from .settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FAILED, USAGE, LOCKED = 1, 2, 5
 
 
-def main(*kinds: type[Daemon], argv: Sequence[str] | None = None, config_variable: str = VARIABLE, description: str = "") -> int:
+def main(*kinds: type[Daemon], argv: Sequence[str] | None = None, settings: Callable[[], Settings] = Settings.of_environment, description: str = "") -> int:
     """Run daemons of these classes in this process and return the exit status: ``raise SystemExit(main(Dome))``.
 
     Options: ``--name`` (of a single one), ``--unique`` (a number is put behind a name that runs already), ``--set ITEM=VALUE``,
@@ -32,7 +32,7 @@ def main(*kinds: type[Daemon], argv: Sequence[str] | None = None, config_variabl
     parser = _parser(description or (kinds[0].__doc__ or "") if kinds else "")
     options = parser.parse_args(argv)
     try:
-        return _run(kinds, options, config_variable)
+        return _run(kinds, options, settings)
     except (PysubtaskError, OSError) as exc:
         if options.traceback:
             raise
@@ -55,12 +55,12 @@ def _parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(kinds: Sequence[type[Daemon]], options: argparse.Namespace, variable: str) -> int:
+def _run(kinds: Sequence[type[Daemon]], options: argparse.Namespace, read: Callable[[], Settings]) -> int:
     if not kinds:
         raise ConfigError("main", "no class of a daemon was given", "Call main(Dome).")
     if options.name and len(kinds) > 1:
         raise ConfigError("--name", f"there are {len(kinds)} daemons", "Leave it out: each has the name of its class.")
-    settings = Settings.of_environment(variable)
+    settings = read()
     values = dict(_pair(word) for word in options.values)
     lives = []
     for kind in kinds:

@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "control": ("common", "control/commands"),
     "control/config": ("common", "defaults_config", "master", "control"),
     "control/tasks": ("common", "subtask/offline", "control", "control/config", "control/run"),
+    "control/daemons": ("common", "daemon", "control", "control/tasks"),
     "control/setup": ("common", "defaults_config", "control", "control/config", "control/tasks"),
     "control/view": ("common", "subtask/offline", "control", "control/tasks"),
     "control/alerts": ("common", "master", "control", "control/config", "control/tasks", "control/view"),
@@ -103,6 +104,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "control/commands": (
         "common",
+        "daemon",
         "defaults_config",
         "master",
         "subtask/offline",
@@ -111,6 +113,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "control",
         "control/alerts",
         "control/config",
+        "control/daemons",
         "control/doctor",
         "control/preview",
         "control/push",

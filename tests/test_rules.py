@@ -174,6 +174,8 @@ SLEEPS = {
     "pysubtask/control/selftest/run.py": "the command",
     "pysubtask/control/tasks/feeds.py": "the command, in a process with another user's rights",
     "pysubtask/control/tasks/task.py": "the command",
+    "pysubtask/daemon/connection.py": "a client that waits for a reply by files",
+    "pysubtask/daemon/find.py": "get(wait=...), which a client calls to wait",
     "pysubtask/master/child.py": "the end of a child, at most StopWaitSecs",
     "pysubtask/master/child_events.py": "wait_delivered, which an app calls to wait",
     "pysubtask/transports/ftp/session.py": "a worker thread: a server that stores a file after its answer",

@@ -102,8 +102,8 @@ class Core:
                 raise Refused(f"there is no item {name!r}; there is: {', '.join(self.items)}", daemon=self.name)
             try:
                 item.value = item.check(kinds.of_text(value, item.spec.kind) if isinstance(value, str) else value)
-            except ValueError as exc:
-                raise Refused(str(exc), daemon=self.name, part=name) from None
+            except (ValueError, Refused) as exc:
+                raise Refused(getattr(exc, "reason", str(exc)), daemon=self.name, part=name) from None
 
     def save_kept(self) -> None:
         """Save the kept values once more, at the end."""
@@ -148,7 +148,7 @@ class Core:
         for name, value in fields.items():
             try:
                 if spec is not None and name not in spec.fields:
-                    raise ValueError(f"it has no such field; it has: {', '.join(spec.fields) or 'none'}")
+                    raise TypeError(f"event {kind!r} has no field {name!r}; it has: {', '.join(spec.fields) or 'none'}")
                 fields[name] = kinds.fitting(value, spec.fields[name]) if spec is not None else kinds.as_json(value)
             except ValueError as exc:
                 raise TypeError(f"event {kind!r}: {name}: {exc}") from None
@@ -176,8 +176,8 @@ class _Own(Item):
 def _item_row(item: Item) -> dict[str, Any]:
     spec = item.spec
     row = {**kinds.schema(spec.kind), "default": spec.default, "unit": spec.unit, "low": spec.low, "high": spec.high}
-    row |= {"read_only": spec.read_only, "keep": spec.keep, "poll": spec.poll, "doc": spec.doc}
-    return {key: value for key, value in row.items() if value not in (None, "", False, 0) or key == "default"}
+    row |= {"read_only": spec.read_only, "keep": spec.keep, "poll": spec.poll or None, "doc": spec.doc}
+    return {key: value for key, value in row.items() if key == "default" or (value not in (None, "") and value is not False)}
 
 
 def _method_row(spec: methods.MethodSpec) -> dict[str, Any]:

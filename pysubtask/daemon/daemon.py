@@ -42,9 +42,9 @@ class Daemon(metaclass=DaemonType):
     _core: Core
 
     def __new__(cls, *_args: Any, **_named: Any) -> Any:
-        made = super().__new__(cls)
-        made._core = Core(made)
-        return made
+        new = super().__new__(cls)
+        new._core = Core(new)
+        return new
 
     @property
     def name(self) -> str:

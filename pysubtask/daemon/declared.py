@@ -46,9 +46,9 @@ class DaemonType(type):
         return _Body()
 
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], **keywords: Any) -> DaemonType:
-        made = super().__new__(cls, name, bases, dict(body), **keywords)
-        made.declared = declared_of(made)
-        return made
+        new = super().__new__(cls, name, bases, dict(body), **keywords)
+        new.declared = declared_of(new)
+        return new
 
 
 def _is_declared(value: Any) -> bool:
@@ -111,7 +111,7 @@ def check_item(name: str, item: Item) -> None:
     try:
         item.value = kinds.fitting(spec.default, spec.kind._replace(optional=spec.kind.optional or spec.default is None))
     except ValueError as exc:
-        raise TypeError(f"item {name!r}: the default: {exc}") from None
+        raise TypeError(f"item {name!r}: the default: {exc}: give another one, or another type") from None
     if spec.low is not None and spec.high is not None and spec.low > spec.high:
         raise TypeError(f"item {name!r}: low is {spec.low:g}, and high is {spec.high:g}: exchange them")
 

@@ -73,7 +73,10 @@ class Item:
         alarm_low: float | None = None,
         alarm_high: float | None = None,
     ) -> None:
-        kind = kinds.of_annotation(type) if type is not None else kinds.of_value(default)
+        try:
+            kind = kinds.of_annotation(type) if type is not None else kinds.of_value(default)
+        except TypeError as exc:
+            raise TypeError(f"item(type=...): {exc}; give one of these") from None
         kind = kind._replace(choices=tuple(choices) or kind.choices, optional=kind.optional or default is None)
         self.spec = ItemSpec(default, kind, unit, low, high, read_only, keep, poll, doc, deadband, alarm_low, alarm_high)
         self.name = ""
@@ -179,7 +182,10 @@ class Item:
     def _valid(self, value: Any) -> Any:
         if self.spec.read_only:
             raise Refused("it is read-only: no client sets it", part=self.name)
-        valid = self.validate(self.check(value))
+        try:
+            valid = self.validate(self.check(value))
+        except Refused as exc:
+            raise Refused(exc.reason, part=exc.part or self.name) from exc
         return self.check(value if valid is None and value is not None else valid)
 
     def _refresh(self) -> None:
@@ -240,6 +246,9 @@ class Item:
             self._tell_quality(STALE, None)
 
 
+_KEYWORDS = ("type", "choices", *(field for field in ItemSpec._fields if field not in ("default", "kind")))
+
+
 def item(default: Any = None, **declared: Any) -> Any:
     """Declare an item in the body of a daemon's class. ``default``: its first value, which gives the type where no annotation does.
 
@@ -248,6 +257,12 @@ def item(default: Any = None, **declared: Any) -> Any:
     ``get_x``), ``doc``, ``deadband`` (smaller differences are not published), ``alarm_low`` and ``alarm_high`` (beyond them the
     quality is an alarm). TypeError for any other, and for a type that JSON does not have.
     """
+    import difflib
+
+    for name in declared.keys() - set(_KEYWORDS):
+        near = difflib.get_close_matches(name, _KEYWORDS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(_KEYWORDS)}"
+        raise TypeError(f"item() has no keyword {name!r}: {hint}")
     return Item(default, **declared)
 
 

@@ -28,8 +28,8 @@ class Argument(NamedTuple):
 
 
 class MethodSpec(NamedTuple):
-    """What was declared of a method: ``timeout`` (seconds that a client waits by default; None: until the answer), ``single`` (a
-    second call with the same arguments joins the one that runs), ``arguments``, ``result`` (its type) and ``doc``."""
+    """What was declared of the method ``name``: ``timeout`` (seconds that a client waits by default; None: until the answer),
+    ``single`` (a second call with the same arguments joins the one that runs), ``arguments``, ``result`` (its type) and ``doc``."""
 
     name: str
     timeout: float | None
@@ -131,8 +131,8 @@ def arguments_of(spec: MethodSpec, args: Sequence[Any], named: Mapping[str, Any]
     """The arguments by name, checked, at the client and in the daemon alike. Raises Refused with the reason."""
     known = {argument.name: argument for argument in spec.arguments}
     if len(args) > len(known):
-        raise Refused(f"it takes {len(known)} arguments, and {len(args)} were given", part=spec.name)
-    given = dict(zip(known, args, strict=False))
+        raise Refused(f"it takes {len(known)} arguments ({', '.join(known)}), and {len(args)} were given", part=spec.name)
+    given: dict[str, Any] = dict(zip(known, args, strict=False))
     for name, value in named.items():
         if name not in known:
             raise Refused(f"it has no argument {name!r}; it has: {', '.join(known) or 'none'}", part=spec.name)
@@ -146,5 +146,5 @@ def arguments_of(spec: MethodSpec, args: Sequence[Any], named: Mapping[str, Any]
             except ValueError as exc:
                 raise Refused(f"argument {argument.name!r}: {exc}", part=spec.name) from None
         elif argument.required:
-            raise Refused(f"the argument {argument.name!r} is missing", part=spec.name)
+            raise Refused(f"the argument {argument.name!r} is missing; it has: {', '.join(known)}", part=spec.name)
     return given

@@ -22,7 +22,12 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 FAILED, USAGE, LOCKED = 1, 2, 5
 
 
-def main(*kinds: type[Daemon], argv: Sequence[str] | None = None, settings: Callable[[], Settings] = Settings.of_environment, description: str = "") -> int:
+def main(
+    *kinds: type[Daemon],
+    argv: Sequence[str] | None = None,
+    settings: Callable[[], Settings] = Settings.of_environment,
+    description: str = "",
+) -> int:
     """Run daemons of these classes in this process and return the exit status: ``raise SystemExit(main(Dome))``.
 
     Options: ``--name`` (of a single one), ``--unique`` (a number is put behind a name that runs already), ``--set ITEM=VALUE``,

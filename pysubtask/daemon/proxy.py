@@ -211,7 +211,7 @@ _TYPES: dict[str, Any] = {"float": float, "int": int, "str": str, "bool": bool, 
 
 
 def _signature(spec: methods.MethodSpec) -> inspect.Signature:
-    shown = [
+    parameters = [
         inspect.Parameter(
             one.name,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -220,5 +220,5 @@ def _signature(spec: methods.MethodSpec) -> inspect.Signature:
         )
         for one in spec.arguments
     ]
-    shown.append(inspect.Parameter("timeout", inspect.Parameter.KEYWORD_ONLY, default=spec.timeout, annotation=float | None))
-    return inspect.Signature(shown, return_annotation=_TYPES[spec.result.name])
+    parameters.append(inspect.Parameter("timeout", inspect.Parameter.KEYWORD_ONLY, default=spec.timeout, annotation=float | None))
+    return inspect.Signature(parameters, return_annotation=_TYPES[spec.result.name])

@@ -31,7 +31,8 @@ class Work:
         self._idle = threading.Condition()
 
     def handle(self, op: str, id: str, args: Mapping[str, Any], by: dict[str, Any], send: Send) -> None:
-        """Carry out one request and send what comes of it: any number of lines with 'state', and a last one with 'ok'."""
+        """Carry out one request and send what comes of it: any number of lines with 'state', and a last one with 'ok'. Whatever is
+        raised, such as Refused, is sent."""
         with self._idle:
             self._busy += 1
         try:
@@ -171,4 +172,4 @@ def _near(name: str, known: Mapping[str, Any]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, known, 1)
-    return f": did you mean {near[0]!r}?" if near else ""
+    return f": did you mean {near[0]!r}?" if near else f"; there is: {', '.join(known) or 'none'}"

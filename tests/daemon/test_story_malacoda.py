@@ -8,7 +8,7 @@ import pytest
 
 import pysubtask
 from pysubtask import NoAnswer, NoSuchDaemon, compat
-from tests.support.daemons import SECS, Program, get, gone
+from tests.support.daemons import Program, get, gone
 
 MESSAGES = """
 import time

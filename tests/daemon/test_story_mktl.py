@@ -92,7 +92,10 @@ def test_a_set_is_validated_and_refused_in_words(place):
 def test_a_slow_set_is_busy_and_keeps_nobody_waiting(place):
     with Program(place, HEATER, module="heater"):
         heater, other = get("Heater"), get("Heater")
-        with other.follow() as follower, Program(place, "import pysubtask; pysubtask.get('Heater').setpoint = 42.0", module="c") as c:
+        with (
+            other.follow() as follower,
+            Program(place, "import pysubtask; pysubtask.get('Heater').setpoint = 42.0", module="c") as c,
+        ):
             while (change := follower.next(SECS)).key != "setpoint":
                 assert change is not None
             assert change.fields["quality"] == "busy"

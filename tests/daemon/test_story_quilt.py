@@ -1,4 +1,4 @@
-"""The story of quilt_core: the helper for main, a config folder with drop-ins, hooks that leave by False, several objects in one process."""
+"""The story of quilt_core: the helper for main, a config folder with drop-ins, hooks that leave by False, several objects."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def config(place, monkeypatch):
     return folder
 
 
-def test_values_are_typed_by_their_defaults_and_drop_ins_are_read(config):
+def test_values_are_typed_by_defaults_and_drop_ins_are_read(config):
     quilt = QuiltConfig()
     assert quilt.GetValue("registrar", "host", "localhost") == "station"
     assert quilt.GetValue("registrar", "port", None) is None

@@ -121,10 +121,10 @@ class Server:
         if peer is not None:  # the system knows better than the client
             by |= {"pid": peer.pid, "uid": peer.uid, "user": _name_of(peer.uid)}
         if op == "follow":
-            with self._core.page.lock:
-                page = self._core.page.as_dict()
-                self._core.page.followers.add(client, by)
-            send({"ok": True, "result": page})
+            send({"ok": True, "result": self._core.page.as_dict()})
+            # Woken only now, so that nothing stands in the page's line; what has happened meanwhile is in the file of events.
+            self._core.page.followers.add(client, by)
+            self._core.page.followers.wake()
             return
         self._work.handle(op, str(request.get("id", "")), args, by, send)
 

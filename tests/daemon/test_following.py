@@ -141,7 +141,7 @@ with pysubtask.follow("Counter") as follower:
         if change.key == "steady" and change.value is False:
             break
 """
-    with Program(place, COUNTER, module="counter"), Program(place, source, module="follower") as follower:
+    with Program(place, COUNTER, module="counter"), get("Counter").follow(), Program(place, source, module="follower") as follower:
         counter = get("Counter")
         wait_until(lambda: follower.text().count("\n") > 20, SECS, "the follower's first lines")
         follower.process.send_signal(signal.SIGSTOP)

@@ -28,6 +28,8 @@ MOST_BYTES = 4 * 1024 * 1024
 """A request that is longer is none, and its connection is closed."""
 FILES_SECS = 0.25
 """Seconds between two checks for request files."""
+ALONE_SECS = 0.02
+"""The same where there is no socket."""
 _MOST_CLIENTS = 200
 
 
@@ -131,7 +133,8 @@ class Server:
     # ---- request files
 
     def _read_files(self) -> None:
-        while not self._ended.wait(FILES_SECS):
+        pause = FILES_SECS if self._socket is not None else ALONE_SECS
+        while not self._ended.wait(pause):
             for request in requests.waiting(self._folder):
                 if request.problem:
                     self._reply(request, {"ok": False, "reason": request.problem})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .core import Core
 from .declared import DaemonType
-from .errors import Cancelled
+from .errors import Cancelled, Refused
 from .items import Item
 from .methods import method
 
@@ -79,6 +80,19 @@ class Daemon(metaclass=DaemonType):
     def item(self, name: str) -> Item:
         """The item of this name, for its ``publish``, ``poll`` and ``quality``. KeyError where there is none."""
         return self._core.items[name]
+
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Set items as a client does, all or none: each is validated before the first is set, such as the settings that a method is
+        called with. Raises Refused."""
+        items = {name: self._core.items.get(name) for name in values}
+        for name, found in items.items():
+            if found is None:
+                raise Refused(f"there is no item {name!r}", part=name)
+            found.valid(values[name])
+        call = self._core.calls.current()
+        for name, found in items.items():
+            if found is not None:
+                found.set(values[name], None if call is None else call.by)
 
     def tell(self, kind: str, /, **fields: Any) -> None:
         """Tell those who follow that something happened. TypeError where fields are not as they were declared."""

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..common.errors import PysubtaskError
 from .life import HookError, Hurry, Life
@@ -19,10 +19,14 @@ _INTERRUPTED = 130
 
 
 class Host:
-    """Runs these lives in one process, on the thread that calls ``run``; one that ends, or fails, ends no other."""
+    """Runs these lives in one process, on the thread that calls ``run``; one that ends, or fails, ends no other. ``say``: tells a
+    service manager lines such as ``READY=1``; ``watchdog_secs``: within which it wants to hear ``WATCHDOG=1``."""
 
-    def __init__(self, lives: Sequence[Life]) -> None:
+    def __init__(self, lives: Sequence[Life], say: Callable[..., None] | None = None, watchdog_secs: float | None = None) -> None:
         self._lives = list(lives)
+        self._say = say or (lambda *_: None)
+        self._ping_secs = watchdog_secs / 3 if watchdog_secs else None
+        self._next_ping = 0.0
         self._error: HookError | None = None
         self._signals: list[int] = []
         self._hurry = False
@@ -40,6 +44,8 @@ class Host:
         with self._handled_signals():
             alive = [life for life in self._lives if self._begins(life)]
             due = dict.fromkeys(alive, 0.0)
+            if alive:
+                self._say("READY=1", f"STATUS={', '.join(life.name for life in alive)}")
             while alive:
                 for life in list(alive):
                     if not life.stopping.is_set() and time.monotonic() < due[life]:
@@ -50,11 +56,21 @@ class Host:
                         alive.remove(life)
                         self._end(life)
                 if alive:
-                    left = max(0.0, min(due[life] for life in alive) - time.monotonic())
+                    left = self._ping(max(0.0, min(due[life] for life in alive) - time.monotonic()))
                     alive[0].stopping.wait(left if len(alive) == 1 else min(left, _STEP_SECS))
+            self._say("STOPPING=1")
         if self._error is not None:
             raise self._error
         return _INTERRUPTED if self._signals[:1] == [signal.SIGINT] else 0
+
+    def _ping(self, left: float) -> float:
+        """Tell the watchdog that the loops go round; how long to wait, ``left`` at most."""
+        if self._ping_secs is None:
+            return left
+        if time.monotonic() >= self._next_ping:
+            self._next_ping = time.monotonic() + self._ping_secs
+            self._say("WATCHDOG=1")
+        return min(left, self._ping_secs)
 
     def _begins(self, life: Life) -> bool:
         try:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..common import own_files
+from ..common.events import utc
 from . import kinds
 from .errors import Refused
 
@@ -45,6 +49,8 @@ class ItemSpec(NamedTuple):
     """Below this the quality is an alarm."""
     alarm_high: float | None
     """Above this the quality is an alarm."""
+    record: str
+    """The file that each published value is a line of; its name by strftime(3), in UTC."""
 
 
 class Item:
@@ -72,13 +78,14 @@ class Item:
         deadband: float = 0,
         alarm_low: float | None = None,
         alarm_high: float | None = None,
+        record: str = "",
     ) -> None:
         try:
             kind = kinds.of_annotation(type) if type is not None else kinds.of_value(default)
         except TypeError as exc:
             raise TypeError(f"item(type=...): {exc}; give one of these") from None
         kind = kind._replace(choices=tuple(choices) or kind.choices, optional=kind.optional or default is None)
-        self.spec = ItemSpec(default, kind, unit, low, high, read_only, keep, poll, doc, deadband, alarm_low, alarm_high)
+        self.spec = ItemSpec(default, kind, unit, low, high, read_only, keep, poll, doc, deadband, alarm_low, alarm_high, record)
         self.name = ""
         self.value, self.at, self.quality = default, 0.0, OK
         self._core: Core | None = None
@@ -151,7 +158,7 @@ class Item:
     def set(self, value: Any, by: dict[str, Any] | None = None) -> Any:
         """What a client's set does: validate, set, publish; the value that was set. Raises Refused, and what the code raises."""
         with self._one_set:
-            value = self._valid(value)
+            value = self.valid(value)
             if self._has_set_code():
                 before = self.quality
                 self._tell_quality(BUSY, by)
@@ -179,7 +186,8 @@ class Item:
     def _has_set_code(self) -> bool:
         return type(self).req_set is not Item.req_set or self._hook("set") is not None
 
-    def _valid(self, value: Any) -> Any:
+    def valid(self, value: Any) -> Any:
+        """The value as a client's set would set it. Raises Refused."""
         if self.spec.read_only:
             raise Refused("it is read-only: no client sets it", part=self.name)
         try:
@@ -216,7 +224,22 @@ class Item:
             old, self.value, self.quality = self.value, value, quality
             self.at = time.time() if timestamp is None else timestamp
             core.page.tell_item(self, old, by)
+            if self.spec.record:
+                self._record(core)
         return True
+
+    def _record(self, core: Core) -> None:
+        """Add the value to its file: a whole line by one write."""
+        path = os.path.abspath(time.strftime(self.spec.record, time.gmtime(self.at)))
+        text = (
+            self.value
+            if isinstance(self.value, str) and self.value.isprintable() and "," not in self.value
+            else json.dumps(self.value)
+        )
+        try:
+            own_files.append_lines(*os.path.split(path), f"{utc(self.at)},{text},{self.quality}\n".encode())
+        except OSError as exc:
+            core.log.error("%s cannot be recorded: %s", self.name, exc)
 
     def _is_same(self, value: Any) -> bool:
         band, old = self.spec.deadband, self.value
@@ -255,7 +278,8 @@ def item(default: Any = None, **declared: Any) -> Any:
     Keywords: ``type`` (float, int, str, bool, list, dict; default and annotation tell it otherwise), ``unit``, ``low`` and ``high``
     (of what clients may set), ``choices``, ``read_only``, ``keep`` (over restarts), ``poll`` (seconds between two calls of
     ``get_x``), ``doc``, ``deadband`` (smaller differences are not published), ``alarm_low`` and ``alarm_high`` (beyond them the
-    quality is an alarm). TypeError for any other, and for a type that JSON does not have.
+    quality is an alarm), ``record`` (a file that each value is a line of, such as ``'hum-%Y%m%d.csv'``). TypeError for any other,
+    and for a type that JSON does not have.
     """
     import difflib
 

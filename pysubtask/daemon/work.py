@@ -74,7 +74,7 @@ class Work:
         def work() -> dict[str, Any]:
             if len(items) > 1:  # all or none: each is checked before the first is set
                 for name, one in items.items():
-                    one._valid(values[name])
+                    one.valid(values[name])
             return {name: one.set(values[name], by) for name, one in items.items()}
 
         self._order(Call(id, "set", ", ".join(values), dict(values), by), work, bool(args.get("wait", True)), False, send)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .connection import Connection, Wire
 
 log = logging.getLogger("pysubtask.client")
-PAGE, GONE = "page", "gone"
+PAGE, GONE, SILENT = "page", "gone", "silent"
 RETRY_SECS = 0.1
 """Seconds between two tries to find a daemon that is gone."""
 CHECK_SECS = 15.0
@@ -30,8 +30,8 @@ whose process is stopped says nothing at all."""
 
 class Change(NamedTuple):
     """Something that a follower sees. ``kind``: 'page' (read everything anew: ``fields`` is the page), 'item' (``key``, ``value``
-    and ``fields`` with ``quality``, ``old`` and ``by``), 'call', 'gone' (the daemon runs no more), or an event of the daemon's own.
-    ``epoch`` and ``n``: where it stands among all events; ``at``: UTC."""
+    and ``fields`` with ``quality``, ``old`` and ``by``), 'call', 'gone' (the daemon runs no more), 'silent' (it lives and does not
+    answer), or an event of the daemon's own. ``epoch`` and ``n``: where it stands among all events; ``at``: UTC."""
 
     kind: str
     epoch: int
@@ -63,7 +63,7 @@ class Follower:
         self._wire: Wire | None = None
         self._tail: Tail | None = None
         self._held: list[Change] = []
-        self._is_gone = False
+        self._is_gone = self._is_silent = False
         self._closed = threading.Event()
         self._begin()
 
@@ -162,9 +162,26 @@ class Follower:
             self._read()  # what it wrote last
             self._lose()
             return not self._closed.is_set()
-        if not ready and left == CHECK_SECS and records.holder_of(self._connection.name) is None:
-            self._lose()
+        if not ready and left == CHECK_SECS:
+            self._check()
         return True
+
+    def _check(self) -> None:
+        """Nothing was heard for long: ask how things stand, so that nobody waits for ever for a daemon that has gone deaf."""
+        try:
+            page = self._connection.ask("page", {}, timeout=CHECK_SECS)
+        except (DaemonError, OSError):
+            if records.holder_of(self._connection.name) is None:
+                self._lose()
+            elif not self._is_silent:
+                self._is_silent = True
+                self._held.append(Change(SILENT, *self.position, "", {}))
+            return
+        self._is_silent = False
+        self._read()
+        last = (self._held[-1].epoch, self._held[-1].n) if self._held else self.position
+        if (page["epoch"], page["n"]) > last:
+            self._lose()
 
     def _return(self, left: float) -> bool:
         """Find the daemon again, or say once that it is gone."""

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..common import own_files, requests
@@ -30,6 +31,10 @@ FILES_SECS = 0.25
 """Seconds between two checks for request files."""
 ALONE_SECS = 0.02
 """The same where there is no socket."""
+LATE_SECS = 60.0
+"""A request file that is older was for a daemon that is gone: it is refused, and not carried out by surprise."""
+SWEEP_SECS = 3600.0
+"""Seconds between two removals of old replies."""
 _MOST_CLIENTS = 200
 
 
@@ -42,6 +47,7 @@ class Server:
         self._socket: socket.socket | None = None
         self._clients: set[socket.socket] = set()
         self._ended = threading.Event()
+        self._begun: set[str] = set()  # request files that are being answered
 
     def begin(self) -> None:
         """Listen from now on. Without a socket (a path that is too long, a system without them) requests come by files."""
@@ -134,12 +140,25 @@ class Server:
 
     def _read_files(self) -> None:
         pause = FILES_SECS if self._socket is not None else ALONE_SECS
+        next_sweep = 0.0
         while not self._ended.wait(pause):
+            if time.monotonic() >= next_sweep:
+                next_sweep = time.monotonic() + SWEEP_SECS
+                requests.sweep(self._folder, time.time())
             for request in requests.waiting(self._folder):
-                if request.problem:
-                    self._reply(request, {"ok": False, "reason": request.problem})
-                else:
+                problem = request.problem or ("it was given too long ago" if self._is_late(request) else "")
+                if problem:
+                    self._reply(request, {"ok": False, "error": "Refused", "reason": problem})
+                elif request.id not in self._begun:
+                    self._begun.add(request.id)
                     self._answer_file(request)
+
+    def _is_late(self, request: Request) -> bool:
+        try:
+            given = own_files.changed_at(os.path.join(self._folder, requests.REQUESTS), request.id + ".json")
+        except OSError:  # withdrawn meanwhile
+            return True
+        return time.time() - given > LATE_SECS and request.id not in self._begun
 
     def _answer_file(self, request: Request) -> None:
         by = {**request.who._asdict(), "uid": os.geteuid() if hasattr(os, "geteuid") else 0}
@@ -155,6 +174,7 @@ class Server:
         error = "" if reply["ok"] else json.dumps({key: reply.get(key, "") for key in ("error", "reason", "part", "kind")})
         with contextlib.suppress(OSError):
             requests.answer(self._folder, request.id, result=reply.get("result"), error=error)
+        self._begun.discard(request.id)
 
 
 _names: dict[int, str] = {}

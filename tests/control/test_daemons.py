@@ -132,3 +132,50 @@ def test_a_wrong_first_value_is_one_line(place):
     with Program(place, DOME, module="dome", wrapper=("-m", "pysubtask", "run", "dome:Dome", "--set", "azimuth=400")) as program:
         assert program.wait() == 1
         assert "pysubtask: Dome.azimuth: 400 deg is above" in program.text() and "Traceback" not in program.text()
+
+
+def test_changes_are_watched(dome, place):
+    proxy, _ = dome
+    words = ("-m", "pysubtask", "watch", "Dome", "--item", "azimuth")
+    with (
+        Program(place, "", module="none", wrapper=words) as plain,
+        Program(place, "", module="none", wrapper=(*words, "--json")) as rows,
+    ):
+        wait_until(lambda: plain.text().endswith("azimuth  90.0\n") and rows.text().count("\n") == 1, SECS)
+        proxy.azimuth = 91
+        proxy.open = True
+        proxy.azimuth = 92
+        wait_until(lambda: "azimuth  92.0" in plain.text() and rows.text().count("\n") == 3, SECS)
+        lines = plain.text().splitlines()
+        assert [line.split()[1:3] for line in lines] == [["azimuth", value] for value in ("90.0", "91.0", "92.0")]
+        assert "  by " in lines[1]
+        found = [json.loads(line) for line in rows.text().splitlines()]
+        assert [row["kind"] for row in found] == ["page", "item", "item"] and found[2]["fields"]["value"] == 92.0
+    assert command("watch", "--item", "azimuth").returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_names_items_and_methods(dome, shell):
+    from click.shell_completion import get_completion_class
+
+    from pysubtask.control.cli import cli
+
+    complete = get_completion_class(shell)(cli, {}, "pysubtask", "_PYSUBTASK_COMPLETE")
+
+    def values(args: list[str], incomplete: str) -> list[str]:
+        return [one.value for one in complete.get_completions(args, incomplete)]
+
+    assert values(["call"], "D") == ["Dome"]
+    assert values(["call", "Dome"], "p") == ["park"]
+    assert values(["call", "Dome", "park"], "") == ["quietly=", "turns="]
+    assert values(["set", "-t", "Dome"], "az") == ["azimuth="]
+    assert values(["get", "-t", "Dome"], "o") == ["open"]
+    assert values(["watch"], "Do") == ["Dome"] and values(["call", "Doom"], "") == []
+    assert "pysubtask" in complete.source()
+
+
+def test_help_has_six_groups():
+    text = command("--help").stdout
+    titles = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Options:", "Begin:", "Run:", "See:", "Change:", "Hold back and take up:", "Look after:"]
+    assert all(f"\n  {name} " in text for name in ("call", "describe", "list", "purge", "status"))

@@ -176,6 +176,22 @@ def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place):
         assert follower.next(1) is None
 
 
+def test_a_follower_says_that_a_daemon_is_silent(place, monkeypatch):
+    monkeypatch.setattr("pysubtask.daemon.following.CHECK_SECS", 0.3)
+    with Program(place, COUNTER, module="counter") as program:
+        counter = get("Counter")
+        counter.steady = False
+        with counter.follow() as follower:
+            assert follower.next(SECS).kind == "page"
+            assert follower.next(1) is None  # it was asked several times, and all is well
+            program.process.send_signal(signal.SIGSTOP)
+            assert follower.next(SECS).kind == "silent"
+            assert follower.next(1) is None  # said once
+            program.process.send_signal(signal.SIGCONT)
+            counter.steady = True
+            assert follower.next(SECS).kind == "item"
+
+
 def test_closing_ends_an_iteration_that_waits(place):
     with Program(place, COUNTER, module="counter"):
         counter = get("Counter")

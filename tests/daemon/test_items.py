@@ -121,7 +121,8 @@ def records(place: Path, kills: int) -> None:
     lines = file.read_text().splitlines()
     assert all(len(line.split(",")) == 3 and line.startswith("20") and line.endswith(",ok") for line in lines)
     # The default is no change where a start is followed by it.
-    assert [value for line in lines if (value := float(line.split(",")[1])) != 50.0] == [value for value in sure if value != 50.0]
+    recorded = [float(line.split(",")[1]) for line in lines]
+    assert [value for value in recorded if value != 50.0] == [value for value in sure if value != 50.0]
 
 
 def test_a_store_of_ones_own_and_none(place):

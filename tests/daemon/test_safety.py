@@ -243,6 +243,21 @@ def test_files_carry_requests_where_there_is_no_socket(place):
         assert requests.reply_to(folder, id).result == "parked"
 
 
+def test_a_request_file_from_long_ago_is_refused(place):
+    with Program(place, DOME, module="dome") as program:
+        get("Dome")
+        folder = records.read("Dome").folder
+        program.kill()
+    late = requests.send(folder, "set", {"values": {"azimuth": 7}}, requests.myself("test"))
+    os.utime(Path(folder) / "requests" / f"{late}.json", (1, 1))
+    fresh = requests.send(folder, "call", {"name": "park", "args": {}}, requests.myself("test"))
+    with Program(place, DOME, module="dome"):
+        wait_until(lambda: requests.reply_to(folder, late) and requests.reply_to(folder, fresh), SECS)
+        assert "too long ago" in requests.reply_to(folder, late).error
+        assert requests.reply_to(folder, fresh).result == "parked"
+        assert get("Dome").azimuth == 0.0
+
+
 def test_threads_may_share_a_proxy(place):
     with Program(place, DOME, module="dome"):
         dome, found = get("Dome"), []

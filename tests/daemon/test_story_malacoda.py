@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,7 @@ def test_the_example_of_the_readme(place):
         d = get("MessageDaemon")
         assert d.insert_message("hello world") == "Message received!"
         assert d.pst_counter == 1
+        assert Path(f"/proc/{program.process.pid}/comm").read_text().strip() == "MessageDaemon"
         d.insert_message("hello again")
         program.kill()
     with Program(place, MESSAGES, module="messages") as program:

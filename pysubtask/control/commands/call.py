@@ -16,6 +16,7 @@ from ...common.requests import new_id
 from ...daemon.connection import Connection
 from ...daemon.proxy import CallHandle, Proxy
 from ...daemon.proxy import call as call_method
+from ..daemons import complete
 from ..daemons import words as daemon_words
 from ..exit_status import OK
 from ..tasks.send_request import command_line
@@ -29,9 +30,9 @@ _BAR = 30
 @click.option("--no-wait", is_flag=True, help="Print the id of the call, and do not wait.")
 @click.option("--result", "id", metavar="ID", help="The state or result of a call that was begun before.")
 @click.option("--cancel", "cancelled", metavar="ID", help="Cancel a call that was begun before.")
-@click.argument("name", metavar="NAME")
-@click.argument("method", required=False, metavar="[METHOD]")
-@click.argument("words", nargs=-1, metavar="[ARG=VALUE]...")
+@click.argument("name", metavar="NAME", shell_complete=complete.daemon_names)
+@click.argument("method", required=False, metavar="[METHOD]", shell_complete=complete.methods)
+@click.argument("words", nargs=-1, metavar="[ARG=VALUE]...", shell_complete=complete.arguments)
 def command(
     timeout: float | None,
     no_wait: bool,

@@ -7,13 +7,13 @@ import json
 import click
 
 from ...daemon.find import daemons
-from ..daemons import words
+from ..daemons import complete, words
 from ..terminal import say
 
 
 @click.command(short_help="Show the items, methods and events of a daemon.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete.daemon_names)
 def command(as_json: bool, names: tuple[str, ...]) -> None:
     """Show what these daemons have, or all that run: items with type, unit and range, methods with their arguments, and events.
 

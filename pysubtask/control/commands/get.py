@@ -12,7 +12,7 @@ import click
 from ... import defaults_config
 from ...common.config import rows_of, unknown_key
 from ...common.settings_file import FILE, read_settings_page
-from ..daemons import words
+from ..daemons import complete, words
 from ..daemons.meant import daemons_meant
 from ..exit_status import CommandError
 from ..tasks.find import Task, names_here
@@ -25,7 +25,7 @@ from ..terminal import say
 @tasks_option
 @click.option("--all", "everything", is_flag=True, help="Also those that a running task does not take anew.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
-@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=complete.items)
 def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple[str, ...]) -> None:
     """Show these settings, or all that 'pysubtask set' can change. What is secret is never words. Of a named daemon (-t Dome) its
     items are words.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from ...daemon.proxy import set_items
-from ..daemons import words
+from ..daemons import complete, words
 from ..daemons.meant import daemons_meant
 from ..exit_status import OK, USAGE, CommandError
 from ..tasks.send_request import command_line, send_request, tasks_option
@@ -18,7 +18,7 @@ from ..terminal import say
 @click.command(short_help="Change settings of a running task.")
 @tasks_option
 @click.option("--keep", is_flag=True, help="Keep the values over restarts, until the config says something else.")
-@click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE...", shell_complete=complete.items_to_set)
 def command(tasks: tuple[str, ...], keep: bool, settings: tuple[str, ...]) -> int:
     """Change settings at once: all of them, or none where one is wrong. 'pysubtask get' shows which can be set. Of a named daemon
     (-t Dome) items are set; one that is slow is waited for.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from tests.support.cli import command
 from tests.support.daemons import SECS, Program, get, place_for_daemons
 from tests.support.helpers import wait_until
+from tests.support.terminal import Terminal
 
 DOME = '''
 from pysubtask import Daemon, event, item, method
@@ -31,7 +33,7 @@ class Dome(Daemon):
     @method
     def wait(self) -> None:
         while True:
-            self.progress(0.1, "waiting")
+            self.progress(0.1, "waiting\\x1b[2J")
             self.sleep(0.05)
 '''
 
@@ -101,7 +103,7 @@ def test_methods_are_called(dome):
 
 def test_a_call_is_begun_asked_about_and_cancelled(dome):
     id = command("call", "--no-wait", "Dome", "wait").stdout.strip()
-    wait_until(lambda: command("call", "--result", id, "Dome").stdout == "taken: 10% waiting\n", SECS)
+    wait_until(lambda: command("call", "--result", id, "Dome").stdout == "taken: 10% waiting\\x1b[2J\n", SECS)
     assert command("call", "--cancel", id, "Dome").stdout == "cancelled\n"
     wait_until(lambda: command("call", "--result", id, "Dome").stdout.startswith("cancelled: "), SECS)
     assert command("call", "--cancel", id, "Dome").stdout == "it is over already\n"
@@ -152,6 +154,18 @@ def test_changes_are_watched(dome, place):
         found = [json.loads(line) for line in rows.text().splitlines()]
         assert [row["kind"] for row in found] == ["page", "item", "item"] and found[2]["fields"]["value"] == 92.0
     assert command("watch", "--item", "azimuth").returncode == 2
+
+
+def test_a_bar_on_a_terminal_and_ctrl_c_cancels(dome, place):
+    proxy, _ = dome
+    same = {key: os.environ[key] for key in ("PYSUBTASK_REGISTRY", "XDG_RUNTIME_DIR")}
+    with Terminal(place, "call", "Dome", "wait", **same) as terminal:
+        wait_until(lambda: terminal._read(0.05) and b"[###   " in terminal.raw and b"waiting" in terminal.raw, SECS)
+        assert b"\x1b[2J" not in terminal.raw  # what the daemon says steers no terminal
+        (running,) = proxy.page()["calls"]
+        os.write(terminal._main, b"\x03")
+        assert terminal.end()[0] == 130
+        wait_until(lambda: proxy.call_of(running["id"]).state()["state"] == "cancelled", SECS)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -62,24 +63,32 @@ def test_another_user_cannot_read_call_or_forge(place):
         dome = get("Dome")
         dome.azimuth = 10
         folder = Path(records.read("Dome").folder)
-        # Even where the folders are thrown open the socket asks the system who is there.
-        for path in (folder.parent, folder):
-            os.chmod(path, 0o777)
-        os.chmod(folder / "socket", 0o777)
+        # Even where the folders are thrown open the socket asks the system who is there. The daemon closes them again.
+        over = threading.Event()
+
+        def throw_open() -> None:
+            while not over.wait(0.001):
+                for path in (folder.parent, folder, folder / "socket"):
+                    os.chmod(path, 0o777)
+
+        def connected(client: socket.socket) -> bool:
+            with contextlib.suppress(PermissionError):
+                client.connect(str(folder / "socket"))
+                return True
+            return False
 
         def attack() -> None:
             for name in ("events.jsonl", "status.json", "calls.jsonl", "describe.json"):
                 with pytest.raises(PermissionError):
-                    (folder / name).read_text()
+                    wait_until(lambda name=name: (folder / name).exists() and (folder / name).read_text(), SECS)
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(10)
-                client.connect(str(folder / "socket"))
+                wait_until(lambda: connected(client), SECS)
                 with contextlib.suppress(OSError):
                     client.sendall(b'{"op": "call", "args": {"name": "park"}, "who": {}}\n')
                 with contextlib.suppress(ConnectionResetError):
                     assert client.recv(10) == b""
             # A request by file: he puts one there as if he were somebody.
-            (folder / "requests").mkdir(exist_ok=True)
             order = {
                 "format": 1,
                 "op": "set",
@@ -87,12 +96,24 @@ def test_another_user_cannot_read_call_or_forge(place):
                 "at": "",
                 "who": {"user": "x", "pid": 1, "command": "x", "host": "x"},
             }
-            (folder / "requests" / "0-1-a.json").write_text(json.dumps(order))
+            wait_until(lambda: put(json.dumps(order)), SECS)
 
-        as_him(attack)
-        wait_until(lambda: (folder / "requests" / "0-1-a.json").exists(), SECS)
-        for path in (folder.parent, folder):
-            os.chmod(path, 0o700)
+        def put(text: str) -> bool:
+            with contextlib.suppress(PermissionError):
+                (folder / "requests").mkdir(exist_ok=True)
+                (folder / "requests" / "0-1-a.json").write_text(text)
+                return True
+            return False
+
+        thread = threading.Thread(target=throw_open)
+        thread.start()
+        try:
+            as_him(attack)
+            assert (folder / "requests" / "0-1-a.json").exists()
+            time.sleep(0.6)  # twice the daemon has looked for request files
+        finally:
+            over.set()
+            thread.join()
         assert dome.requested == 1 and dome.azimuth == 10.0
 
 

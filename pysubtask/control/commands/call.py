@@ -20,7 +20,7 @@ from ..daemons import complete
 from ..daemons import words as daemon_words
 from ..exit_status import OK
 from ..tasks.send_request import command_line
-from ..terminal import live, say
+from ..terminal import live, safe, say, width
 
 _BAR = 30
 
@@ -80,7 +80,9 @@ def _wait(proxy: Proxy, method: str, args: dict[str, Any], timeout: float | None
 def _progress(line: dict[str, Any]) -> None:
     fraction = min(max(float(line.get("fraction", 0.0)), 0.0), 1.0)
     bar = "#" * round(fraction * _BAR)
-    print(f"\r\033[K[{bar:{_BAR}}] {fraction:4.0%} {line.get('text', '')}"[:100], end="", file=sys.stderr, flush=True)  # noqa: T201
+    print("\r\033[K", end="", file=sys.stderr)  # noqa: T201
+    text = f"[{bar:{_BAR}}] {fraction:4.0%} {line.get('text', '')}"[: width() - 1]
+    print(safe(text, sys.stderr), end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _state(state: dict[str, Any]) -> list[str]:

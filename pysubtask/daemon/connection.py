@@ -16,6 +16,7 @@ from ..common import own_folders, requests
 from . import errors, records
 from .errors import DaemonError, NoAnswer, NoSuchDaemon
 from .folders import SOCKET
+from .journal import read_rows
 from .peer import is_trusted
 from .records import DaemonRecord
 
@@ -66,6 +67,10 @@ class Wire:
         self.client.close()
 
 
+class _Starting(NoSuchDaemon):
+    """It has its name, and clients do not see it yet."""
+
+
 class Connection:
     """The way to the daemon ``name``, over its restarts and those of this process. Several threads may use it at a time."""
 
@@ -79,12 +84,25 @@ class Connection:
 
     def record(self) -> DaemonRecord:
         """The record of the daemon, which lives. NoSuchDaemon, with what is known, where it does not."""
-        record = records.read(self.name)
+        holder, record = records.holder_of(self.name), records.read(self.name)
+        if holder is not None and (record is None or record.pid != holder.pid):
+            raise _Starting(f"process {holder.pid} begins to be this daemon: clients do not see it yet", daemon=self.name)
         if record is None:
             raise NoSuchDaemon(self._nobody(), daemon=self.name)
-        if records.holder_of(self.name) is None:
+        if holder is None:
             raise NoSuchDaemon(_how_it_ended(record), daemon=self.name)
         return record
+
+    def _visible_record(self, until: float | None) -> DaemonRecord:
+        """The record, as soon as a daemon that has begun is visible; until then at most, and some seconds."""
+        end = time.monotonic() + ANSWER_SECS if until is None else until
+        while True:
+            try:
+                return self.record()
+            except _Starting:
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(_FILES_SECS)
 
     def who(self) -> dict[str, Any]:
         """Who asks."""
@@ -110,7 +128,7 @@ class Connection:
         until = None if timeout is None else time.monotonic() + timeout
         request = {"id": id or requests.new_id(time.time()), "op": op, "args": dict(args), "who": self.who()}
         for attempt in (1, 2):
-            wire = self._wire(fresh=attempt == 2)
+            wire = self._wire(until, fresh=attempt == 2)
             if wire is None:
                 return self._by_files(request, part, until)
             try:
@@ -132,7 +150,7 @@ class Connection:
 
     def open(self) -> Wire:
         """A connection for one use, such as to follow. Raises NoSuchDaemon, OSError."""
-        wire = self._wire(fresh=True)
+        wire = self._wire(time.monotonic() + ANSWER_SECS, fresh=True)
         if wire is None:
             raise OSError("the daemon has no socket")
         return wire
@@ -161,7 +179,7 @@ class Connection:
             self._keep(wire)
             raise
 
-    def _wire(self, fresh: bool) -> Wire | None:
+    def _wire(self, until: float | None, *, fresh: bool) -> Wire | None:
         """A connection; None where the daemon has no socket. Raises NoSuchDaemon."""
         with self._lock:
             if self._pid != os.getpid():  # of the process that this one was forked from
@@ -171,7 +189,7 @@ class Connection:
                 if wire.is_usable():
                     return wire
                 wire.close()
-        record = self.record()
+        record = self._visible_record(until)
         if not hasattr(socket, "AF_UNIX"):
             return None
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -198,7 +216,8 @@ class Connection:
         wire.close()
 
     def _by_files(self, request: Mapping[str, Any], part: str, until: float | None) -> Any:
-        folder = self.record().folder
+        record = self._visible_record(until)
+        folder = record.folder
         who = requests.Who(**{key: request["who"][key] for key in requests.Who._fields})
         id = requests.send(folder, request["op"], request["args"], who, id=request["id"])
         next_check = time.monotonic() + _CHECK_SECS
@@ -210,7 +229,9 @@ class Connection:
                 next_check = now + _CHECK_SECS
                 if records.holder_of(self.name) is None:
                     requests.withdraw(folder, id)
-                    raise self._gone(str(request["op"]), part)
+                    if id in read_rows(folder):
+                        raise self._gone(str(request["op"]), part)
+                    raise NoSuchDaemon(_how_it_ended(records.read(self.name) or record), daemon=self.name)
             time.sleep(_FILES_SECS)
         if reply.ok:
             return reply.result

@@ -319,6 +319,22 @@ def test_a_stopped_daemon_gives_no_answer_the_next_call_works(place):
         assert call(counter, "many", (1,)) > 0
 
 
+def test_a_daemon_that_begins_elsewhere_is_waited_for(place):
+    """Its record is still that of the run before, which had another runtime folder."""
+    with Program(place, COUNTER, module="counter") as program:
+        counter = get("Counter")
+        program.stop()
+    other = place / "other"
+    other.mkdir()
+    os.environ["XDG_RUNTIME_DIR"] = str(other)
+    source = COUNTER.replace("    def loop", "    def setup(self):\n        import time\n        time.sleep(1)\n    def loop", 1)
+    with Program(place, source, module="counter"):
+        wait_until(lambda: records.holder_of("Counter"), SECS)
+        assert records.read("Counter").ended  # the old record
+        assert counter.many(1) > 0
+        assert str(other) in records.read("Counter").folder
+
+
 def test_an_idle_daemon_writes_nothing(place):
     with Program(place, COUNTER, module="counter"):
         counter = get("Counter")

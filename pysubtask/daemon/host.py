@@ -44,24 +44,21 @@ class Host:
                 raise
         if len(self._lives) == 1:
             _set_title(self._lives[0].name)
+        alive: list[Life] = []
         with self._handled_signals():
-            alive = [life for life in self._lives if self._begins(life)]
-            due = dict.fromkeys(alive, 0.0)
-            if alive:
-                self._say("READY=1", f"STATUS={', '.join(life.name for life in alive)}")
-            while alive:
-                for life in list(alive):
-                    if not life.stopping.is_set() and time.monotonic() < due[life]:
-                        continue
-                    if self._goes_on(life):
-                        due[life] = time.monotonic() + life.loop_secs
-                    else:
-                        alive.remove(life)
-                        self._end(life)
+            try:
+                for life in self._lives:
+                    if self._begins(life):
+                        alive.append(life)
                 if alive:
-                    left = self._ping(max(0.0, min(due[life] for life in alive) - time.monotonic()))
-                    alive[0].stopping.wait(left if len(alive) == 1 else min(left, _STEP_SECS))
-            self._say("STOPPING=1")
+                    self._say("READY=1", f"STATUS={', '.join(life.name for life in alive)}")
+                self._go_round(alive)
+            finally:  # whatever has come up, such as a second Ctrl-C: each is ended once
+                for life in alive:
+                    self._end(life)
+                for life in self._lives:
+                    life.release()
+                self._say("STOPPING=1")
         if self._error is not None:
             raise self._error
         return _INTERRUPTED if self._signals[:1] == [signal.SIGINT] else 0
@@ -74,6 +71,22 @@ class Host:
             self._next_ping = time.monotonic() + self._ping_secs
             self._say("WATCHDOG=1")
         return min(left, self._ping_secs)
+
+    def _go_round(self, alive: list[Life]) -> None:
+        """Let the loops go round until all have ended; each that has is taken from the list."""
+        due = dict.fromkeys(alive, 0.0)
+        while alive:
+            for life in list(alive):
+                if not life.stopping.is_set() and time.monotonic() < due[life]:
+                    continue
+                if self._goes_on(life):
+                    due[life] = time.monotonic() + life.loop_secs
+                else:
+                    alive.remove(life)
+                    self._end(life)
+            if alive:
+                left = self._ping(max(0.0, min(due[life] for life in alive) - time.monotonic()))
+                alive[0].stopping.wait(left if len(alive) == 1 else min(left, _STEP_SECS))
 
     def _begins(self, life: Life) -> bool:
         try:

@@ -67,7 +67,7 @@ def _run(kinds: Sequence[type[Daemon]], options: argparse.Namespace, read: Calla
         raise ConfigError("--name", f"there are {len(kinds)} daemons", "Leave it out: each has the name of its class.")
     settings = read()
     values = dict(_pair(word) for word in options.values)
-    lives = []
+    lives, unknown = [], set(values)
     for kind in kinds:
         daemon: Daemon = kind()
         daemon._core.settings = settings
@@ -75,7 +75,11 @@ def _run(kinds: Sequence[type[Daemon]], options: argparse.Namespace, read: Calla
         name = records.free_name(name) if options.unique else name
         log = setup_logging(f"daemon.{name}.{os.getpid()}", options.log_file, True)
         log.setLevel(getattr(logging, options.log_level.upper()))
-        lives.append(Life(daemon, name, log, values))
+        own = values if len(kinds) == 1 else {key: value for key, value in values.items() if key in daemon._core.items}
+        unknown -= own.keys()
+        lives.append(Life(daemon, name, log, own))
+    if unknown:
+        raise ConfigError("--set", f"no daemon has an item {min(unknown)!r}", "Name one that is declared.")
     null_input_without_terminal()
     if not options.pid_file:
         return Host(lives).run()

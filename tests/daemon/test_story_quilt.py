@@ -128,3 +128,32 @@ def test_an_error_is_one_line_and_names_the_remedy(place, config):
         assert program.wait() == 2
         assert "Traceback" not in program.text() and "quilt.cfg" in program.text()
         assert len(program.text().strip().splitlines()) == 1
+
+
+PAIR = """
+from pysubtask.daemon import Daemon, item, main
+
+class A(Daemon):
+    level = item(0)
+    def cleanup(self):
+        print("cleanup of A, level", self.level)
+
+class B(Daemon):
+    depth = item(0)
+    def setup_final(self):
+        if self.depth == 3:
+            raise SystemExit(3)
+
+if __name__ == "__main__":
+    raise SystemExit(main(A, B))
+"""
+
+
+def test_what_was_begun_is_ended_whatever_comes_up(place):
+    with Program(place, PAIR, "--set", "depth=3", "--set", "level=7", module="pair") as program:
+        assert program.wait() == 3
+        assert program.text().count("cleanup of A, level 7") == 1
+    assert [known.ended != "" for known in pysubtask.daemons(all=True)] == [True]
+    with Program(place, PAIR, "--set", "height=3", module="pair") as program:
+        assert program.wait() == 2
+        assert "no daemon has an item 'height'" in program.text()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..common.requests import new_id
-from . import core, kinds, methods, records
+from . import core, errors, kinds, methods, records
 from .connection import ANSWER_SECS, Connection, OnProgress
 from .errors import NoSuchDaemon, Refused
 from .following import Follower
@@ -113,10 +113,7 @@ class CallHandle:
         try:
             found: dict[str, Any] = self._connection.ask("result", {"id": self.id}, part=self._name)
         except NoSuchDaemon:
-            record = records.read(self._connection.name)
-            if record is None:
-                raise
-            found = result_of_dead(record.folder, self.id)
+            found = _row_of_dead(self._connection, self.id)
         return found
 
     def result(self, timeout: float | None = None) -> Any:
@@ -129,15 +126,24 @@ class CallHandle:
 
 
 def wait_for(connection: Connection, id: str, name: str, timeout: float | None) -> Any:
-    """The result of a call that was taken before, by its id. Raises as the call does."""
-    return connection.ask("join", {"id": id}, part=name, timeout=timeout)
+    """The result of a call that was taken before, by its id, also of a daemon that is gone. Raises as the call does."""
+    try:
+        return connection.ask("join", {"id": id}, part=name, timeout=timeout)
+    except NoSuchDaemon:
+        row = _row_of_dead(connection, id)
+        if "error" in row:
+            raise errors.of_json(row["error"], connection.name) from None
+        if "result" not in row:
+            raise
+        return row["result"]
 
 
-def result_of_dead(folder: str, id: str) -> dict[str, Any]:
+def _row_of_dead(connection: Connection, id: str) -> dict[str, Any]:
     """What a daemon that is gone has written of a call. Refused where it is not known."""
-    row = read_rows(folder).get(id)
+    record = records.read(connection.name)
+    row = read_rows(record.folder).get(id) if record is not None else None
     if row is None:
-        raise Refused(f"no call {id!r} is known here", part="result")
+        raise Refused(f"no call {id!r} is known here", daemon=connection.name, part="result")
     return row
 
 

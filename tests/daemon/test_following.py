@@ -253,7 +253,7 @@ if not os.path.exists("died"):
         program.wait()
     if step == "done":  # the result is there after the daemon's death
         state = counter.call_of(id).state()
-        assert (state["state"], state["result"]) == ("done", "done")
+        assert (state["state"], state["result"]) == ("done", "done") and counter.call_of(id).result() == "done"
     with Program(place, source, module="counter"):
         get("Counter")
         if step in ("before", "done"):

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 _MORE = {"small-far": ("small", "--rtt", "100")}
-NAMES = ("bulk", "small", "small-far", "child", "latency", "append", "flash", "station", "idle", "master", "limits")
+NAMES = ("bulk", "small", "small-far", "child", "latency", "append", "flash", "station", "idle", "master", "limits", "control")
 """Of the tables in the page; what is behind a dash is the same benchmark with other options."""
 
 

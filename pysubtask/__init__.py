@@ -65,6 +65,14 @@ if TYPE_CHECKING:
         WatchedEntry,
     )
     from .common.settings_types import AlertSettings, BaseSettings, BurstSettings, DropboxSettings, FTPSettings, LiveSettings
+    from .daemon.aio import aget
+    from .daemon.daemon import Daemon
+    from .daemon.errors import Cancelled, DaemonError, Failed, NoAnswer, NoSuchDaemon, Refused
+    from .daemon.find import Known, daemons, follow, get
+    from .daemon.following import Change, Follower
+    from .daemon.items import Item, item
+    from .daemon.methods import event, loop, method
+    from .daemon.proxy import CallHandle, Proxy
     from .dropbox import DropboxSubtask, DropboxTaskMaster
     from .freeze import freeze_support
     from .ftp import FTPSubtask, FTPTaskMaster
@@ -87,11 +95,16 @@ __all__ = [
     "BaseTaskMaster",
     "BurstSettings",
     "BusyFile",
+    "CallHandle",
+    "Cancelled",
+    "Change",
     "ChildEvent",
     "ChildState",
     "ChildStatus",
     "Config",
     "ConfigError",
+    "Daemon",
+    "DaemonError",
     "DiskLow",
     "DiskRoom",
     "DropboxSettings",
@@ -105,10 +118,14 @@ __all__ = [
     "FTPSettings",
     "FTPSubtask",
     "FTPTaskMaster",
+    "Failed",
     "FileEntry",
     "FilePath",
     "FileRefused",
     "FolderEntry",
+    "Follower",
+    "Item",
+    "Known",
     "LastDelivery",
     "LastError",
     "LiveSettings",
@@ -117,13 +134,17 @@ __all__ = [
     "MeansRefused",
     "MissingFolder",
     "MovingFile",
+    "NoAnswer",
+    "NoSuchDaemon",
     "NotAsLeft",
     "OrderedBy",
     "ParkedFile",
     "PausedName",
     "Problem",
+    "Proxy",
     "PysubtaskError",
     "QueueCounts",
+    "Refused",
     "RetriedFile",
     "Section",
     "ServerBusy",
@@ -143,7 +164,15 @@ __all__ = [
     "WatchEntry",
     "WatchedEntry",
     "__version__",
+    "aget",
+    "daemons",
+    "event",
+    "follow",
     "freeze_support",
+    "get",
+    "item",
+    "loop",
+    "method",
 ]
 
 _HOMES = {
@@ -161,6 +190,27 @@ _HOMES = {
     "DiskRoom": "common.page_types",
     "DropboxSettings": "common.settings_types",
     "AlertSettings": "common.settings_types",
+    "CallHandle": "daemon.proxy",
+    "Cancelled": "daemon.errors",
+    "Change": "daemon.following",
+    "Daemon": "daemon.daemon",
+    "DaemonError": "daemon.errors",
+    "Failed": "daemon.errors",
+    "Follower": "daemon.following",
+    "Item": "daemon.items",
+    "Known": "daemon.find",
+    "NoAnswer": "daemon.errors",
+    "NoSuchDaemon": "daemon.errors",
+    "Proxy": "daemon.proxy",
+    "Refused": "daemon.errors",
+    "aget": "daemon.aio",
+    "daemons": "daemon.find",
+    "event": "daemon.methods",
+    "follow": "daemon.find",
+    "get": "daemon.find",
+    "item": "daemon.items",
+    "loop": "daemon.methods",
+    "method": "daemon.methods",
     "DropboxSubtask": "dropbox",
     "DropboxTaskMaster": "dropbox",
     "Event": "common.events",

@@ -231,6 +231,19 @@ def subtasks_part() -> str:
     return "\n".join(lines)
 
 
+def daemons_part() -> str:
+    """Named daemons: what is declared, and what clients have."""
+    lines = _class("Daemon", pysubtask.Daemon, methods=True)
+    lines += _class("Item", pysubtask.Item, methods=True)
+    for name in ("item", "method", "event", "loop", "get", "aget", "daemons", "follow"):
+        function = _public(name)
+        lines += [f"### `{name}`", "", "```text", call_of(name, function, bound=False), "```", "", prose(function.__doc__), ""]
+    for name in ("Proxy", "CallHandle", "Follower", "Change", "Known"):
+        kind = _public(name)
+        lines += [f"### `{name}`", "", prose(kind.__doc__), "", *_methods(kind)]
+    return "\n".join(lines)
+
+
 def functions_part() -> str:
     """Functions outside of classes."""
     base = import_module("pysubtask.base")
@@ -267,6 +280,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "errors": errors_part,
     "subtasks": subtasks_part,
+    "daemons": daemons_part,
     "functions": functions_part,
     "testing": testing_part,
 }

@@ -138,6 +138,14 @@ def test_station(tmp_path):
     assert 10 < ours["child_mb"] <= ours["rss_mb"] + 5 and ours["cpu"] > 0
 
 
+def test_control(tmp_path):
+    rows, _ = _run("control", tmp_path, "--only", "pysubtask get", "--only", "ten followers", "--only", "idle", "--only", "Pyro5")
+    assert 0.01 < rows["pysubtask get"]["p50"] <= rows["pysubtask get"]["p99"] < 10_000
+    assert rows["changes to ten followers, 2,000 a second"]["lost"] == 0
+    assert rows["idle for 1 s"]["writes"] == 0
+    assert rows["Pyro5 call"]["problem"] is None or "pip install Pyro5" in rows["Pyro5 call"]["problem"]
+
+
 def test_days_are_the_same_and_the_link_is_down_as_long_as_given():
     assert plan(120, 20, 1) == plan(120, 20, 1) != plan(120, 20, 2)
     names = {write.name for write in plan(120, 20, 1)}

@@ -45,6 +45,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "subtask": ("common", "transports/dropbox", *DATA_FLOW, "subtask/engine"),
     "subtask/engine": ("common", "transports", "delivery_rules", "subtask", *DATA_FLOW, "subtask/requests", "subtask/delivery"),
     "subtask/offline": ("common", "subtask", *DATA_FLOW, "subtask/requests"),
+    "daemon": ("common", "_version"),
+    "compat": ("daemon",),
     "base": ("common", "master", "subtask"),
     "ftp": ("common", "master", "subtask"),
     "dropbox": ("common", "master", "subtask"),
@@ -55,6 +57,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "control": ("common", "control/commands"),
     "control/config": ("common", "defaults_config", "master", "control"),
     "control/tasks": ("common", "subtask/offline", "control", "control/config", "control/run"),
+    "control/daemons": ("common", "daemon", "control", "control/tasks"),
     "control/setup": ("common", "defaults_config", "control", "control/config", "control/tasks"),
     "control/view": ("common", "subtask/offline", "control", "control/tasks"),
     "control/alerts": ("common", "master", "control", "control/config", "control/tasks", "control/view"),
@@ -101,6 +104,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "control/commands": (
         "common",
+        "daemon",
         "defaults_config",
         "master",
         "subtask/offline",
@@ -109,6 +113,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "control",
         "control/alerts",
         "control/config",
+        "control/daemons",
         "control/doctor",
         "control/preview",
         "control/push",
@@ -120,7 +125,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "alerts": ("common", "control/alerts"),
     "__main__": ("control",),
-    "": ("common", "_version", "freeze", "master", "subtask"),
+    "": ("common", "_version", "daemon", "freeze", "master", "subtask"),
     "__pyinstaller": (),
 }
 # Imported inside functions only: the process that imports the module at the top must not pay for it.

@@ -29,34 +29,15 @@ from . import commands as package
 from .exit_status import FAILED, OK, USAGE, CommandError
 from .terminal import say
 
-_ORDER = (
-    "init",
-    "doctor",
-    "check",
-    "run",
-    "push",
-    "selftest",
-    "status",
-    "watch",
-    "events",
-    "receipts",
-    "queue",
-    "notify",
-    "pause",
-    "resume",
-    "retry",
-    "drop",
-    "get",
-    "set",
-    "stop",
-    "start",
-    "reset",
-    "reload",
-    "alerts",
-    "forget",
-    "purge",
-    "service",
-)
+_GROUPS = {
+    "Begin": ("init", "doctor", "check", "selftest"),
+    "Run": ("run", "service", "push"),
+    "See": ("list", "describe", "status", "watch", "events", "receipts", "queue"),
+    "Change": ("get", "set", "call", "notify", "reload"),
+    "Hold back and take up": ("pause", "resume", "retry", "drop", "stop", "start", "reset"),
+    "Look after": ("alerts", "forget", "purge"),
+}
+_ORDER = tuple(name for names in _GROUPS.values() for name in names)
 
 
 def commands() -> list[str]:
@@ -70,6 +51,15 @@ class _Lazy(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return commands()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        known = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rest = tuple(name for name in known if name not in _ORDER)
+        for title, names in {**_GROUPS, "More": rest}.items():
+            rows = [(name, command.get_short_help_str(80)) for name in names if (command := known.get(name)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in commands():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ import click
 from ... import defaults_config
 from ...common.config import rows_of, unknown_key
 from ...common.settings_file import FILE, read_settings_page
+from ..daemons import complete, words
+from ..daemons.meant import daemons_meant
 from ..exit_status import CommandError
 from ..tasks.find import Task, names_here
 from ..tasks.send_request import tasks_option
@@ -22,13 +25,18 @@ from ..terminal import say
 @tasks_option
 @click.option("--all", "everything", is_flag=True, help="Also those that a running task does not take anew.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
-@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=complete.items)
 def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple[str, ...]) -> None:
-    """Show these settings, or all that 'pysubtask set' can change. What is secret is never shown.
+    """Show these settings, or all that 'pysubtask set' can change. What is secret is never words. Of a named daemon (-t Dome) its
+    items are words.
 
     \b
     pysubtask get -t roof RateLimit RetryWaitSecs
+    pysubtask get -t Dome azimuth
     """
+    if names := daemons_meant(tasks):
+        _show_items(names, keys, as_json)
+        return
     children = meant(tasks)
     found = {name: _settings(child, name) for child, name in zip(children, names_here(children), strict=True)}
     extensions = {name: child.extension for child, name in zip(children, found, strict=True)}
@@ -48,6 +56,23 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
             label: {key: page["settings"][key] for key in _chosen(label, page, keys, everything)} for label, page in found.items()
         }
         say(json.dumps(chosen, indent=1).split("\n"))
+
+
+def _show_items(names: Sequence[str], keys: tuple[str, ...], as_json: bool) -> None:
+    """The items of daemons."""
+    found = {}
+    for name in names:
+        with words.asking():
+            proxy = words.daemon(name)
+            page, description = proxy.page(), proxy.describe()
+        for key in keys:
+            if key not in page["items"]:
+                raise unknown_key(name, key, page["items"])
+        found[name] = {key: page["items"][key] for key in keys or page["items"]}
+        if not as_json:
+            say([name, *words.items(page, description, keys)])
+    if as_json:
+        say(json.dumps(found, indent=1).split("\n"))
 
 
 def _settings(child: Task, name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """``pysubtask watch``: a live view of tasks at work.
 
-CommandError where no task is known.
+CommandError where no task is known, and where --item is given without a daemon.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import click
 
 from ...common.events import Event, utc
 from ...common.text import fit
-from ..exit_status import NO_TASK, OK, CommandError
+from ..daemons import complete
+from ..daemons.changes import follow
+from ..daemons.meant import daemons_meant
+from ..exit_status import NO_TASK, OK, USAGE, CommandError
 from ..tasks.feeds import Feeds
 from ..tasks.find import NONE_KNOWN, Task, find, names_here
 from ..terminal import colour, coloured, height, live, say, say_json, screen, width
@@ -35,8 +38,9 @@ _LINE = 1000
 
 @click.command(short_help="Watch tasks at work: a bar for each file on its way, and what happens.")
 @click.option("--json", "as_json", is_flag=True, help="The state page once, then a line of JSON for each event, for scripts.")
-@click.argument("tasks", nargs=-1, metavar="[TASK]...")
-def command(as_json: bool, tasks: tuple[str, ...]) -> int:
+@click.option("--item", "items", multiple=True, metavar="ITEM", help="Of a named daemon: only this item (may be given again).")
+@click.argument("tasks", nargs=-1, metavar="[TASK|NAME]...", shell_complete=complete.names)
+def command(as_json: bool, items: tuple[str, ...], tasks: tuple[str, ...]) -> int:
     """Watch these tasks, or all, until Ctrl-C: the table of 'pysubtask status', a bar for each file that is on its way, and the
     last events. Where the output is no terminal, events are printed line by line.
 
@@ -44,10 +48,18 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     comes each event behind it: none is left out and none comes twice. A page comes again after a restart. A child that
     dies or comes back has a line, too ("kind": "gone" or "here"), which is no event and has no number.
 
+    NAME is a named daemon: its items once, then a line for each change, also over its restarts.
+
     \b
     pysubtask watch
     pysubtask watch roof --json
+    pysubtask watch Dome --item azimuth
     """
+    if names := daemons_meant(tasks):
+        follow(names, items, as_json)
+        return OK
+    if items:
+        raise CommandError("--item is for named daemons: 'pysubtask list' shows them.", USAGE)
     found = find(tasks, missing=True)
     if not found:
         raise CommandError(NONE_KNOWN, NO_TASK)

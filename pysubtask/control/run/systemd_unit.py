@@ -104,7 +104,15 @@ def unit_of_program(service: Service, folder: str, writable: Sequence[str]) -> s
         f"pysubtask: {_plain(service.config)}",
         folders,
         (),
-        (f"WorkingDirectory={quoted(folder)}", f"TimeoutStartSec={_HOOKS_SECS}", f"TimeoutStopSec={_HOOKS_SECS}"),
+        (
+            f"WorkingDirectory={quoted(folder)}",
+            # For the socket and page of a named daemon: clients outside of the service see no private /tmp.
+            f"RuntimeDirectory={service.name}",
+            "RuntimeDirectoryMode=0700",
+            "RuntimeDirectoryPreserve=yes",
+            f"TimeoutStartSec={_HOOKS_SECS}",
+            f"TimeoutStopSec={_HOOKS_SECS}",
+        ),
         _closed_off(service, folders, _of_registry(service)),
         False,
     )

@@ -10,7 +10,6 @@ from ...common.lock import process_start
 from ...common.process import is_alive
 from .child_context import ChildContext
 
-
 _BOTH_SECS = 1.0
 """Where guard and master are killed together, one of them may be seen to be gone before the other."""
 

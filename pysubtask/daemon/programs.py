@@ -101,6 +101,6 @@ def _pair(word: str) -> tuple[str, str]:
 def null_input_without_terminal() -> None:
     """Without a terminal read nothing: a daemon must not take the input of what has started it."""
     if sys.stdin is not None and not sys.stdin.isatty():
-        handle = os.open(os.devnull, os.O_RDONLY)
+        handle = os.open(os.devnull, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         os.dup2(handle, 0)
         os.close(handle)

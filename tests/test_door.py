@@ -130,7 +130,6 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/dropbox/login.py": ({"open", "os.replace", "os.unlink"}, "the token file that the command names, by mkstemp"),
     "subtask/delta/signature.py": ({"io.FileIO", "os.open"}, "reads for digests alone, which only compare"),
     "subtask/snapshot/append_tracker.py": ({"os.open"}, "reads for digests alone, which only compare"),
-    "subtask/watch/watchdog_events.py": ({"os.open"}, "whether a folder may be read"),
     "transports/dropbox/http_session.py": ({"open"}, "the CA file that the config names"),
     "transports/shared/key_file.py": ({"open"}, "the key that the config names"),
     "transports/shared/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),

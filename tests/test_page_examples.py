@@ -235,12 +235,12 @@ def test_what_python_in_the_pages_imports_exists():
     for page, text, own in python_blocks():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
-                wanted = [(alias.name, "") for alias in node.names]
+                modules = [(alias.name, "") for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                wanted = [(node.module or "", alias.name) for alias in node.names]
+                modules = [(node.module or "", alias.name) for alias in node.names]
             else:
                 continue
-            for module, name in wanted:
+            for module, name in modules:
                 if module not in own:
                     imported = importlib.import_module(module)
                     assert not name or hasattr(imported, name), f"{page}: from {module} import {name}"

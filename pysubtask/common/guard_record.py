@@ -5,6 +5,7 @@
     pid PID                            the child runs as this process
     ended STATUS TIMES WAIT SECOND     it has ended by itself, for the TIMES-th time; the next start is at that second
     stop                               the guard was asked to stop
+    changed                            the master has another plan for the child: the guard's is not to be started again
 
 Seconds are of the monotonic clock, which is the same in all processes of the machine. A line ``ended`` replaces all lines before
 it but those of folders, so the file stays small. A reader may find it empty in the moment of that.
@@ -56,13 +57,15 @@ def line_of(folder: Folder) -> str:
 class GuardRecord(NamedTuple):
     """``pid``: the child, None while none runs. ``restarts``: as far as the guard has started it again. ``status``: how the child
     last ended by itself, as a shell counts: its exit status, or 128 and the number of a signal; None before. ``is_stopping``:
-    whether the guard was asked to stop. ``folders``: what has to be the same at a start."""
+    whether the guard was asked to stop. ``folders``: what has to be the same at a start. ``is_changed``: the master has another
+    plan for the child."""
 
     pid: int | None = None
     restarts: Restarts = Restarts()
     status: int | None = None
     is_stopping: bool = False
     folders: tuple[Folder, ...] = ()
+    is_changed: bool = False
 
 
 def parse(text: str) -> GuardRecord:
@@ -84,6 +87,8 @@ def parse(text: str) -> GuardRecord:
                 found = found._replace(folders=(*found.folders, Folder(path, int(rest[0]), int(rest[1]))))
             elif word == "stop":
                 found = found._replace(is_stopping=True)
+            elif word == "changed":
+                found = found._replace(is_changed=True)
         except (ValueError, IndexError):
             continue
     return found

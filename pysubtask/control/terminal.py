@@ -91,10 +91,10 @@ class Footer:
 
     def show(self, lines: Iterable[str]) -> None:
         """Redraw with these lines, each cut to the width of the terminal; those that have no room are counted in the last."""
-        shown, room = list(lines), height() - 1
-        if len(shown) > room:
-            shown = [*shown[: room - 1], f"... {len(shown) - room + 1} more"]
-        texts = [_encodable(fit(plain(line), width() - 1), sys.stderr) for line in shown]
+        fitting, room = list(lines), height() - 1
+        if len(fitting) > room:
+            fitting = [*fitting[: room - 1], f"... {len(fitting) - room + 1} more"]
+        texts = [_encodable(fit(plain(line), width() - 1), sys.stderr) for line in fitting]
         self.clear()
         sys.stderr.write("\r\n".join(texts))
         sys.stderr.flush()

@@ -127,6 +127,13 @@ class Guard:
                 self._known = found
         return self._known
 
+    def plan_changed(self) -> None:
+        """The child would be started again with the settings of its first start, which are not those of the master any more: from
+        now on the end of the child is the end of the guard, and the master starts both."""
+        if self._is_mine():
+            os.lseek(self.fd, 0, os.SEEK_END)
+            os.write(self.fd, b"changed\n")
+
     def wait_for_pid(self) -> None:
         """Wait a moment for the first process of the child."""
         until = time.monotonic() + _FIRST_PID_SECS

@@ -122,6 +122,8 @@ class Supervisor:
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans for children that are started from now on, one for each child."""
         for managed, plan in zip(self.children, plans, strict=True):
+            if plan != managed.plan and managed.child is not None and managed.child.guard is not None:
+                managed.child.guard.plan_changed()
             managed.plan = plan
 
     def take_read_from(self, stamps: "Stamps") -> None:

@@ -57,16 +57,16 @@ def test_what_is_there_is_listed_and_described(dome):
     assert done.returncode == 0
     assert "Dome  running since 20" in done.stdout and f"PID {program.process.pid}" in done.stdout
     assert [row["name"] for row in json.loads(command("list", "--json", "--type", "Dome").stdout)] == ["Dome"]
-    shown = command("describe", "Dome").stdout
-    assert "Dome (Dome): Turns the dome of the roof station." in shown
-    assert "  item    azimuth: float deg, low 0, high 360, keep" in shown
-    assert "  item    open: bool. Whether the slit is open." in shown
-    assert "  method  park(quietly: bool = False, turns: int = 1) -> str. Turn it to its place." in shown
-    assert "  event   opened(by: str)" in shown
+    screen = command("describe", "Dome").stdout
+    assert "Dome (Dome): Turns the dome of the roof station." in screen
+    assert "  item    azimuth: float deg, low 0, high 360, keep" in screen
+    assert "  item    open: bool. Whether the slit is open." in screen
+    assert "  method  park(quietly: bool = False, turns: int = 1) -> str. Turn it to its place." in screen
+    assert "  event   opened(by: str)" in screen
     assert json.loads(command("describe", "--json").stdout)[0]["items"]["azimuth"]["unit"] == "deg"
 
 
-def test_items_are_shown_and_set(dome):
+def test_items_are_printed_and_set(dome):
     proxy, _ = dome
     assert command("get", "-t", "Dome", "azimuth").stdout == "Dome\n  azimuth  90.0 deg\n"
     done = command("set", "-t", "Dome", "azimuth=180", "open=yes")

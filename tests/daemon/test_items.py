@@ -242,8 +242,8 @@ def test_a_service_manager_hears_that_it_is_ready(place, monkeypatch):
         monkeypatch.setenv("NOTIFY_SOCKET", str(place / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "300000")
         with Program(place, WEATHER, module="weather", wrapper=("-m", "pysubtask", "run", "weather:Weather")) as program:
-            said = [manager.recv(1000).decode() for _ in range(4)]
-            assert said[0].startswith("READY=1\nSTATUS=Weather") and said[1:] == ["WATCHDOG=1"] * 3
+            output = [manager.recv(1000).decode() for _ in range(4)]
+            assert output[0].startswith("READY=1\nSTATUS=Weather") and output[1:] == ["WATCHDOG=1"] * 3
             assert program.stop() == 0
             rest = [manager.recv(1000).decode()]
             while rest[-1] == "WATCHDOG=1":

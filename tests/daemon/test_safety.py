@@ -161,7 +161,7 @@ def test_a_client_talks_to_no_socket_of_another_user(place):
     assert record is not None
 
 
-def test_who_asks_is_told_by_the_system(place):
+def test_the_system_says_who_asks(place):
     with Program(place, DOME, module="dome"):
         dome = get("Dome")
         with dome.follow() as follower:

@@ -80,9 +80,9 @@ def test_either_may_start_first_and_both_say_who_they_are(place, caplog):
             assert "Waiting for clients" in text
             with get("MyData").follow() as follower:
                 assert follower.next(SECS).kind == "page"
-            said = [record.getMessage() for record in caplog.records]
-            assert any(re.fullmatch(rf"Follower \d+ of MyData \(PID {daemon.process.pid}\)", line) for line in said)
-            assert "Handled event of type: page" in said
+            output = [record.getMessage() for record in caplog.records]
+            assert any(re.fullmatch(rf"Follower \d+ of MyData \(PID {daemon.process.pid}\)", line) for line in output)
+            assert "Handled event of type: page" in output
 
 
 def test_a_client_in_the_middle_sees_all_then_each_step(place):

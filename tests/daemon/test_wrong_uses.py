@@ -61,11 +61,11 @@ if __name__ == "__main__":
 
 
 def class_of(**body: Any) -> type:
-    made = type(Daemon)
-    space = made.__prepare__("Dome", (Daemon,))
+    daemon_class = type(Daemon)
+    space = daemon_class.__prepare__("Dome", (Daemon,))
     for name, value in body.items():
         space[name] = value
-    return made("Dome", (Daemon,), space)
+    return daemon_class("Dome", (Daemon,), space)
 
 
 def two_of_one_name() -> None:

@@ -170,6 +170,7 @@ from pysubtask import TaskMaster
 folder = sys.argv[1]
 config = {
     "ftp": {"Host": "127.0.0.1", "HostPort": 1, "UseSFTP": False, "Subtask_Log_FileName": None},
+    "base": {"Guard": False},
     "alerts": {"Command": [os.path.join(folder, "alert")], "SilentSecs": 1.5, "SettleSecs": 0.6},
 }
 master = TaskMaster([{"dir": os.path.join(folder, "data")}], config, os.path.join(folder, "output.txt"), False)
@@ -180,7 +181,8 @@ sys.stdin.read()
 
 
 def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
-    """The app calls nothing any more, so nobody starts the child again; and nobody of the app's is left when it is dead."""
+    """The app calls nothing any more and the child has no guard, so nobody starts it again; and nobody of the app's is left
+    when it is dead."""
     environ = {**os.environ, "PYSUBTASK_REGISTRY": str(station.folder / "registry")}
     app = subprocess.Popen(
         [sys.executable, "-c", APP, str(station.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True

@@ -26,7 +26,8 @@ def test_a_damaged_snapshot_is_not_published_and_is_taken_anew(
     first, more = os.urandom(2_000_000), os.urandom(50_000)
     one.write("a.csv", first[:-1000])
     one.master.start()
-    for rest in (b"", first[-1000:]):  # from the second time on the end is enough
+    # From the second time on the end is enough, and the snapshot is continued.
+    for rest in (b"", first[-1000:]):
         one.write("a.csv", rest, "a")
         one.notify("a.csv")
         one.arrived("a.csv")
@@ -36,9 +37,9 @@ def test_a_damaged_snapshot_is_not_published_and_is_taken_anew(
     one.write("a.csv", more, "a")
     one.notify("a.csv")
     bak = one.data / "upload" / "ftp"
-    found = wait_until(lambda: [path for path in bak.glob("*a.csv") if not path.name.startswith(".")], what="a snapshot")
+    wait_until(lambda: one.page()["queue"]["waiting"] == 1, what="it in the queue")
+    found = [path for path in bak.glob("*a.csv") if not path.name.startswith(".")]
     if killed:
-        wait_until(lambda: one.page()["queue"]["waiting"] == 1, what="it in the queue")
         one.kill()
     with open(found[0], "r+b") as file:
         size = file.seek(0, os.SEEK_END)

@@ -18,9 +18,9 @@ from tests.support.station import Station
 @pytest.fixture
 def station(tmp_path, monkeypatch):
     monkeypatch.setattr(restarts, "FIRST_WAIT_SECS", 0.2)
-    made = Station(tmp_path, TimerIntervalSecs=5)  # so that what wakes a child is seen apart from its ticks
-    yield made
-    made.close()
+    station = Station(tmp_path, TimerIntervalSecs=5)  # so that what wakes a child is seen apart from its ticks
+    yield station
+    station.close()
 
 
 def gone(pid):

@@ -89,10 +89,10 @@ def run(tmp_path: Path, config: dict[str, Any], extension: str = "ftp") -> None:
         timeout=110,
     )
     log = tmp_path / "logs/child.txt"
-    said = log.read_text() if log.exists() else ""
-    assert done.returncode == 0, f"{done.stderr}\n{done.stdout}\n{said[-6000:]}"
-    assert json.loads(done.stdout)["stopped"] == "exit status 0", said[-6000:]
-    assert "Traceback" not in said and "AssertionError" not in said, said[-6000:]
+    output = log.read_text() if log.exists() else ""
+    assert done.returncode == 0, f"{done.stderr}\n{done.stdout}\n{output[-6000:]}"
+    assert json.loads(done.stdout)["stopped"] == "exit status 0", output[-6000:]
+    assert "Traceback" not in output and "AssertionError" not in output, output[-6000:]
 
 
 def same(tmp_path: Path, remote: Path) -> None:

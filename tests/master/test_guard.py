@@ -217,3 +217,14 @@ def test_no_child_is_started_again_for_a_dead_master(capsys):
     assert guarded_restart.main(["--handoff", str(guard.fd), "1", "1", "60", gone.stdout.strip(), "x"]) == 1
     assert capsys.readouterr().out == "" and guard_record.read(guard.fd).status is None
     guard.close()
+
+
+def test_no_child_is_started_again_with_settings_of_before(capsys):
+    me = (str(os.getpid()), process_start(os.getpid()) or "")
+    guard = Guard(Master(int(me[0]), me[1]))
+    words = ["--handoff", str(guard.fd), "1", "1", "60", *me]
+    assert guarded_restart.main(words) == 0
+    guard.plan_changed()
+    assert guarded_restart.main(words) == 1
+    assert capsys.readouterr().out.split() == ["1"]
+    guard.close()

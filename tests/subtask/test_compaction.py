@@ -360,4 +360,4 @@ def test_years_of_new_names_cost_a_start_no_more_than_days(tmp_path: Path, monke
     found = list(rounds(tmp_path, 50_000, 5, every=10))
     assert problems(tmp_path, 50_000) == []
     assert max(one.secs for one in found) < 1 and max(one.rss for one in found) < 60
-    assert max(one.state for one in found) < 20 and found[-1].queue < 1.5 * found[2].queue
+    assert max(one.state for one in found) < 24 and found[-1].queue < 1.5 * found[2].queue

@@ -262,12 +262,12 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def _importer(seen: dict[str, types.ModuleType]) -> Any:
-    def importer(name: str, space: Any = None, local: Any = None, wanted: Any = (), level: int = 0) -> Any:
+    def importer(name: str, space: Any = None, local: Any = None, names: Any = (), level: int = 0) -> Any:
         if not level and name in _GONE:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         if not level and name in seen:
-            return seen[name] if wanted or "." not in name else seen[name.partition(".")[0]]
-        return builtins.__import__(name, space, local, wanted, level)
+            return seen[name] if names or "." not in name else seen[name.partition(".")[0]]
+        return builtins.__import__(name, space, local, names, level)
 
     return importer
 

@@ -84,7 +84,8 @@ class BakFolder:
 
     def publish(self, names: list[tuple[str, str]], synced: Container[str] = (), continued: Sequence[str] = ()) -> None:
         """Sync files, without those that are ``synced`` already (by the name they are renamed from), then rename them (from, to),
-        then sync the folder, so that all outlast a power cut. ``continued``: files to be synced that keep their names."""
+        then sync the folder, so that all outlast a power cut. ``continued``: files to be synced that keep their names; where there
+        is nothing else the folder is not synced."""
         with self._opened() as at:
             named = [(self._name(old, at), self._name(new, at)) for old, new in names]
             unsynced = [*continued, *(old for old, _ in names if old not in synced)]
@@ -96,7 +97,7 @@ class BakFolder:
                     os.close(handle)
             for old, new in named:
                 os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
-            if named:
+            if named or not continued:
                 _sync(at, self.path)
 
     def names(self) -> list[str]:

@@ -134,6 +134,8 @@ class Copier:
         if kept is None:
             return None
         start = None if delivered is None else self._append_tracker.start(path, kept.size)
+        if not kept.base and delivered is not None:
+            return None  # of an append-only file the end is enough, and takes less room
         if kept.base:
             # A snapshot of the end only: it must have all that may have to be sent, and a long one is not continued.
             is_long = kept.size == delivered and kept.size - kept.base > MOST_TAIL_BYTES

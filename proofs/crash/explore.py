@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -23,7 +24,7 @@ from .saved_states import SavedState, StateSaver, copy_tree, restore, saved_in
 from .steps import CRASHED, Steps
 
 _OLD = b"".join(b"%06d,an old line of data\n" % number for number in range(400))
-_MOST_STEPS = 10_000
+_LIBRARIES = ("dropbox", "dropbox.files", "dropbox.exceptions", "requests", "pysubtask.transports.dropbox.answers")
 LATE = ("connect", "rename", "end")
 
 
@@ -107,6 +108,10 @@ class Explorer:
     """Works in ``folder`` (best on a memory file system); forks, so the process must have one thread only."""
 
     def __init__(self, folder: str) -> None:
+        # Once here, not in each of some ten thousand forks.
+        for name in _LIBRARIES:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
         self.folder = folder
         self._templates: dict[tuple[str, str], str] = {}
 

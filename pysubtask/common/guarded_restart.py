@@ -1,6 +1,7 @@
 """``python -m pysubtask.common.guarded_restart``: what a guard asks when its child has ended by itself. It prints how many
 seconds to wait before the next start. Its exit status is 1 where the child is not to be started again, since the master is
-gone or has other settings for the child by now (it starts the child itself then), or a folder of the task: what is there in its place may be what a disk was mounted on, where nothing may be made."""
+gone or has other settings for the child by now (it starts the child itself then), or a folder of the task is: what is there in
+its place may be what a disk was mounted on, where nothing may be made."""
 
 import sys
 import time

@@ -314,6 +314,7 @@ def test_a_stopped_daemon_gives_no_answer_the_next_call_works(place):
     with Program(place, COUNTER, module="counter") as program:
         counter = get("Counter")
         program.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", SECS)
         with pytest.raises(NoAnswer):
             call(counter, "many", (1,), timeout=0.3)
         program.process.send_signal(signal.SIGCONT)

@@ -91,6 +91,7 @@ def check(seen: list, folder: str) -> None:
         last = here
 
 
+@pytest.mark.slow
 def test_kills_of_both_sides_leave_no_gap_and_no_repeat(place):
     kills(place, 12, seed=3)
 
@@ -133,6 +134,7 @@ def kills(place: Path, count: int, seed: int) -> None:
         program.kill()
 
 
+@pytest.mark.slow
 def test_a_follower_that_was_stopped_catches_up(place):
     source = """
 import sys, pysubtask
@@ -177,6 +179,7 @@ def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place):
         assert follower.next(1) is None
 
 
+@pytest.mark.slow
 def test_a_follower_says_that_a_daemon_is_silent(place, monkeypatch):
     monkeypatch.setattr("pysubtask.daemon.following.CHECK_SECS", 0.3)
     with Program(place, COUNTER, module="counter") as program:
@@ -321,6 +324,7 @@ def test_a_stopped_daemon_gives_no_answer_the_next_call_works(place):
         assert call(counter, "many", (1,)) > 0
 
 
+@pytest.mark.slow
 def test_a_daemon_that_begins_elsewhere_is_waited_for(place):
     """Its record is still that of the run before, which had another runtime folder."""
     with Program(place, COUNTER, module="counter") as program:
@@ -337,6 +341,7 @@ def test_a_daemon_that_begins_elsewhere_is_waited_for(place):
         assert str(other) in records.read("Counter").folder
 
 
+@pytest.mark.slow
 def test_an_idle_daemon_writes_nothing(place):
     with Program(place, COUNTER, module="counter"):
         counter = get("Counter")

@@ -75,6 +75,7 @@ def test_an_alarm_is_a_quality(place):
             assert weather.page()["items"]["humidity"]["quality"] == quality
 
 
+@pytest.mark.slow
 def test_a_poll_that_hangs_is_stale_and_others_go_on(place):
     with Program(place, WEATHER, module="weather"):
         weather = get("Weather")
@@ -95,6 +96,7 @@ def test_settings_of_a_method_are_applied_all_or_none(place):
             assert (weather.folder, weather.depth) == ("/new", 3)
 
 
+@pytest.mark.slow
 def test_each_value_is_a_whole_line_through_kill_9(place):
     records(place, 5)
 

@@ -127,6 +127,7 @@ def test_a_runtime_folder_of_another_user_is_refused(place):
     assert os.listdir(place / "pysubtask") == []
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_client_talks_to_no_socket_of_another_user(place):
     """He has taken the place of a daemon that is dead."""

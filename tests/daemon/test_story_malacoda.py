@@ -74,6 +74,7 @@ def test_the_example_of_the_readme(place):
         d.insert_message("nobody is there")
 
 
+@pytest.mark.slow
 def test_a_timeout_expires_and_the_next_call_works(place):
     with Program(place, MESSAGES, module="messages"):
         d = get("MessageDaemon")
@@ -84,6 +85,7 @@ def test_a_timeout_expires_and_the_next_call_works(place):
         assert d.insert_message("next") == "Message received!"
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_within_two_seconds_though_it_sleeps(place):
     with Program(place, MESSAGES.replace("time.sleep(5)", "time.sleep(300)"), module="messages") as program:
         d = get("MessageDaemon")
@@ -96,6 +98,7 @@ def test_sigterm_ends_it_within_two_seconds_though_it_sleeps(place):
     assert known and not known[0].alive and known[0].ended and not known[0].error
 
 
+@pytest.mark.slow
 def test_stop_by_name(place):
     with Program(place, MESSAGES, module="messages"):
         get("MessageDaemon")

@@ -89,6 +89,7 @@ def test_a_set_is_validated_and_refused_in_words(place):
         assert heater.page()["items"]["setpoint"]["quality"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_slow_set_is_busy_and_keeps_nobody_waiting(place):
     with Program(place, HEATER, module="heater"):
         heater, other = get("Heater"), get("Heater")

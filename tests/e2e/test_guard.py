@@ -51,6 +51,7 @@ def test_a_killed_child_delivers_while_the_app_sleeps(tmp_path):
     assert all(0 < one.pss <= 3 * 1024 for one in done), done
 
 
+@pytest.mark.slow
 def test_a_killed_guard_takes_its_child_along(station):
     child, guard = begun(station)
     os.kill(guard, signal.SIGKILL)
@@ -101,6 +102,7 @@ APP = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("also", ["", "guard"])
 def test_the_end_of_the_app_is_the_end_of_both(also, tmp_path):
     with subprocess.Popen([sys.executable, "-c", APP, str(tmp_path)], stdout=subprocess.PIPE, text=True) as app:

@@ -9,19 +9,31 @@ from start to end, as they are. Each copy on the server is compared with the sou
 from __future__ import annotations
 
 import argparse
-import contextlib
 import filecmp
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pysubtask.common.errors import ConfigError
 
-from .bench import Bench, Failed, chosen, installed, main, not_installed, options, ordered, progress, wait_until
+from .bench import (
+    Bench,
+    Failed,
+    chosen,
+    installed,
+    main,
+    not_installed,
+    options,
+    ordered,
+    progress,
+    removed,
+    wait_until,
+    write_random,
+)
 from .our_app import our_app
 from .peers import IN_PLACE, RENAMED, Peer, edit_peers
 from .table import Column, Table, median, ratio
@@ -106,13 +118,6 @@ def _took(bench: Bench, secs: float, counted: tuple[int, int]) -> _Took:
     return _Took(secs, None, None) if bench.relay is None else _Took(None, *counted)
 
 
-def _write(path: Path, megabytes: int) -> None:
-    with open(path, "wb") as file:
-        for _ in range(megabytes):
-            file.write(os.urandom(_MB))
-        os.fsync(file.fileno())
-
-
 def _shows(remote: Path, size: int, at: int, piece: bytes) -> bool:
     """Whether the server has the new version: its size, and both ends of what is new."""
     try:
@@ -157,15 +162,6 @@ def _check(source: Path, remote: Path) -> None:
         raise Failed("the copy differs")
 
 
-@contextlib.contextmanager
-def _removed(*folders: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _measure_ours(bench: Bench, variant: _Ours, old: Path, edits: list[tuple[Edit, bytes]], pause: float) -> dict[str, _Took]:
     """All edits one after the other, as one app makes them."""
     folder, place = bench.fresh("data"), bench.place()
@@ -173,10 +169,7 @@ def _measure_ours(bench: Bench, variant: _Ours, old: Path, edits: list[tuple[Edi
     source, remote = folder / old.name, place.path / old.name
     took: dict[str, _Took] = {}
     settings = variant.ftp if variant.warm else {"DeadTimeMilli": _DEAD_MILLI, **variant.ftp}
-    with (
-        _removed(folder, place.path),
-        our_app(bench, place, folder, [{"file": str(source), **variant.entry}], **settings) as master,
-    ):
+    with removed(folder, place.path), our_app(bench, place, folder, [{"file": str(source), **variant.entry}], **settings) as master:
 
         def arrived(size: int, at: int, piece: bytes) -> bool:
             master.check_pending_notifications()
@@ -210,7 +203,7 @@ def _measure_ours(bench: Bench, variant: _Ours, old: Path, edits: list[tuple[Edi
 
 def _measure_peer(bench: Bench, peer: Peer, old: Path, new: Path) -> _Took:
     place = bench.place()
-    with _removed(place.path):
+    with removed(place.path):
         shutil.copy2(old, place.path / new.name)
         argv = peer.argv(bench, new, place)
         meter = _Meter(bench)
@@ -242,9 +235,9 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     for number in range(rounds + 1):
         old = bench.fresh("old") / "data.bin"
         old.parent.mkdir()
-        _write(old, megabytes)
+        write_random(old, megabytes)
         pieces = [(edit, os.urandom(edit.size(megabytes * _MB))) for edit in _EDITS]
-        with _removed(old.parent):
+        with removed(old.parent):
             # The first one brings the programs into memory, too.
             _round(direct if number else bench, old, pieces, peers, took, problems, number, 0 if args.quick else _PAUSE_SECS)
         progress(f"round {number} of {rounds}" if number else "bytes counted")
@@ -293,7 +286,7 @@ def _round(
     for edit, piece in pieces:
         new = bench.fresh("new") / old.name
         new.parent.mkdir()
-        with _removed(new.parent):
+        with removed(new.parent):
             shutil.copy2(old, new)
             edit.make(new, piece)
             for name in ordered(list(peers[edit.name]), number):

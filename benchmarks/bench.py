@@ -348,3 +348,21 @@ def wait_until(condition: Callable[[], bool], secs: float, what: str, pause: flo
         if time.monotonic() > deadline:
             raise Failed(f"{what}: not within {secs:.0f} s")
         time.sleep(pause)
+
+
+def write_random(path: Path, megabytes: int) -> None:
+    """Write a file of so many megabytes, and sync it."""
+    with open(path, "wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def removed(*folders: Path) -> Iterator[None]:
+    """Remove these folders at the end."""
+    try:
+        yield
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)

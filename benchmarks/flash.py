@@ -22,11 +22,22 @@ from typing import Any, NamedTuple
 
 from pysubtask.common.status import read_status
 
-from .append import _removed as removed
-from .append import _write as write
-from .bench import Bench, Failed, Place, chosen, installed, main, not_installed, options, progress, wait_until
+from .bench import (
+    Bench,
+    Failed,
+    Place,
+    chosen,
+    installed,
+    main,
+    not_installed,
+    options,
+    progress,
+    removed,
+    wait_until,
+    write_random,
+)
 from .our_app import our_app
-from .peers import TUNED, rclone
+from .peers import TUNED, lsyncd, rclone
 from .table import Column, Table, percentile
 
 _LINE = b"2026-11-30T12:00:00.000,station7,21.375,1013.25,48.1,0.0,12.61,OK,1234567,9876,0.125,55.0,17,3,0,NOMINAL,\n"
@@ -141,13 +152,7 @@ def _running(bench: Bench, growing: _Growing, process: subprocess.Popen[bytes], 
 
 
 def _lsyncd(bench: Bench, growing: _Growing, args: argparse.Namespace) -> Written:
-    config, log = bench.fresh("lsyncd"), bench.fresh("lsyncd-log")
-    config.write_text(
-        f'settings {{ nodaemon = true, logfile = "{log}" }}\n'
-        f'sync {{ default.rsync, source = "{growing.path.parent}", target = "bench:{growing.place.path}", delay = 0,\n'
-        f'  rsync = {{ archive = true, rsh = "ssh -F {bench.ssh_config}" }} }}\n'
-    )
-    process = bench.start(["lsyncd", "-nodaemon", str(config)])
+    process = bench.start(lsyncd(bench, growing.path.parent, growing.place.path, delay=0))
     growing.wait()
     return _running(bench, growing, process, args)
 
@@ -188,7 +193,7 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         folder, place = bench.fresh("data"), bench.place()
         folder.mkdir()
         growing = _Growing(folder / "data.csv", place)
-        write(growing.path, megabytes)
+        write_random(growing.path, megabytes)
         try:
             with removed(folder, place.path):
                 written = measure(bench, growing, args)

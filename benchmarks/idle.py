@@ -20,6 +20,7 @@ from pysubtask.common.status import read_status
 
 from .bench import Bench, Failed, chosen, installed, main, not_installed, options, progress, wait_until
 from .our_app import our_app
+from .peers import lsyncd
 from .processes import fine_cpu_secs, memory
 from .table import Column, Table
 
@@ -84,13 +85,8 @@ def _files(bench: Bench, folder: Path, count: int) -> contextlib.AbstractContext
 
 @contextlib.contextmanager
 def _lsyncd(bench: Bench, folder: Path, count: int) -> Iterator[int]:
-    config, log, place = bench.fresh("lsyncd"), bench.fresh("lsyncd-log"), bench.place()
-    config.write_text(
-        f'settings {{ nodaemon = true, logfile = "{log}" }}\n'
-        f'sync {{ default.rsync, source = "{folder}", target = "bench:{place.path}",\n'
-        f'  rsync = {{ archive = true, rsh = "ssh -F {bench.ssh_config}" }} }}\n'
-    )
-    process = bench.start(["lsyncd", "-nodaemon", str(config)])
+    place = bench.place()
+    process = bench.start(lsyncd(bench, folder, place.path))
     try:
         wait_until(
             lambda: process.poll() is not None or _here(place.path) == count, _LIMIT_SECS, f"{count} files are delivered", 0.1

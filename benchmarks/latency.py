@@ -19,7 +19,7 @@ from typing import Any
 
 from .bench import Bench, Failed, chosen, installed, main, not_installed, options, ordered, progress, wait_until
 from .our_app import our_app
-from .peers import RENAMED, rclone, rclone_publish
+from .peers import RENAMED, lsyncd, rclone, rclone_publish
 from .table import Column, Table, median, percentile, ratio
 
 _OURS = "pysubtask append + notify"
@@ -79,13 +79,7 @@ def _ours(bench: Bench) -> Iterator[Change]:
 @contextlib.contextmanager
 def _lsyncd(bench: Bench, delay: int) -> Iterator[Change]:
     source, place = _source(bench), bench.place()
-    config, log = bench.fresh("lsyncd"), bench.fresh("lsyncd-log")
-    config.write_text(
-        f'settings {{ nodaemon = true, logfile = "{log}" }}\n'
-        f'sync {{ default.rsync, source = "{source.parent}", target = "bench:{place.path}", delay = {delay},\n'
-        f'  rsync = {{ archive = true, whole_file = true, rsh = "ssh -F {bench.ssh_config}" }} }}\n'
-    )
-    process = bench.start(["lsyncd", "-nodaemon", str(config)])
+    process = bench.start(lsyncd(bench, source.parent, place.path, delay=delay, whole=True))
     remote = place.path / source.name
 
     def ended() -> bool:

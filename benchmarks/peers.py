@@ -61,6 +61,19 @@ def lftp(bench: Bench, *commands: str) -> list[str]:
     return ["lftp", "-c", "; ".join(["set cmd:fail-exit yes", "set net:max-retries 1", connect, login, *commands])]
 
 
+def lsyncd(bench: Bench, source: Path, target: Path, *, delay: int | None = None, whole: bool = False) -> list[str]:
+    """lsyncd on a folder, with its configuration. ``delay``: seconds (None: its own); ``whole``: rsync sends whole files."""
+    config, log = bench.fresh("lsyncd"), bench.fresh("lsyncd-log")
+    after = "" if delay is None else f" delay = {delay},"
+    manner = "whole_file = true, " if whole else ""
+    config.write_text(
+        f'settings {{ nodaemon = true, logfile = "{log}" }}\n'
+        f'sync {{ default.rsync, source = "{source}", target = "bench:{target}",{after}\n'
+        f'  rsync = {{ archive = true, {manner}rsh = "ssh -F {bench.ssh_config}" }} }}\n'
+    )
+    return ["lsyncd", "-nodaemon", str(config)]
+
+
 def rclone_publish() -> str:
     """It writes in place before 1.63."""
     return RENAMED if version_of("rclone") >= (1, 63) else IN_PLACE

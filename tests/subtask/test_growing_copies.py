@@ -254,6 +254,13 @@ class Station:
         os.utime(notify, (self.number * 1000, self.number * 1000))
         self.pipeline.take(self.now)
 
+    def grows_once(self):
+        """The file is delivered, grows, and is notified: the snapshot of its new content is kept."""
+        self.notify()
+        self.deliver(self.claim())
+        grow(self.source)
+        self.notify()
+
     def claim(self):
         (job,) = self.thread.run(self.thread.spool.queue.claim, 1, self.now, 0.0)
         return job
@@ -303,10 +310,7 @@ def test_a_growing_file_has_one_snapshot_for_all_jobs(station):
 
 
 def test_a_snapshot_that_is_released_stays_for_its_jobs(station):
-    station.notify()
-    station.deliver(station.claim())
-    grow(station.source)
-    station.notify()
+    station.grows_once()
     sending = station.claim()
     grow(station.source)
     station.notify()
@@ -322,10 +326,7 @@ def test_a_snapshot_that_is_released_stays_for_its_jobs(station):
 
 
 def test_a_job_given_back_keeps_the_snapshot_of_the_newer_one(station):
-    station.notify()
-    station.deliver(station.claim())
-    grow(station.source)
-    station.notify()
+    station.grows_once()
     sending = station.claim()
     grow(station.source)
     station.notify()
@@ -337,10 +338,7 @@ def test_a_job_given_back_keeps_the_snapshot_of_the_newer_one(station):
 
 
 def test_a_rewritten_file_begins_a_snapshot_of_its_own(station):
-    station.notify()
-    station.deliver(station.claim())
-    grow(station.source)
-    station.notify()
+    station.grows_once()
     old = station.claim()
     station.deliver(old)
     station.source.write_bytes(b"all new\n" * 50_000)
@@ -371,10 +369,7 @@ def test_a_small_file_is_copied_whole(station, monkeypatch):
 
 
 def test_a_snapshot_found_faulty_is_not_continued(station):
-    station.notify()
-    station.deliver(station.claim())
-    grow(station.source)
-    station.notify()
+    station.grows_once()
     faulty = station.claim()
     assert station.copies.is_kept(faulty.snapshot)
     child = SimpleNamespace(aids=SimpleNamespace(growing_copies=station.copies), retakes=Retakes(lambda: None))

@@ -133,15 +133,14 @@ class Copier:
         kept = self._aids.growing_copies.of(path, name)
         if kept is None:
             return None
-        start = None if delivered is None else self._append_tracker.start(path, kept.size)
-        if not kept.base and delivered is not None:
+        if delivered is None:
+            return None if kept.base else Continuation(kept, None)
+        if not kept.base:
             return None  # of an append-only file the end is enough, and takes less room
-        if kept.base:
-            # A snapshot of the end only: it must have all that may have to be sent, and a long one is not continued.
-            is_long = kept.size == delivered and kept.size - kept.base > MOST_TAIL_BYTES
-            if start is None or delivered is None or kept.base > delivered or is_long:
-                return None
-        return Continuation(kept, start)
+        # A snapshot of the end only: it must have all that may have to be sent, and a long one is not continued.
+        start = self._append_tracker.start(path, kept.size)
+        is_long = kept.size == delivered and kept.size - kept.base > MOST_TAIL_BYTES
+        return None if start is None or kept.base > delivered or is_long else Continuation(kept, start)
 
     def _keep_growing(self, path: str, name: str, copied: Copied, before: dict[int, str]) -> None:
         """Keep a snapshot for the next one, where the file has grown: ``before`` it had such a size and digest."""

@@ -162,9 +162,8 @@ class ChildProcess:
         health = parts.delivery.check(now)
         if health.hang:
             self._start_over(parts, health.hang)
-        state_folders = parts.disk_checks.state_folders
-        if state_folders.is_gone():
-            return f"The folder {state_folders.gone} is gone, or another one is in its place"
+        if gone := parts.disk_checks.state_folders.gone:
+            return f"The folder {gone} is gone, or another one is in its place"
         return health.failure
 
     def _start_over(self, parts: ChildParts, why: str) -> None:

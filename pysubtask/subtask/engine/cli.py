@@ -14,20 +14,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..common import effective_user, handoff, secret_file
-from ..common.advice import keep_private
-from ..common.cores import forbid_cores, holds_secret
-from ..common.entries import Entry, first_folder, read_entries
-from ..common.errors import ConfigError
-from ..common.handoff import Handoff
-from ..common.never_sent import of_task
-from ..common.place import near
-from ..common.plain import plain
-from ..common.run_as import BY_HAND, BY_RUN, check_folders, check_process
-from ..common.secret_file import NotPrivate
-from .base_subtask import BaseSubtask
-from .engine.child_process import ChildProcess
-from .engine.exit_status import EXIT_CONFIG
+from ...common import effective_user, handoff, secret_file
+from ...common.advice import keep_private
+from ...common.cores import forbid_cores, holds_secret
+from ...common.entries import Entry, first_folder, read_entries
+from ...common.errors import ConfigError
+from ...common.handoff import Handoff
+from ...common.never_sent import of_task
+from ...common.place import near
+from ...common.plain import plain
+from ...common.run_as import BY_HAND, BY_RUN, check_folders, check_process
+from ...common.secret_file import NotPrivate
+from ..base_subtask import BaseSubtask
+from .child_process import ChildProcess
+from .exit_status import EXIT_CONFIG
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
 TOKEN_VARIABLES = {"RefreshToken": "PYSUBTASK_REFRESH_TOKEN", "AccessToken": "PYSUBTASK_ACCESS_TOKEN"}
@@ -84,7 +84,7 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
     if extension == "dropbox" and args.store is not None and not args.login:
         parser.error("--store goes with --login")
     if extension == "dropbox" and args.login:
-        from ..transports.dropbox.login import login
+        from ...transports.dropbox.login import login
 
         return login(args.AppKey, args.store, args.Proxy, args.CAFile)
     _forget_the_apps_signals()

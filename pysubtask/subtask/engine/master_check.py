@@ -12,6 +12,8 @@ from .child_context import ChildContext
 
 _BOTH_SECS = 1.0
 """Where guard and master are killed together, one of them may be seen to be gone before the other."""
+_EVERY_SECS = 0.5
+"""Seconds between two checks of a master that is not the parent: each reads files of /proc, and ticks may be many."""
 
 
 class MasterCheck:
@@ -21,6 +23,7 @@ class MasterCheck:
         self._parent = os.getppid()
         self._parent_start = process_start(self._parent)
         self._alone_since: float | None = None
+        self._next_check = 0.0
 
     def is_gone(self, context: ChildContext, events: EventLog) -> bool:
         """Whether the master is gone, which is reported. Where the unpacker of a frozen program is gone alone, a stop is
@@ -28,7 +31,7 @@ class MasterCheck:
         pid, parent = context.handoff.master_pid, os.getppid()
         if pid is None or parent == pid:
             return False
-        if self._parent != pid and is_alive(pid, context.handoff.master_start or ""):
+        if self._parent != pid and self._is_alive(pid, context):
             # The guard, or the unpacker of a frozen one-file program, is between master and child. The master takes its end for
             # that of the child.
             if parent != self._parent or (sys.platform == "win32" and process_start(parent) != self._parent_start):
@@ -37,6 +40,14 @@ class MasterCheck:
         context.log.warning("The master [%s] is gone", pid)
         events.emit("orphaned", master_pid=pid)
         return True
+
+    def _is_alive(self, pid: int, context: ChildContext) -> bool:
+        """Whether the master is alive, or was a moment ago."""
+        now = context.clock()
+        if now < self._next_check:
+            return True
+        self._next_check = now + _EVERY_SECS
+        return is_alive(pid, context.handoff.master_start or "")
 
     def _hurry_soon(self, context: ChildContext) -> None:
         """Stop at once, where the master is still there after a moment."""

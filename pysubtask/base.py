@@ -44,7 +44,7 @@ def main(subtask: type[BaseSubtask] | None = None, argv: Sequence[str] | None = 
     A module with a subclass of its own ends in ``if __name__ == "__main__": sys.exit(main(MySubtask))``.
     """
     from .subtask.base_subtask import BaseSubtask
-    from .subtask.cli import run
+    from .subtask.engine.cli import run
 
     return run(subtask or BaseSubtask, "base", plan, argv)
 

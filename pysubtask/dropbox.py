@@ -53,7 +53,7 @@ def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None 
 
     The exit status.
     """
-    from .subtask.cli import run
+    from .subtask.engine.cli import run
     from .subtask.upload_subtask import DropboxSubtask
 
     return run(subtask or DropboxSubtask, "dropbox", plan, argv)

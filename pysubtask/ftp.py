@@ -50,7 +50,7 @@ def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None 
 
     The exit status.
     """
-    from .subtask.cli import run
+    from .subtask.engine.cli import run
     from .subtask.upload_subtask import FTPSubtask
 
     return run(subtask or FTPSubtask, "ftp", plan, argv)

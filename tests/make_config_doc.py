@@ -18,7 +18,7 @@ from pysubtask.control import commands as package
 from pysubtask.control.cli import commands
 from pysubtask.control.exit_status import MEANINGS
 from pysubtask.defaults_config import SETTINGS
-from pysubtask.subtask.cli import make_parser
+from pysubtask.subtask.engine.cli import make_parser
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = ("config.md", "commands.md")

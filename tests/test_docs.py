@@ -30,8 +30,8 @@ from pysubtask.common.status import read_status
 from pysubtask.control import exit_status
 from pysubtask.control.cli import commands, main
 from pysubtask.subtask import base_subtask
-from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from pysubtask.subtask.engine import exit_status as child_exit_status
+from pysubtask.subtask.engine.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from tests import make_config_doc
 from tests.support import pages
 from tests.support.helpers import wait_until

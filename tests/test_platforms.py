@@ -40,7 +40,7 @@ ELSEWHERE = {
     "master/child.py": "Popen's own poll and signals; CTRL_BREAK asks for a stop",
     "master/guard.py": "no guard: the app's next call starts a dead child",
     "master/owner.py": "an app is not forked there",
-    "subtask/cli.py": "no signal is inherited there",
+    "subtask/engine/cli.py": "no signal is inherited there",
     "subtask/engine/stop_state.py": "no signal is held back",
     "subtask/snapshot/bak_folder.py": "folders have no modes there",
     "subtask/snapshot/file_blocks.py": "holes are copied as bytes; the sync writes all at its end",

@@ -25,7 +25,7 @@ from pysubtask.common.handoff import Handoff
 from pysubtask.common.status import read_status
 from pysubtask.master.child_config import plan
 from pysubtask.master.guard import KILL
-from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
+from pysubtask.subtask.engine.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
 from tests.support.helpers import wait_until
 from tests.support.other_user import HIM, needs_root

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import os
 import random
-import selectors
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,7 +18,6 @@ from pysubtask.master.state_dir import make_ready
 from pysubtask.subtask.delivery.dispatcher import Dispatcher
 from pysubtask.subtask.engine import child_parts, upload_delivery
 from pysubtask.subtask.engine.child_process import ChildProcess
-from pysubtask.subtask.engine.delivery import Delivery
 from pysubtask.subtask.snapshot import copier
 from pysubtask.subtask.spool import spool_thread
 from pysubtask.subtask.upload_subtask import UploadSubtask
@@ -38,22 +36,21 @@ from .ftp_network import Network
 from .model import ModelServer
 from .quirk_model import QuirkModel
 from .steps import Steps
+from .turns import connected_turns, separate_turns
+from .virtual_time import VirtualLoop
 
 STUCK, VISIBLE_WRONG = 87, 88
 """Exit statuses: the queue was not empty in the end; a reader saw what must never be seen."""
-_TURNS = 20
-_PAUSE_SECS = 3.0
-"""Between two versions: longer than TimerIntervalSecs, shorter than the dead time."""
 _KEPT_BYTES = 1000
 """Snapshots of this size are kept and continued already: small files make quick runs."""
-_LONGEST_SECS = 100_000.0
 
 
 class Kind(NamedTuple):
     """A kind of server and of change, by ``name``: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries,
     with ``atomic_append`` as the setting AtomicAppend; ``dropbox``: the stand-in for Dropbox. ``moves``: the state with a queue
     lies where the version before kept it, and is moved. ``profile``: the server is one of these. ``ftp``: the server speaks FTP,
-    by these rules. ``writes_on``: the app writes the next version after each snapshot, before that is sent."""
+    by these rules. ``writes_on``: the app writes the next version after each snapshot, before that is sent, and the connection
+    stays open meanwhile."""
 
     name: str
     atomic: bool = True
@@ -96,6 +93,7 @@ KINDS = {
         Kind("object store", append=True, atomic_append=False, profile=PROFILES["object store"]),
         Kind("delete refused", copies=True, append=True, atomic_append=False, profile=PROFILES["delete refused"]),
         Kind("growing file", writes_on=True),
+        Kind("growing swap", atomic=False, writes_on=True),
         Kind("growing append", append=True, atomic_append=False, writes_on=True),
         Kind("ftp whole", ftp=FTPRules(hashes=True)),
         Kind("ftp swap", ftp=FTPRules(replaces=False)),
@@ -179,33 +177,6 @@ class _Inline:
         self.down = True
 
 
-class _Jump(selectors.DefaultSelector):
-    """A selector that never waits: a wait moves the clock."""
-
-    now = 1000.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        found = super().select(0)
-        if not found:
-            if timeout is None:
-                raise RuntimeError("everything waits for something that never comes")
-            self.now += max(0.0, timeout)
-        return found
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        return self._jump.now
-
-    def wait(self, secs: float) -> None:
-        """Move the clock, as a wait does."""
-        self._jump.now += secs
-
-
 async def _run_here(self: CallPool, work: Callable[..., Any], *args: Any) -> Any:
     if self._closed.done():
         raise TransportLost("closed meanwhile")
@@ -228,15 +199,6 @@ class _Dispatcher(Dispatcher):
         return None
 
 
-async def _carry(delivery: Delivery, deadline: float) -> None:
-    """Deliver until nothing is due before ``deadline``."""
-    assert isinstance(delivery, upload_delivery.UploadDelivery)
-    dispatcher = delivery._dispatcher
-    assert dispatcher is not None
-    dispatcher.stop(deadline)
-    await dispatcher.main()
-
-
 def live(
     station: Station,
     kind: Kind,
@@ -257,7 +219,7 @@ def live(
         # The record of the task is a part of what is moved: each run has its own.
         os.environ[registry.VARIABLE] = os.path.join(station.root, "registry")
     random.seed(1)
-    loop = _Loop()
+    loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     servers: list[ModelServer | ModelFTP] = []
 
@@ -340,23 +302,19 @@ def live(
         tick.run(loop.time())
         process.close(opened)
         return 0
-    empty = False
-    for turn in range(_TURNS):
-        tick.run(loop.time())
+
+    def next_version() -> bool:
         with steps.elsewhere():
-            has_more = kind.writes_on and write_on()
-        loop.run_until_complete(_carry(opened.delivery, loop.time() + _LONGEST_SECS))
-        queue = opened.child.spool_thread
-        counts = queue.run(queue.spool.queue_admin.counts)
-        if has_more:
-            loop.wait(_PAUSE_SECS)
-        empty = turn > 1 and not has_more and not (counts.waiting or counts.sending or counts.parked)
-        if empty:
-            break
+            return kind.writes_on and write_on()
+
+    if kind.writes_on:
+        is_empty = loop.run_until_complete(connected_turns(opened, tick, loop, next_version))
+    else:
+        is_empty = separate_turns(opened, tick, loop, next_version)
     process.close(opened)
     if late_at == "end" and servers:
         servers[-1].run_late(station.late)
-    return 0 if empty else STUCK
+    return 0 if is_empty else STUCK
 
 
 def _once(path: str) -> bool:

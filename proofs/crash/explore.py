@@ -94,6 +94,7 @@ CHANGES = {
     "object store": ("first", "grown", "rewritten"),
     "delete refused": ("first", "grown", "rewritten", "middle"),
     "growing file": ("growing",),
+    "growing swap": ("growing",),
     "growing append": ("growing",),
     "ftp whole": ("first", "grown", "rewritten"),
     "ftp swap": ("first", "rewritten"),

@@ -243,7 +243,7 @@ def can_be_started(module: str) -> None:
         return
     from importlib.util import find_spec
 
-    for name in dict.fromkeys([module, "pysubtask.subtask.cli"]):
+    for name in dict.fromkeys([module, "pysubtask.subtask.engine.cli"]):
         try:
             there = find_spec(name)
         except (ImportError, ValueError):

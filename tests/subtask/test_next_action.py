@@ -73,7 +73,9 @@ ROWS = [
     (11, Facts(NOW, True, due_at=NOW + 3, in_flight=1), Sleep(NOW + 3)),
     (12, Facts(NOW, True, due_at=NOW + 9, deadline=NOW + 5), End()),
     (13, Facts(NOW, True, idle_at=NOW), Disconnect("idle")),
-    (14, Facts(NOW, True, idle_at=NOW + 2, due_at=NOW + 3), Sleep(NOW + 2)),
+    (14, Facts(NOW, True, idle_at=NOW + 2, due_at=NOW + 3), Sleep(NOW + 2, standing=Claim(1, 1))),
+    (14, Facts(NOW, True, idle_at=NOW + 2, due_at=NOW + 3, paused=True), Sleep(NOW + 2)),
+    (11, Facts(NOW, True, due_at=NOW + 3, in_flight=1, places=4, large_places=3), Sleep(NOW + 3, standing=Claim(3, 3))),
 ]
 
 

@@ -20,6 +20,7 @@ from pysubtask.subtask.spool import database
 from pysubtask.subtask.spool.jobs import DeliveryResult, QueuedSnapshot
 from pysubtask.subtask.spool.spool import Spool
 from pysubtask.subtask.spool.spool_thread import SpoolThread
+from pysubtask.subtask.spool.standing_claim import ClaimTerms
 from pysubtask.subtask.spool.temp_names import temp_name
 from pysubtask.transports.base import Append, RemoteStat
 
@@ -523,8 +524,8 @@ class Machine(RuleBasedStateMachine):
             self.spool.close()
             self.folder.cleanup()
 
-    @rule(names=st.lists(NAMES, min_size=1, max_size=3, unique=True))
-    def enqueue(self, names):
+    @rule(names=st.lists(NAMES, min_size=1, max_size=3, unique=True), claims=st.integers(0, 3))
+    def enqueue(self, names, claims):
         entries, expected = [], []
         for name in names:
             self.count += 1
@@ -533,12 +534,17 @@ class Machine(RuleBasedStateMachine):
                 expected.append(self.waiting[name][0])
             self.waiting[name] = (f"/bak/{name}-{self.count}", 0.0)
             self.stamps[f"/data/{name}.notify"] = Stamp(self.count, 0, 8)
+        if claims:
+            self.spool.queue.standing.leave(ClaimTerms(claims, claims, self.now, False, False, lambda versions: None))
         assert self.spool.queue.enqueue(entries) == expected
+        self.check_taken(self.spool.queue.standing.withdraw(), claims)
 
     @rule(limit=st.integers(1, 4))
     def take(self, limit):
+        self.check_taken(self.spool.queue.claim(limit, self.now, 0.0), limit)
+
+    def check_taken(self, taken, limit):
         due = {name for name, (_, at) in self.waiting.items() if at <= self.now and name not in self.sending}
-        taken = self.spool.queue.claim(limit, self.now, 0.0)
         assert len(taken) == min(limit, len(due))
         for version in taken:
             assert version.name in due

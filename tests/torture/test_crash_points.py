@@ -106,6 +106,13 @@ UploadClient.snapshot_lost = lambda self, path: self._child.retakes.ask(path)
 """,
         ("must never be seen", "torn or old", "the queue is not empty"),
     ),
+    "a standing claim whose jobs nobody gets": (
+        """
+from pysubtask.subtask.spool.standing_claim import StandingClaim
+StandingClaim.settle = lambda self, terms, claimed: None
+""",
+        ("the queue is not empty",),
+    ),
     "a kept snapshot that is left at the end": (
         """
 from pysubtask.subtask.snapshot.pipeline import SnapshotPipeline

@@ -72,10 +72,14 @@ class DeliveryContext:
     def take(self, *args: Any, **kwargs: Any) -> list[ClaimedJob]:
         """Take versions to send (see Queue.claim); the status page shows them as moving from now on."""
         versions = self.spool.queue.claim(*args, **kwargs)
+        self.begun(versions)
+        return versions
+
+    def begun(self, versions: Sequence[ClaimedJob]) -> None:
+        """The status page shows these versions as moving from now on."""
         for version in versions:
             anew = not (version.resume or version.plan.append or version.plan.copies)
             self.status_model.begin(version.id, version.name, version.size, anew=anew)
-        return versions
 
     def deliver(self, dones: Sequence[DeliveryResult]) -> list[tuple[DeliveryResult, Receipt]]:
         """Commit the delivered versions, and report them on the status page and as events."""

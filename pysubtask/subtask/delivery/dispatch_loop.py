@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ...delivery_rules.retry import Policy
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
+from ..spool.standing_claim import ClaimTerms
 from .connection import CalledBack, Connection
 from .context import DeliveryContext
 from .due_jobs import DueJobs
@@ -197,6 +198,7 @@ class DispatchLoop:
                     break
                 await self._carry_out(action, facts)
         finally:
+            await self._withdraw_claim(0)
             await delivery.uploads.end(CalledBack("stopped"))
             await delivery.commits.drain()
             await delivery.connection.disconnect()
@@ -267,8 +269,26 @@ class DispatchLoop:
     async def _wait(self, action: Hold | Sleep, facts: Facts) -> None:
         if not facts.connected:
             self._show_wait(action, facts)
+        standing = action.standing if isinstance(action, Sleep) else None
+        if standing is not None:
+            context, methods = self._context, self._methods()
+            terms = ClaimTerms(standing.places, standing.large, facts.now, methods["appends"], methods["copies"], context.begun)
+            context.spool.queue.standing.leave(terms)
         self._delivery.uploads.wake_below(action.wake_below if isinstance(action, Sleep) else -1)
         await self._delivery.due.wait(action.until - self._context.clock())
+        if standing is not None:
+            await self._withdraw_claim(standing.places)
+
+    async def _withdraw_claim(self, places: int) -> None:
+        """End the claim that was left with the queue, before anything else, and begin the uploads of what was claimed by it."""
+        due, claim = self._delivery.due, self._context.spool.queue.standing
+        claimed = claim.withdraw()
+        if claimed is None:  # its commit runs
+            claimed = await self._context.spool_thread.ask(claim.withdraw) or ()
+        for version in claimed:
+            self._delivery.uploads.begin(version)
+        if 0 < len(claimed) < places and claim.commits == claim.settled_by:
+            due.all_claimed(self._context.clock())
 
     def _show_wait(self, action: Hold | Sleep, facts: Facts) -> None:
         """Without a connection: write to the status page whether something waits for the next login."""

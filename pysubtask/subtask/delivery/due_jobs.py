@@ -18,17 +18,13 @@ class DueJobs:
         self._woken = asyncio.Event()
         self._has_more = True
         self._due_at = 0.0
-        self._claimed_at = 0.0
+        self.claimed_at = 0.0
+        """When a job was claimed last."""
 
     @property
     def at(self) -> float:
         """When a job can be claimed; 0 for now."""
         return 0.0 if self._has_more else self._due_at
-
-    @property
-    def claimed_at(self) -> float:
-        """When a job was claimed last."""
-        return self._claimed_at
 
     def added(self) -> None:
         """Jobs were added to the queue."""
@@ -65,13 +61,18 @@ class DueJobs:
     def claimed(self, count: int, room: int, now: float, due: float | None, *, reads_due: bool) -> None:
         """``count`` jobs were claimed for ``room`` places. ``due``: when the next one is due, None where that was not read."""
         if count:
-            self._claimed_at = now
+            self.claimed_at = now
         if count == room:
             self._has_more = True
             if reads_due:
                 self._due_at = 0.0
         elif due is not None:
             self._due_at = min(self._due_at, due)
+
+    def all_claimed(self, now: float) -> None:
+        """Every job that was added so far is claimed."""
+        self.claimed_at = now
+        self._has_more = False
 
     def forget(self) -> None:
         """There is no connection: all is read again after the next login."""

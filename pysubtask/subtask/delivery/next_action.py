@@ -16,11 +16,14 @@ snapshot that is being made needs the connection; neither of the latter two coun
 8   yes           a heartbeat is due                                              ``SendHeartbeat``
 9   yes           a job is due, a place is free, few places were claimed lately   ``Claim(n, large)``
 10  yes           a job is due, and few places are free                           ``Sleep`` until more are, or a moment
-11  yes           uploads are in flight                                           ``Sleep`` until one ends, or a job is due
+11  yes           uploads are in flight                                           ``Sleep`` until one ends, or a job is due (*)
 12  yes           nothing in flight, a stop, and no job is due before its end     ``End``
 13  yes           nothing in flight, and the dead time is over                    ``Disconnect("idle")``
-14  yes           nothing in flight                                               ``Sleep`` until a job is due, or the dead time
+14  yes           nothing in flight                                               ``Sleep`` until a job is due, or idle (*)
 ==  ============  ==============================================================  ==========================================
+
+(*) With a standing claim for the free places, unless a stop was asked for or nothing may be sent: a job that comes meanwhile is
+claimed in the commit that puts it into the queue.
 """
 
 from __future__ import annotations
@@ -107,10 +110,12 @@ class Hold(NamedTuple):
 
 
 class Sleep(NamedTuple):
-    """There is nothing to do before ``until``, unless the loop is woken, or no more than ``wake_below`` uploads are in flight."""
+    """There is nothing to do before ``until``, unless the loop is woken, or no more than ``wake_below`` uploads are in flight.
+    ``standing``: the claim that is left with the queue meanwhile."""
 
     until: float
     wake_below: int = -1
+    standing: Claim | None = None
 
 
 class End(NamedTuple):
@@ -159,11 +164,21 @@ def _without_work(facts: Facts) -> Action:
     """Rows 11 to 14: nothing can be claimed now."""
     if facts.is_busy:
         is_full = facts.due_at <= facts.now
-        return _until(facts, Sleep(NEVER, facts.in_flight - 1) if is_full else Sleep(facts.due_at))
+        return _until(facts, Sleep(NEVER, facts.in_flight - 1) if is_full else Sleep(facts.due_at, standing=_standing(facts)))
     if facts.is_stopping:
         return _until(facts, Sleep(facts.due_at))
     idle_at = max(facts.idle_at, facts.expected_until)
-    return Disconnect("idle") if idle_at <= facts.now else _until(facts, Sleep(min(facts.due_at, idle_at)))
+    if idle_at <= facts.now:
+        return Disconnect("idle")
+    return _until(facts, Sleep(min(facts.due_at, idle_at), standing=_standing(facts)))
+
+
+def _standing(facts: Facts) -> Claim | None:
+    """The claim for the free places that is left with the queue during a wait."""
+    room = facts.places - facts.in_flight
+    if room <= 0 or facts.is_stopping or facts.paused:
+        return None
+    return Claim(room, max(0, facts.large_places - facts.large_in_flight))
 
 
 def _until(facts: Facts, wait: Hold | Sleep) -> Action:
@@ -171,4 +186,4 @@ def _until(facts: Facts, wait: Hold | Sleep) -> Action:
     if facts.is_stopping and not facts.is_busy and wait.until >= facts.deadline:
         return End()
     until = min(wait.until, facts.deadline, facts.now + LONGEST_SLEEP)
-    return Hold(until) if isinstance(wait, Hold) else Sleep(until, wait.wake_below)
+    return Hold(until) if isinstance(wait, Hold) else wait._replace(until=until)

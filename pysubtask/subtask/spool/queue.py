@@ -20,6 +20,7 @@ from .jobs import ClaimedJob, QueuedSnapshot
 from .queue_admin import EVERYTHING
 from .remote_files import RemoteFiles, known_of
 from .stamps import Stamps
+from .standing_claim import StandingClaim
 from .temp_names import TempNames
 
 BIG_BYTES = 1024 * 1024
@@ -74,32 +75,50 @@ class Queue:
         self._stamps = stamps
         self._remote_files = remote_files
         self._temps = temps
+        self.standing = StandingClaim()
         self.replaced: set[str] = set()
         """Names of the last ``enqueue`` that had a waiting job in the queue already."""
 
     def enqueue(self, snapshots: Sequence[QueuedSnapshot]) -> list[str]:
         """Put snapshots into the queue, in one commit; the snapshots that are not needed any more because of that.
 
-        A waiting job with the same content stays, and its new snapshot is the one not needed.
+        A waiting job with the same content stays, and its new snapshot is the one not needed. Where a claim was left with the queue
+        (``standing``), jobs are claimed in the same commit.
         """
-        garbage: list[str] = []
         self.replaced = set()
-        # Jobs and stamps are one commit: a notify counts as handled from the moment that its content is durably queued.
-        with self._commit():
-            old = self._waiting([encoded(one.name) for one in snapshots])
-            new_rows: dict[bytes, tuple[Any, ...]] = {}
-            for one in snapshots:
-                if (name := encoded(one.name)) in new_rows:
-                    # A name twice in one call: the first job has to be in the queue before the second.
-                    self._insert(new_rows)
-                    old = self._waiting([name])
-                    new_rows = {}
-                if name in old:
-                    self.replaced.add(one.name)
-                garbage += self._put(one, name, old.get(name), new_rows)
-            self._insert(new_rows)
-            self._stamps.store(snapshots)
+        terms, claimed = self.standing.take(), list[ClaimedJob]()
+        try:
+            # Jobs and stamps are one commit: a notify counts as handled from the moment that its content is durably queued.
+            with self._commit():
+                garbage = self._enqueue(snapshots)
+                self._stamps.store(snapshots)
+                if terms is not None:
+                    claimed = self._begin(
+                        self._choose(terms.limit, terms.now, terms.big), snapshots[-1].at, terms.appends, terms.copies
+                    )
+        except BaseException:
+            self.standing.settle(terms, ())  # the transaction was rolled back
+            raise
+        self.standing.commits += 1
+        self.standing.settle(terms, claimed)
         self._stamps.remember(snapshots)
+        return garbage
+
+    def _enqueue(self, snapshots: Sequence[QueuedSnapshot]) -> list[str]:
+        """Inside a transaction: the rows of these snapshots; the snapshots that are not needed any more."""
+        garbage: list[str] = []
+        old = self._waiting([encoded(one.name) for one in snapshots])
+        new_rows: dict[bytes, tuple[Any, ...]] = {}
+        for one in snapshots:
+            if (name := encoded(one.name)) in new_rows:
+                # A name twice in one call: the first job has to be in the queue before the second.
+                self._insert(new_rows)
+                old = self._waiting([name])
+                new_rows = {}
+            if name in old:
+                self.replaced.add(one.name)
+            garbage += self._put(one, name, old.get(name), new_rows)
+        self._insert(new_rows)
         return garbage
 
     def _waiting(self, names: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
@@ -168,16 +187,21 @@ class Queue:
         so is the target of an append, so that the state of the server is known after a crash. ``appends``, ``copies``: whether the
         server can append, or copy.
         """
-        newest = self._due(limit, now, limit if big is None else big, newest=True)
-        if not newest:
+        chosen = self._choose(limit, now, limit if big is None else big)
+        if not chosen:
             return []
-        if len(newest) == limit:
-            oldest = self._due(limit // _OLDEST_OF, now, limit if big is None else big // _OLDEST_OF, newest=False)
-            fresh = [found for found in newest if found not in oldest]
-            newest = fresh[: limit - len(oldest)] + oldest
         # One commit, before the first byte is sent: after a crash it is known which jobs were in flight, and under which names.
         with self._commit():
-            return self._begin(newest, wall, appends, copies)
+            return self._begin(chosen, wall, appends, copies)
+
+    def _choose(self, limit: int, now: float, big: int) -> list[int]:
+        """Ids of up to ``limit`` due jobs, at most ``big`` of them big ones: the newest, but every fourth the oldest."""
+        newest = self._due(limit, now, big, newest=True)
+        if len(newest) < limit:
+            return newest
+        oldest = self._due(limit // _OLDEST_OF, now, limit if big >= limit else big // _OLDEST_OF, newest=False)
+        fresh = [found for found in newest if found not in oldest]
+        return fresh[: limit - len(oldest)] + oldest
 
     def _due(self, limit: int, now: float, big: int, *, newest: bool) -> list[int]:
         """Ids of up to ``limit`` due jobs, at most ``big`` of them big ones, from one end of the queue."""

@@ -1,4 +1,4 @@
-"""What the child itself costs for a small file and for a notify: CPU and system calls, beside another checkout of this package.
+"""What the child itself costs for a small file, a notify, a large file that grows, and at rest, beside another checkout.
 
 ``--other FOLDER``: a worktree of an older commit (``git worktree add FOLDER COMMIT``); the two are measured in turn, the order
 changes from round to round. A round of each before the first is not counted. System calls are counted by strace in a round of
@@ -21,30 +21,39 @@ from .table import Column, Table, median, ratio
 _REPO = Path(__file__).resolve().parent.parent
 _APP = Path(__file__).with_name("child_app.py")
 _MEMORY = "/dev/shm"
-_FILES, _NOTIFY = "a small file", "a notify"
+_FILES, _NOTIFY, _APPEND, _REST = "a small file", "a notify", "64 KB more of 20 MB", "a second at rest"
+_WORDS = {_FILES: "files", _NOTIFY: "notify", _APPEND: "notify", _REST: "rest"}
+_LARGE_BYTES, _MORE_BYTES, _LINE_BYTES = 20 * 1024 * 1024, 64 * 1024, 101
 _THIS, _OTHER = "this", "other"
 
 
 class Cost(NamedTuple):
-    """Of one round, for each file or notify: milliseconds of CPU, and system calls where they were counted."""
+    """Of one round, for each file, notify or second: milliseconds of CPU, and system calls where they were counted. ``seen``:
+    milliseconds from a notify until the server shows it. ``resident``: MiB of the child in memory at the end."""
 
     user: float
     system: float
     calls: float | None
+    seen: float | None
+    resident: float
 
     @property
     def cpu(self) -> float:
         return self.user + self.system
 
 
-def _measure(bench: Bench, tree: Path, work: str, count: int, size: int, *, traced: bool = False) -> Cost:
+def _measure(bench: Bench, tree: Path, work: str, count: int, args: argparse.Namespace, *, traced: bool = False) -> Cost:
     watched, aside, place = bench.fresh("watched"), bench.fresh("aside"), bench.place()
     watched.mkdir()
     aside.mkdir()
     if work == _FILES:
         for name in ("first", *(f"f{number:05}.dat" for number in range(count))):
-            (aside / name).write_bytes(os.urandom(size))
+            (aside / name).write_bytes(os.urandom(args.bytes))
+    elif work == _REST:
+        for number in range(args.watched):
+            (aside / f"f{number:05}.dat").write_bytes(b"%d\n" % number)
     else:
+        size = _LARGE_BYTES if work == _APPEND else args.bytes
         (watched / "data.csv").write_bytes(b"x" * (size - 1) + b"\n")
     log = bench.fresh("log")
     settings = bench.settings(HostPath=place.name, Subtask_Log_FileName=f"{log}-child")
@@ -55,7 +64,8 @@ def _measure(bench: Bench, tree: Path, work: str, count: int, size: int, *, trac
         "aside": str(aside),
         "place": str(place.path),
         "count": count,
-        "work": "files" if work == _FILES else "notify",
+        "work": _WORDS[work],
+        "line": _MORE_BYTES if work == _APPEND else _LINE_BYTES,
         "log": f"{log}-master",
         "strace": str(bench.fresh("strace")) if traced else "",
     }
@@ -68,13 +78,16 @@ def _measure(bench: Bench, tree: Path, work: str, count: int, size: int, *, trac
             shutil.rmtree(folder)
     found = json.loads(run.output)
     calls = None if found["calls"] is None else found["calls"] / count
-    return Cost(1000 * found["user"] / count, 1000 * found["system"] / count, calls)
+    seen = None if found["seen"] is None else 1000 * found["seen"]
+    return Cost(1000 * found["user"] / count, 1000 * found["system"] / count, calls, seen, found["resident"] / 1024)
 
 
 def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     """Measure and compare."""
     rounds = args.rounds or (1 if args.quick else 9)
-    counts = {_FILES: args.files or (20 if args.quick else 1000), _NOTIFY: args.notifies or (5 if args.quick else 200)}
+    notifies = args.notifies or (5 if args.quick else 200)
+    counts = {_FILES: args.files or (20 if args.quick else 1000), _NOTIFY: notifies, _APPEND: notifies // 2}
+    counts[_REST] = 2 if args.quick else 20
     trees = {_THIS: _REPO, **({_OTHER: Path(args.other).resolve()} if args.other else {})}
     rows: list[dict[str, Any]] = []
     for work in chosen(counts, args.only):
@@ -84,9 +97,9 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         for number in range(first_round(args), rounds):
             for which in ordered(list(trees), number):
                 try:
-                    cost = _measure(bench, trees[which], work, counts[work], args.bytes)
+                    cost = _measure(bench, trees[which], work, counts[work], args)
                     if number == rounds - 1 and shutil.which("strace"):
-                        calls[which] = _measure(bench, trees[which], work, counts[work], args.bytes, traced=True).calls
+                        calls[which] = _measure(bench, trees[which], work, counts[work], args, traced=True).calls
                 except (Failed, OSError) as exc:
                     problems[which] = f"failed: {exc}"
                     continue
@@ -101,11 +114,14 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         Column("cpu", "CPU ms", ".3f"),
         Column("beside", "x other", ".2f"),
         Column("calls", "system calls", ".0f"),
+        Column("seen", "seen after ms", ".1f"),
+        Column("resident", "MiB", ".1f"),
     ]
     notes = [
         f"{counts[_FILES]:,} files of {args.bytes:,} bytes renamed into a watched folder at once (settle_secs 0);",
-        f"{counts[_NOTIFY]:,} lines appended to a named file of {args.bytes:,} bytes, one notify each. Without ssh and the master;",
-        "until all is delivered and on the status page; the connection is up. System calls: one round under strace.",
+        f"{counts[_NOTIFY]:,} lines appended to a named file of {args.bytes:,} bytes, {counts[_APPEND]:,} times 64 KB to one of",
+        f"20 MB, one notify each; at rest: {args.watched:,} watched files, {counts[_REST]} s. Without ssh and the master;",
+        "until all is delivered and on the status page; the connection is up. System calls: one round of strace; MiB: in memory.",
         *([f"other: {trees[_OTHER].name}"] if args.other else []),
     ]
     return Table("child", columns, rows, notes)
@@ -126,6 +142,8 @@ def _rows(
                 "cpu": middle,
                 "beside": ratio(middle, by),
                 "calls": calls[which],
+                "seen": median([cost.seen for cost in found if cost.seen is not None]),
+                "resident": median([cost.resident for cost in found]),
                 "all": [cost._asdict() for cost in found],
                 "problem": problems.get(which),
             }
@@ -138,6 +156,7 @@ if __name__ == "__main__":
     parser.add_argument("--other", metavar="FOLDER", help="another checkout, to be measured beside this one")
     parser.add_argument("--files", type=int, help="how many small files (default: 1000)")
     parser.add_argument("--notifies", type=int, help="how many notifies (default: 200)")
+    parser.add_argument("--watched", type=int, default=2000, help="how many files are watched at rest (default: %(default)s)")
     parser.add_argument("--bytes", type=int, default=4096, help="size of each file (default: %(default)s)")
     given = parser.parse_args()
     given.dir = given.dir or (_MEMORY if os.path.isdir(_MEMORY) else None)

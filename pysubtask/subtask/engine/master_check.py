@@ -7,13 +7,11 @@ import sys
 
 from ...common.events import EventLog
 from ...common.lock import process_start
-from ...common.process import is_alive
+from ...common.process import WatchedProcess
 from .child_context import ChildContext
 
 _BOTH_SECS = 1.0
 """Where guard and master are killed together, one of them may be seen to be gone before the other."""
-_EVERY_SECS = 0.5
-"""Seconds between two checks of a master that is not the parent: each reads files of /proc, and ticks may be many."""
 
 
 class MasterCheck:
@@ -23,7 +21,7 @@ class MasterCheck:
         self._parent = os.getppid()
         self._parent_start = process_start(self._parent)
         self._alone_since: float | None = None
-        self._next_check = 0.0
+        self._master: WatchedProcess | None = None
 
     def is_gone(self, context: ChildContext, events: EventLog) -> bool:
         """Whether the master is gone, which is reported. Where the unpacker of a frozen program is gone alone, a stop is
@@ -42,12 +40,10 @@ class MasterCheck:
         return True
 
     def _is_alive(self, pid: int, context: ChildContext) -> bool:
-        """Whether the master is alive, or was a moment ago."""
-        now = context.clock()
-        if now < self._next_check:
-            return True
-        self._next_check = now + _EVERY_SECS
-        return is_alive(pid, context.handoff.master_start or "")
+        """Whether the master, which is not the parent, is alive."""
+        if self._master is None:
+            self._master = WatchedProcess(pid, context.handoff.master_start or "")
+        return self._master.is_alive()
 
     def _hurry_soon(self, context: ChildContext) -> None:
         """Stop at once, where the master is still there after a moment."""

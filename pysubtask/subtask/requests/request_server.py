@@ -22,6 +22,8 @@ reply."""
 
 _EMPTY_SECS = 2.0
 """Seconds after which an empty folder of requests is listed again, whatever its modification time."""
+_NO_EVENT_SECS = 1.0
+"""Seconds after which the folder is checked though no file event came. Ticks may follow one another within milliseconds."""
 _SAME_TIME_SECS = 2.0
 READING = frozenset(("queue", "get"))
 """Requests that change nothing: they are not logged."""
@@ -60,9 +62,11 @@ class RequestServer:
     def poll(self, named: os.stat_result | None = None) -> bool:
         """Carry out the waiting requests, oldest first; whether there were any. ``named``: the stat of the state folder a moment
         ago, where the caller has it."""
-        if self._inbox is not None:
-            self._inbox.take()
-        if self._is_empty(named):
+        now = self._wall()
+        new = None if self._inbox is None else self._inbox.take()
+        if new is not None and not (new.paths or new.lost) and 0 <= now - self._empty[0] < _NO_EVENT_SECS:
+            return False
+        if self._is_empty(named, now):
             return False
         waiting = requests.waiting(self._state_dir)
         is_ending = False
@@ -85,10 +89,9 @@ class RequestServer:
                 self._unanswered[request.id] = done
         return bool(waiting)
 
-    def _is_empty(self, named: os.stat_result | None) -> bool:
+    def _is_empty(self, named: os.stat_result | None, now: float) -> bool:
         """Whether the folder of requests has not changed since it was found empty a moment ago. It is listed where it has changed
         so recently that a coarse clock may give the next change the same time."""
-        now = self._wall()
         try:
             changed = own_files.changed_at(self._state_dir, requests.REQUESTS, named)
         except OSError:

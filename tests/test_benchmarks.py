@@ -66,10 +66,26 @@ def test_bulk(tmp_path):
 
 def test_child(tmp_path):
     """Beside another checkout, which is this one again."""
-    rows, _ = _run("child", tmp_path, "--other", str(_ROOT), "--dir", str(tmp_path / "made"), "--files", "60", "--notifies", "20")
-    assert list(rows) == ["a small file: this", "a small file: other", "a notify: this", "a notify: other"]
-    for row in rows.values():
-        assert 0 < row["cpu"] < 1000 and row["cpu"] == pytest.approx(row["user"] + row["system"])
+    rows, _ = _run(
+        "child",
+        tmp_path,
+        "--other",
+        str(_ROOT),
+        "--dir",
+        str(tmp_path / "made"),
+        "--files",
+        "60",
+        "--notifies",
+        "20",
+        "--watched",
+        "50",
+    )
+    works = ("a small file", "a notify", "64 KB more of 20 MB", "a second at rest")
+    assert list(rows) == [f"{work}: {which}" for work in works for which in ("this", "other")]
+    for name, row in rows.items():
+        assert (row["cpu"] > 0 or "rest" in name) and row["cpu"] < 1000 and 5 < row["resident"] < 500
+        assert (row["seen"] is not None) == ("notify" in name or "more" in name)
+        assert row["cpu"] == pytest.approx(row["user"] + row["system"])
         if find_program("strace"):
             assert 10 < row["calls"] < 10_000
 

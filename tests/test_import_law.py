@@ -55,9 +55,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "subtask/offline": ("common", "subtask", *DATA_FLOW, "subtask/requests"),
     "daemon": ("common", "_version"),
     "compat": ("daemon",),
-    "base": ("common", "master", "subtask"),
-    "ftp": ("common", "master", "subtask"),
-    "dropbox": ("common", "master", "subtask"),
+    "base": ("common", "master", "subtask", "subtask/engine"),
+    "ftp": ("common", "master", "subtask", "subtask/engine"),
+    "dropbox": ("common", "master", "subtask", "subtask/engine"),
     "freeze": ("common", "subtask"),
     "testing/servers": ("common",),
     "testing/link": ("common", "testing/servers"),
@@ -137,7 +137,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__pyinstaller": (),
 }
 # Imported inside functions only: the process that imports the module at the top must not pay for it.
-LATE = {("base", "subtask"), ("ftp", "subtask"), ("dropbox", "subtask"), ("freeze", "subtask"), ("alerts", "control/alerts")}
+LATE = {
+    *((door, room) for door in ("base", "ftp", "dropbox") for room in ("subtask", "subtask/engine")),
+    ("freeze", "subtask"),
+    ("alerts", "control/alerts"),
+}
 # Of other people's modules: none in the app's half.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "control": ("click",),  # arguments of the command line

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pysubtask.common.errors import DiskLow, TransportLost
+from pysubtask.common.errors import DiskLow, ServerBusy, TransportLost
+from pysubtask.subtask.delivery.connection import Connection
 from pysubtask.subtask.delivery.next_action import Claim, Facts, Sleep, next_action
 from pysubtask.subtask.spool.queue import BIG_BYTES
 from pysubtask.subtask.spool.spool import Spool
@@ -196,6 +197,31 @@ class TestInADispatcher:
         one.dispatcher.jobs_added()
         one.drained()
         assert "a" in one.transport.files and one.transport.calls.count("connect") == 2
+
+    @pytest.mark.parametrize("claims", [True, False], ids=["by the standing claim", "by a claim of its own"])
+    def test_what_is_claimed_when_a_server_asks_for_a_pause_waits(self, bench, monkeypatch, claims):
+        one, _ = self.connected(bench)
+        began, upload, pause = {}, one.transport.upload, Connection.pause
+
+        async def timed(job, progress):
+            began.setdefault(job.name, time.monotonic())
+            return await upload(job, progress)
+
+        def paused(connection, error, secs):
+            until = pause(connection, error, secs)
+            one.put("b", wake=False)
+            return until
+
+        one.transport.upload = timed
+        monkeypatch.setattr(Connection, "pause", paused)
+        if not claims:
+            monkeypatch.setattr(StandingClaim, "leave", lambda self, terms: None)
+        one.transport.on_upload = {"a": [ServerBusy("too many requests", 0.6)]}
+        one.put("a", wake=False)
+        one.dispatcher.jobs_added()
+        one.drained()
+        assert began["b"] - began["a"] >= 0.6, "nothing is asked of the server in the meantime"
+        assert one.transport.calls.count("connect") == 1
 
     def test_after_the_dead_time_none_is_left(self, bench):
         one, claims = self.connected(bench, DeadTimeMilli=200)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...delivery_rules.retry import Policy
 from ...transports.base import Transport
+from ..spool.jobs import ClaimedJob
 from ..spool.queue_admin import EVERYTHING
 from ..spool.standing_claim import ClaimTerms
 from .connection import CalledBack, Connection
@@ -285,8 +286,7 @@ class DispatchLoop:
         claimed = claim.withdraw()
         if claimed is None:  # its commit runs
             claimed = await self._context.spool_thread.ask(claim.withdraw) or ()
-        for version in claimed:
-            self._delivery.uploads.begin(version)
+        await self._begin(claimed)
         if 0 < len(claimed) < places and claim.commits == claim.settled_by:
             due.all_claimed(self._context.clock())
 
@@ -309,9 +309,18 @@ class DispatchLoop:
         versions, next_due = await context.ask(
             context.take_and_next_due, action.places, facts.now, context.wall(), big=action.large, poll=reads_due, **self._methods()
         )
-        for version in versions:
-            self._delivery.uploads.begin(version)
+        await self._begin(versions)
         due.claimed(len(versions), action.places, facts.now, next_due, reads_due=reads_due)
+
+    async def _begin(self, versions: Sequence[ClaimedJob]) -> None:
+        """Begin the uploads of claimed versions. Where the server has asked for a pause while they were claimed, they wait."""
+        until = self._delivery.connection.state().busy_until
+        for version in versions:
+            if until > self._context.clock():
+                await self._context.ask(self._context.give_back, version, "the server asked for a pause", until)
+                self._delivery.due.changed()
+            else:
+                self._delivery.uploads.begin(version)
 
     def _methods(self) -> dict[str, bool]:
         traits = self._transport.traits

@@ -84,6 +84,7 @@ def blocked(names, code, *argv, **more):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [LIBRARIES, ("dropbox",)], ids=["everything but click", "dropbox"])
 def test_the_help_of_every_command(missing):
     done = blocked(missing, HELP)
@@ -107,6 +108,7 @@ def test_without_the_command_lines_libraries_one_line_says_so():
 COMMAND = "import sys\nfrom pysubtask.control.cli import main\nsys.exit(main(sys.argv[1:]))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

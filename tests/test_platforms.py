@@ -81,6 +81,7 @@ def used_by_the_package() -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_calls_of_posix_stand_where_their_fallback_is():
     used = {name for name in used_by_the_package() if not name.startswith(("common/", "subtask/platform/", "testing/"))}
     assert used == set(ELSEWHERE)

@@ -355,6 +355,7 @@ class Undocumented(ast.NodeVisitor):
             self._miss(node, f"raises {name}, which no docstring names")
 
 
+@pytest.mark.slow
 def test_what_is_public_says_what_it_is():
     assert [line for path, tree in modules() for line in Undocumented(path, tree).missing] == []
 
@@ -408,6 +409,7 @@ def test_an_upload_a_request_and_an_error_cross_few_files():
 # ---- what master and child agree on
 
 
+@pytest.mark.slow
 def test_the_names_of_state_files_stand_in_one_module():
     files = {value for name, value in vars(state_files).items() if name.isupper()}
     assert "spool.db" in files and "lock" in files

@@ -153,6 +153,7 @@ def test_a_new_file_in_a_folder_is_sent_once_over_a_restart(station):
     assert one.sent() == ["photo.jpg", "second.jpg"], list(read_events(str(one.state)))
 
 
+@pytest.mark.slow
 def test_a_folder_may_name_what_counts(station):
     one = station(["box"])
     one.entries = [{"dir": str(one.data / "box"), "include": ["*.jpg"], "exclude": ["draft*"], "settle_secs": 0.1}]
@@ -346,6 +347,7 @@ def test_two_tasks_in_one_folder_leave_each_others_files_alone(station):
     assert (one.data / "first.heartbeat").exists()
 
 
+@pytest.mark.slow
 def test_a_hook_that_raises_never_ends_the_timer(station, monkeypatch, tmp_path):
     given = tmp_path / "given"
     monkeypatch.setenv("TEST_GIVEN", str(given))

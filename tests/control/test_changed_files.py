@@ -63,6 +63,7 @@ def test_a_mended_password_file_is_reported_to_need_a_reload(tmp_path: Path):
             run.end()
 
 
+@pytest.mark.slow
 def test_an_app_is_advised_to_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     module = tmp_path / "mended_config.py"

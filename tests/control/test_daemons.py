@@ -85,6 +85,7 @@ def test_items_are_printed_and_set(dome):
         assert done.returncode in (1, 2) and text in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_methods_are_called(dome):
     assert command("call", "Dome", "park", "quietly=true").stdout == "parked True 1\n"
     assert command("call", "Dome", "park", "true", "3").stdout == "parked True 3\n"
@@ -120,6 +121,7 @@ def test_the_result_of_a_call_outlives_the_daemon(dome):
     assert "Dome" not in command("list").stdout
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused(dome, place):
     _, first = dome
     with Program(place, DOME, module="dome", wrapper=("-m", "pysubtask", "run", "dome:Dome")) as second:
@@ -156,6 +158,7 @@ def test_changes_are_watched(dome, place):
     assert command("watch", "--item", "azimuth").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal_and_ctrl_c_cancels(dome, place):
     proxy, _ = dome
     same = {key: os.environ[key] for key in ("PYSUBTASK_REGISTRY", "XDG_RUNTIME_DIR")}

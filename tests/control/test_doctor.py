@@ -227,6 +227,7 @@ def test_host_keys(worlds, tmp_path):
     assert failures(found) == []
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeypatch):
     """The lines of the remedy work there, one by one."""
@@ -287,6 +288,7 @@ def test_keys_and_passwords_that_a_server_does_not_take(worlds, tmp_path):
     assert failures(diagnose(demo.settings(password=True), tmp_path)) == []
 
 
+@pytest.mark.slow
 @needs_ssh
 def test_files_of_the_login_that_do_not_do(worlds, tmp_path):
     server, nowhere = worlds.openssh, str(tmp_path / "nowhere")
@@ -381,6 +383,7 @@ def test_tls_that_is_required_and_tls_that_is_not_there(worlds, tmp_path):
     names(diagnose(worlds.vsftpd_tls.settings(UseTLS="implicit"), tmp_path), "wrong-protocol", "ftp.UseTLS = 'explicit'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "days", "vouched", "cause"),
     [
@@ -501,6 +504,7 @@ def test_no_room(worlds, tmp_path):
         worlds.asyncssh.heal()
 
 
+@pytest.mark.slow
 def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
     with ftp_server(tmp_path / "files", rename=False) as server:
         names(diagnose(server.settings(), tmp_path), "rename-refused", "ftp.StoreInPlace = True")
@@ -512,6 +516,7 @@ def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
         assert server.names() == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib"]
 )

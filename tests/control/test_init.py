@@ -126,6 +126,7 @@ def test_ctrl_c_at_a_question_leaves_nothing(home: Path):
     assert status == 130 and "Traceback" not in screen and not (home / "etc").exists(), screen
 
 
+@pytest.mark.slow
 def test_the_doctor_fails_and_the_config_stays(home: Path, server: FTPServer):
     with Terminal(home, "init", url_of(server), "camera") as terminal:
         terminal.answer("Password for", "wrong", echo=False)
@@ -171,6 +172,7 @@ def test_nobody_is_asked_without_a_terminal(home: Path):
     assert sorted(os.listdir(home)) == ["camera", "weather.csv"]
 
 
+@pytest.mark.slow
 def test_a_password_from_the_environment_is_stored_for_its_owner(home: Path, server: FTPServer):
     done = command(home, "init", "deep/station.toml", url_of(server), "camera", PYSUBTASK_PASSWORD=server.password)
     assert done.returncode == 0 and "All is well." in done.stdout, done.stdout + done.stderr
@@ -180,6 +182,7 @@ def test_a_password_from_the_environment_is_stored_for_its_owner(home: Path, ser
     assert f'dir = "{home}/camera"' in config.read_text(), "it does not lie below the config's folder"
 
 
+@pytest.mark.slow
 def test_a_password_file_of_ones_own_stays_where_it_is(home: Path):
     (home / "mine").write_text("hunter2\n")
     words = ("init", "station.toml", URL, "camera", "--password-file", "mine", "--no-doctor")

@@ -655,6 +655,7 @@ def test_real_a_server_that_says_nothing(child: Callable[..., Seen]):
         assert "HostPort" in found.remedy and found.remedy.endswith(MORE)
 
 
+@pytest.mark.slow
 def test_real_an_unknown_name(child: Callable[..., Seen], closed: int):
     one = child(at(closed, Host="no-such-host.invalid"), RetryWaitSecs=20).start()
     found = one.until("waiting", r"Waiting for the network, .*the name no-such-host\.invalid cannot be resolved")

@@ -238,6 +238,7 @@ def test_no_order_reaches_another_task(scene, run, op, word):
         assert status == exit_status.OK and f"{meant}/{NAME}" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", MEANT)
 @pytest.mark.parametrize("op", QUERIES)
 def test_a_query_lists_all_that_fit_and_says_which_is_which(scene, run, op, word):

@@ -182,6 +182,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_daemons_that_ask_each_other_never_hang(place):
     with Program(place, PAIR, "One", module="pair"), Program(place, PAIR, "Two", module="pair"):
         one, two = get("One"), get("Two")
@@ -217,6 +218,7 @@ BAD_SETUP = """    hung = False
 """
 
 
+@pytest.mark.slow
 def test_a_daemon_without_code_keeps_what_is_declared(place):
     (place / "items.toml").write_text(ITEMS)
     words = ("-m", "pysubtask", "run", "--items", "items.toml", "--name", "Weather")

@@ -56,6 +56,7 @@ def test_every_file_and_folder_is_this_users_alone(place):
             assert (about.st_uid == os.geteuid() and not about.st_mode & 0o077) or stat.S_ISSOCK(about.st_mode), path
 
 
+@pytest.mark.slow
 @needs_root
 def test_another_user_cannot_read_call_or_forge(place):
     os.chmod(place, 0o755)
@@ -265,6 +266,7 @@ def test_files_carry_requests_where_there_is_no_socket(place):
         assert requests.reply_to(folder, id).result == "parked"
 
 
+@pytest.mark.slow
 def test_a_request_file_from_long_ago_is_refused(place):
     with Program(place, DOME, module="dome") as program:
         get("Dome")

@@ -51,6 +51,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme(place):
     with Program(place, MESSAGES, module="messages") as program:
         d = get("MessageDaemon")

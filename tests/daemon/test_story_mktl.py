@@ -162,6 +162,7 @@ def test_the_words_of_its_clients(place):
         assert setpoint.value == setpoint.get() == 30.0
 
 
+@pytest.mark.slow
 def test_a_second_start_is_refused_with_who_and_since_when(place):
     with Program(place, HEATER, module="heater") as first:
         get("Heater")

@@ -126,6 +126,7 @@ def test_a_setting_is_refused_at_both_ends_by_its_name(place):
             mydata._connection.ask("set", {"values": {"folder": 3}})
 
 
+@pytest.mark.slow
 def test_two_clients_at_once_each_job_runs_once_in_order(place):
     with (
         Program(place, DAEMON, module="mydata"),

@@ -105,6 +105,7 @@ def test_all_leave_and_the_process_ends(place, config):
         assert program.wait() == 0
 
 
+@pytest.mark.slow
 def test_second_start_log_and_pid_file(place, config):
     words = ("--log-file", str(place / "quilt.log"), "--pid-file", str(place / "quilt.pid"), "-l", "debug")
     with Program(place, QUILT, *words, module="quilt") as program:
@@ -149,6 +150,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_what_was_begun_is_ended_whatever_comes_up(place):
     with Program(place, PAIR, "--set", "depth=3", "--set", "level=7", module="pair") as program:
         assert program.wait() == 3

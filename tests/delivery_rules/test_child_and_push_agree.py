@@ -165,6 +165,7 @@ def test_wait_so_many_logins_in_a_minute(tmp_path: Path, monkeypatch: pytest.Mon
     assert "2 logins within a minute came to nothing" in push.show.notes[1] and not any(row.error for row in outcomes.values())
 
 
+@pytest.mark.slow
 def test_wait_what_may_be_a_ban(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     push = Push(tmp_path, monkeypatch, tries=99, LoginsPerMinute=6, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01)
     monkeypatch.setattr("pysubtask.delivery_rules.login_limit.BAN_SECS", 0.5)

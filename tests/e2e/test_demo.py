@@ -412,6 +412,7 @@ def test_a_mistake_in_the_config_is_one_line(copy, wrong, message):
     assert not (copy.logs / ".pysubtask").exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_is_one_line(copy):
     copy.server.write_text("in the way of the folder")
     result = copy.run("x\n")

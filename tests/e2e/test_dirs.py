@@ -101,6 +101,7 @@ def test_what_is_notified_renamed_and_left_out(station, tmp_path):
     assert one.remote() == ["a/b/c.csv", "n/b/c.csv"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_becomes_a_link_is_left_alone(station, tmp_path):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "x.csv").write_text("theirs")

@@ -44,6 +44,7 @@ def arrives_again(station):
     station.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_killed_child_delivers_while_the_app_sleeps(tmp_path):
     """The short form of 'python -m proofs.guard'."""
     done = run(tmp_path, 1, print)
@@ -61,6 +62,7 @@ def test_a_killed_guard_takes_its_child_along(station):
     assert parent_of(station.pid()) != guard and station.pid() != child
 
 
+@pytest.mark.slow
 def test_both_killed_they_come_back_with_the_next_call(station):
     child, guard = begun(station)
     os.kill(guard, signal.SIGKILL)

@@ -246,6 +246,7 @@ def test_a_start_of_a_child_that_runs_needs_no_call_of_the_app(station):
     assert station.pid() == pid
 
 
+@pytest.mark.slow
 def test_a_reset_task_begins_a_new_epoch_as_the_same_process(station):
     station.master.start()
     pid, epoch = station.pid(), station.page()["epoch"]
@@ -256,6 +257,7 @@ def test_a_reset_task_begins_a_new_epoch_as_the_same_process(station):
     assert order(station, "get")["live"]["RetryCount"] == 5  # not kept
 
 
+@pytest.mark.slow
 def test_an_order_waits_for_a_dead_child(station):
     station.master.start()
     station.pid()
@@ -333,6 +335,7 @@ def test_a_reset_is_answered_by_the_new_child(station):
     assert "PYSUBTASK_KEPT_LOCK" not in (Path("/proc") / str(pid) / "environ").read_text() or lock.holder()
 
 
+@pytest.mark.slow
 def test_a_reset_that_waited_is_answered_by_a_childs_start(station):
     station.master.start()
     station.pid()

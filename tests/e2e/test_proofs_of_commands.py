@@ -81,6 +81,7 @@ def end(pid: int) -> None:
 # ---- what root types
 
 
+@pytest.mark.slow
 @needs_root
 def test_the_doctor_without_a_config_runs_no_program_of_his(place: Path):
     evil = place / "evil-ssh"

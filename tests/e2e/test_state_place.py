@@ -261,6 +261,7 @@ def test_a_child_that_runs_in_the_old_place_is_not_disturbed(tmp_path: Path):
         one.close()
 
 
+@pytest.mark.slow
 def test_a_strangers_folder_stops_no_task_with_state_elsewhere(tmp_path: Path):
     """Or whoever may write the folder could keep the task down."""
     one = Shared(tmp_path)
@@ -445,6 +446,7 @@ def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path):
     assert "is a file" in refused(tmp_path / "data", StateFolder=f"{tmp_path}/file")
 
 
+@pytest.mark.slow
 def test_a_folder_of_snapshots_of_ones_own_stays(tmp_path: Path):
     """Its copies are not moved, and are removed once they are delivered."""
     (tmp_path / "data").mkdir()

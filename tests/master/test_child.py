@@ -228,6 +228,7 @@ def test_program_that_is_not_known_is_an_os_error(launch, monkeypatch):
         launch(SLEEP)
 
 
+@pytest.mark.slow
 def test_wait_keeps_its_limit_for_several(launch, tmp_path):
     children = [up(launch(DEAF), tmp_path) for _ in range(2)]
     begin = time.monotonic()

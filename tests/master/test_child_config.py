@@ -280,6 +280,7 @@ def test_files_of_the_dropbox_login_are_meant_as_seen_from_here(folder, monkeypa
     assert (plan.settings["RefreshTokenFile"], plan.settings["CAFile"]) == (str(folder / "token"), str(folder / "ca.pem"))
 
 
+@pytest.mark.slow
 def test_the_fingerprint_of_a_plan_knows_no_secret():
     def fingerprint(**values):
         return plans(DropboxTaskMaster(FILES, box(**values)))[0].settings_fingerprint
@@ -339,6 +340,7 @@ def test_modules_of_ones_own(folder):
             own_module(name, "/app/program")
 
 
+@pytest.mark.slow
 def test_script_that_is_its_own_child(folder):
     """A script passes its own __name__, as version 1 had it."""
     (folder / "app").mkdir()

@@ -50,6 +50,7 @@ def another(app, pid):
     return wait_until(lambda: (found := written(app).get("pid")) and found != pid and found, 60)
 
 
+@pytest.mark.slow
 def test_a_dead_child_comes_back_while_the_app_sleeps(app):
     master, first = begun(app)
     guard = guard_of(master)
@@ -129,6 +130,7 @@ def test_a_stop_ends_the_wait_before_a_restart(app, monkeypatch):
     assert time.monotonic() - begin < 20
 
 
+@pytest.mark.slow
 def test_both_killed_the_next_call_starts_the_child_again(app):
     master, child = begun(app)
     os.kill(guard_of(master), signal.SIGKILL)

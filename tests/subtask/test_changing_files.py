@@ -380,6 +380,7 @@ def test_a_folder_that_is_removed_and_recreated(tmp_path: Path):
         live.watch.stop()
 
 
+@pytest.mark.slow
 def test_a_writer_that_closes_rapidly_wakes_nobody_meanwhile(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("1\n")

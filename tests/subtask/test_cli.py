@@ -45,6 +45,7 @@ def test_no_core_of_this_process_nor_of_what_it_starts():
     assert done.stdout.split("\n")[:2] == ["(0, 0)", "0"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/limits"), reason="needs /proc")
 @pytest.mark.parametrize("password", ["a password", None])
 def test_a_child_with_a_password_leaves_no_core(password, tmp_path):

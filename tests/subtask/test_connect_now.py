@@ -77,6 +77,7 @@ def test_a_refused_login_is_tried_at_once_and_then_once_a_minute(bench):
     assert bench.transport.calls.count("connect") == 2
 
 
+@pytest.mark.slow
 def test_the_extra_try_comes_when_it_is_allowed(bench, monkeypatch):
     monkeypatch.setattr(login_schedule, "extra_login_in", lambda last, now: max(0.0, 0.5 - (now - last)))
     bench.transport.on_connect = [LoginRefused("wrong password")] * 2

@@ -701,6 +701,7 @@ def test_of_a_big_file_that_changed_only_the_change_is_sent(bench):
     assert held is not None and held.size == len(versions[3]), "of the last one, for the next one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["setting", "server", "small", "live", "broken"])
 def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
     one = bench(DeltaTransfer=why != "setting")
@@ -748,6 +749,7 @@ def test_a_signature_is_built_once_over_any_number_of_cuts(bench, monkeypatch):
     assert list(read_receipts(one.folder))[1].bytes_sent < 50_000
 
 
+@pytest.mark.slow
 def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
     monkeypatch.setattr(signature_tasks, "WAIT_SECS", 0.1)
     halts = []

@@ -192,6 +192,7 @@ def waiting(state: Path) -> dict[str, Any]:
     return page if page["queue"]["waiting"] == 3 else {}
 
 
+@pytest.mark.slow
 def test_an_earlier_state_logs_and_queue_are_taken_over(tmp_path: Path):
     """Only what waited is sent; events and receipts go on behind those that are there, and the log is written on."""
     before = ALL / "9f04f7c"

@@ -100,6 +100,7 @@ def edited(content, edits):
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", [True, False], ids=["fastcdc", "fixed"])
 def test_any_edits_make_the_new_content(tmp_path_factory, library):
     files = Files(tmp_path_factory.mktemp("files"))

@@ -77,6 +77,7 @@ def test_a_copy_is_whole_and_carries_the_sources_time(tmp_path, bak, snaps):
     assert left_in(bak) == [os.path.basename(copied.path)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(pieces=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=6), tail=st.integers(0, 3))
 def test_any_layout_of_holes_and_data_is_copied(tmp_path_factory, pieces, tail):

@@ -198,6 +198,7 @@ class TestInADispatcher:
         one.drained()
         assert "a" in one.transport.files and one.transport.calls.count("connect") == 2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("claims", [True, False], ids=["by the standing claim", "by a claim of its own"])
     def test_what_is_claimed_when_a_server_asks_for_a_pause_waits(self, bench, monkeypatch, claims):
         one, _ = self.connected(bench)

@@ -583,6 +583,7 @@ def test_a_call_that_comes_late(server, box):
     box.files_upload(b"not held", "/b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [429, 409])
 def test_commits_that_overlap(server, shape):
     server.lock_contention, server.commit_secs = shape, 0.5

@@ -78,6 +78,7 @@ def test_freezing_and_thawing(tmp_path: Path):
             client.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_it_ends_with_all_it_serves_and_starts_again_on_its_port(tmp_path: Path, how: str):
     with openssh_server(tmp_path) as server:

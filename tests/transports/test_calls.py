@@ -45,6 +45,7 @@ def by_a_call(work: Work) -> Awaitable[Any]:
     return call.outcome(asyncio.get_running_loop().create_future(), 20.0, "late", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("means", [over_ftp, by_a_call])
 def test_an_error_that_meets_its_callers_cancel_is_not_logged(means: Callable[[Work], Awaitable[Any]]):
     reported: list[dict[str, Any]] = []

@@ -145,6 +145,7 @@ async def test_a_refused_file_among_many_is_the_only_one(site: Site):
 # --- going on from where it was cut
 
 
+@pytest.mark.slow
 async def test_an_upload_goes_on_where_it_was_cut(site: Site):
     data = os.urandom(3 * MIB + 17)
 

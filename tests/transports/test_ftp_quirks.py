@@ -219,6 +219,7 @@ def test_what_is_learned_outlives_the_process(tmp_path: Path):
         assert server.counts["STOR"] - before <= 4, "at most one trial of the two kinds of names that were refused before"
 
 
+@pytest.mark.slow
 async def test_a_server_that_changes_back_and_forth_is_followed(tmp_path: Path):
     with quirk_ftp_server(tmp_path / "remote") as server:
         (tmp_path / "work").mkdir()

@@ -63,6 +63,7 @@ def histories(draw):
     return ladder, files, draw(st.booleans())
 
 
+@pytest.mark.slow
 @given(histories())
 def test_every_walk_ends_and_blames_nobody_while_a_rung_is_left(history):
     ladder, files, in_place = history
@@ -89,6 +90,7 @@ def test_every_walk_ends_and_blames_nobody_while_a_rung_is_left(history):
         assert step.text == (ladder.again if step.better else ladder.lacks[step.rung])
 
 
+@pytest.mark.slow
 @given(histories())
 def test_a_steady_server_is_learned_with_the_first_file(history):
     ladder, files, _ = history

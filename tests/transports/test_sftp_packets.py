@@ -68,6 +68,7 @@ def test_what_the_other_side_says_is_cleaned_and_cut():
     assert text.startswith("no [31m way")
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.data())
 def test_packets_survive_any_cutting_of_the_stream(bodies: list[bytes], data: st.DataObject):
     stream = b"".join(packets.string(body) for body in bodies)

@@ -339,6 +339,7 @@ class TestChild:
             finally:
                 ours.kill()
 
+    @pytest.mark.slow
     async def test_the_reason_is_reported_when_ssh_dies(self, context: DeliveryContext):
         transport = context.transport()
         await transport.connect()

@@ -99,9 +99,10 @@ class Queue:
         except BaseException:
             self.standing.settle(terms, ())  # the transaction was rolled back
             raise
-        self.standing.commits += 1
-        self.standing.settle(terms, claimed)
         self._stamps.remember(snapshots)
+        self.standing.commits += 1
+        # The last step: from here on the dispatcher may send what was claimed.
+        self.standing.settle(terms, claimed)
         return garbage
 
     def _enqueue(self, snapshots: Sequence[QueuedSnapshot]) -> list[str]:

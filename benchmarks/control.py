@@ -108,9 +108,8 @@ def follow(count: int) -> int:
 @contextlib.contextmanager
 def _process(*words: str) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-m", "benchmarks.control", *words]
-    process = subprocess.Popen(
-        argv, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    errors = None if "--follow" in words else subprocess.DEVNULL
+    process = subprocess.Popen(argv, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
         yield process
     finally:
@@ -195,8 +194,7 @@ def followed(followers: int, count: int, per_sec: float) -> dict[str, Any]:
         bench = get("Bench", wait=_WAIT_SECS)
         processes = [stack.enter_context(_process("--follow", str(count))) for _ in range(followers)]
         for process in processes:
-            assert process.stdout is not None
-            process.stdout.readline()
+            assert process.stdout is not None and process.stdout.readline() == "ready\n", "a follower has ended"
         took = bench.changes(count, per_sec)
         found = [json.loads(process.communicate(timeout=60)[0].splitlines()[-1]) for process in processes]
     delays = [1e3 * delay for one in found for delay in one["delays"]]
@@ -295,7 +293,8 @@ def main() -> int:
         return serve(args.serve)
     if args.follow:
         return follow(args.follow)
-    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-bench-")))
+    short = "/tmp" if os.path.isdir("/tmp") else None  # the path of a socket has 107 bytes at most
+    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-bench-", dir=short)))
     os.environ.update(XDG_RUNTIME_DIR=str(folder), PYSUBTASK_REGISTRY=str(folder / "registry"))
     os.environ.pop("RUNTIME_DIRECTORY", None)
     try:

@@ -148,12 +148,9 @@ class Connection:
                 return result
         raise self._gone(op, part)
 
-    def open(self) -> Wire:
-        """A connection for one use, such as to follow. Raises NoSuchDaemon, OSError."""
-        wire = self._wire(time.monotonic() + ANSWER_SECS, fresh=True)
-        if wire is None:
-            raise OSError("the daemon has no socket")
-        return wire
+    def open(self) -> Wire | None:
+        """A connection for one use, such as to follow; None where the daemon has no socket. Raises NoSuchDaemon, OSError."""
+        return self._wire(time.monotonic() + ANSWER_SECS, fresh=True)
 
     def close(self) -> None:
         """Close what is idle."""

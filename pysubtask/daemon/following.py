@@ -26,6 +26,8 @@ RETRY_SECS = 0.1
 CHECK_SECS = 15.0
 """Seconds without a word after which a follower asks for the page: two reports of a daemon that is idle are further apart, and one
 whose process is stopped says nothing at all."""
+POLL_SECS = 0.05
+"""Seconds between two looks at the file of events where the daemon has no socket that would say that something is new."""
 
 
 class Change(NamedTuple):
@@ -105,14 +107,7 @@ class Follower:
     def _begin(self) -> None:
         """Have the page and the place in the events behind it. Raises NoSuchDaemon."""
         record = self._connection.record()
-        wire = self._connection.open()
-        try:
-            wire.send({"op": "follow", "args": {}, "who": self._connection.who()})
-            reply = json.loads(wire.line(time.monotonic() + 10))
-            page = reply["result"] if reply["ok"] else _refused(reply, self._connection.name)
-        except (OSError, EOFError, KeyError, ValueError) as exc:
-            wire.close()
-            raise NoSuchDaemon(f"it does not answer ({type(exc).__name__}: {exc})", daemon=self._connection.name) from exc
+        wire, page = self._first_page()
         log.debug("Follower %d of %s (PID %d)", os.getpid(), record.name, page["pid"])
         self._wire, self._is_gone = wire, False
         there = (int(page["epoch"]), int(page["n"]))
@@ -125,6 +120,19 @@ class Follower:
                 return
         self._tail = Tail(record.folder, after=there)
         self._held.append(_page_change(page))
+
+    def _first_page(self) -> tuple[Wire | None, dict[str, Any]]:
+        """The connection, None for a daemon without a socket, and the page. Raises NoSuchDaemon."""
+        wire = self._connection.open()
+        if wire is None:
+            return None, self._connection.ask("page", {})
+        try:
+            wire.send({"op": "follow", "args": {}, "who": self._connection.who()})
+            reply = json.loads(wire.line(time.monotonic() + 10))
+            return wire, reply["result"] if reply["ok"] else _refused(reply, self._connection.name)
+        except (OSError, EOFError, KeyError, ValueError) as exc:
+            wire.close()
+            raise NoSuchDaemon(f"it does not answer ({type(exc).__name__}: {exc})", daemon=self._connection.name) from exc
 
     def _read(self) -> None:
         if self._tail is not None:
@@ -153,7 +161,7 @@ class Follower:
             return False
         wire = self._wire
         if wire is None:
-            return self._return(left)
+            return self._poll(left) if self._tail is not None else self._return(left)
         try:
             ready = select.select([wire.client], [], [], left)[0]
             if ready and not wire.client.recv(65536):
@@ -163,6 +171,20 @@ class Follower:
             self._lose()
             return not self._closed.is_set()
         if not ready and left == CHECK_SECS:
+            self._check()
+        return True
+
+    def _poll(self, left: float) -> bool:
+        """Look at the file of events until there is something, or ``left`` seconds are over: the daemon has no socket."""
+        until = time.monotonic() + left
+        while not self._held and self._tail is not None and (pause := until - time.monotonic()) > 0:
+            if self._closed.wait(min(pause, POLL_SECS)):
+                return False
+            gone = records.holder_of(self._connection.name) is None
+            self._read()  # after the look at the holder: what it wrote last, too
+            if gone:
+                self._lose()
+        if not self._held and self._tail is not None and left == CHECK_SECS:
             self._check()
         return True
 

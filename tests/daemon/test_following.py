@@ -71,6 +71,15 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(params=["socket", pytest.param("files", marks=pytest.mark.slow)])
+def either_way(request, place, monkeypatch):
+    """With a socket, and with a path that is too long for one."""
+    if request.param == "files":
+        deep = place / ("d" * 90)
+        deep.mkdir()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+
+
 def lines_of(folder: str) -> dict[tuple[int, int], str]:
     """The daemon's own record: what it wrote, by (epoch, n)."""
     return {(one.epoch, one.n): one.kind for one in read_events(folder)}
@@ -92,7 +101,7 @@ def check(seen: list, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_kills_of_both_sides_leave_no_gap_and_no_repeat(place):
+def test_kills_of_both_sides_leave_no_gap_and_no_repeat(place, either_way):
     kills(place, 12, seed=3)
 
 
@@ -135,7 +144,7 @@ def kills(place: Path, count: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_follower_that_was_stopped_catches_up(place):
+def test_a_follower_that_was_stopped_catches_up(place, either_way):
     source = """
 import sys, pysubtask
 with pysubtask.follow("Counter") as follower:
@@ -161,7 +170,7 @@ with pysubtask.follow("Counter") as follower:
             last = here
 
 
-def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place):
+def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place, either_way):
     with Program(place, COUNTER, module="counter") as program:
         counter = get("Counter")
         counter.steady = False
@@ -180,7 +189,7 @@ def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place):
 
 
 @pytest.mark.slow
-def test_a_follower_says_that_a_daemon_is_silent(place, monkeypatch):
+def test_a_follower_says_that_a_daemon_is_silent(place, either_way, monkeypatch):
     monkeypatch.setattr("pysubtask.daemon.following.CHECK_SECS", 0.3)
     with Program(place, COUNTER, module="counter") as program:
         counter = get("Counter")
@@ -196,7 +205,7 @@ def test_a_follower_says_that_a_daemon_is_silent(place, monkeypatch):
             assert follower.next(SECS).kind == "item"
 
 
-def test_closing_ends_an_iteration_that_waits(place):
+def test_closing_ends_an_iteration_that_waits(place, either_way):
     with Program(place, COUNTER, module="counter"):
         counter = get("Counter")
         counter.steady = False

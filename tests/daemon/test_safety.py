@@ -258,6 +258,12 @@ def test_files_carry_requests_where_there_is_no_socket(place):
         assert "requests come by files alone" in program.text()
         dome.azimuth = 12
         assert dome.azimuth == 12.0 and dome.park() == "parked"
+        with dome.follow() as follower:
+            assert follower.next(SECS).kind == "page"
+            dome.azimuth = 13
+            while (change := follower.next(SECS)).key != "azimuth":
+                assert change is not None
+            assert change.value == 13.0
         with pytest.raises(Refused, match=r"^Dome.azimuth: 'x' is a str, and no float"):
             dome._connection.ask("set", {"values": {"azimuth": "x"}}, part="azimuth")
         folder = records.read("Dome").folder

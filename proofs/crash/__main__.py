@@ -33,7 +33,7 @@ _FTP = "ftp"
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 where nothing was lost, torn or left behind."""
     parser = argparse.ArgumentParser(prog="python -m proofs.crash", description=__doc__)
-    parser.add_argument("--pairs", action="store_true", help="all pairs of crash points, too (an hour and a half of one core)")
+    parser.add_argument("--pairs", action="store_true", help="all pairs of crash points, too (some three hours of one core)")
     parser.add_argument("--power", action="store_true", help="cut the power instead of killing (needs strace)")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")

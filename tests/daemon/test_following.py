@@ -72,7 +72,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(params=["socket", pytest.param("files", marks=pytest.mark.slow)])
-def either_way(request, place, monkeypatch):
+def socket_or_files(request, place, monkeypatch):
     """With a socket, and with a path that is too long for one."""
     if request.param == "files":
         deep = place / ("d" * 90)
@@ -101,7 +101,7 @@ def check(seen: list, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_kills_of_both_sides_leave_no_gap_and_no_repeat(place, either_way):
+def test_kills_of_both_sides_leave_no_gap_and_no_repeat(place, socket_or_files):
     kills(place, 12, seed=3)
 
 
@@ -144,7 +144,7 @@ def kills(place: Path, count: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_follower_that_was_stopped_catches_up(place, either_way):
+def test_a_follower_that_was_stopped_catches_up(place, socket_or_files):
     source = """
 import sys, pysubtask
 with pysubtask.follow("Counter") as follower:
@@ -170,7 +170,7 @@ with pysubtask.follow("Counter") as follower:
             last = here
 
 
-def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place, either_way):
+def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place, socket_or_files):
     with Program(place, COUNTER, module="counter") as program:
         counter = get("Counter")
         counter.steady = False
@@ -189,7 +189,7 @@ def test_a_follower_hears_that_the_daemon_is_gone_and_is_back(place, either_way)
 
 
 @pytest.mark.slow
-def test_a_follower_says_that_a_daemon_is_silent(place, either_way, monkeypatch):
+def test_a_follower_says_that_a_daemon_is_silent(place, socket_or_files, monkeypatch):
     monkeypatch.setattr("pysubtask.daemon.following.CHECK_SECS", 0.3)
     with Program(place, COUNTER, module="counter") as program:
         counter = get("Counter")
@@ -205,7 +205,7 @@ def test_a_follower_says_that_a_daemon_is_silent(place, either_way, monkeypatch)
             assert follower.next(SECS).kind == "item"
 
 
-def test_closing_ends_an_iteration_that_waits(place, either_way):
+def test_closing_ends_an_iteration_that_waits(place, socket_or_files):
     with Program(place, COUNTER, module="counter"):
         counter = get("Counter")
         counter.steady = False

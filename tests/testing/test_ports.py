@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pysubtask.testing.servers.ports import PortRow
+from pysubtask.testing.servers.ports import PortRow, PortsInTurn
 
 OTHER = """
 import random, sys
@@ -58,3 +58,17 @@ def test_a_row_in_which_somebody_listens_is_not_taken(begin_with):
 def test_too_many_ports_are_refused():
     with pytest.raises(ValueError, match="64 ports, not 65"):
         PortRow(65)
+
+
+def test_the_passive_port_is_the_one_that_was_used_longest_ago():
+    row = PortRow(3)
+    try:
+        first, second, third = row.ports
+        turn = PortsInTurn(row.ports)
+        with socket.socket() as busy:
+            busy.bind(("127.0.0.1", second))
+            busy.listen()
+            assert [list(turn) for _ in range(4)] == [[first], [third], [first], [third]]
+        assert [list(turn) for _ in range(3)] == [[first], [second], [third]]
+    finally:
+        row.close()

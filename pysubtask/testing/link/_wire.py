@@ -247,8 +247,7 @@ class Connection:
 
     async def _reach(self) -> socket.socket:
         loop = asyncio.get_running_loop()
-        host, port = self._target
-        family, kind, proto, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+        family, kind, proto, _, address = (await _addresses(*self._target))[0]
         server = socket.socket(family, kind, proto)
         server.setblocking(False)
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -321,6 +320,15 @@ async def end_tasks(tasks: Iterable[asyncio.Future[Any]]) -> None:
     for task in known:
         if not task.cancelled():
             task.exception()  # retrieved, so that asyncio does not log it as never retrieved
+
+
+async def _addresses(host: str, port: int) -> Any:
+    """As getaddrinfo returns them. A number waits for no thread: a relay that reaches an FTP server's passive port late may get
+    there when the server has opened that port for another transfer."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _tell(ready: asyncio.Future[None]) -> None:

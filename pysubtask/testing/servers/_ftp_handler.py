@@ -14,6 +14,7 @@ from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.ioloop import AsyncChat
 
 from .ftp import OddFile
+from .ports import PortsInTurn
 
 if TYPE_CHECKING:
     from .ftp import FTPServer
@@ -159,7 +160,7 @@ def make_handler(owner: FTPServer, data_ports: range, tls_version: str | None) -
         "owner": owner,
         "authorizer": authorizer,
         "abstracted_fs": _Files,
-        "passive_ports": data_ports,
+        "passive_ports": PortsInTurn(data_ports),
         # The same encoding under a name that FEAT does not look for.
         "encoding": "utf-8" if owner.oddities.utf8 else "u8",
         "unicode_errors": "surrogateescape",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import random
 import socket
+from collections.abc import Iterator
 
 ADDRESS = "127.0.0.2"  # where a relay listens on the ports that its server has on 127.0.0.1
 _CLAIM_ADDRESS = "127.41.0.1"
@@ -38,6 +40,22 @@ class PortRow:
         self._claim.close()
 
 
+class PortsInTurn:
+    """Passive ports of pyftpdlib, which takes one of those that it is given at random: each iteration yields one port alone, the
+    free one that was used longest ago. A data connection that a relay brings late then finds a closed port, not the port of
+    the next transfer, which would be left without a connection."""
+
+    def __init__(self, ports: range) -> None:
+        self._count = len(ports)
+        self._turn = itertools.cycle(ports)
+
+    def __iter__(self) -> Iterator[int]:
+        for port in itertools.islice(self._turn, self._count):
+            if _may_listen(port):
+                yield port
+                return
+
+
 class OwnPorts:
     """A server's ports: its own from the first start on, also while it is stopped, until it is closed."""
 
@@ -61,6 +79,13 @@ class OwnPorts:
         if self._row is not None:
             self._row.close()
             self._row = None
+
+
+def _may_listen(port: int) -> bool:
+    """Whether nobody listens on it; connections that have ended do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return _bind(probe, "127.0.0.1", port)
 
 
 def _is_free(port: int) -> bool:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .config import is_secret
 from .errors import ConfigError
 
 CHILD = "--pysubtask-child="
@@ -158,8 +159,10 @@ def outside(found: Host, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_others(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """``outside`` of this program."""
-    return outside(here(), environment)
+    """``outside`` of this program, without the variables that may hold a secret of this package: another program has no use for
+    them, and may hand them on (ssh's SendEnv, a report of an error)."""
+    found = outside(here(), environment)
+    return {key: value for key, value in found.items() if not (key.startswith("PYSUBTASK_") and is_secret(key))}
 
 
 def for_child(found: Host, environment: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:

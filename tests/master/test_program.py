@@ -12,7 +12,18 @@ import pytest
 import pysubtask
 from pysubtask import BaseMaster, ConfigError, freeze, freeze_support
 from pysubtask.common import program
-from pysubtask.common.program import Host, again_words, asked, child_words, for_child, host, interpreter, is_python, outside
+from pysubtask.common.program import (
+    Host,
+    again_words,
+    asked,
+    child_words,
+    for_child,
+    for_others,
+    host,
+    interpreter,
+    is_python,
+    outside,
+)
 from pysubtask.master import child
 from tests.support.helpers import wait_until
 
@@ -354,3 +365,17 @@ def test_however_the_app_was_started(how, tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([search, *sys.path[1:]])},
     )
     assert done.stdout.strip().endswith("watching"), done.stderr
+
+
+def test_another_program_gets_no_secret_of_this_package():
+    """ssh may send its environment to the server (SendEnv), and a hook may report its own."""
+    given = {
+        "PYSUBTASK_FTP_PASSWORD": "x",
+        "PYSUBTASK_PASSWORD": "x",
+        "PYSUBTASK_ALERTS_WEBHOOKURL": "x",
+        "PYSUBTASK_FTP_PASSWORDFILE": "kept",
+        "PYSUBTASK_REGISTRY": "kept",
+        "MY_TOKEN": "kept",
+        "PATH": "kept",
+    }
+    assert for_others(given) == {key: value for key, value in given.items() if value == "kept"}

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import threading
 
 import pytest
@@ -13,6 +14,8 @@ from pysubtask.common.receipt_months import MonthFiles
 from pysubtask.common.receipts import Receipt, append, last_seq, read_receipts, to_line
 from pysubtask.common.settings_file import read_settings_page
 from pysubtask.common.status import read_status, write_status
+from pysubtask.daemon.folders import JOURNAL
+from pysubtask.daemon.journal import Journal
 from pysubtask.master.state_dir import make_ready
 
 RECEIPT = Receipt(1, "2026-11-29T00:00:00.000Z", "/d/a", "a", "sftp://h/", 3, 4, "5", 3, "size")
@@ -285,3 +288,24 @@ def test_lines_that_another_cut_short_end_before_the_next_ones(tmp_path):
     os.truncate(tmp_path / "lines", 2)
     own_files.append_lines(str(tmp_path), "lines", b"three\n")
     assert (tmp_path / "lines").read_bytes() == b"on\nthree\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limit")
+def test_a_line_that_a_full_disk_cuts_short_is_an_error(tmp_path):
+    """The system writes what there is room for and says so by the count: whoever asked must not take the line for written."""
+    import resource
+
+    journal = Journal(str(tmp_path))
+    journal.load()
+    room = (tmp_path / JOURNAL).stat().st_size + 10
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError):
+            journal.write({"id": "one", "state": "taken"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "one" not in journal.rows
+    journal.write({"id": "two", "state": "taken"})
+    again = Journal(str(tmp_path))
+    assert again.load() == ["two"]

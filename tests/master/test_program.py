@@ -372,7 +372,6 @@ def test_another_program_gets_no_secret_of_this_package():
     given = {
         "PYSUBTASK_FTP_PASSWORD": "x",
         "PYSUBTASK_PASSWORD": "x",
-        "PYSUBTASK_ALERTS_WEBHOOKURL": "x",
         "PYSUBTASK_FTP_PASSWORDFILE": "kept",
         "PYSUBTASK_REGISTRY": "kept",
         "MY_TOKEN": "kept",

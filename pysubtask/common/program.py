@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .config import is_secret
 from .errors import ConfigError
 
 CHILD = "--pysubtask-child="
@@ -161,6 +160,8 @@ def outside(found: Host, environment: Mapping[str, str]) -> dict[str, str]:
 def for_others(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """``outside`` of this program, without the variables that may hold a secret of this package: another program has no use for
     them, and may hand them on (ssh's SendEnv, a report of an error)."""
+    from .config import is_secret  # the first line of a frozen app loads this module, and nothing more
+
     found = outside(here(), environment)
     return {key: value for key, value in found.items() if not (key.startswith("PYSUBTASK_") and is_secret(key))}
 

@@ -72,9 +72,7 @@ def append_lines(folder: str, name: str, lines: bytes, *, sync: bool = False) ->
     try:
         whole = size == 0 or _ended.get(one) == size or _byte_at(handle, size - 1) == b"\n"
         data = lines if whole else b"\n" + lines
-        count = os.write(handle, data)
-        if count < len(data):
-            write_all(handle, data[count:])  # which raises what has cut it short, as a disk that is full
+        write_all(handle, data)  # one write, unless it is cut short: then the next one raises why, as a disk that is full
         if len(_ended) >= _MOST_ENDED:
             _ended.clear()
         _ended[one] = size + len(data)
